@@ -1,0 +1,27 @@
+"""SegmentPropagate: one outlined slice becomes a segmented volume. Importing this package loads no torch."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "read_volume": "volume_io",
+    "read_labels": "volume_io",
+    "write_segmentation": "volume_io",
+    "load_model": "models",
+    "Session": "session",
+    "MaskPrompt": "prompts",
+    "BoxPrompt": "prompts",
+    "PointsPrompt": "prompts",
+    "PropagationSettings": "propagator",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

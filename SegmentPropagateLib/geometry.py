@@ -1,0 +1,84 @@
+"""Where a voxel grid lies in the patient: world coordinates are RAS in millimetres, arrays are `(k, j, i)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.errors import InputError
+
+
+class Plane(str, Enum):
+    """An anatomical plane; its normal is a RAS axis."""
+
+    SAGITTAL = "sagittal"
+    CORONAL = "coronal"
+    AXIAL = "axial"
+
+    @classmethod
+    def parse(cls, name: str | Plane) -> Plane:
+        """Return the plane of that name, or raise InputError naming the choices."""
+        try:
+            return cls(name)
+        except ValueError:
+            raise InputError(f"Unknown plane '{name}': choose axial, coronal or sagittal.") from None
+
+    @property
+    def normal_ras(self) -> NDArray[np.float64]:
+        """Unit normal: R for sagittal, A for coronal, S for axial."""
+        return np.eye(3)[list(Plane).index(self)]
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Voxel grid of a volume.
+
+    Args:
+        shape_kji: array shape, slowest axis first.
+        ijk_to_ras: 4 x 4 matrix from voxel index `(i, j, k)` (voxel centers) to RAS in mm.
+    """
+
+    shape_kji: tuple[int, int, int]
+    ijk_to_ras: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        matrix = np.array(self.ijk_to_ras, dtype=np.float64)
+        if matrix.shape != (4, 4):
+            raise InputError(f"ijk_to_ras must have shape (4, 4), got {matrix.shape}.")
+        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
+            raise InputError("The volume's geometry is degenerate: its axes do not span a volume.")
+        matrix.setflags(write=False)
+        object.__setattr__(self, "ijk_to_ras", matrix)
+        object.__setattr__(self, "shape_kji", tuple(int(n) for n in self.shape_kji))
+
+    @property
+    def spacing_kji_mm(self) -> tuple[float, float, float]:
+        """Distance of neighboring voxels along the array axes k, j, i."""
+        i, j, k = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
+        return float(k), float(j), float(i)
+
+    def plane_axis(self, plane: Plane | str) -> int:
+        """Array axis (0 = k, 1 = j, 2 = i) whose slices lie in the plane, or nearest to it when oblique.
+
+        The three planes get three different axes, whatever the obliquity: the axis-to-normal assignment with the
+        largest summed |cosine| is taken.
+        """
+        columns = self.ijk_to_ras[:3, :3] / np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
+        cosines = np.abs(columns)  # row = RAS axis, column = ijk axis
+        orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
+        best = max(orders, key=lambda order: sum(cosines[ras, order[ras]] for ras in range(3)))
+        return 2 - best[list(Plane).index(Plane.parse(plane))]
+
+    def is_close(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
+        """Whether both grids have the same shape and no voxel center differs by more than the tolerance."""
+        if self.shape_kji != other.shape_kji:
+            return False
+        corners = np.array(
+            [[i, j, k, 1] for k in (0, self.shape_kji[0] - 1) for j in (0, self.shape_kji[1] - 1)
+             for i in (0, self.shape_kji[2] - 1)], dtype=np.float64
+        )
+        difference = corners @ (self.ijk_to_ras - other.ijk_to_ras).T
+        return bool(np.abs(difference).max() <= tolerance_mm)
