@@ -77,8 +77,13 @@ class Geometry:
         if self.shape_kji != other.shape_kji:
             return False
         corners = np.array(
-            [[i, j, k, 1] for k in (0, self.shape_kji[0] - 1) for j in (0, self.shape_kji[1] - 1)
-             for i in (0, self.shape_kji[2] - 1)], dtype=np.float64
+            [
+                [i, j, k, 1]
+                for k in (0, self.shape_kji[0] - 1)
+                for j in (0, self.shape_kji[1] - 1)
+                for i in (0, self.shape_kji[2] - 1)
+            ],
+            dtype=np.float64,
         )
         difference = corners @ (self.ijk_to_ras - other.ijk_to_ras).T
         return bool(np.abs(difference).max() <= tolerance_mm)

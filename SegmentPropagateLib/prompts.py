@@ -70,7 +70,9 @@ class PointsPrompt:
         outside = (self.points_ij < -0.5) | (self.points_ij > np.array([shape[1], shape[0]]) - 0.5)
         if outside.any():
             point = self.points_ij[outside.any(axis=1)][0]
-            raise InputError(f"The point {_numbers(point)} lies outside the slice of {shape[1]} columns and {shape[0]} rows.")
+            raise InputError(
+                f"The point {_numbers(point)} lies outside the slice of {shape[1]} columns and {shape[0]} rows."
+            )
         if self.box is not None:
             self.box.check_inside(shape)
 

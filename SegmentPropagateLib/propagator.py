@@ -116,4 +116,8 @@ class Propagator(Protocol):
         """Turn a box or points on a slice into a mask of shape (rows, columns)."""
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
-        """Carry the masks along the lanes, all lanes one slice per step; closing the iterator cancels the run."""
+        """Carry the masks along the lanes, all lanes one slice per step; closing the iterator cancels the run.
+
+        Yields exactly one update for every slice of every lane, in the lane's order. A lane that ends early
+        (`stop_after_empty`) yields empty masks for the rest of its slices.
+        """

@@ -1,0 +1,270 @@
+"""Keys, ranges and results of one volume; what to compute again after a correction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.geometry import Plane
+from SegmentPropagateLib.lanes import plan_lanes
+from SegmentPropagateLib.postprocess import resolve_overlaps
+from SegmentPropagateLib.prompts import MaskPrompt, Prompt
+from SegmentPropagateLib.propagator import Lane, PropagationSettings, Propagator, SliceUpdate
+from SegmentPropagateLib.slices import make_stack
+from SegmentPropagateLib.volume_io import Volume
+
+Source = Literal["key", "propagated", "empty"]
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """What is known of one object on one slice.
+
+    Args:
+        mask: bool, `(rows, columns)`.
+        source: `key` (given or confirmed by the user), `propagated`, or `empty` (held to be absent).
+        presence: object score as a logit; +inf for key slices.
+        predicted_iou: 0..1; 1 for key slices, NaN where the propagator has no opinion.
+        claim: what overlaps with other objects are settled by; None for key slices and empty ones.
+    """
+
+    mask: NDArray[np.bool_]
+    source: Source
+    presence: float
+    predicted_iou: float
+    claim: _Claim | None = None
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return int(np.count_nonzero(self.mask))
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """Logits inside a mask's bounding box: what overlaps are settled by, at a fraction of a full slice's memory."""
+
+    rows: slice
+    columns: slice
+    logits: NDArray[np.float16]
+
+    @classmethod
+    def of(cls, update: SliceUpdate) -> _Claim | None:
+        if update.logits is None or not update.mask.any():
+            return None
+        rows, columns = (np.flatnonzero(update.mask.any(axis=axis)) for axis in (1, 0))
+        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        return cls(*box, np.clip(update.logits[box], -100, 100).astype(np.float16))
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A lane that was computed, and a digest of the key masks it was conditioned by."""
+
+    lane: Lane
+    keys_digest: str
+
+    def covers(self, lane: Lane, keys_digest: str) -> bool:
+        """Whether that lane's slices are the same ones, or the first of them."""
+        if keys_digest != self.keys_digest or lane.keys != self.lane.keys:
+            return False
+        if len(lane.legs) == 1 == len(self.lane.legs):
+            return lane.slices == self.lane.slices[: len(lane.slices)]
+        return lane.legs == self.lane.legs
+
+
+class Session:
+    """One volume, cut along one plane, with its objects.
+
+    Args:
+        propagator: what carries masks from slice to slice.
+        volume: the image; never modified.
+        plane: `axial`, `coronal` or `sagittal`.
+        intensity: preset of `intensity.PRESETS`, or `auto`.
+        settings: see `PropagationSettings`.
+
+    Raises:
+        InputError: for an unknown plane or preset.
+    """
+
+    def __init__(
+        self,
+        propagator: Propagator,
+        volume: Volume,
+        *,
+        plane: Plane | str = Plane.AXIAL,
+        intensity: str = "auto",
+        settings: PropagationSettings | None = None,
+    ) -> None:
+        self.settings = settings or PropagationSettings()
+        self.plane = Plane.parse(plane)
+        self.axis = volume.geometry.plane_axis(self.plane)
+        self.stack, self.gray = make_stack(volume, self.plane, intensity)
+        self._shape_kji = volume.geometry.shape_kji
+        self._propagator = propagator
+        self._keys: dict[int, dict[int, NDArray[np.bool_]]] = {}
+        self._results: dict[int, dict[int, SliceResult]] = {}
+        self._done: dict[int, list[_Done]] = {}
+        propagator.open(self.stack, self.settings)
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """Objects that have a key, in the order in which they were added."""
+        return tuple(self._keys)
+
+    def keys(self, object_id: int) -> tuple[int, ...]:
+        """Key slices of an object, ascending."""
+        return tuple(sorted(self._keys.get(object_id, {})))
+
+    def add_key(self, object_id: int, slice_index: int, prompt: Prompt) -> NDArray[np.bool_]:
+        """Make a slice a key slice of the object and return its mask, bool `(rows, columns)`.
+
+        A mask is taken as it is; a box or points are turned into a mask by the propagator. A key on a slice that has one
+        replaces it. Nothing is propagated yet.
+
+        Raises:
+            InputError: slice outside the volume, prompt outside the slice, or no object found in the box.
+        """
+        self._check_slice(slice_index, "key slice")
+        prompt.check_inside(self.stack.slice_shape)
+        mask = prompt.mask if isinstance(prompt, MaskPrompt) else self._propagator.segment(slice_index, prompt)
+        if not mask.any():
+            raise InputError(
+                f"The model found no object at the prompt on slice {slice_index}: move the prompt or outline the object."
+            )
+        self._keys.setdefault(object_id, {})[slice_index] = mask
+        self._results.setdefault(object_id, {})[slice_index] = SliceResult(mask, "key", np.inf, 1.0)
+        return mask
+
+    def confirm(self, object_id: int, slice_index: int) -> None:
+        """Make the present result of a slice a key: it conditions its neighbors and is never changed again."""
+        result = self._results.get(object_id, {}).get(slice_index)
+        if result is None or not result.mask.any():
+            raise InputError(f"Slice {slice_index} has no mask of object {object_id} to confirm.")
+        self.add_key(object_id, slice_index, MaskPrompt(result.mask))
+
+    def remove_key(self, object_id: int, slice_index: int) -> None:
+        """Take a key back; its slice has no result until the next propagation."""
+        if slice_index not in self._keys.get(object_id, {}):
+            raise InputError(f"Slice {slice_index} is no key slice of object {object_id}.")
+        del self._keys[object_id][slice_index]
+        del self._results[object_id][slice_index]
+        self._done[object_id] = [done for done in self._done.get(object_id, []) if slice_index not in done.lane.keys]
+        if not self._keys[object_id]:
+            del self._keys[object_id], self._results[object_id]
+
+    def plan(self, first: int, last: int) -> list[Lane]:
+        """Lanes that `propagate(first, last)` would compute: those whose keys or slices have changed.
+
+        Raises:
+            InputError: range reversed or beyond the volume, no key at all, or none of an object's keys in the range.
+        """
+        self._check_slice(first, "first slice")
+        self._check_slice(last, "last slice")
+        if first > last:
+            raise InputError(f"The range {first}:{last} is reversed: the first slice must not come after the last.")
+        if not self._keys:
+            raise InputError("There is no key slice yet: outline or box the object on one slice first.")
+        return [lane for object_id in self._keys for lane in self._stale(object_id, first, last)]
+
+    def propagate(self, first: int, last: int) -> Iterator[SliceUpdate]:
+        """Fill the range `first..last` (inclusive) and yield each new slice once.
+
+        Key slices and slices outside the range are never changed. The results are taken over when the iterator is
+        exhausted; closing it before leaves everything as it was.
+        """
+        lanes = self.plan(first, last)  # at once, so that a mistake does not wait for the first step
+        return self._run(lanes)
+
+    def results(self, object_id: int) -> dict[int, SliceResult]:
+        """Slice index -> result, ascending, of every slice that has one."""
+        return dict(sorted(self._results.get(object_id, {}).items()))
+
+    def mask(self, object_id: int) -> NDArray[np.bool_]:
+        """The object in the whole volume: bool `(k, j, i)`."""
+        return self._assemble({index: result.mask for index, result in self.results(object_id).items()})
+
+    def masks(self) -> dict[int, NDArray[np.bool_]]:
+        """All objects in the whole volume, bool `(k, j, i)` each, with contested voxels given to one of them."""
+        slices: dict[int, dict[int, NDArray[np.bool_]]] = {object_id: {} for object_id in self._keys}
+        for index in sorted({index for results in self._results.values() for index in results}):
+            present = {key: results[index] for key, results in self._results.items() if index in results}
+            strengths = {key: self._strength(result) for key, result in present.items()}
+            resolved = resolve_overlaps({key: result.mask for key, result in present.items()}, strengths)
+            for object_id, mask in resolved.items():
+                slices[object_id][index] = mask
+        return {object_id: self._assemble(masks) for object_id, masks in slices.items()}
+
+    def _run(self, lanes: list[Lane]) -> Iterator[SliceUpdate]:
+        if not lanes:
+            return
+        digests = [self._keys_digest(lane) for lane in lanes]
+        pending: list[SliceUpdate] = []
+        updates = self._propagator.run(lanes, {key: dict(masks) for key, masks in self._keys.items()})
+        try:
+            for update in updates:
+                pending.append(update)
+                yield update
+        finally:
+            close = getattr(updates, "close", None)
+            if close is not None:
+                close()
+        self._take_over(pending)
+        for lane, digest in zip(lanes, digests, strict=True):
+            self._remember(_Done(lane, digest))
+
+    def _take_over(self, updates: list[SliceUpdate]) -> None:
+        for update in updates:
+            source: Source = "propagated" if update.mask.any() else "empty"
+            self._results[update.object_id][update.slice_index] = SliceResult(
+                update.mask, source, update.presence, update.predicted_iou, _Claim.of(update)
+            )
+
+    def _remember(self, done: _Done) -> None:
+        filled = set(done.lane.slices)
+        others = [old for old in self._done.get(done.lane.object_id, []) if not filled & set(old.lane.slices)]
+        self._done[done.lane.object_id] = [*others, done]
+
+    def _stale(self, object_id: int, first: int, last: int) -> list[Lane]:
+        lanes = plan_lanes(object_id, self._keys[object_id], first, last, self.settings.pass_mode)
+        keys = self.keys(object_id)
+        if not any(first <= key <= last for key in keys):
+            named = ", ".join(map(str, keys))
+            raise InputError(
+                f"The range {first}:{last} leaves out the key slice of object {object_id} ({named}): widen the range."
+            )
+        done = self._done.get(object_id, [])
+        return [lane for lane in lanes if not any(old.covers(lane, self._keys_digest(lane)) for old in done)]
+
+    def _keys_digest(self, lane: Lane) -> str:
+        digest = hashlib.sha256()
+        for key in lane.keys:
+            digest.update(np.packbits(self._keys[lane.object_id][key]).tobytes())
+        return digest.hexdigest()
+
+    def _strength(self, result: SliceResult) -> NDArray[np.floating]:
+        if result.source == "key":
+            return np.full(self.stack.slice_shape, np.inf, dtype=np.float16)
+        strength = np.zeros(self.stack.slice_shape, dtype=np.float16)
+        if result.claim is not None:
+            strength[result.claim.rows, result.claim.columns] = result.claim.logits
+        return strength
+
+    def _assemble(self, slices: dict[int, NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        array = np.zeros(self._shape_kji, dtype=bool)
+        view = np.moveaxis(array, self.axis, 0)
+        for index, mask in slices.items():
+            view[index] = mask
+        return array
+
+    def _check_slice(self, index: int, name: str) -> None:
+        if not 0 <= index < len(self.stack):
+            raise InputError(
+                f"The {name} {index} is outside the volume: {self.plane.value} slices run from 0 to {len(self.stack) - 1}."
+            )
