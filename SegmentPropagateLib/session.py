@@ -125,8 +125,8 @@ class Session:
     def add_key(self, object_id: int, slice_index: int, prompt: Prompt) -> NDArray[np.bool_]:
         """Make a slice a key slice of the object and return its mask, bool `(rows, columns)`.
 
-        A mask is taken as it is; a box or points are turned into a mask by the propagator. A key on a slice that has one
-        replaces it. Nothing is propagated yet.
+        A mask is taken as it is; a box or points are turned into a mask by the propagator. A key on a slice that
+        has one replaces it. Nothing is propagated yet.
 
         Raises:
             InputError: slice outside the volume, prompt outside the slice, or no object found in the box.
@@ -136,7 +136,7 @@ class Session:
         mask = prompt.mask if isinstance(prompt, MaskPrompt) else self._propagator.segment(slice_index, prompt)
         if not mask.any():
             raise InputError(
-                f"The model found no object at the prompt on slice {slice_index}: move the prompt or outline the object."
+                f"The model found no object at the prompt on slice {slice_index}: move it or outline the object."
             )
         self._keys.setdefault(object_id, {})[slice_index] = mask
         self._results.setdefault(object_id, {})[slice_index] = SliceResult(mask, "key", np.inf, 1.0)
@@ -266,5 +266,6 @@ class Session:
     def _check_slice(self, index: int, name: str) -> None:
         if not 0 <= index < len(self.stack):
             raise InputError(
-                f"The {name} {index} is outside the volume: {self.plane.value} slices run from 0 to {len(self.stack) - 1}."
+                f"The {name} {index} is outside the volume: "
+                f"{self.plane.value} slices run from 0 to {len(self.stack) - 1}."
             )
