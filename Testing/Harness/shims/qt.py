@@ -1,0 +1,13 @@
+"""The flat ``qt`` module of Slicer, on PySide6."""
+
+from PySide6 import QtCore, QtGui, QtNetwork, QtUiTools, QtWidgets
+from slicer_harness import pythonqt
+
+pythonqt.install()
+for _module in (QtCore, QtGui, QtWidgets, QtNetwork, QtUiTools):
+    for _key in dir(_module):  # not vars(): PySide6 creates classes lazily
+        if not _key.startswith("_"):
+            globals().setdefault(_key, getattr(_module, _key))
+
+Signal = QtCore.Signal
+from slicer_harness.uiloader import QUiLoader  # noqa: E402,F401  (replaces PySide6's)

@@ -1,0 +1,128 @@
+"""Application stand-in and panel loader: ``slicer.app``, ``slicer.modules.<name>``, ``slicer.selfTests``."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from slicer_harness.mrml import CoreApp
+
+SHIMS = Path(__file__).resolve().parent.parent / "shims"  # qt.py, ctk.py
+SLICER_PYTHON = SHIMS.parent / "slicer_python"  # slicer/ScriptedLoadableModule.py, slicer/i18n.py
+
+
+def bootstrap(real_slicer_python=None):
+    """Start Qt (off-screen unless QT_QPA_PLATFORM says otherwise) and complete the ``slicer`` module.
+
+    ``real_slicer_python``: a folder that holds ``slicer/ScriptedLoadableModule.py`` etc. from a Slicer checkout;
+    without it this harness' own small versions are used.
+    """
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    sys.path.insert(0, str(SHIMS))
+
+    from PySide6 import QtCore, QtWidgets
+
+    from slicer_harness import mrml, pythonqt
+
+    application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["slicer-harness"])
+    slicer = mrml.bootstrap()
+    pythonqt.install()
+    if isinstance(slicer.app, App):
+        return slicer
+    slicer.harness.slotErrors = pythonqt.slot_errors
+    slicer.app = App(slicer.app.temporaryPath, application)
+    from slicer_harness import mrml_widgets
+
+    for name in mrml_widgets.__all__:
+        setattr(slicer, name, getattr(mrml_widgets, name))
+    slicer.__getattr__ = placeholder_for("slicer", ("qMRML", "qSlicer"))
+    # slicer is a namespace package on purpose: these become slicer.ScriptedLoadableModule, slicer.i18n ...
+    slicer.__path__.append(str(Path(real_slicer_python or SLICER_PYTHON) / "slicer"))
+    QtCore.QCoreApplication.setApplicationName("slicer-harness")
+    return slicer
+
+
+def placeholder_for(module, prefixes):
+    """Module ``__getattr__``: a widget class without stand-in may be named, but not constructed."""
+
+    def module_getattr(name):
+        if name.startswith(prefixes):
+
+            def refuse(self, *_arguments):
+                raise NotImplementedError(f"{module}.{name} has no stand-in in the harness")
+
+            return type(name, (), {"__init__": refuse})
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return module_getattr
+
+
+class App(CoreApp):
+    """``slicer.app`` with Qt."""
+
+    def __init__(self, folder, application):
+        from PySide6 import QtCore
+
+        super().__init__(folder)
+        self._qt, self._module_manager = application, ModuleManager()
+        QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
+        QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, folder)
+        self._settings = QtCore.QSettings(os.path.join(folder, "settings.ini"), QtCore.QSettings.IniFormat)
+
+    def processEvents(self, *_):
+        self._qt.processEvents()
+
+    def userSettings(self):
+        return self._settings
+
+    settings = revisionUserSettings = userSettings
+
+    def moduleManager(self):
+        return self._module_manager
+
+    def topLevelWidgets(self):
+        return self._qt.topLevelWidgets()
+
+    def setOverrideCursor(self, cursor):
+        self._qt.setOverrideCursor(cursor)
+
+    def restoreOverrideCursor(self):
+        self._qt.restoreOverrideCursor()
+
+
+class ModuleManager:
+    def connect(self, _signal, _slot):
+        return True
+
+    disconnect = connect
+
+
+def load_module(path):
+    """Load ``<Name>.py`` as Slicer does; returns the ScriptedLoadableModuleWidget with ``setup()`` done."""
+    import slicer
+    from PySide6 import QtWidgets
+
+    from slicer_harness.mrml import ModuleProxy
+
+    path = Path(path).resolve()
+    name = path.stem
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(name, path)
+    python_module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = python_module
+    spec.loader.exec_module(python_module)
+
+    proxy = ModuleProxy(name, path=str(path))
+    proxy.module = getattr(python_module, name)(proxy)
+    setattr(slicer.modules, name.lower(), proxy)
+    panel = slicer.qMRMLWidget()
+    panel.setLayout(QtWidgets.QVBoxLayout())
+    panel.setMRMLScene(slicer.mrmlScene)
+    proxy._widget = panel
+    widget = getattr(python_module, name + "Widget")(panel)
+    setattr(slicer.modules, name + "Widget", widget)
+    widget.setup()
+    panel.show()
+    slicer.app.processEvents()
+    return widget

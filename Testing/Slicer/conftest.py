@@ -1,0 +1,39 @@
+"""Fixtures of the Slicer half: the real MRML of slicer-core, and the panel on stand-in widgets over it.
+
+With REAL_SLICER_PYTHON=<folder that holds slicer/ScriptedLoadableModule.py etc. of a Slicer checkout> the same tests
+run on Slicer's own base classes.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "SegmentPropagate" / "SegmentPropagate.py"
+for folder in (ROOT / "Testing" / "Harness", ROOT / "SegmentPropagate", ROOT):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+@pytest.fixture(scope="session")
+def slicer_app():
+    """The `slicer` module with a real scene, real logics, and stand-ins for Qt, ctk and the qMRML widgets."""
+    from slicer_harness import panel
+
+    return panel.bootstrap(os.environ.get("REAL_SLICER_PYTHON"))
+
+
+@pytest.fixture
+def slicer(slicer_app):
+    """The `slicer` module on an empty scene; an exception in a Qt slot fails the test."""
+    from slicer_harness import mrml
+
+    mrml.clear_scene()
+    slicer_app.harness.slotErrors.clear()
+    yield slicer_app
+    mrml.clear_scene()
+    slicer_app.app.processEvents()
+    errors = list(slicer_app.harness.slotErrors)
+    assert not errors, "\n".join(trace for _signature, trace in errors)
