@@ -9,5 +9,12 @@ for _module in (QtCore, QtGui, QtWidgets, QtNetwork, QtUiTools):
         if not _key.startswith("_"):
             globals().setdefault(_key, getattr(_module, _key))
 
-Signal = QtCore.Signal
-from slicer_harness.uiloader import QUiLoader  # noqa: E402,F401  (replaces PySide6's)
+from slicer_harness.uiloader import QUiLoader  # noqa: F401  (replaces PySide6's)
+
+
+class QFileDialog(QtWidgets.QFileDialog):
+    """PythonQt returns the path alone, PySide6 the path and the filter."""
+
+    @staticmethod
+    def getOpenFileName(*arguments):
+        return QtWidgets.QFileDialog.getOpenFileName(*arguments)[0]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 
 class ModuleProxy:
-    """What ``slicer.modules.<name>`` is for module code: ``.logic()``, ``.path``, ``.widgetRepresentation()``."""
+    """What ``slicer.modules.<name>`` is: ``.logic()``, ``.path``, ``.widgetRepresentation()``."""
 
     def __init__(self, name, logic=None, path=""):
         self.name, self.path, self._logic, self.title = name, path, logic, name
@@ -79,23 +79,41 @@ def bootstrap():
         setattr(modules, attribute, ModuleProxy(logic_name, logic))
     slicer.modules = modules
     slicer.harness = SimpleNamespace(
-        appLogic=app_logic, keep=[colors, cache_manager, io_manager], slotErrors=[]
+        appLogic=app_logic,
+        keep=[colors, cache_manager, io_manager],
+        sliceLogics=_slice_views(slicer, app_logic),
+        slotErrors=[],
     )
     slicer.app = CoreApp(cache)
     _auto_subject_hierarchy(slicer, scene)
     return slicer
 
 
+def _slice_views(slicer, app_logic):
+    """Red, Green and Yellow of the default layout, as far as MRML goes: slice logic, node, composite node."""
+    logics = {}
+    for name, orientation in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal")):
+        logic = slicer.vtkMRMLSliceLogic()
+        logic.SetMRMLApplicationLogic(app_logic)
+        logic.SetMRMLScene(slicer.mrmlScene)
+        node = logic.AddSliceNode(name)
+        node.SetOrientation(orientation)
+        node.SetDimensions(400, 400, 1)
+        app_logic.GetSliceLogics().AddItem(logic)
+        logics[name] = logic
+    return logics
+
+
 def _auto_subject_hierarchy(slicer, scene):
-    """In Slicer a Qt plugin gives every data node a subject hierarchy item and removes it; here observers do."""
+    """In Slicer a Qt plugin gives data nodes subject hierarchy items and removes them; here observers do."""
     import vtk
 
     def added(_caller, _event, node):
         sh = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
         wanted = ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsNode", "vtkMRMLModelNode")
-        if sh and not node.GetHideFromEditors() and any(node.IsA(w) for w in wanted):
-            if not sh.GetItemByDataNode(node):
-                sh.CreateItem(sh.GetSceneItemID(), node)
+        shown = not node.GetHideFromEditors() and any(node.IsA(w) for w in wanted)
+        if sh and shown and not sh.GetItemByDataNode(node):
+            sh.CreateItem(sh.GetSceneItemID(), node)
 
     def about_to_be_removed(_caller, _event, node):
         sh = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
