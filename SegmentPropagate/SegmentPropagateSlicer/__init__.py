@@ -1,0 +1,1 @@
+"""The Slicer half of SegmentPropagate: one class per file."""
