@@ -68,7 +68,7 @@ HIERA_TRUNKS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class StarterShape:
-    """Sizes of the starter network; all but `rope_theta` can be read from a state dict.
+    """Sizes of the starter network; all of them show in the shapes of its state dict.
 
     Args:
         stage_channels: channels of the four convolutional stages, at strides 2, 4, 8 and 16; multiples of 8.
@@ -79,7 +79,6 @@ class StarterShape:
         attention_mlp: hidden width of their feed-forward part.
         decoder_mlp: hidden width of the mask decoder's transformer.
         iou_mlp: hidden width of the head that predicts the mask's IoU.
-        rope_theta: base wavelength of the rotary position encoding; 100 suits 16 x 16 tokens.
     """
 
     stage_channels: tuple[int, int, int, int] = (24, 48, 96, 128)
@@ -90,7 +89,6 @@ class StarterShape:
     attention_mlp: int = 192
     decoder_mlp: int = 256
     iou_mlp: int = 64
-    rope_theta: float = 100.0
 
 
 @dataclass(frozen=True)
@@ -266,6 +264,18 @@ def build_network(config: NetworkConfig, state_dict: Mapping[str, Tensor] | None
     return network.eval().requires_grad_(False)
 
 
+def expected_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors in the network's state dict."""
+    with _WithoutRandomInit():
+        network = _assemble(config)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def new_fuser() -> Fuser:
+    """The fuser of SLM-SAM 2 with the random weights that fine-tuning starts from; nearly the identity."""
+    return Fuser(CXBlock(256), num_layers=2)
+
+
 class _WithoutRandomInit(TorchFunctionMode):
     """Skips `torch.nn.init`, which takes most of the time of building a network whose weights come from a file."""
 
@@ -306,7 +316,7 @@ def _assemble(config: NetworkConfig) -> SAM2Base:
         return SAM2Base(**arguments, **_SINCE_2_1)
     return ShortLongSam2(
         short_attention=_memory_attention(config.image_size // 16),
-        short_fuser=Fuser(CXBlock(256), num_layers=2),
+        short_fuser=new_fuser(),
         unused_position_table=True,
         **arguments,
         **_SINCE_2_1,
@@ -339,18 +349,17 @@ _SINCE_2_1: Mapping[str, Any] = {
 def _starter(config: NetworkConfig) -> ShortLongSam2:
     shape, stride = config.starter, 8
 
+    attention_shape = _AttentionShape(
+        width=shape.width,
+        memory_width=shape.memory_width,
+        layers=shape.attention_layers,
+        mlp=shape.attention_mlp,
+        rope_theta=100.0,  # wavelengths for 16 x 16 tokens rather than 64 x 64
+        dropout=0.0,
+    )
+
     def attention() -> MemoryAttention:
-        return _with_place_prior(
-            _memory_attention(
-                config.image_size // stride,
-                width=shape.width,
-                memory_width=shape.memory_width,
-                layers=shape.attention_layers,
-                mlp=shape.attention_mlp,
-                rope_theta=shape.rope_theta,
-                dropout=0.0,
-            )
-        )
+        return _with_place_prior(_memory_attention(config.image_size // stride, attention_shape))
 
     network = ShortLongSam2(
         image_encoder=_image_encoder(ConvTrunk(shape.stage_channels, shape.stage_blocks), shape.width),
@@ -400,39 +409,40 @@ def _sine(width: int) -> PositionEmbeddingSine:
     return PositionEmbeddingSine(width, normalize=True, temperature=10000, warmup_cache=False)
 
 
-def _memory_attention(
-    tokens_per_side: int,
-    *,
-    width: int = 256,
-    memory_width: int = 64,
-    layers: int = 4,
-    mlp: int = 2048,
-    rope_theta: float = 10000.0,
-    dropout: float = 0.1,
-) -> MemoryAttention:
+@dataclass(frozen=True)
+class _AttentionShape:
+    width: int = 256
+    memory_width: int = 64
+    layers: int = 4
+    mlp: int = 2048
+    rope_theta: float = 10000.0
+    dropout: float = 0.1
+
+
+def _memory_attention(tokens_per_side: int, shape: _AttentionShape = _AttentionShape()) -> MemoryAttention:
     def attention(**cross: Any) -> RoPEAttention:
         return RoPEAttention(
-            embedding_dim=width,
+            embedding_dim=shape.width,
             num_heads=1,
             downsample_rate=1,
-            dropout=dropout,
-            rope_theta=rope_theta,
+            dropout=shape.dropout,
+            rope_theta=shape.rope_theta,
             feat_sizes=(tokens_per_side, tokens_per_side),
             **cross,
         )
 
     layer = MemoryAttentionLayer(
         activation="relu",
-        cross_attention=attention(rope_k_repeat=True, kv_in_dim=memory_width),
-        d_model=width,
-        dim_feedforward=mlp,
-        dropout=dropout,
+        cross_attention=attention(rope_k_repeat=True, kv_in_dim=shape.memory_width),
+        d_model=shape.width,
+        dim_feedforward=shape.mlp,
+        dropout=shape.dropout,
         pos_enc_at_attn=False,
         pos_enc_at_cross_attn_keys=True,
         pos_enc_at_cross_attn_queries=False,
         self_attention=attention(),
     )
-    return MemoryAttention(width, pos_enc_at_input=True, layer=layer, num_layers=layers)
+    return MemoryAttention(shape.width, pos_enc_at_input=True, layer=layer, num_layers=shape.layers)
 
 
 def _with_place_prior(attention: MemoryAttention, strength: float = 1.9) -> MemoryAttention:
