@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.training import phantoms
+from SegmentPropagateLib.training.phantoms import FAMILIES, cached_phantom, make_phantom
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_seed_gives_the_same_phantom_again_and_another_seed_another(family):
+    first, again, other = (make_phantom(seed, family, (12, 48, 48)) for seed in (5, 5, 6))
+    assert np.array_equal(first.values, again.values)
+    assert np.array_equal(first.labels, again.labels)
+    assert first.spacing_kji_mm == again.spacing_kji_mm
+    assert not np.array_equal(first.values, other.values)
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in ("soup", "mixed")])
+def test_a_named_family_has_a_visible_target_that_ends_within_the_volume(family):
+    present, absent, contrast = [], 0, []
+    for seed in range(8):
+        phantom = make_phantom(seed, family)
+        target = phantom.labels == 1
+        assert phantom.names[1] == "target"
+        present.append(target.any((1, 2)).sum())
+        absent += (~target.any((1, 2))).sum()
+        values = phantom.values.astype(float)
+        around = (phantom.labels > 0) & ~target
+        contrast.append(abs(values[target].mean() - values[around].mean()) / values[around].std())
+    assert min(present) >= 2
+    assert np.mean(present) >= 5
+    assert absent >= 8
+    assert np.mean(contrast) > 0.5
+
+
+def test_contact_phantoms_are_as_hard_as_they_are_said_to_be():
+    rows = []
+    for seed in range(40):
+        phantom = make_phantom(seed, "contact", (40, 96, 96), hardness=1.0)
+        target, twin = phantom.labels == 1, phantom.labels == 2
+        slices, twin_slices = (np.flatnonzero(mask.any((1, 2))) for mask in (target, twin))
+        absent = set(range(40)) - set(range(slices[0], slices[-1] + 1))
+        last = slices[-1]
+        covered = (target[last] & twin[last + 1]).sum() / target[last].sum()
+        gap = abs(phantom.values[target].mean() - phantom.values[twin].mean()) / phantom.values[target].std()
+        rows.append((len(slices), len(absent & set(twin_slices)), twin_slices[0] - last, covered, gap))
+    present, contested, start, covered, gap = np.mean(rows, 0)
+    assert 12 <= present <= 18  # slices with the target, of 40
+    assert 8 <= contested <= 13  # absent slices that hold the look-alike
+    assert 0 <= start <= 1.5  # slices from the target's last to the look-alike's first
+    assert covered >= 0.75  # share of the target's last slice that the look-alike takes over
+    assert gap <= 1  # in standard deviations of the target's voxels
+
+
+def test_twins_and_spines_hold_an_equal_neighbor_on_other_slices_or_places():
+    for family in ("twins", "spine"):
+        phantom = make_phantom(2, family, hardness=1.0)
+        target, twin = phantom.labels == 1, phantom.labels == 2
+        assert twin.sum() > 0.3 * target.sum()
+
+
+def test_a_vertebra_has_several_parts_on_some_slice():
+    from scipy import ndimage
+
+    parts = [ndimage.label(slice_ == 1)[1] for seed in range(4) for slice_ in make_phantom(seed, "spine").labels]
+    assert max(parts) >= 2
+
+
+def test_both_looks_occur_and_air_is_dark_in_the_ct_look():
+    looks = {seed: make_phantom(seed, "organs") for seed in range(8)}
+    assert {phantom.look for phantom in looks.values()} == {"ct", "mr"}
+    for phantom in looks.values():
+        if phantom.look == "ct":
+            assert np.median(phantom.values[phantom.labels == 0]) < -500
+        else:
+            assert phantom.values.min() >= 0
+
+
+def test_the_cache_returns_what_was_made_and_replaces_a_damaged_file(tmp_path, monkeypatch):
+    made = cached_phantom(tmp_path, 3, "organs", (12, 48, 48))
+    (path,) = tmp_path.glob("*.npz")
+    with monkeypatch.context() as patch:
+        patch.setattr(phantoms, "make_phantom", None)  # the second time nothing is generated
+        kept = cached_phantom(tmp_path, 3, "organs", (12, 48, 48))
+    path.write_bytes(path.read_bytes()[:100])
+    anew = cached_phantom(tmp_path, 3, "organs", (12, 48, 48))
+    for phantom in (kept, anew):
+        assert np.array_equal(phantom.values, made.values)
+        assert np.array_equal(phantom.labels, made.labels)
+        assert (phantom.names, phantom.spacing_kji_mm, phantom.look) == (made.names, made.spacing_kji_mm, made.look)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_unknown_family_is_refused_with_the_choices():
+    with pytest.raises(InputError, match="organs, contact"):
+        make_phantom(0, "kidneys")
