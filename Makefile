@@ -1,0 +1,102 @@
+# Every target does all its own set-up: on a machine with python3 (>= 3.10) and make, `make demo` is the first command.
+# The set-up goes into .venv and is not repeated until pyproject.toml, constraints.txt or this file change.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# Waiting threads sleep instead of spinning; Qt draws without a screen.
+export OMP_WAIT_POLICY := passive
+export GOMP_SPINCOUNT := 0
+export QT_QPA_PLATFORM := offscreen
+
+SAM2 := sam2==1.1.0 --hash=sha256:7e0ea252d43c10d853e3acfce0b5770ac683c30481bd6de311300e9d44f45b74
+SETUP_INPUTS := Makefile pyproject.toml constraints.txt
+
+# Shared libraries that PySide6 and slicer-core load, and the Debian packages that bring them.
+SYSTEM_LIBRARIES := libGL.so.1 libEGL.so.1 libxkbcommon.so.0 libdbus-1.so.3 libfontconfig.so.1
+SYSTEM_PACKAGES := libgl1 libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
+
+.PHONY: help demo test test-slow lint bench evaluate starter ablation setup clean
+
+help:
+	@echo "make demo       propagate an object through a drawn volume and write a picture (demo-output/)"
+	@echo "make test       all tests of every change, CPU only"
+	@echo "make test-slow  full-size networks and long runs"
+	@echo "make lint       ruff and mypy"
+	@echo "make bench      speed and memory against the upstream predictor"
+	@echo "make evaluate   accuracy on real volumes, where they are at hand"
+	@echo "make starter    train the bundled model anew"
+	@echo "make ablation   which memory bank does what"
+	@echo "make setup      only what the other targets set up for themselves"
+
+demo: $(VENV)/ready
+	@$(BIN)/segment-propagate demo --out demo-output
+
+test: $(VENV)/ready-for-tests
+	@$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(VENV)/ready-for-tests
+	@$(BIN)/python -m pytest -m "slow"
+
+lint: $(VENV)/ready-for-tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/ready
+	@$(BIN)/python Testing/Benchmarks/bench.py
+
+evaluate: $(VENV)/ready
+	@$(BIN)/python Testing/Benchmarks/evaluate.py
+
+starter: $(VENV)/ready
+	@$(BIN)/python -m SegmentPropagateLib.training.starter
+
+ablation: $(VENV)/ready
+	@$(BIN)/python Testing/Experiments/ablation.py
+
+setup: $(VENV)/ready-for-tests
+
+clean:
+	rm -rf $(VENV) demo-output build *.egg-info
+
+$(VENV)/bin/python:
+	@python=""; for name in python3.12 python3.11 python3.10 python3; do \
+	  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then python=$$name; break; fi; done; \
+	if [ -z "$$python" ]; then echo "Python 3.10 or later is needed: install it and run make again." >&2; exit 2; fi; \
+	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	  package=$$($$python -c 'import sys; print("python{}.{}-venv".format(*sys.version_info))'); \
+	  $(call install_packages,$$package); fi; \
+	echo "Setting up $(VENV) with $$($$python --version), a few minutes on first use"; \
+	$$python -m venv $(VENV)
+
+$(VENV)/ready: $(VENV)/bin/python $(SETUP_INPUTS)
+	@echo "Installing torch"
+	@$(PIP) "setuptools>=77" torch
+	@echo "Installing sam2, checked by its SHA-256"
+	@echo "$(SAM2)" > $(VENV)/sam2.txt
+	@SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --no-build-isolation --no-deps --require-hashes -r $(VENV)/sam2.txt
+	@echo "Installing the rest"
+	@$(PIP) --no-build-isolation -e ".[sam2]"
+	@touch $@
+
+$(VENV)/ready-for-tests: $(VENV)/ready
+	@missing=""; for library in $(SYSTEM_LIBRARIES); do \
+	  $(BIN)/python -c "import ctypes; ctypes.CDLL('$$library')" 2>/dev/null || missing="$$missing $$library"; done; \
+	if [ -n "$$missing" ]; then echo "Missing system libraries:$$missing"; \
+	  $(call install_packages,$(SYSTEM_PACKAGES)); fi
+	@echo "Installing what the tests need"
+	@$(PIP) --no-build-isolation -e ".[sam2,test]"
+	@touch $@
+
+# As root on Debian and Ubuntu install the packages, else name the one command that does.
+define install_packages
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+  echo "Installing $(1)"; \
+  { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $(1); } \
+    >/dev/null || exit 2; \
+else echo "Run this and then make again: sudo apt-get install -y $(1)" >&2; exit 2; fi
+endef
