@@ -194,12 +194,15 @@ class Session:
         """All objects in the whole volume, bool `(k, j, i)` each, with contested voxels given to one of them."""
         slices: dict[int, dict[int, NDArray[np.bool_]]] = {object_id: {} for object_id in self._keys}
         for index in sorted({index for results in self._results.values() for index in results}):
-            present = {key: results[index] for key, results in self._results.items() if index in results}
-            strengths = {key: self._strength(result) for key, result in present.items()}
-            resolved = resolve_overlaps({key: result.mask for key, result in present.items()}, strengths)
-            for object_id, mask in resolved.items():
+            for object_id, mask in self.resolved(index).items():
                 slices[object_id][index] = mask
         return {object_id: self._assemble(masks) for object_id, masks in slices.items()}
+
+    def resolved(self, slice_index: int) -> dict[int, NDArray[np.bool_]]:
+        """Object id -> bool `(rows, columns)` on one slice, with contested pixels given to one of the objects."""
+        present = {key: results[slice_index] for key, results in self._results.items() if slice_index in results}
+        strengths = {key: self._strength(result) for key, result in present.items()}
+        return resolve_overlaps({key: result.mask for key, result in present.items()}, strengths)
 
     def _run(self, lanes: list[Lane]) -> Iterator[SliceUpdate]:
         if not lanes:
@@ -215,6 +218,9 @@ class Session:
             close = getattr(updates, "close", None)
             if close is not None:
                 close()
+        for lane in lanes:  # a lane that ended early leaves no results of an earlier run behind
+            for index in lane.slices:
+                self._results[lane.object_id].pop(index, None)
         self._take_over(pending)
         for lane, digest in zip(lanes, digests, strict=True):
             self._remember(_Done(lane, digest))
