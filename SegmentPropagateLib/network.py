@@ -6,8 +6,8 @@ State-dict keys are exactly those of the released files. This is the only place 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from sam2.modeling.backbones.hieradet import Hiera
@@ -23,96 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from SegmentPropagateLib.errors import InputError
-
-Family = Literal["sam2", "sam2.1", "slm-sam2", "starter"]
-Variant = Literal["t", "s", "b+", "l", "conv"]
-
-# embed_dim, heads, blocks per stage, blocks with global attention, size of the coarse position table, windows per stage
-# (sam2/configs/sam2.1/*.yaml; MedSAM2 and SLM-SAM 2 use the same trunks).
-HIERA_TRUNKS: Mapping[str, Mapping[str, Any]] = {
-    "t": {
-        "embed_dim": 96,
-        "num_heads": 1,
-        "stages": (1, 2, 7, 2),
-        "global_att_blocks": (5, 7, 9),
-        "window_pos_embed_bkg_spatial_size": (7, 7),
-        "window_spec": (8, 4, 14, 7),
-    },
-    "s": {
-        "embed_dim": 96,
-        "num_heads": 1,
-        "stages": (1, 2, 11, 2),
-        "global_att_blocks": (7, 10, 13),
-        "window_pos_embed_bkg_spatial_size": (7, 7),
-        "window_spec": (8, 4, 14, 7),
-    },
-    "b+": {
-        "embed_dim": 112,
-        "num_heads": 2,
-        "stages": (2, 3, 16, 3),
-        "global_att_blocks": (12, 16, 20),
-        "window_pos_embed_bkg_spatial_size": (14, 14),
-        "window_spec": (8, 4, 14, 7),
-    },
-    "l": {
-        "embed_dim": 144,
-        "num_heads": 2,
-        "stages": (2, 6, 36, 4),
-        "global_att_blocks": (23, 33, 43),
-        "window_pos_embed_bkg_spatial_size": (7, 7),
-        "window_spec": (8, 4, 16, 8),
-    },
-}
-
-
-@dataclass(frozen=True)
-class StarterShape:
-    """Sizes of the starter network; all of them show in the shapes of its state dict.
-
-    Args:
-        stage_channels: channels of the four convolutional stages, at strides 2, 4, 8 and 16; multiples of 8.
-        stage_blocks: residual blocks per stage.
-        width: channels of the image features and tokens.
-        memory_width: channels of a stored memory.
-        attention_layers: layers in each of the two memory attentions.
-        attention_mlp: hidden width of their feed-forward part.
-        decoder_mlp: hidden width of the mask decoder's transformer.
-        iou_mlp: hidden width of the head that predicts the mask's IoU.
-    """
-
-    stage_channels: tuple[int, int, int, int] = (24, 48, 96, 128)
-    stage_blocks: tuple[int, int, int, int] = (1, 1, 2, 1)
-    width: int = 96
-    memory_width: int = 32
-    attention_layers: int = 1
-    attention_mlp: int = 192
-    decoder_mlp: int = 256
-    iou_mlp: int = 64
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Which network to build.
-
-    Args:
-        family: `sam2`, `sam2.1` (MedSAM2 too), `slm-sam2`, or our own `starter`.
-        variant: size of the Hiera trunk (`t`, `s`, `b+`, `l`), or `conv` for the starter.
-        image_size: side of the square input in pixels, a multiple of 32; weights do not depend on it.
-        starter: sizes of the starter network; other families ignore it.
-    """
-
-    family: Family
-    variant: Variant
-    image_size: int = 1024
-    starter: StarterShape = field(default_factory=StarterShape)
-
-    def __post_init__(self) -> None:
-        variants = {"conv"} if self.family == "starter" else set(HIERA_TRUNKS)
-        if self.family not in ("sam2", "sam2.1", "slm-sam2", "starter") or self.variant not in variants:
-            raise InputError(f"There is no network of family {self.family!r} and variant {self.variant!r}.")
-        if self.image_size < 64 or self.image_size % 32:
-            raise InputError(f"The image size must be a multiple of 32 and at least 64 pixels, got {self.image_size}.")
+from SegmentPropagateLib.network_config import HIERA_TRUNKS, NetworkConfig, Variant
 
 
 class ShortLongSam2(SAM2Base):
@@ -389,7 +300,7 @@ def _starter(config: NetworkConfig) -> ShortLongSam2:
     return network
 
 
-def _hiera_encoder(variant: str) -> ImageEncoder:
+def _hiera_encoder(variant: Variant) -> ImageEncoder:
     return _image_encoder(Hiera(**HIERA_TRUNKS[variant]), width=256)
 
 

@@ -1,0 +1,131 @@
+"""Opening a model file that may be damaged, of another kind, or hostile: no code in it ever runs."""
+
+from __future__ import annotations
+
+import pickle
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from SegmentPropagateLib.errors import CheckpointError
+
+_AGAIN = "get it again from where it came from"
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """Return the state dict in a model file and the `card` beside it, or None.
+
+    The tensors of a zip-format file are views of the file on disk: copy what is to outlive a change of the file.
+
+    Args:
+        path: a file of `torch.save`: a state dict, or a dict that holds one under `model` beside anything harmless, as
+            training leaves it.
+
+    Raises:
+        CheckpointError: it is no such file; the message is one sentence.
+    """
+    _refuse_other_kinds(path)
+    content = _load(path)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds a {type(content).__name__} instead of weights: give a model file.")
+    if "network_weights" in content:
+        raise _is_nnunet(path)
+    inner = content.get("model", content)
+    if not isinstance(inner, Mapping) or not inner:
+        raise CheckpointError(f"{path} holds no weights under 'model': give a model file.")
+    for name, value in inner.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{path} holds a {type(value).__name__} at {name!r} where a tensor should be: give a model file with "
+                "the state dict at the top or under 'model'."
+            )
+    state = dict(inner)
+    if all(name.startswith("module.") for name in state):  # saved from DistributedDataParallel
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return state, content.get("card")
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    """Recognize by the first bytes what torch would only stumble over."""
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder: give the model file in it.")
+    if not path.is_file():
+        raise CheckpointError(f"The model file {path} does not exist: check the path.")
+    try:
+        with path.open("rb") as file:
+            start = file.read(1024)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}): check its permissions.") from error
+    if not start:
+        raise CheckpointError(f"{path} is empty: {_AGAIN}.")
+    if re.match(rb"\s*(<!doctype|<html|<\?xml|<head)", start, re.IGNORECASE):
+        raise CheckpointError(f"{path} is a web page that was saved in place of a model file: download the file again.")
+    if start.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{path} is a Git LFS pointer, not the model file itself: run 'git lfs pull'.")
+    if start[8:9] == b"{" and b'"dtype"' in start:
+        raise CheckpointError(f"{path} is a safetensors file, which is not supported: give the .pt file of the model.")
+    if start.startswith(b"PK"):
+        _refuse_other_zips(path)
+    elif not start.startswith(b"\x80"):
+        raise CheckpointError(f"{path} is not a PyTorch model file: give a .pt file.")
+
+
+def _refuse_other_zips(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(f"{path} is damaged or incomplete: {_AGAIN}.") from error
+    if any("/code/" in name for name in names):
+        raise CheckpointError(f"{path} is a TorchScript program, not weights: give the .pt file of the weights.")
+    if not any(name.endswith("data.pkl") for name in names):
+        raise CheckpointError(f"{path} is a zip archive, not a model file: unpack it and give the .pt file in it.")
+
+
+def _load(path: Path) -> Any:
+    is_zip = zipfile.is_zipfile(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except pickle.UnpicklingError as error:
+        names = _names_in_pickle(path, is_zip)
+        if "network_weights" in names:
+            raise _is_nnunet(path) from error
+        culprit = re.search(r"GLOBAL (\S+)", str(error))
+        if culprit or names:
+            raise CheckpointError(
+                f"{path} asks to run code when opened{f' ({culprit[1]})' if culprit else ''} and was not opened: use "
+                "it only through a program you trust, which can save its weights alone."
+            ) from error
+        raise CheckpointError(f"{path} is not a PyTorch model file, or it is damaged: {_AGAIN}.") from error
+    except MemoryError as error:
+        raise CheckpointError(f"{path} does not fit into memory: close other programs.") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+        # torch's reader raises any of these at a file that ends early or was changed
+        raise CheckpointError(f"{path} is damaged or incomplete: {_AGAIN}.") from error
+
+
+def _names_in_pickle(path: Path, is_zip: bool) -> set[str]:
+    """All strings in the file's first pickle, read without running it; empty where it is no pickle."""
+    try:
+        if is_zip:
+            with zipfile.ZipFile(path) as archive:
+                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+                data = archive.read(name)
+        else:
+            data = path.read_bytes()
+        return {argument for _, argument, _ in pickletools.genops(data) if isinstance(argument, str)}
+    except (ValueError, zipfile.BadZipFile, StopIteration, RuntimeError):
+        return set()
+
+
+def _is_nnunet(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} is an nnU-Net model, which cannot run here: give a SAM 2 or SLM-SAM 2 file.")
