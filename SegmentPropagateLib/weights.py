@@ -5,6 +5,7 @@ Nothing here loads a file; `checkpoints` does, and trusts no byte of it.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import shutil
@@ -169,10 +170,11 @@ def find(name: str) -> NamedModel:
     """Return the model of that name.
 
     Raises:
-        InputError: no model has the name; the message lists those there are.
+        InputError: no model has the name; the message lists the closest, else all there are.
     """
     if name not in REGISTRY:
-        raise InputError(f"There is no model or model file '{name}': give a file, or one of {', '.join(REGISTRY)}.")
+        names = difflib.get_close_matches(name, REGISTRY) or list(REGISTRY)
+        raise InputError(f"There is no model or model file '{name}': give a file, or one of {', '.join(names)}.")
     return REGISTRY[name]
 
 

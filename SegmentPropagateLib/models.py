@@ -1,0 +1,108 @@
+"""From a model's name or file to a propagator, on the device and in the precision that suit this computer."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from SegmentPropagateLib import weights
+from SegmentPropagateLib.classical import ClassicalPropagator
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.propagator import Propagator
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+MODEL_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".tar", ".safetensors")
+
+
+def load_model(
+    name_or_path: str | Path,
+    device: str = "auto",
+    precision: str = "auto",
+    image_size: int | None = None,
+    notify: Callable[[str], None] = log.warning,
+) -> Propagator:
+    """Load a model.
+
+    Args:
+        name_or_path: a name of `weights.REGISTRY` (downloaded when it is not at hand) or a model file.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        precision: `exact` is float32, `bf16` is quicker on hardware made for it, `auto` chooses by device.
+        image_size: side of the square that the network is to see, in pixels; None takes the file's own.
+        notify: is told about a download before it starts.
+
+    Raises:
+        InputError: there is no such model, file, device or precision, or PyTorch is missing.
+        CheckpointError: the file is damaged, unsafe or of another kind.
+    """
+    name = str(name_or_path)
+    if name == "classical":
+        return ClassicalPropagator()
+    is_file = Path(name).exists() or Path(name).name != name or Path(name).suffix.lower() in MODEL_ENDINGS
+    if name not in weights.REGISTRY and not is_file:
+        weights.find(name)  # raises, naming what there is
+    try:
+        from SegmentPropagateLib import checkpoints, engine
+    except (ImportError, OSError) as error:  # OSError: a library that torch needs
+        if (getattr(error, "name", None) or "").startswith("SegmentPropagateLib"):
+            raise
+        raise InputError(
+            f"The model '{name}' needs PyTorch and sam2, which cannot be imported here ({error}): install torch and "
+            "sam2, or choose the model 'classical'."
+        ) from error
+    chosen = choose_device(device)
+    chosen_precision = choose_precision(precision, chosen)
+    path = weights.fetch(weights.find(name), notify) if name in weights.REGISTRY else Path(name)
+    network, card = checkpoints.load_network(path, image_size)
+    return engine.NetworkPropagator(network, card, chosen, chosen_precision)
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of that name, if this computer has it; `auto` prefers a GPU."""
+    import torch
+
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise InputError(f"There is no device {device!r}: choose auto, cpu, cuda, cuda:N or mps.")
+    has_mps = torch.backends.mps.is_available()
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    if device == "mps" and not has_mps:
+        raise InputError("This computer has no Apple GPU that PyTorch can use: choose auto or cpu.")
+    if device.startswith("cuda"):
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
+            raise InputError("This computer has no CUDA GPU that PyTorch can use: choose auto or cpu.")
+        index = int(device.partition(":")[2] or 0)
+        if index >= count:
+            raise InputError(f"This computer has no GPU {device}: the last one is cuda:{count - 1}.")
+    return torch.device(device)
+
+
+def choose_precision(precision: str, device: torch.device) -> Literal["exact", "bf16"]:
+    """`exact` or `bf16`; `auto` takes bf16 where the device has units for it."""
+    if precision not in ("auto", "exact", "bf16"):
+        raise InputError(f"There is no precision {precision!r}: choose auto, exact or bf16.")
+    if precision == "exact":
+        return "exact"
+    is_quick = _is_quick_at_bf16(device)
+    if precision == "bf16" and not is_quick:
+        # Emulated bf16 was measured 400 times slower than float32 on a CPU with AVX2 alone.
+        raise InputError(f"This computer's {device.type} has no bf16 units and would take hours: choose auto or exact.")
+    return "bf16" if is_quick else "exact"
+
+
+def _is_quick_at_bf16(device: torch.device) -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere and later; before, bf16 is emulated
+    if device.type == "cpu":  # private names, not in every torch
+        checks = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+        return any(check() for check in checks if check is not None)
+    return False
