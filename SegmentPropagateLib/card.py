@@ -21,6 +21,7 @@ class Card:
         short_slices: length of the short memory bank.
         intensity: intensity preset that the model was trained with, or `auto`.
         roi: `auto` where the network expects to see a crop around the object, `off` for whole slices.
+        roi_factor: side of such a crop over the longer side of the object's bounding box.
         parents: file or model name -> sha256 of the files that training started from.
         recipe: how it was trained.
         training_cases: names of the cases it was trained on.
@@ -36,6 +37,7 @@ class Card:
     short_slices: int = 1
     intensity: str = "auto"
     roi: str = "off"
+    roi_factor: float = 2.0
     parents: Mapping[str, str] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     training_cases: tuple[str, ...] = ()
@@ -84,6 +86,7 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "short_slices": int,
     "intensity": str,
     "roi": str,
+    "roi_factor": (int, float),
     "parents": Mapping,
     "recipe": Mapping,
     "training_cases": (list, tuple),
