@@ -131,6 +131,17 @@ class Session:
         Raises:
             InputError: slice outside the volume, prompt outside the slice, or no object found in the box.
         """
+        mask = self.preview(slice_index, prompt)
+        self._keys.setdefault(object_id, {})[slice_index] = mask
+        self._results.setdefault(object_id, {})[slice_index] = SliceResult(mask, "key", np.inf, 1.0)
+        return mask
+
+    def preview(self, slice_index: int, prompt: Prompt) -> NDArray[np.bool_]:
+        """The mask that `add_key` would take for this prompt, bool `(rows, columns)`; nothing is kept.
+
+        Raises:
+            InputError: slice outside the volume, prompt outside the slice, or no object found in the box.
+        """
         self._check_slice(slice_index, "key slice")
         prompt.check_inside(self.stack.slice_shape)
         mask = prompt.mask if isinstance(prompt, MaskPrompt) else self._propagator.segment(slice_index, prompt)
@@ -138,8 +149,6 @@ class Session:
             raise InputError(
                 f"The model found no object at the prompt on slice {slice_index}: move it or outline the object."
             )
-        self._keys.setdefault(object_id, {})[slice_index] = mask
-        self._results.setdefault(object_id, {})[slice_index] = SliceResult(mask, "key", np.inf, 1.0)
         return mask
 
     def confirm(self, object_id: int, slice_index: int) -> None:

@@ -1,0 +1,74 @@
+"""A worker whose models are doubles: slow, hanging, dying, out of memory; run it as a script."""
+
+import os
+import signal
+import sys
+import time
+
+from doubles import ThresholdPropagator
+
+from SegmentPropagateLib import worker
+from SegmentPropagateLib.errors import CheckpointError
+
+
+class Troubled(ThresholdPropagator):
+    """Does its trouble before the third slice of every run."""
+
+    def __init__(self, trouble):
+        super().__init__()
+        self.trouble = trouble
+
+    def run(self, lanes, key_masks):
+        for count, update in enumerate(super().run(lanes, key_masks)):
+            if count == 2:
+                self.trouble()
+            yield update
+
+
+class Slow(ThresholdPropagator):
+    """Takes its time for every slice."""
+
+    def run(self, lanes, key_masks):
+        for update in super().run(lanes, key_masks):
+            time.sleep(0.05)
+            yield update
+
+
+def run_out_of_memory():
+    raise MemoryError
+
+
+def hang():
+    time.sleep(3600)
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail():
+    raise ZeroDivisionError("a bug\nwith two lines")
+
+
+def talk():
+    print("printed by a library", flush=True)  # noqa: T201
+    os.write(1, b"written by C code\n")
+
+
+TROUBLES = {f.__name__: f for f in (run_out_of_memory, hang, die, fail, talk)}
+
+
+def load_model(name, device="auto", precision="auto", image_size=None):
+    if name == "threshold":
+        return ThresholdPropagator()
+    if name == "slow":
+        return Slow()
+    if name in TROUBLES:
+        return Troubled(TROUBLES[name])
+    if os.path.exists(name):  # noqa: PTH110
+        return ThresholdPropagator()
+    raise CheckpointError(f"There is no model or model file '{name}'.")
+
+
+if __name__ == "__main__":
+    sys.exit(worker.main(load_model))
