@@ -26,9 +26,9 @@ def make_stack(volume: Volume, plane: Plane | str, preset: str = "auto") -> tupl
     """
     axis = volume.geometry.plane_axis(plane)
     result = to_gray(stack_of(volume.array_kji, axis), preset, volume.modality)
-    spacing = list(volume.geometry.spacing_kji_mm)
-    across = spacing.pop(axis)
-    return ImageStack(result.values, result.gray, (across, *spacing)), result
+    spacing = volume.geometry.spacing_kji_mm
+    rows, columns = (step for other, step in enumerate(spacing) if other != axis)
+    return ImageStack(result.values, result.gray, (spacing[axis], rows, columns)), result
 
 
 def stack_of(array_kji: NDArray[Scalar], axis: int) -> NDArray[Scalar]:
