@@ -1,0 +1,324 @@
+"""A differentiable pass along a clip: memories are read and written as in a run, and the gradient flows through them.
+
+The banks are those of `memory`, the modules those of the network. What differs from `engine`: whole batches in
+lockstep, nothing is cached, masks are not silenced before they meet the loss, and true masks may stand in for
+remembered ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
+from sam2.modeling.sam2_utils import get_1d_sine_pe
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from SegmentPropagateLib.memory import (
+    POINTER_SLOTS,
+    Bank,
+    MemoryPolicy,
+    Reads,
+    long_bank,
+    pointer_span,
+    select,
+    short_bank,
+)
+from SegmentPropagateLib.training.losses import SliceOutput
+
+KEY = 0
+"""A clip starts at its key slice."""
+
+
+@dataclass(frozen=True)
+class ClipPrompt:
+    """What the network is told on the first slice of a clip: masks, or points (a box is two points).
+
+    Args:
+        masks: bool `(B, S, S)`; None with points.
+        points_xy: pixels of the network's input, `(B, P, 2)`.
+        point_labels: `(B, P)`: 1 on the object, 0 beside it, 2 and 3 the corners of a box.
+        clicks: how many simulated clicks correct the first slice; needs `truth`.
+        truth: reference masks of the first slice, bool `(B, S, S)`.
+    """
+
+    masks: Tensor | None = None
+    points_xy: Tensor | None = None
+    point_labels: Tensor | None = None
+    clicks: int = 0
+    truth: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """True masks that are remembered in place of predicted ones, for training from scratch.
+
+    Args:
+        masks: bool `(T, B, S, S)`.
+        stands_in: bool `(T, B)`.
+    """
+
+    masks: Tensor
+    stands_in: Tensor
+
+
+@dataclass(frozen=True)
+class _Image:
+    top: Tensor  # (HW, B, C)
+    position: Tensor  # (HW, B, C)
+    fine: list[Tensor]  # strides /4 and /2 of the top level
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Memory:
+    tokens: Tensor  # (HW, B, M)
+    position: Tensor  # (HW, B, M)
+    pointer: Tensor  # (B, C)
+
+
+def policy_of(network: SAM2Base, short_slices: int) -> MemoryPolicy:
+    """The banks that a network reads."""
+    if hasattr(network, "recent_memory_attention"):
+        return MemoryPolicy((long_bank(), short_bank(short_slices)))
+    return MemoryPolicy((long_bank(),))
+
+
+class ClipForward:
+    """Runs clips through a network.
+
+    Args:
+        network: in training or evaluation mode; with one bank its fuser is left out.
+        policy: one bank for each memory attention.
+        checkpointing: compute every slice again in the backward pass instead of keeping what lies within it.
+    """
+
+    def __init__(self, network: SAM2Base, policy: MemoryPolicy, checkpointing: bool = False) -> None:
+        self._network = network
+        self._policy = policy
+        self._attentions = [network.memory_attention, getattr(network, "recent_memory_attention", None)][
+            : len(policy.banks)
+        ]
+        self._checkpointing = checkpointing
+
+    def __call__(
+        self, images: Tensor, prompt: ClipPrompt, teacher: Teacher | None = None
+    ) -> list[tuple[int, SliceOutput]]:
+        """Segment the slices of a batch of clips one after the other.
+
+        Args:
+            images: network input `(T, B, 3, S, S)`.
+            prompt: for the first slice.
+            teacher: which memories to write from true masks.
+
+        Returns:
+            `(slice of the clip, answer)` in order. A mask prompt is taken as it is, so its slice has no answer.
+        """
+        outputs: list[tuple[int, SliceOutput]] = []
+        memories: dict[int, _Memory] = {}
+        for index in range(len(images)):
+            image = self._again(self._encode, images[index])
+            taught = None if teacher is None or index == KEY else (teacher.masks[index], teacher.stands_in[index])
+            answers, memories[index] = self._again(self._step, index, image, dict(memories), prompt, taught)
+            outputs.extend((index, answer) for answer in answers)
+        return outputs
+
+    def _again(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if not self._checkpointing:
+            return function(*arguments)
+        return checkpoint(function, *arguments, use_reentrant=False)
+
+    def _encode(self, image: Tensor) -> _Image:
+        levels = self._network.forward_image(image.contiguous(memory_format=torch.channels_last))
+        maps, position = levels["backbone_fpn"], levels["vision_pos_enc"][-1]
+        return _Image(_tokens(maps[-1]), _tokens(position), maps[:-1], tuple(maps[-1].shape[-2:]))
+
+    def _step(
+        self,
+        index: int,
+        image: _Image,
+        memories: Mapping[int, _Memory],
+        prompt: ClipPrompt,
+        taught: tuple[Tensor, Tensor] | None,
+    ) -> tuple[list[SliceOutput], _Memory]:
+        if index == KEY and prompt.masks is not None:
+            return [], self._remember_mask(image, prompt.masks)
+        features = self._conditioned(index, image, memories)
+        if index == KEY:
+            answers, tokens = self._answer_points(features, image, prompt)
+        else:
+            answer, tokens = self._decode(features, image, None, None)
+            answers = [answer]
+        return answers, self._remember(image, answers[-1], tokens, index == KEY, taught)
+
+    # -------------------------------------------------------------------------------------------------- reading
+
+    def _conditioned(self, index: int, image: _Image, memories: Mapping[int, _Memory]) -> Tensor:
+        """Features of a slice after it has read its banks, `(B, C, H, W)`."""
+        if index == KEY:
+            fresh = image.top + self._network.no_mem_embed
+            reads = [fresh for _ in self._policy.banks]
+        else:
+            reads = [
+                self._read(attention, bank, index, image, memories)
+                for attention, bank in zip(self._attentions, self._policy.banks, strict=True)
+            ]
+        summed = _maps(sum(reads[1:], reads[0]), image.size)
+        return summed if len(reads) == 1 else self._network.recent_memory_fuser(summed)
+
+    def _read(
+        self, attention: torch.nn.Module, bank: Bank, index: int, image: _Image, memories: Mapping[int, _Memory]
+    ) -> Tensor:
+        # Pointers count distances as in a volume of 16 slices or more, whatever the length of the clip.
+        reads = select(bank, index, 1, {KEY}, range(KEY + 1, index), POINTER_SLOTS)
+        tokens = [memories[slice_].tokens for slice_, _ in reads.spatial]
+        times = self._network.maskmem_tpos_enc
+        positions = [memories[slice_].position + times[age] for slice_, age in reads.spatial]
+        pointers, pointer_times = self._pointer_tokens(reads, memories)
+        return attention(
+            curr=[image.top],
+            curr_pos=[image.position],
+            memory=torch.cat([*tokens, pointers]),
+            memory_pos=torch.cat([*positions, pointer_times]),
+            num_obj_ptr_tokens=len(pointers),
+        )
+
+    def _pointer_tokens(self, reads: Reads, memories: Mapping[int, _Memory]) -> tuple[Tensor, Tensor]:
+        """Object pointers cut into tokens of the memories' width, `(P, B, M)`, and the encodings of their ages."""
+        network = self._network
+        pointers = torch.stack([memories[slice_].pointer for slice_, _ in reads.pointers])  # (P, B, C)
+        count, batch, width = pointers.shape
+        parts = width // network.mem_dim
+        tokens = pointers.reshape(count, batch, parts, network.mem_dim).permute(0, 2, 1, 3).flatten(0, 1)
+        if not network.add_tpos_enc_to_obj_ptrs:
+            return tokens, torch.zeros_like(tokens)
+        ages = torch.tensor([float(age) for _, age in reads.pointers], device=pointers.device)
+        wide = network.hidden_dim if network.proj_tpos_enc_in_obj_ptrs else network.mem_dim
+        times = network.obj_ptr_tpos_proj(get_1d_sine_pe(ages / pointer_span(POINTER_SLOTS), dim=wide))
+        return tokens, times[:, None].expand(-1, batch, -1).repeat_interleave(parts, dim=0)
+
+    # ------------------------------------------------------------------------------------------------- decoding
+
+    def _decode(
+        self, features: Tensor, image: _Image, points: tuple[Tensor, Tensor] | None, earlier: Tensor | None
+    ) -> tuple[SliceOutput, Tensor]:
+        """Candidate masks, and the tokens `(B, M or 1, C)` that their pointers come from."""
+        network = self._network
+        if points is None:
+            empty = torch.zeros(len(features), 1, 2, device=features.device)
+            prompt = (empty, -torch.ones(len(features), 1, dtype=torch.int32, device=features.device))
+        else:
+            prompt = points
+        sparse, dense = network.sam_prompt_encoder(points=prompt, boxes=None, masks=earlier)
+        described = None if points is None else {"point_labels": points[1]}
+        logits, ious, tokens, presence = network.sam_mask_decoder(
+            image_embeddings=features,
+            image_pe=network.sam_prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=network._use_multimask(points is not None, described),
+            repeat_image=False,
+            high_res_features=image.fine,
+        )
+        return SliceOutput(logits.float(), ious.float(), presence.float()), tokens
+
+    def _answer_points(self, features: Tensor, image: _Image, prompt: ClipPrompt) -> tuple[list[SliceOutput], Tensor]:
+        """Answers to points and to the clicks that then correct them."""
+        if prompt.points_xy is None or prompt.point_labels is None:
+            raise ValueError("a clip's prompt needs masks or points")
+        points = (prompt.points_xy, prompt.point_labels)
+        answer, tokens = self._decode(features, image, points, None)
+        answers = [answer]
+        truth = prompt.truth
+        for _ in range(0 if truth is None else prompt.clicks):
+            logits = _best(answer)
+            click = correcting_click(_resize(logits, truth.shape[-1])[:, 0] > 0, truth)
+            points = (torch.cat([points[0], click[0]], 1), torch.cat([points[1], click[1]], 1))
+            answer, tokens = self._decode(features, image, points, logits.clamp(-32, 32))
+            answers.append(answer)
+        return answers, tokens
+
+    # ----------------------------------------------------------------------------------------------- remembering
+
+    def _remember(
+        self,
+        image: _Image,
+        answer: SliceOutput,
+        tokens: Tensor,
+        from_points: bool,
+        taught: tuple[Tensor, Tensor] | None,
+    ) -> _Memory:
+        network = self._network
+        best = answer.ious.argmax(1)
+        rows = torch.arange(len(best), device=best.device)
+        token = tokens[rows, best] if tokens.shape[1] > 1 else tokens[:, 0]
+        present = answer.presence > 0
+        pointer = network.obj_ptr_proj(token)
+        pointer = torch.where(present, pointer, network.no_obj_ptr.to(pointer.dtype))
+        logits = torch.where(present[..., None, None], _best(answer), NO_OBJ_SCORE)
+        masks, presence = _resize(logits, network.image_size), answer.presence
+        if taught is not None:
+            truth, stands_in = taught[0][:, None].float() * 20 - 10, taught[1]
+            masks = torch.where(stands_in[:, None, None, None], truth, masks)
+            presence = torch.where(stands_in[:, None], truth.flatten(1).amax(1, keepdim=True), presence)
+        return self._encoded(image, masks, presence, pointer, from_points)
+
+    def _remember_mask(self, image: _Image, masks: Tensor) -> _Memory:
+        features = _maps(image.top, image.size)
+        # SAM 2's own method: the mask as logits of +-10, its pointer from the decoder.
+        *_, high_res, pointer, presence = self._network._use_mask_as_output(
+            features, image.fine, masks[:, None].float()
+        )
+        return self._encoded(image, high_res, presence, pointer, False)
+
+    def _encoded(self, image: _Image, masks: Tensor, presence: Tensor, pointer: Tensor, from_points: bool) -> _Memory:
+        memory, positions = self._network._encode_new_memory([image.top], [image.size], masks, presence, from_points)
+        return _Memory(_tokens(memory), _tokens(positions[-1]), pointer)
+
+
+def correcting_click(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """The point deepest inside the largest error of each mask, as a user would click it.
+
+    Args:
+        predicted: bool `(B, S, S)`.
+        truth: bool `(B, S, S)`.
+
+    Returns:
+        Points `(B, 1, 2)` as (x, y) and labels `(B, 1)`: 1 where the object was missed, 0 where it was exceeded.
+        Without an error a padding point of label -1.
+    """
+    points, labels = np.zeros((len(truth), 1, 2), np.float32), np.full((len(truth), 1), -1, np.int32)
+    for row, (mask, reference) in enumerate(zip(predicted.cpu().numpy(), truth.cpu().numpy(), strict=True)):
+        depths = [
+            ndimage.distance_transform_edt(np.pad(error, 1))[1:-1, 1:-1]
+            for error in (mask & ~reference, reference & ~mask)
+        ]
+        missed = int(depths[1].max() >= depths[0].max())
+        if depths[missed].max() > 0:
+            y, x = np.unravel_index(depths[missed].argmax(), mask.shape)
+            points[row, 0], labels[row, 0] = (x, y), missed
+    return torch.from_numpy(points).to(truth.device), torch.from_numpy(labels).to(truth.device)
+
+
+def _best(answer: SliceOutput) -> Tensor:
+    """The candidate of the highest predicted IoU, `(B, 1, h, w)`."""
+    rows = torch.arange(len(answer.ious), device=answer.ious.device)
+    return answer.logits[rows, answer.ious.argmax(1)][:, None]
+
+
+def _resize(logits: Tensor, side: int) -> Tensor:
+    return functional.interpolate(logits, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def _tokens(maps: Tensor) -> Tensor:
+    return maps.flatten(2).permute(2, 0, 1)
+
+
+def _maps(tokens: Tensor, size: tuple[int, int]) -> Tensor:
+    return tokens.permute(1, 2, 0).reshape(tokens.shape[1], tokens.shape[2], *size)
