@@ -1,0 +1,244 @@
+"""One run: lanes advance one slice per step, all in one batch where they read alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.appearance import Appearance, ChooseAppearance
+from SegmentPropagateLib.memory import MemoryPolicy, Reads, select
+from SegmentPropagateLib.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.scene import Scene
+from SegmentPropagateLib.tracker import Look, Memory, Outcome
+from SegmentPropagateLib.views import View, ViewFinder
+
+VIEW_CORRECTIONS = 2
+"""How often a slice is looked at again because its object came near the edge of the view."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A memory, and the view in which it was made."""
+
+    memory: Memory
+    view: View
+
+
+@dataclass
+class LaneState:
+    """A lane on its way.
+
+    Args:
+        lane: where it goes.
+        home: the view in which every leg begins.
+        appearance: how pixels become channels.
+        seen: slice -> what is remembered of it; key slices too.
+        step: how many slices were done.
+        empty_run: how many slices in a row were empty.
+    """
+
+    lane: Lane
+    home: View
+    appearance: Appearance
+    seen: dict[int, Seen] = field(default_factory=dict)
+    step: int = 0
+    empty_run: int = 0
+
+    def __post_init__(self) -> None:
+        self._visits = [(index, leg.step, index == leg[0]) for leg in self.lane.legs for index in leg]
+        self.view = self.home
+
+    @property
+    def index(self) -> int:
+        """The slice that comes next."""
+        return self._visits[self.step][0]
+
+    @property
+    def direction(self) -> int:
+        """+1 or -1."""
+        return self._visits[self.step][1]
+
+    @property
+    def rest(self) -> list[int]:
+        """Slices still to be done, the next one first."""
+        return [index for index, _, _ in self._visits[self.step :]]
+
+    def stop(self) -> None:
+        """Leave the remaining slices alone."""
+        self.step = len(self._visits)
+
+    def advance(self) -> None:
+        """Go on to the next slice; a new leg begins in the view of the keys."""
+        self.step += 1
+        if self.rest and self._visits[self.step][2]:
+            self.view = self.home
+
+
+PromptOutcomes = dict[tuple[int, bytes], Outcome]
+"""(slice, bytes of the mask) -> what was decoded from a box or points, in the view of the whole slice."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What the user gave.
+
+    Args:
+        key_masks: see `propagator.KeyMasks`.
+        choose_appearance: how an object's pixels become channels.
+        prompted: outcomes to be remembered for key slices instead of their masks.
+    """
+
+    key_masks: KeyMasks
+    choose_appearance: ChooseAppearance
+    prompted: PromptOutcomes
+
+
+class Propagation:
+    """Carries masks along lanes once.
+
+    Args:
+        scene: stack and network.
+        finder: chooses views.
+        policy: what is read from memory.
+        settings: of the run.
+        objects: the masks to be carried.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        finder: ViewFinder,
+        policy: MemoryPolicy,
+        settings: PropagationSettings,
+        objects: Objects,
+    ) -> None:
+        self._scene = scene
+        self._finder = finder
+        self._policy = policy
+        self._settings = settings
+        self._objects = objects
+        self._keys: dict[tuple[int, int, View, Appearance], Seen] = {}
+        self._lanes: list[LaneState] = []
+
+    def run(self, lanes: Sequence[Lane]) -> Iterator[SliceUpdate]:
+        """Yield one update per slice of every lane."""
+        self._lanes = [self._start(lane) for lane in lanes if lane.slices]
+        while self._lanes:
+            for state, outcome in zip(self._lanes, self._step(self._lanes), strict=True):
+                yield self._finish(state, outcome)
+            self._lanes = [state for state in self._lanes if state.rest]
+
+    def _start(self, lane: Lane) -> LaneState:
+        masks = self._objects.key_masks[lane.object_id]
+        everywhere = np.logical_or.reduce([masks[key] for key in lane.keys])
+        view = self._finder.around(everywhere)
+        key = min(lane.keys, key=lambda key: abs(key - lane.slices[0]))
+        size = self._scene.tracker.image_size
+        return LaneState(lane, view, self._objects.choose_appearance(self._scene.stack, key, view, masks[key], size))
+
+    def _step(self, states: list[LaneState]) -> list[Outcome]:
+        """Segment the next slice of every lane, and remember it where something follows."""
+        outcomes = dict(zip(map(id, states), self._look(states), strict=True))
+        waiting = states
+        for _ in range(VIEW_CORRECTIONS):
+            waiting = [state for state in waiting if self._follow(state, outcomes[id(state)])]
+            outcomes.update(zip(map(id, waiting), self._look(waiting), strict=True))
+        going_on = [state for state in states if len(state.rest) > 1]
+        remembered = self._remember(going_on, [outcomes[id(state)] for state in going_on])
+        for state, memory in zip(going_on, remembered, strict=True):
+            state.seen[state.index] = Seen(memory, state.view)
+        return [outcomes[id(state)] for state in states]
+
+    def _look(self, states: Sequence[LaneState]) -> list[Outcome]:
+        groups: dict[tuple, list[int]] = {}
+        for position, state in enumerate(states):
+            reads = self._reads(state)
+            alike = tuple((len(bank.spatial), len(bank.pointers)) for bank in reads)
+            groups.setdefault(alike, []).append(position)
+        outcomes: dict[int, Outcome] = {}
+        for positions in groups.values():
+            found = self._scene.in_batches(self._look_at_once, [states[at] for at in positions], self._move)
+            outcomes.update(zip(positions, found, strict=True))
+        return [outcomes[position] for position in range(len(states))]
+
+    def _look_at_once(self, states: Sequence[LaneState]) -> list[Outcome]:
+        looks = []
+        for state in states:
+            reads = self._reads(state)
+            wanted = {index for bank in reads for index, _ in (*bank.spatial, *bank.pointers)}
+            memories = {index: self._recall(state, index) for index in wanted}
+            features = self._scene.features(state.index, state.view, state.appearance)
+            looks.append(Look(features, reads, memories))
+            for index, seen in state.seen.items():
+                if index not in wanted:
+                    seen.memory.keys = None
+        return self._scene.tracker.look(looks, len(self._scene.stack))
+
+    def _remember(self, states: Sequence[LaneState], outcomes: Sequence[Outcome]) -> list[Memory]:
+        def work(pairs: Sequence[tuple[LaneState, Outcome]]) -> list[Memory]:
+            features = [self._scene.features(state.index, state.view, state.appearance) for state, _ in pairs]
+            device = self._scene.tracker.device
+            return self._scene.tracker.remember(features, [outcome.to(device) for _, outcome in pairs], given=False)
+
+        return self._scene.in_batches(work, list(zip(states, outcomes, strict=True)), self._move)
+
+    def _reads(self, state: LaneState) -> tuple[Reads, ...]:
+        keys = state.lane.keys
+        filled = state.seen.keys() - set(keys)
+        slices = len(self._scene.stack)
+        return tuple(select(bank, state.index, state.direction, keys, filled, slices) for bank in self._policy.banks)
+
+    def _recall(self, state: LaneState, index: int) -> Memory:
+        """What the lane remembers of a slice, in its present view."""
+        if index in state.lane.keys:
+            return self._recall_key(state, index)
+        seen = state.seen[index]
+        if seen.view != state.view:
+            outcome = self._scene.change_view(seen.memory.outcome, seen.view, state.view)
+            memory = self._scene.remember(index, state.view, state.appearance, outcome, given=False)
+            seen = state.seen[index] = Seen(memory, state.view)
+        return seen.memory
+
+    def _recall_key(self, state: LaneState, key: int) -> Memory:
+        name = (state.lane.object_id, key, state.view, state.appearance)
+        if name not in self._keys:
+            mask = self._objects.key_masks[state.lane.object_id][key]
+            outcome = self._objects.prompted.get((key, mask.tobytes()))
+            if outcome is None or state.view != self._finder.whole:
+                outcome = self._scene.take_mask(key, state.view, state.appearance, mask)
+            memory = self._scene.remember(key, state.view, state.appearance, outcome, given=True)
+            self._keys[name] = Seen(memory, state.view)
+        return self._keys[name].memory
+
+    def _follow(self, state: LaneState, outcome: Outcome) -> bool:
+        """Move the lane's view where the object came near its edge; return whether it was moved."""
+        view = self._finder.follow(state.view, self._mask(outcome, state.view))
+        moved = view != state.view
+        state.view = view
+        return moved
+
+    def _mask(self, outcome: Outcome, view: View) -> NDArray[np.bool_]:
+        return self._scene.slice_logits(outcome, view) > 0
+
+    def _finish(self, state: LaneState, outcome: Outcome) -> SliceUpdate:
+        """Go on to the next slice and report this one."""
+        logits = self._scene.slice_logits(outcome, state.view)
+        presence, iou = float(outcome.presence), float(outcome.predicted_iou)
+        mask = logits > 0
+        update = SliceUpdate(state.lane.object_id, state.index, mask, presence, iou, logits)
+        state.empty_run = 0 if mask.any() else state.empty_run + 1
+        state.advance()
+        limit = self._settings.stop_after_empty
+        if limit is not None and state.empty_run >= limit:
+            state.stop()
+        return update
+
+    def _move(self) -> None:
+        """Bring the memories to the network's device."""
+        device = self._scene.tracker.device
+        for state in self._lanes:
+            state.seen = {index: Seen(seen.memory.to(device), seen.view) for index, seen in state.seen.items()}
+        self._keys = {name: Seen(seen.memory.to(device), seen.view) for name, seen in self._keys.items()}

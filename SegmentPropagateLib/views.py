@@ -1,0 +1,109 @@
+"""The part of a slice that a network looks at: the whole slice, or a window that follows the object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEAR_BORDER = 0.08
+"""A mask this close to a view's edge (fraction of the view's side) is about to leave it."""
+
+LARGEST_GROWTH = 1.5
+"""How much a view may grow at once, so that one leaking slice does not give up the close-up."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A rectangle of whole pixels inside a slice.
+
+    Args:
+        row: first row.
+        column: first column.
+        rows: number of rows.
+        columns: number of columns.
+    """
+
+    row: int
+    column: int
+    rows: int
+    columns: int
+
+    def cut(self, pixels: NDArray) -> NDArray:
+        """The view of an array whose last two axes are rows and columns."""
+        return pixels[..., self.row : self.row + self.rows, self.column : self.column + self.columns]
+
+
+@dataclass(frozen=True)
+class ViewFinder:
+    """Chooses views for objects.
+
+    Args:
+        slice_shape: `(rows, columns)`.
+        pixel_mm: spacing of rows and columns; a view is square in millimetres unless the slice ends.
+        factor: side of a view over the longer side of the object's bounding box; None always takes the whole slice.
+        smallest: shortest side of a view, in pixels of the finer axis.
+    """
+
+    slice_shape: tuple[int, int]
+    pixel_mm: tuple[float, float]
+    factor: float | None = None
+    smallest: int = 32
+
+    @property
+    def whole(self) -> View:
+        """The view of the whole slice."""
+        return View(0, 0, *self.slice_shape)
+
+    def around(self, mask: NDArray[np.bool_]) -> View:
+        """A view centered on the mask's bounding box, moved inside the slice; the whole slice where that is smaller."""
+        if self.factor is None or not mask.any():
+            return self.whole
+        return self._square(mask, self.factor * self._extent_mm(mask))
+
+    def follow(self, view: View, mask: NDArray[np.bool_]) -> View:
+        """The same view unless the mask comes near an edge that is not the slice's own: then one around the mask.
+
+        The new view is never smaller than the old one and at most `LARGEST_GROWTH` times its size.
+        """
+        if self.factor is None or not mask.any() or not self._is_near_edge(view, mask):
+            return view
+        old_mm = max(view.rows * self.pixel_mm[0], view.columns * self.pixel_mm[1])
+        wanted_mm = max(old_mm, self.factor * self._extent_mm(mask))
+        return self._square(mask, min(wanted_mm, LARGEST_GROWTH * old_mm))
+
+    def _square(self, mask: NDArray[np.bool_], side_mm: float) -> View:
+        side_mm = max(side_mm, self.smallest * min(self.pixel_mm))
+        spans = [
+            _place(bounds, round(side_mm / spacing), size)
+            for bounds, spacing, size in zip(_bounds(mask), self.pixel_mm, self.slice_shape, strict=True)
+        ]
+        (row, rows), (column, columns) = spans
+        return View(row, column, rows, columns)
+
+    def _extent_mm(self, mask: NDArray[np.bool_]) -> float:
+        return max((last - first + 1) * mm for (first, last), mm in zip(_bounds(mask), self.pixel_mm, strict=True))
+
+    def _is_near_edge(self, view: View, mask: NDArray[np.bool_]) -> bool:
+        starts, sizes = (view.row, view.column), (view.rows, view.columns)
+        for (first, last), start, size, whole in zip(_bounds(mask), starts, sizes, self.slice_shape, strict=True):
+            margin = NEAR_BORDER * size
+            if start > 0 and first - start < margin:
+                return True
+            if start + size < whole and start + size - 1 - last < margin:
+                return True
+        return False
+
+
+def _bounds(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First and last row, first and last column."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1]))
+
+
+def _place(bounds: tuple[int, int], length: int, size: int) -> tuple[int, int]:
+    """Start and length of a run of `length` pixels centered on the bounds, within `0..size-1`."""
+    length = min(max(length, 1), size)
+    start = round((bounds[0] + bounds[1] + 1 - length) / 2)
+    return min(max(start, 0), size - length), length
