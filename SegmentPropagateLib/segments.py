@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from SegmentPropagateLib.geometry import Geometry
+
 TISSUE_TAGS = (
     "TerminologyEntry:Segmentation category and type - 3D Slicer General Anatomy list"
     "~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~Anatomic codes - DICOM master list~^^~^^|"
@@ -50,6 +52,7 @@ def write_seg_nrrd(
     path: Path,
     layers: Sequence[NDArray[np.unsignedinteger]],
     members: Sequence[Sequence[SegmentInfo]],
+    geometry: Geometry,
     ijk_to_lps: NDArray[np.float64],
 ) -> None:
     """Write layers of label values as Slicer does.
@@ -58,7 +61,8 @@ def write_seg_nrrd(
         path: ends in `.seg.nrrd`.
         layers: arrays `(k, j, i)` of one type and shape; more than one where segments overlap.
         members: for each layer the segments that it holds, empty ones too.
-        ijk_to_lps: 4 x 4, mm.
+        geometry: their grid; Slicer goes on editing on it, even if the segments fill a corner of it only.
+        ijk_to_lps: the same in the file's own axes, 4 x 4, mm.
     """
     lines = _grid_lines(layers, ijk_to_lps)
     extents = [_extent(layer) for layer in layers]
@@ -67,7 +71,7 @@ def write_seg_nrrd(
         lines += _segment_lines(number, layer, info, extents[layer])
     lines += [
         "Segmentation_ContainedRepresentationNames:=Binary labelmap|",
-        "Segmentation_ConversionParameters:=",
+        f"Segmentation_ConversionParameters:=Reference image geometry|{_reference(geometry)}|&",
         "Segmentation_MasterRepresentation:=Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset:=0 0 0",
     ]
@@ -123,6 +127,13 @@ def _grid_lines(layers: Sequence[NDArray[Any]], ijk_to_lps: NDArray[np.float64])
         "encoding: gzip",
         f"space origin: {_vector(ijk_to_lps[:3, 3])}",
     ]
+
+
+def _reference(geometry: Geometry) -> str:
+    """Rows of the index-to-RAS matrix, then first and last index along i, j, k."""
+    k, j, i = geometry.shape_kji
+    extent = (0, i - 1, 0, j - 1, 0, k - 1)
+    return "".join(f"{value};" for value in (*map(float, geometry.ijk_to_ras.ravel()), *extent))
 
 
 def _segment_lines(number: int, layer: int, info: SegmentInfo, extent: str) -> list[str]:

@@ -106,7 +106,7 @@ class Session:
         self.plane = Plane.parse(plane)
         self.axis = volume.geometry.plane_axis(self.plane)
         self.stack, self.gray = make_stack(volume, self.plane, intensity)
-        self._shape_kji = volume.geometry.shape_kji
+        self.geometry = volume.geometry
         self._propagator = propagator
         self._keys: dict[int, dict[int, NDArray[np.bool_]]] = {}
         self._results: dict[int, dict[int, SliceResult]] = {}
@@ -272,7 +272,7 @@ class Session:
         return strength
 
     def _assemble(self, slices: dict[int, NDArray[np.bool_]]) -> NDArray[np.bool_]:
-        array = np.zeros(self._shape_kji, dtype=bool)
+        array = np.zeros(self.geometry.shape_kji, dtype=bool)
         view = np.moveaxis(array, self.axis, 0)
         for index, mask in slices.items():
             view[index] = mask

@@ -169,7 +169,7 @@ def write_segmentation(
     with replacing(path) as temporary:
         if suffix == ".seg.nrrd":
             infos = [[named.get(value) or default_segment(value) for value in layer] for layer in members]
-            write_seg_nrrd(temporary, layers, infos, _LPS_RAS @ geometry.ijk_to_ras)
+            write_seg_nrrd(temporary, layers, infos, geometry, _LPS_RAS @ geometry.ijk_to_ras)
         else:
             try:
                 sitk.WriteImage(_image_of(layers[0], geometry), str(temporary), useCompression=True)
