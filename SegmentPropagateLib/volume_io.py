@@ -177,6 +177,12 @@ def write_segmentation(
                 raise InputError(f"Cannot write '{path}': is the disk full?") from error
 
 
+def write_volume(path: PathLike, volume: Volume) -> None:
+    """Write a scalar volume as NIfTI, NRRD or MHA under a temporary name and rename it."""
+    with replacing(path) as temporary:
+        sitk.WriteImage(_image_of(volume.array_kji, volume.geometry), str(temporary), useCompression=True)
+
+
 def _read(path: Path, npz_key: str) -> tuple[sitk.Image, str | None]:
     """Read a 3-D image, and its modality where known."""
     if not path.exists():
