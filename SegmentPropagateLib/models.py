@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MODEL_ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".tar", ".safetensors")
-
 
 def load_model(
     name_or_path: str | Path,
@@ -44,8 +42,7 @@ def load_model(
     name = str(name_or_path)
     if name == "classical":
         return ClassicalPropagator()
-    is_file = Path(name).exists() or Path(name).name != name or Path(name).suffix.lower() in MODEL_ENDINGS
-    if name not in weights.REGISTRY and not is_file:
+    if name not in weights.REGISTRY and not Path(name).exists():
         weights.find(name)  # raises, naming what there is
     try:
         from SegmentPropagateLib import checkpoints, engine

@@ -169,9 +169,7 @@ def _starter_shape(shapes: Shapes, origin: str) -> StarterShape:
     try:
         return StarterShape(
             stage_channels=_four(shapes[f"image_encoder.trunk.st.{stage}.0.weight"][0] for stage in stages),
-            stage_blocks=_four(
-                _count(shapes, rf"image_encoder\.trunk\.st\.{stage}\.(\d+)\.c1\.weight") - 2 for stage in stages
-            ),
+            stage_blocks=_four(_blocks(shapes, stage) for stage in stages),
             width=shapes["no_mem_embed"][-1],
             memory_width=shapes["maskmem_tpos_enc"][-1],
             attention_layers=_count(shapes, r"memory_attention\.layers\.(\d+)\."),
@@ -181,6 +179,11 @@ def _starter_shape(shapes: Shapes, origin: str) -> StarterShape:
         )
     except (KeyError, IndexError) as error:
         raise CheckpointError(f"{origin} is a starter network without the tensor {error}: get it again.") from error
+
+
+def _blocks(shapes: Shapes, stage: int) -> int:
+    entries = _count(shapes, rf"image_encoder\.trunk\.st\.{stage}\.(\d+)\.c1\.weight")
+    return max(0, entries - 2)  # convolution and norm come before
 
 
 def _four(values: Iterable[int]) -> tuple[int, int, int, int]:
