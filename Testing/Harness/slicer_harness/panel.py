@@ -64,10 +64,23 @@ class App(CoreApp):
         from PySide6 import QtCore
 
         super().__init__(folder)
-        self._qt, self._module_manager = application, ModuleManager()
+        self._qt, self._module_manager, self._slots = application, ModuleManager(), {}
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, folder)
         self._settings = QtCore.QSettings(os.path.join(folder, "settings.ini"), QtCore.QSettings.IniFormat)
+
+    def connect(self, signal, slot):
+        """qSlicerApplication's own signals never fire here by themselves; `fire` lets a test do it."""
+        self._slots.setdefault(signal, []).append(slot)
+        return True
+
+    def disconnect(self, signal, slot=None):
+        self._slots[signal] = [known for known in self._slots.get(signal, ()) if slot and known != slot]
+        return True
+
+    def fire(self, signal):
+        for slot in tuple(self._slots.get(signal, ())):
+            slot()
 
     def processEvents(self, *_):
         self._qt.processEvents()
@@ -97,8 +110,11 @@ class ModuleManager:
     disconnect = connect
 
 
-def load_module(path):
-    """Load ``<Name>.py`` as Slicer does; returns the ScriptedLoadableModuleWidget with ``setup()`` done."""
+def load_module(path, **widget_arguments):
+    """Load ``<Name>.py`` as Slicer does; returns the ScriptedLoadableModuleWidget with ``setup()`` done.
+
+    ``widget_arguments``: what a test hands to the widget's constructor instead of the real thing.
+    """
     import slicer
     from PySide6 import QtWidgets
 
@@ -120,7 +136,7 @@ def load_module(path):
     panel.setLayout(QtWidgets.QVBoxLayout())
     panel.setMRMLScene(slicer.mrmlScene)
     proxy._widget = panel
-    widget = getattr(python_module, name + "Widget")(panel)
+    widget = getattr(python_module, name + "Widget")(panel, **widget_arguments)
     setattr(slicer.modules, name + "Widget", widget)
     widget.setup()
     panel.show()

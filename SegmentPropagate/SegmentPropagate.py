@@ -1,0 +1,69 @@
+"""3D Slicer module: propagate one outlined slice through a volume, correct it, accept it."""
+
+import sys
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule
+
+_checkout = Path(__file__).resolve().parents[1]
+if (_checkout / "SegmentPropagateLib").is_dir() and str(_checkout) not in sys.path:
+    sys.path.append(str(_checkout))  # run from a source checkout; an installed extension has the library beside this file
+
+from SegmentPropagateSlicer.Logic import SegmentPropagateLogic  # noqa: E402, F401  Slicer looks for it here
+from SegmentPropagateSlicer.SelfTest import SegmentPropagateTest  # noqa: E402, F401
+from SegmentPropagateSlicer.Widget import SegmentPropagateWidget  # noqa: E402, F401
+
+
+class SegmentPropagate(ScriptedLoadableModule):
+    """What Slicer shows about the module."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("Segment Propagate")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = ["SegmentEditor", "Segmentations", "Markups", "Volumes"]
+        parent.contributors = ["SegmentPropagate contributors"]
+        parent.helpText = helpText()
+        parent.acknowledgementText = acknowledgementText()
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def helpText():
+    """Shown under Help & Acknowledgement."""
+    return _(
+        "<p>Outline an object on one slice, give the first and the last slice, press <b>Propagate</b>, review, and "
+        "accept. A slice that went wrong is edited and becomes another key; only the stretch that it changes is "
+        "computed again.</p>"
+        "<p>Shortcuts while the module is open: Shift+K key from current slice, Shift+F first slice, Shift+L last "
+        "slice, Shift+P propagate or cancel, Shift+A accept, Shift+D discard, Shift+N next suspicious slice.</p>"
+    )
+
+
+def acknowledgementText():
+    """The papers that the models come from."""
+    return _(
+        "<p>SLM-SAM 2: Y. Chen et al., Accelerating Volumetric Medical Image Annotation via Short-Long Memory SAM 2, "
+        "2025. SAM 2: N. Ravi et al., SAM 2: Segment Anything in Images and Videos, 2024. "
+        "MedSAM2: J. Ma et al., MedSAM2: Segment Anything in 3D Medical Images and Videos, 2025.</p>"
+        "<p>None of their code is contained; plain SAM 2 modules are installed from the Python package index.</p>"
+    )
+
+
+def registerSampleData():
+    """Offer the tutorial's volume, one of Slicer's own samples, under the module's name."""
+    try:
+        import SampleData
+    except ImportError:  # Slicer built without it
+        return
+    digest = "cc211f0dfd9a05ca3841ce1141b292898b2dd2d3f08286affadf823a7e58df93"
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="SegmentPropagate",
+        sampleName="SegmentPropagateTutorial",
+        uris=f"https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/{digest}",
+        fileNames="MRHead.nrrd",
+        checksums=f"SHA256:{digest}",
+        nodeNames="MRHead",
+    )

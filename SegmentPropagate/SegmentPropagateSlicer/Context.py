@@ -1,0 +1,96 @@
+"""What the sections of the panel share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import slicer
+from SegmentPropagateLib.errors import InputError
+
+from SegmentPropagateSlicer.Parameters import ALL_VISIBLE, Parameters
+
+PLANES = ("axial", "coronal", "sagittal")
+
+
+@dataclass
+class Context:
+    """One per panel.
+
+    Args:
+        ui: the widgets of the .ui file by name.
+        logic: `SegmentPropagateLogic`.
+        parameters: `Parameters` of the current scene.
+        status: `StatusLine`.
+        resources: the module's folder Resources.
+    """
+
+    ui: Any
+    logic: Any
+    parameters: Parameters
+    status: Any
+    resources: Path
+
+    def icon(self, name):
+        """Path of one of our icons."""
+        return str(self.resources / "Icons" / f"{name}.png")
+
+    def sliceNode(self):
+        """The vtkMRMLSliceNode of the chosen view."""
+        return slicer.mrmlScene.GetSingletonNode(self.parameters.view, "vtkMRMLSliceNode")
+
+    def planeAndSlice(self):
+        """Plane and slice number that the chosen view shows.
+
+        Raises:
+            InputError: no volume, or an oblique view.
+        """
+        node = self.sliceNode()
+        if node is None or self.parameters.volume is None:
+            raise InputError("Choose an image first.")
+        problems = []
+        for plane in PLANES:
+            try:
+                return plane, self.logic.sliceIndexInView(node, plane)
+            except InputError as error:
+                problems.append(error)
+        raise problems[0]
+
+    def plane(self):
+        """The plane of the chosen view; axial while there is none."""
+        try:
+            return self.planeAndSlice()[0]
+        except InputError:
+            return PLANES[0]
+
+    def segmentIds(self):
+        """The segments to propagate."""
+        node = self.parameters.segmentation
+        if node is None:
+            return []
+        ids = list(node.GetSegmentation().GetSegmentIDs())
+        if self.parameters.segment != ALL_VISIBLE:
+            return [self.parameters.segment] if self.parameters.segment in ids else []
+        display = node.GetDisplayNode()
+        return [i for i in ids if display is None or display.GetSegmentVisibility(i)]
+
+    def currentSegmentId(self):
+        """The segment that is outlined and reviewed: the chosen one, or the editor's among all visible ones.
+
+        Raises:
+            InputError: there is none.
+        """
+        ids = self.segmentIds()
+        if not ids:
+            raise InputError("Choose a segment first.")
+        selected = self.ui.segmentEditor.currentSegmentID()
+        return selected if selected in ids else ids[0]
+
+    def segmentName(self, segmentId):
+        """The name that the user gave it."""
+        segment = self.parameters.segmentation.GetSegmentation().GetSegment(segmentId)
+        return segment.GetName() if segment else segmentId
+
+    def jumpToSlice(self, sliceIndex, plane=None):
+        """Show a slice in the chosen view."""
+        ras = self.logic.slicePositionRas(sliceIndex, plane or self.plane())
+        self.sliceNode().JumpSliceByOffsetting(*[float(value) for value in ras])

@@ -1,0 +1,48 @@
+"""Which devices this machine can run a network on, without importing torch into Slicer."""
+
+import platform
+import shutil
+import sys
+
+import qt
+from slicer.i18n import tr as _
+
+
+class Devices:
+    """The choices of the device list; NVIDIA cards are asked for in the background.
+
+    Args:
+        onFound: called without arguments when the names of the cards are known.
+        program: path of nvidia-smi; None looks for it.
+    """
+
+    def __init__(self, onFound, program=None):
+        self.cards = []
+        self._onFound = onFound
+        self._process = qt.QProcess()
+        self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
+        program = program or shutil.which("nvidia-smi")
+        if program:
+            self._process.start(program, ["--query-gpu=name", "--format=csv,noheader"])
+
+    def choices(self):
+        """`(value, text)` per device."""
+        cards = [(f"cuda:{n}", name) for n, name in enumerate(self.cards)]
+        apple = sys.platform == "darwin" and platform.machine() == "arm64"
+        return [
+            ("auto", _("Automatic")),
+            *cards,
+            *([("mps", _("Apple graphics (MPS)"))] if apple else []),
+            ("cpu", _("CPU")),
+        ]
+
+    def _onFinished(self):
+        text = bytes(self._process.readAllStandardOutput().data()).decode(errors="replace")
+        if self._process.exitCode() == 0:
+            self.cards = [line.strip() for line in text.splitlines() if line.strip()]
+        self._onFound()
+
+    def stop(self):
+        """Ask no longer."""
+        self._process.kill()
+        self._process.waitForFinished(500)

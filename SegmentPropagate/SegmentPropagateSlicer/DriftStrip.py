@@ -1,0 +1,97 @@
+"""One small bar per slice: how sure the model is, where the keys are, what is suspicious."""
+
+import qt
+
+HEIGHT = 46
+GROUND = 5  # pixels below the bars, for locks
+SURE, SUSPICIOUS, KEY, LOCKED, EMPTY, CURRENT = "#7d9c8c", "#f5931e", "#3b82d6", "#2fa84f", "#8c8c8c", "#d9413a"
+
+
+class Strip(qt.QLabel):
+    """A label that knows where it was pressed."""
+
+    onPressed = None  # called with the position from the left as a fraction of the width
+
+    def mousePressEvent(self, event):
+        """Qt calls this."""
+        if self.onPressed is not None and self.width > 0:
+            self.onPressed(event.pos().x() / self.width)
+
+
+class DriftStrip:
+    """Draws scores and tells which slice was clicked.
+
+    Args:
+        layout: where to put the strip.
+        onSlice: called with a slice number when its bar is clicked.
+    """
+
+    def __init__(self, layout, onSlice):
+        self._scores, self._onSlice = [], onSlice
+        self.label = Strip()
+        self.label.setMinimumSize(80, HEIGHT)
+        self.label.setMaximumHeight(HEIGHT)
+        self.label.setScaledContents(True)  # follows the panel's width until the next drawing
+        self.label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
+        self.label.onPressed = self._pressed
+        layout.addWidget(self.label)
+
+    def _pressed(self, fraction):
+        index = self.indexAt(fraction)
+        if index is not None:
+            self._onSlice(index)
+
+    def indexAt(self, fraction):
+        """The slice number at a fraction of the width; None without scores."""
+        if not self._scores:
+            return None
+        return self._scores[min(int(fraction * len(self._scores)), len(self._scores) - 1)]["sliceIndex"]
+
+    def show(self, scores, current=None):
+        """Draw.
+
+        Args:
+            scores: as `SegmentPropagateLogic.reviewScores` gives them.
+            current: slice number to mark, or None.
+        """
+        self._scores = scores
+        width = max(80, self.label.width)
+        ratio = self.label.devicePixelRatioF()
+        pixmap = qt.QPixmap(round(width * ratio), round(HEIGHT * ratio))
+        pixmap.setDevicePixelRatio(ratio)
+        pixmap.fill(qt.QColor(0, 0, 0, 0))
+        painter = qt.QPainter(pixmap)
+        for number, score in enumerate(scores):
+            left, right = (round(n * width / len(scores)) for n in (number, number + 1))
+            drawBar(painter, score, left, max(1, right - left - (1 if right - left > 2 else 0)))
+            if score["sliceIndex"] == current:
+                painter.fillRect(left, 0, max(2, right - left - 1), 3, qt.QColor(CURRENT))
+        painter.end()
+        self.label.setPixmap(pixmap)
+
+
+def drawBar(painter, score, left, width):
+    """One slice: the bar on its ground, and the lock below."""
+    height = max(2, round(barHeight(score) * (HEIGHT - GROUND - 6)))
+    painter.fillRect(left, HEIGHT - GROUND - height, width, height, qt.QColor(barColor(score)))
+    if score["confirmed"]:
+        painter.fillRect(left, HEIGHT - GROUND + 1, width, GROUND - 1, qt.QColor(LOCKED))
+
+
+def barHeight(score):
+    """0..1: presence times predicted IoU; a key is sure."""
+    if score["source"] == "key":
+        return 1.0
+    if score["source"] == "empty":
+        return 0.0
+    iou = score["predictedIou"]
+    return score["presence"] * (1.0 if iou is None else iou)
+
+
+def barColor(score):
+    """A key, a suspicious slice, an empty one, or an ordinary one."""
+    if score["source"] == "key":
+        return KEY
+    if score["areaJump"] or score["centerJump"]:
+        return SUSPICIOUS
+    return EMPTY if score["source"] == "empty" else SURE

@@ -1,0 +1,103 @@
+"""The section Image and segments."""
+
+from SegmentPropagateLib.intensity import PRESETS
+from slicer.i18n import tr as _
+
+from SegmentPropagateSlicer.Parameters import ALL_VISIBLE
+
+
+class InputSection:
+    """Image, segmentation, segments and intensity preset; keeps the embedded Segment Editor on the same nodes.
+
+    Args:
+        context: `Context`.
+    """
+
+    def __init__(self, context):
+        self.context = context
+        ui, guarded = context.ui, context.status.guarded
+        for preset in PRESETS:
+            ui.intensitySelector.addItem(presetTitle(preset), preset)
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", guarded(self._takeVolume))
+        ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", guarded(self._takeSegmentation))
+        ui.segmentSelector.connect("activated(int)", guarded(self._takeSegment))
+        ui.intensitySelector.connect("activated(int)", guarded(self._takeIntensity))
+        ui.segmentEditor.connect("currentSegmentIDChanged(QString)", guarded(self._followEditor))
+
+    def _takeVolume(self):
+        self.context.parameters.volume = self.context.ui.volumeSelector.currentNode()
+        self._applyInputs()
+
+    def _takeSegmentation(self):
+        parameters, node = self.context.parameters, self.context.ui.segmentationSelector.currentNode()
+        if node is not None and node.GetSegmentation().GetNumberOfSegments() == 0:
+            node.CreateDefaultDisplayNodes()
+            node.GetSegmentation().AddEmptySegment()
+        parameters.segmentation = node
+        ids = list(node.GetSegmentation().GetSegmentIDs()) if node else []
+        if parameters.segment != ALL_VISIBLE and parameters.segment not in ids:
+            parameters.segment = ids[0] if ids else ""
+        self._applyInputs()
+
+    def _takeSegment(self):
+        self.context.parameters.segment = self.context.ui.segmentSelector.currentData or ""
+        if self.context.parameters.segment not in ("", ALL_VISIBLE):
+            self.context.ui.segmentEditor.setCurrentSegmentID(self.context.parameters.segment)
+
+    def _takeIntensity(self):
+        self.context.parameters.intensity = self.context.ui.intensitySelector.currentData
+
+    def _followEditor(self):
+        selected = self.context.ui.segmentEditor.currentSegmentID()
+        if selected and self.context.parameters.segment != ALL_VISIBLE:
+            self.context.parameters.segment = selected
+
+    def _applyInputs(self):
+        parameters, editor = self.context.parameters, self.context.ui.segmentEditor
+        segmentation = parameters.segmentation
+        if segmentation is not None and parameters.volume is not None:
+            if segmentation.GetNodeReference("referenceImageGeometryRef") is None:
+                segmentation.SetReferenceImageGeometryParameterFromVolumeNode(parameters.volume)
+        editor.setSegmentationNode(segmentation)
+        editor.setSourceVolumeNode(parameters.volume)
+        if parameters.segment not in ("", ALL_VISIBLE):
+            editor.setCurrentSegmentID(parameters.segment)
+        self.context.logic.setInputs(parameters.volume, segmentation)
+
+    def refresh(self):
+        """Show the parameters."""
+        ui, parameters = self.context.ui, self.context.parameters
+        ui.volumeSelector.setCurrentNode(parameters.volume)
+        ui.segmentationSelector.setCurrentNode(parameters.segmentation)
+        self._fillSegments()
+        ui.intensitySelector.setCurrentIndex(max(0, ui.intensitySelector.findData(parameters.intensity)))
+        ui.segmentSelector.enabled = parameters.segmentation is not None
+
+    def _fillSegments(self):
+        box, parameters = self.context.ui.segmentSelector, self.context.parameters
+        node = parameters.segmentation
+        segmentation = node.GetSegmentation() if node else None
+        wanted = [(i, segmentation.GetSegment(i).GetName()) for i in segmentation.GetSegmentIDs()] if node else []
+        if len(wanted) > 1:
+            wanted.append((ALL_VISIBLE, _("All visible segments with key slices")))
+        if [(box.itemData(row), box.itemText(row)) for row in range(box.count)] != wanted:
+            box.clear()
+            for segmentId, name in wanted:
+                box.addItem(name, segmentId)
+        box.setCurrentIndex(box.findData(parameters.segment))
+
+
+def presetTitle(preset):
+    """What the list calls an intensity preset."""
+    return {
+        "auto": _("Automatic"),
+        "brain": _("CT brain (0 to 80 HU)"),
+        "abdomen": _("CT abdomen (-160 to 240 HU)"),
+        "bone": _("CT bone (-500 to 1300 HU)"),
+        "lung": _("CT lung (-1350 to 150 HU)"),
+        "mediastinum": _("CT mediastinum (-160 to 240 HU)"),
+        "ct-full": _("CT full range (-1024 to 2000 HU)"),
+        "percentile": _("Percentiles 0.5 to 99.5 (MR, PET, ultrasound)"),
+        "minmax": _("Lowest to highest value"),
+        "none": _("As stored (8 bit)"),
+    }[preset]

@@ -1,0 +1,159 @@
+"""Brings PyTorch and SAM 2 into Slicer's Python, only when asked to, and only on the main thread."""
+
+import importlib.metadata
+import os
+import sys
+from contextlib import contextmanager
+
+import slicer
+from slicer.i18n import tr as _
+
+PACKAGES = ("torch", "sam2", "hydra-core", "iopath")
+TORCH_REQUIREMENT = ">=2.5.1" if sys.platform != "win32" else ">=2.5.1,<2.13"  # 2.13 has paths too long for Windows
+
+
+class InstallError(Exception):
+    """The message is one sentence for the user."""
+
+
+class Installer:
+    """Knows what the networks need, says what is missing, and installs it.
+
+    Args:
+        requirements: path of requirements.txt, what sam2 needs beside torch.
+        sam2Requirements: path of requirements-sam2.txt, sam2 itself with its digest.
+        pipInstall: `slicer.util.pip_install`, or what stands in for it.
+        torchUtils: `PyTorchUtils.PyTorchUtilsLogic()` of the PyTorch extension; None looks for it.
+    """
+
+    def __init__(self, requirements, sam2Requirements, pipInstall=None, torchUtils=None):
+        self.requirements, self.sam2Requirements = str(requirements), str(sam2Requirements)
+        self._pipInstall = pipInstall or slicer.util.pip_install
+        self._torchUtils = torchUtils
+
+    def missing(self):
+        """Names of the packages that are not installed; a half-installed one counts as missing. Imports nothing."""
+        return [name for name in PACKAGES if not isInstalled(name)]
+
+    def sentence(self):
+        """What is missing, how large it is and what works without; empty when nothing is missing."""
+        missing = self.missing()
+        if not missing:
+            return ""
+        if "torch" in missing:
+            return _(
+                "The networks need PyTorch and SAM 2, which are not installed: a download of about 0.2 GB for the CPU, "
+                "up to 3 GB for an NVIDIA graphics card. The classical propagator works without them."
+            )
+        return _(
+            "The networks need SAM 2, which is not installed: a download of about 1 MB. "
+            "The classical propagator works without it."
+        )
+
+    def steps(self):
+        """`(what to tell the user, function)` for everything that is missing."""
+        missing = self.missing()
+        steps = []
+        if "torch" in missing:
+            steps.append((_("Installing PyTorch. This can take several minutes..."), self._installTorch))
+        if missing:
+            steps.append((_("Installing the packages that SAM 2 needs..."), self._installRequirements))
+            steps.append((_("Installing SAM 2..."), self._installSam2))
+        return steps
+
+    def install(self, progress):
+        """Install what is missing; safe to call again after a failure.
+
+        Args:
+            progress: called as `progress(sentence, stepsDone, stepsTotal)`.
+
+        Raises:
+            InstallError: one sentence on what failed.
+        """
+        steps = self.steps()
+        for done, (sentence, step) in enumerate(steps):
+            progress(sentence, done, len(steps))
+            step()
+        still = self.missing()
+        if still:
+            raise InstallError(
+                _("{names} could not be installed; restart Slicer and press Install again.").format(
+                    names=", ".join(still)
+                )
+            )
+
+    def _installTorch(self):
+        utils = self._torchUtils or findTorchUtils()
+        try:
+            installed = utils.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
+        except Exception as error:  # noqa: BLE001  the extension raises what pip, the network and broken installs raise
+            raise InstallError(
+                _(
+                    "PyTorch could not be installed: {error} Check the network and the disk space, then try again."
+                ).format(error=lastLine(error))
+            ) from error
+        if installed is None:
+            raise InstallError(_("PyTorch was not installed; open the module PyTorch Utils to see why."))
+
+    def _installRequirements(self):
+        self._pip(["-r", self.requirements])
+
+    def _installSam2(self):
+        # sam2 is a source package: its isolated build would download a second PyTorch of several GB, and compiling
+        # its optional CUDA code fails on most machines.
+        with environment(SAM2_BUILD_CUDA="0"):
+            self._pip(["--no-deps", "--no-build-isolation", "-r", self.sam2Requirements])
+
+    def _pip(self, arguments):
+        try:
+            self._pipInstall(arguments)
+        except Exception as error:  # noqa: BLE001  pip_install raises CalledProcessError, OSError and its own
+            raise InstallError(
+                _("SAM 2 could not be installed: {error} Check the network, then try again.").format(
+                    error=lastLine(error)
+                )
+            ) from error
+
+
+def isInstalled(name):
+    """Whether a package is installed completely enough to have its metadata."""
+    try:
+        return bool(importlib.metadata.version(name))
+    except (importlib.metadata.PackageNotFoundError, TypeError):  # TypeError: metadata without a version
+        return False
+
+
+def findTorchUtils():
+    """The logic of the PyTorch extension.
+
+    Raises:
+        InstallError: the extension is not installed.
+    """
+    try:
+        import PyTorchUtils
+    except ImportError as error:
+        raise InstallError(
+            _("The extension PyTorch is not installed: install it in the Extensions Manager and restart Slicer.")
+        ) from error
+    return PyTorchUtils.PyTorchUtilsLogic()
+
+
+def lastLine(error):
+    """The last line of an exception's text as a sentence: tools put the reason there."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].strip().rstrip(".") + "."
+
+
+@contextmanager
+def environment(**variables):
+    """Set environment variables for the time of the `with` block."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,98 @@
+"""The markups that a prompt is placed with: a box, points on the object, points beside it."""
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+BLUE, GREEN, RED = (0.23, 0.51, 0.84), (0.18, 0.66, 0.31), (0.85, 0.25, 0.23)
+
+
+class Placement:
+    """Makes the markups nodes when they are first needed and turns Slicer's place mode on and off.
+
+    Args:
+        parameters: `Parameters`, which remember the nodes.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+
+    def node(self, role, create=False):
+        """The markups node of a role: `box`, `positivePoints` or `negativePoints`."""
+        node = getattr(self.parameters, role)
+        if node is None and create:
+            kind, name, color = {
+                "box": ("vtkMRMLMarkupsROINode", _("Prompt box"), BLUE),
+                "positivePoints": ("vtkMRMLMarkupsFiducialNode", _("Object"), GREEN),
+                "negativePoints": ("vtkMRMLMarkupsFiducialNode", _("Not the object"), RED),
+            }[role]
+            node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
+            node.CreateDefaultDisplayNodes()
+            display = node.GetDisplayNode()
+            display.SetSelectedColor(*color)
+            display.SetColor(*color)
+            display.SetPointLabelsVisibility(False)
+            if role == "box":
+                display.SetFillVisibility(False)
+            setattr(self.parameters, role, node)
+        return node
+
+    def nodes(self):
+        """The nodes that exist."""
+        return [node for node in map(self.node, ("box", "positivePoints", "negativePoints")) if node is not None]
+
+    def start(self, role):
+        """Let the mouse place: one box, or points until right-click."""
+        node = self.node(role, create=True)
+        markups = slicer.modules.markups.logic()
+        if role == "box":
+            node.RemoveAllControlPoints()
+        markups.SetActiveList(node)
+        markups.StartPlaceMode(role != "box")
+
+    def stop(self):
+        """Give the mouse back to the views."""
+        interaction = self.interactionNode()
+        interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+
+    def interactionNode(self):
+        """The vtkMRMLInteractionNode of the application."""
+        return slicer.app.applicationLogic().GetInteractionNode()
+
+    def placing(self):
+        """The role whose node the mouse places now, or None."""
+        interaction = self.interactionNode()
+        if interaction.GetCurrentInteractionMode() != interaction.Place:
+            return None
+        active = slicer.app.applicationLogic().GetSelectionNode().GetActivePlaceNodeID()
+        for role in ("box", "positivePoints", "negativePoints"):
+            node = self.node(role)
+            if node is not None and node.GetID() == active:
+                return role
+        return None
+
+    def clear(self):
+        """Remove what was placed."""
+        for node in self.nodes():
+            node.RemoveAllControlPoints()
+
+    def points(self):
+        """World RAS of all points `(N, 3)`, and whether each lies on the object."""
+        positive = self._positions("positivePoints")
+        negative = self._positions("negativePoints")
+        flags = [True] * len(positive) + [False] * len(negative)
+        return np.concatenate([positive, negative]), flags
+
+    def hasBox(self):
+        """Whether a box with an extent was placed."""
+        node = self.node("box")
+        return node is not None and node.GetNumberOfDefinedControlPoints() > 0 and min(sorted(node.GetSize())[1:]) > 0
+
+    def _positions(self, role):
+        node = self.node(role)
+        count = node.GetNumberOfDefinedControlPoints() if node else 0
+        if count == 0:
+            return np.zeros((0, 3))
+        defined = [n for n in range(node.GetNumberOfControlPoints())
+                   if node.GetNthControlPointPositionStatus(n) == node.PositionDefined]  # fmt: skip
+        return np.array([node.GetNthControlPointPositionWorld(n) for n in defined])

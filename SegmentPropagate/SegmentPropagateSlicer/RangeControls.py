@@ -1,0 +1,74 @@
+"""First and last slice of the range."""
+
+import qt
+import slicer
+
+
+class RangeControls:
+    """Two numbers, each taken from the view, or both from a ROI or the whole volume.
+
+    Args:
+        context: `Context`.
+    """
+
+    def __init__(self, context):
+        self.context = context
+        ui, guarded = context.ui, context.status.guarded
+        ui.firstSpinBox.connect("valueChanged(int)", guarded(lambda: self._take("first", ui.firstSpinBox.value)))
+        ui.lastSpinBox.connect("valueChanged(int)", guarded(lambda: self._take("last", ui.lastSpinBox.value)))
+        ui.firstFromViewButton.connect("clicked()", guarded(self.firstFromView))
+        ui.lastFromViewButton.connect("clicked()", guarded(self.lastFromView))
+        ui.wholeRangeButton.connect("clicked()", guarded(self.wholeVolume))
+        self._roiMenu = qt.QMenu(ui.rangeFromRoiButton)
+        ui.rangeFromRoiButton.setMenu(self._roiMenu)
+        self._roiMenu.connect("aboutToShow()", guarded(self.fillRoiMenu))
+
+    def firstFromView(self):
+        """The range begins at the slice in the view."""
+        self._take("first", self.context.planeAndSlice()[1])
+
+    def lastFromView(self):
+        """The range ends at the slice in the view."""
+        self._take("last", self.context.planeAndSlice()[1])
+
+    def wholeVolume(self):
+        """The range is the whole volume."""
+        self.context.parameters.first = self.context.parameters.last = None
+
+    def fromRoi(self, roiNode):
+        """The range is what a ROI covers."""
+        first, last = self.context.logic.sliceRangeOfRoi(roiNode, self.context.plane())
+        self.context.parameters.first, self.context.parameters.last = first, last
+
+    def fillRoiMenu(self):
+        """List the regions of interest of the scene."""
+        self._roiMenu.clear()
+        nodes = slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")
+        for node in nodes:
+            action = self._roiMenu.addAction(node.GetName())
+            action.connect("triggered()", self.context.status.guarded(lambda node=node: self.fromRoi(node)))
+        if not nodes:
+            self._roiMenu.addAction(self.context.ui.rangeFromRoiButton.toolTip).enabled = False
+
+    def range(self):
+        """`(first, last)` as the user gave them, in that order."""
+        count = self.context.logic.sliceCount(self.context.plane())
+        first, last = self.context.parameters.first, self.context.parameters.last
+        return (0 if first is None else first), (count - 1 if last is None else last)
+
+    def _take(self, name, value):
+        if not self._refreshing:
+            setattr(self.context.parameters, name, value)
+
+    _refreshing = False
+
+    def refresh(self):
+        """Show the parameters."""
+        ui = self.context.ui
+        count = self.context.logic.sliceCount(self.context.plane())
+        self._refreshing = True
+        for box, value in zip((ui.firstSpinBox, ui.lastSpinBox), self.range(), strict=True):
+            box.setRange(0, max(0, count - 1))
+            box.setValue(value)
+            box.enabled = count > 0
+        self._refreshing = False

@@ -1,0 +1,136 @@
+"""Estimate, the button that propagates or cancels, progress."""
+
+import qt
+from SegmentPropagateLib.errors import InputError
+from slicer.i18n import tr as _
+
+from SegmentPropagateSlicer.Logic import State
+
+
+class RunSection:
+    """Tells what a run would take, runs it, and shows how far it is.
+
+    Args:
+        context: `Context`.
+        rangeControls: `RangeControls`.
+    """
+
+    def __init__(self, context, rangeControls):
+        self.context, self.rangeControls = context, rangeControls
+        ui, logic = context.ui, context.logic
+        ui.propagateButton.setIcon(qt.QIcon(context.icon("propagate")))
+        ui.propagateButton.connect("clicked()", context.status.guarded(self.toggle))
+        logic.stateChanged.connect(self._onState)
+        logic.progressChanged.connect(self._onProgress)
+        logic.statusChanged.connect(context.status.say)
+        logic.noticeGiven.connect(context.status.say)
+        logic.errorOccurred.connect(context.status.complain)
+        logic.logReceived.connect(context.status.log)
+
+    def toggle(self):
+        """Propagate, or cancel the run that is going on."""
+        logic = self.context.logic
+        if logic.state == State.CANCELLING:
+            return
+        if logic.state in State.BUSY:
+            logic.cancel()
+            return
+        problem = self.problem()
+        if problem:
+            raise InputError(problem)
+        self.context.status.clear()
+        logic.setSettings(self.context.parameters.runSettings(self.context.plane()))
+        logic.startSession(self.segmentIdsWithKeys(), *self.rangeControls.range())
+
+    def segmentIdsWithKeys(self):
+        """The chosen segments that have a key in the plane of the chosen view."""
+        plane = self.context.plane()
+        keyed = {key.segmentId for key in self.context.logic.keys if key.plane == plane}
+        return [segmentId for segmentId in self.context.segmentIds() if segmentId in keyed]
+
+    def problem(self):
+        """What is missing before a run can start, in one sentence; empty when nothing is."""
+        parameters = self.context.parameters
+        if parameters.volume is None:
+            return _("Choose an image.")
+        if parameters.segmentation is None:
+            return _("Choose a segmentation, or create one.")
+        if not self.context.segmentIds():
+            return _("Choose a segment.")
+        try:
+            plane, _index = self.context.planeAndSlice()
+        except InputError as error:
+            return str(error)
+        if not self.segmentIdsWithKeys():
+            return _("Outline the object on one {plane} slice and use it as key.").format(plane=_(plane))
+        first, last = self.rangeControls.range()
+        if first > last:
+            return _("The first slice ({first}) lies after the last slice ({last}).").format(first=first, last=last)
+        return ""
+
+    # ---- showing ------------------------------------------------------------------------------------------------
+
+    def refresh(self):
+        """Show the state of the logic and the estimate."""
+        ui, state = self.context.ui, self.context.logic.state
+        busy = state in State.BUSY
+        problem = "" if busy else self.problem()
+        ui.propagateButton.text = {
+            State.STARTING: _("Cancel"),
+            State.RUNNING: _("Cancel"),
+            State.CANCELLING: _("Cancelling..."),
+        }.get(state, _("Propagate"))
+        ui.propagateButton.enabled = state != State.CANCELLING and not problem
+        ui.progressBar.setVisible(busy)
+        ui.estimateLabel.setVisible(not busy)
+        if not busy:
+            ui.estimateLabel.text = problem or self._estimate()
+
+    def _estimate(self):
+        logic = self.context.logic
+        logic.setSettings(self.context.parameters.runSettings(self.context.plane()))
+        found = logic.estimate(self.segmentIdsWithKeys(), *self.rangeControls.range())
+        return estimateText(found)
+
+    def _onState(self, state):
+        if state == State.STARTING:
+            self.context.ui.progressBar.setRange(0, 0)  # busy: how many slices is not known yet
+
+    def _onProgress(self, done, total, secondsLeft):
+        bar = self.context.ui.progressBar
+        bar.setRange(0, total)
+        bar.setValue(done)
+        text = _("%v of %m slices")
+        if secondsLeft is not None:
+            text += _(", {time} left").format(time=duration(secondsLeft))
+        bar.format = text
+
+
+def estimateText(found):
+    """The estimate of `SegmentPropagateLogic.estimate` as one line, with its warning where there is one."""
+    slices = _("{count} slices").format(count=found["slices"])
+    objects = _("1 segment") if found["objects"] == 1 else _("{count} segments").format(count=found["objects"])
+    parts = [slices, objects]
+    if found["seconds"] is None:
+        parts.append(_("time not measured yet on this machine"))
+    else:
+        parts.append(_("about {time}").format(time=duration(found["seconds"])))
+    if found["memoryBytes"]:
+        parts.append(_("{size} of memory").format(size=byteSize(found["memoryBytes"])))
+    text = ", ".join(parts) + "."
+    return f"{text} {found['warning']}" if found["warning"] else text
+
+
+def duration(seconds):
+    """`8 s`, `3 min`, `1 h 20 min`."""
+    if seconds < 90:
+        return _("{count} s").format(count=max(1, round(seconds)))
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return _("{count} min").format(count=minutes)
+    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
+
+
+def byteSize(count):
+    """`300 MB`, `2.4 GB`."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{round(count / 1e6)} MB"

@@ -1,0 +1,60 @@
+"""The one place where the panel says how things stand, and the border at which exceptions end."""
+
+import traceback
+
+from SegmentPropagateLib.errors import SegmentPropagateError
+from slicer.i18n import tr as _
+
+ERROR_STYLE = "color: #d9413a"  # legible on the light and on the dark theme
+LONGEST_LOG = 20000
+
+
+class StatusLine:
+    """One sentence below the button, and what the worker printed under *Details*.
+
+    Args:
+        label: QLabel for the sentence.
+        details: QPlainTextEdit for the log.
+        section: the fold around the log.
+    """
+
+    def __init__(self, label, details, section):
+        self.label, self.details, self.section = label, details, section
+        details.maximumBlockCount = 2000
+        self.clear()
+
+    def clear(self):
+        """Say nothing."""
+        self._show("", "")
+
+    def say(self, sentence):
+        """Say how things stand."""
+        self._show(sentence, "")
+
+    def complain(self, sentence):
+        """Say what went wrong; it stays until the next sentence."""
+        self._show(sentence, ERROR_STYLE)
+
+    def log(self, text):
+        """Keep a line of the worker's stderr."""
+        self.details.appendPlainText(text.rstrip()[-LONGEST_LOG:])
+        self.section.setVisible(True)
+
+    def guarded(self, function):
+        """A slot without arguments that calls `function` and turns whatever it raises into one sentence."""
+
+        def slot(*_signalArguments):
+            try:
+                function()
+            except SegmentPropagateError as error:
+                self.complain(str(error))
+            except Exception as error:  # noqa: BLE001  the panel's border: nothing may escape into Qt
+                self.log(traceback.format_exc())
+                self.complain(_("Something unexpected went wrong ({error}); see Details.").format(error=error))
+
+        return slot
+
+    def _show(self, sentence, style):
+        self.label.setStyleSheet(style)
+        self.label.text = sentence
+        self.label.setVisible(bool(sentence))

@@ -1,0 +1,184 @@
+"""A logic for panel tests: real keys and geometry over the real scene, but runs are driven by the test."""
+
+import numpy as np
+import slicer
+import vtk
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Key import Key
+from SegmentPropagateSlicer.Logic import SegmentPropagateLogic, State
+
+AXES = {"axial": 2, "coronal": 1, "sagittal": 0}  # of RAS, and of ijk in the drawn volume
+
+
+class DrivenLogic(SegmentPropagateLogic):
+    """Does at once what a test tells it to; `calls` lists what the panel asked for."""
+
+    def __init__(self):
+        SegmentPropagateLogic.__init__(self)
+        self.calls, self._keys, self.scores = [], (), []
+
+    def go(self, state):
+        self.state = state
+        self.stateChanged.emit(state)
+
+    # ---- inputs
+    def setInputs(self, volumeNode, segmentationNode):
+        if (volumeNode, segmentationNode) != (self.volumeNode, self.segmentationNode):
+            self.volumeNode, self.segmentationNode = volumeNode, segmentationNode
+            self._keys = ()
+
+    def setSettings(self, settings):
+        self.settings = settings
+
+    def setSegmentEditor(self, editorNode, saveStateForUndo=None):
+        self.editorNode = editorNode
+
+    def sliceCount(self, plane=None):
+        return self.volumeNode.GetImageData().GetDimensions()[AXES[plane or "axial"]] if self.volumeNode else 0
+
+    def sliceIndexInView(self, sliceNode, plane=None):
+        matrix = slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS())
+        if abs(abs(matrix[AXES[plane], 2]) - 1) > 1e-3:
+            raise InputError(f"The view {sliceNode.GetName()} shows an oblique or another plane.")
+        rasToIjk = vtk.vtkMatrix4x4()
+        self.volumeNode.GetRASToIJKMatrix(rasToIjk)
+        return int(round(rasToIjk.MultiplyPoint([*matrix[:3, 3], 1])[AXES[plane]]))
+
+    def sliceRangeOfRoi(self, roiNode, plane=None):
+        return 3, 9
+
+    def slicePositionRas(self, sliceIndex, plane=None):
+        ijk = [0, 0, 0]
+        ijk[AXES[plane or "axial"]] = sliceIndex
+        ijkToRas = vtk.vtkMatrix4x4()
+        self.volumeNode.GetIJKToRASMatrix(ijkToRas)
+        return ijkToRas.MultiplyPoint([*ijk, 1])[:3]
+
+    # ---- keys
+    @property
+    def keys(self):
+        return self._keys
+
+    def setKeys(self, keys):
+        self._keys = tuple(keys)
+        self.keysChanged.emit()
+
+    def addKey(self, segmentId, sliceIndex, plane=None, confirmed=False):
+        self.calls.append(("addKey", segmentId, sliceIndex, plane))
+        self.setKeys([*self._keys, Key(segmentId, plane, sliceIndex, 412.0, confirmed)])
+
+    def removeKey(self, key):
+        self.setKeys([known for known in self._keys if known != key])
+
+    def confirmSlices(self, segmentId, sliceIndices, confirmed=True):
+        self.calls.append(("confirmSlices", segmentId, tuple(sliceIndices), confirmed))
+        for score in self.scores:
+            if score["sliceIndex"] in sliceIndices:
+                score["confirmed"] = confirmed
+
+    def previewPrompt(self, segmentId, sliceIndex, boxRas=None, pointsRas=None, positive=None):
+        self.calls.append(("previewPrompt", segmentId, sliceIndex, pointsRas, positive))
+
+    def usePreview(self):
+        self.calls.append(("usePreview",))
+
+    def dropPreview(self):
+        self.calls.append(("dropPreview",))
+
+    # ---- runs
+    def inspectModel(self, model=None):
+        self.calls.append(("inspectModel", model))
+
+    def estimate(self, segmentIds, first, last):
+        return {
+            "slices": last - first + 1,
+            "objects": len(segmentIds),
+            "seconds": 14.0,
+            "memoryBytes": 1.3e9,
+            "warning": "",
+        }
+
+    def startSession(self, segmentIds, first, last):
+        self.calls.append(("startSession", tuple(segmentIds), first, last))
+        self.go(State.RUNNING)
+
+    def cancel(self):
+        self.calls.append(("cancel",))
+        self.go(State.IDLE)
+
+    # ---- review
+    def reviewScores(self, segmentId):
+        return self.scores
+
+    def nextSuspiciousSlice(self, segmentId, after=None):
+        self.calls.append(("nextSuspiciousSlice", segmentId, after))
+        jumps = [score["sliceIndex"] for score in self.scores if score["areaJump"]]
+        return jumps[0] if jumps else None
+
+    def editSlice(self, segmentId, sliceIndex):
+        self.calls.append(("editSlice", segmentId, sliceIndex))
+
+    def correct(self, segmentId, sliceIndex):
+        self.calls.append(("correct", segmentId, sliceIndex))
+
+    def accept(self):
+        self.calls.append(("accept",))
+        self.go(State.IDLE)
+        return {"a": 1200}
+
+    def discard(self):
+        self.calls.append(("discard",))
+        self.go(State.IDLE)
+
+    def shutdown(self):
+        self.calls.append(("shutdown",))
+
+
+class NothingMissing:
+    """An installer with nothing to do."""
+
+    def sentence(self):
+        return ""
+
+
+def drawnScores(first, last, key, jump=()):
+    """Scores of a proposal that gets less sure away from its key."""
+    scores = []
+    for index in range(first, last + 1):
+        far = abs(index - key) / max(key - first, last - key)
+        scores.append(
+            {
+                "sliceIndex": index,
+                "source": "key" if index == key else "propagated",
+                "presence": 1 - 0.3 * far**2,
+                "predictedIou": 0.96 - 0.2 * far,
+                "areaMm2": 900 * (1 - far**2) + 60,
+                "areaJump": index in jump,
+                "centerJump": False,
+                "confirmed": False,
+                "suspicion": 0.9 if index in jump else 0.1 * far,
+            }
+        )
+    return scores
+
+
+def fillScene(app):
+    """A volume of 40 axial slices and a segmentation with two segments; views on its center."""
+    k, j, i = np.indices((40, 64, 64))
+    body = ((i - 32) / 26) ** 2 + ((j - 32) / 22) ** 2 < 1
+    organ = ((i - 36) / 9) ** 2 + ((j - 30) / 7) ** 2 + ((k - 18) / 12) ** 2 < 1
+    values = (-1000 + 1040 * body + 90 * organ).astype(np.int16)
+    values += np.random.default_rng(0).normal(0, 12, values.shape).astype(np.int16)
+    volume = app.util.addVolumeFromArray(values, ijkToRAS=np.diag([1.5, 1.5, 3.0, 1.0]), name="Abdomen CT")
+    volume.CreateDefaultDisplayNodes()
+    segmentation = app.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segmentation")
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    organId = segmentation.GetSegmentation().AddEmptySegment("", "Left kidney")
+    segmentation.GetSegmentation().AddEmptySegment("", "Spleen")
+    outline = np.zeros(values.shape, np.uint8)
+    outline[18] = organ[18]
+    app.util.updateSegmentBinaryLabelmapFromArray(outline, segmentation, organId, volume)
+    for name in ("Red", "Green", "Yellow"):
+        app.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode").JumpSliceByOffsetting(48, 48, 54)
+    return volume, segmentation, organId
