@@ -1,0 +1,151 @@
+"""What can be typed. Imports nothing heavy, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from SegmentPropagateLib import __version__
+from SegmentPropagateLib.errors import InputError
+
+PRESETS = ("auto", "brain", "abdomen", "bone", "lung", "mediastinum", "ct-full", "percentile", "minmax", "none")
+PLANES = ("axial", "coronal", "sagittal")
+DEFAULT_MODEL = "starter"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake as one sentence instead of a usage block."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message[0].upper()}{message[1:].rstrip('.')}; see {self.prog} --help.")
+
+
+def mend(argv: Sequence[str]) -> list[str]:
+    """Join options and values that begin with a minus sign, which argparse would take for another option."""
+    mended: list[str] = []
+    for word in argv:
+        if (
+            mended
+            and mended[-1] in ("--box", "--range", "--key-slice", "--label")
+            and word[:1] == "-"
+            and word[1:2].isdigit()
+        ):
+            mended[-1] += f"={word}"
+        else:
+            mended.append(word)
+    return mended
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; `command` names the module that carries it out."""
+    parser = _Parser(
+        prog="segment-propagate",
+        description="Turn an object outlined on one slice into a segmented volume.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_propagate(commands)
+    _add_evaluate(commands)
+    _add_finetune(commands)
+    inspect = commands.add_parser("inspect", help="say what a model file is, and what is missing or wrong in it")
+    inspect.add_argument("checkpoint", metavar="CHECKPOINT", help="a model file, or the name of a model at hand")
+    commands.add_parser("models", help="list the models that have a name, their licences and where they are kept")
+    demo = commands.add_parser("demo", help="draw a volume, propagate an object through it, and evaluate the result")
+    demo.add_argument("--out", default="demo-output", metavar="DIR", help="folder for the files (default %(default)s)")
+    demo.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help="default %(default)s")
+    demo.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    return parser
+
+
+def _add_propagate(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("propagate", help="carry the mask or box of a key slice through a volume")
+    parser.add_argument("image", metavar="IMAGE", help="NIfTI, NRRD, MHA, a DICOM series folder, or MedSAM2 .npz")
+    prompt = parser.add_mutually_exclusive_group(required=True)
+    prompt.add_argument("--mask", metavar="LABELS", help="label file; only its key slices are read")
+    prompt.add_argument("--box", type=_box, metavar="I0,J0,I1,J1", help="box on the key slice, voxels, inclusive")
+    parser.add_argument("--label", nargs="+", type=_label, metavar="N", help="labels of LABELS, or all (default)")
+    parser.add_argument(
+        "--key-slice", type=_key_slices, metavar="K[,K2...]|auto", help="default auto: where the label is largest"
+    )
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="default %(default)s")
+    parser.add_argument("--range", type=_range, metavar="FIRST:LAST", help="slices to fill, inclusive (default: all)")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help="default %(default)s")
+    parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=", ".join(PRESETS))
+    parser.add_argument("--short-slices", type=_count, metavar="N", help="short memory (default: the model's own)")
+    parser.add_argument("--pass-mode", choices=("independent", "coupled"), default="independent")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "exact", "bf16"), default="auto")
+    parser.add_argument(
+        "--roi", choices=("auto", "off"), default="auto", help="crop around the object, or whole slices"
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help=".seg.nrrd, .nrrd, .nii.gz or .mha")
+    parser.add_argument("--overlay", metavar="PNG", help="write a picture of evenly spread slices")
+    parser.add_argument("--report", metavar="JSON", help="write scores and areas per slice, settings and times")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("evaluate", help="compare a segmentation with a reference")
+    parser.add_argument("prediction", metavar="PREDICTION")
+    parser.add_argument("reference", metavar="REFERENCE")
+    parser.add_argument(
+        "--label", nargs="+", type=_label, metavar="N", help="labels, or all of the reference (default)"
+    )
+    parser.add_argument("--key-slice", type=_key_slices, metavar="K[,K2...]", help="left out of slice-wise figures")
+    parser.add_argument(
+        "--plane", choices=PLANES, default="axial", help="of the slice-wise figures; default %(default)s"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _add_finetune(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("finetune", help="adapt a model to your own volumes and labels")
+    parser.add_argument("dataset", metavar="DATASET", help="folder of images and labels")
+    parser.add_argument("--init", required=True, metavar="NAME_OR_FILE", help="model to start from")
+    parser.add_argument("-o", "--output", required=True, metavar="MODEL.pt")
+    parser.add_argument("--method", choices=("full",), default="full")
+    parser.add_argument("--epochs", type=_count, metavar="N")
+    parser.add_argument("--steps", type=_count, metavar="N")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _label(text: str) -> int | str:
+    if text == "all":
+        return text
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no label: give numbers from 1, or all")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
+    return int(text)
+
+
+def _integers(text: str, separator: str, wanted: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(separator)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not {wanted}") from None
+
+
+def _range(text: str) -> tuple[int, int]:
+    numbers = _integers(text, ":", "FIRST:LAST, two slice numbers such as 3:29")
+    if len(numbers) != 2:
+        raise argparse.ArgumentTypeError(f"'{text}' is not FIRST:LAST, two slice numbers such as 3:29")
+    return numbers[0], numbers[1]
+
+
+def _key_slices(text: str) -> str | list[int]:
+    if text == "auto":
+        return text
+    return sorted(set(_integers(text, ",", "a slice number, several with commas, or auto")))
+
+
+def _box(text: str) -> tuple[int, int, int, int]:
+    numbers = _integers(text, ",", "I0,J0,I1,J1, four voxel indices such as 30,40,60,80")
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(f"'{text}' is not I0,J0,I1,J1, four voxel indices such as 30,40,60,80")
+    return numbers[0], numbers[1], numbers[2], numbers[3]

@@ -1,0 +1,49 @@
+"""`segment-propagate inspect`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from SegmentPropagateLib import weights
+from SegmentPropagateLib.errors import InputError
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print what a model file is, its card, and every tensor that does not fit."""
+    path = _file_of(arguments.checkpoint)
+    from SegmentPropagateLib.checkpoints import inspect_checkpoint  # torch, which a mistyped name need not wait for
+
+    summary = inspect_checkpoint(path)
+    config = summary.config
+    lines = [
+        f"file        {summary.path}",
+        f"sha256      {summary.sha256}",
+        f"family      {config.family}, variant {config.variant}",
+        f"image size  {config.image_size} (from: {summary.image_size_from})",
+        f"weights     {summary.parameters:,} numbers, {', '.join(summary.dtypes)}",
+    ]
+    for title, names in (
+        ("missing", summary.missing),
+        ("unexpected", summary.unexpected),
+        ("misshaped", summary.misshaped),
+        ("not finite", summary.non_finite),
+    ):
+        lines.append(f"{title:<11} {len(names) or 'none'}")
+        lines += [f"    {name}" for name in names]
+    lines.append(f"card        {'of the file' if summary.has_card else 'none; taken for granted:'}")
+    lines += [f"    {line}" for line in json.dumps(summary.card.to_dict(), indent=2).splitlines()[1:-1]]
+    lines.append("This file cannot be used as it is." if summary.problems else "This file can be used.")
+    print("\n".join(lines))  # noqa: T201 - this command's output
+
+
+def _file_of(name: str) -> Path:
+    if Path(name).exists():
+        return Path(name)
+    model = weights.find(name)
+    if model.path is None:
+        raise InputError(f"The model '{name}' has no file to inspect.")
+    if not model.is_ready:
+        raise InputError(f"The model '{name}' is not downloaded yet: use it once with --model, or give a file.")
+    return model.path

@@ -1,0 +1,135 @@
+"""`segment-propagate propagate`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from SegmentPropagateLib import weights
+from SegmentPropagateLib.cli.prompts_of import Request, read_request
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.files import check_writable
+from SegmentPropagateLib.models import load_model
+from SegmentPropagateLib.overlay import write_overlay
+from SegmentPropagateLib.propagator import PropagationSettings, Propagator
+from SegmentPropagateLib.report import Masks, describe_run, peak_memory_mib, write_report
+from SegmentPropagateLib.session import Session
+from SegmentPropagateLib.volume_io import check_output, read_volume, write_segmentation
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, check, propagate, write."""
+    started = time.perf_counter()
+    say = speaker(arguments.quiet)
+    _check_outputs(arguments)
+    if not Path(arguments.model).exists():
+        weights.find(arguments.model)  # a mistyped name is told before a large volume is read
+    volume = read_volume(arguments.image)
+    request = read_request(arguments, volume)
+    for note in request.notes:
+        say(note)
+    model = open_model(arguments, say)
+    settings = PropagationSettings(arguments.roi, arguments.pass_mode, arguments.short_slices)
+    session = Session(model, volume, plane=arguments.plane, intensity=arguments.intensity, settings=settings)
+    if session.gray.note:
+        say(session.gray.note)
+    ready = time.perf_counter()
+    _propagate(session, request, arguments.quiet)
+    done = time.perf_counter()
+    masks = session.masks()
+    report = {
+        **describe_run(session, volume, request.segments, masks),
+        "range": [request.first, request.last],
+        "model": dict(model.info),
+        "seconds": {"prepare": round(ready - started, 3), "propagate": round(done - ready, 3)},
+        "peak_memory_mib": peak_memory_mib(),
+    }
+    _write(arguments, session, request, masks, report)
+    what = "1 object" if len(request.segments) == 1 else f"{len(request.segments)} objects"
+    say(
+        f"Wrote {arguments.output}: {what}, slices {request.first} to {request.last}, model {arguments.model}, "
+        f"{time.perf_counter() - started:.1f} s."
+    )
+
+
+def speaker(quiet: bool) -> Callable[[str], None]:
+    """A function that tells the user one sentence, on stderr, unless quiet."""
+
+    def say(sentence: str) -> None:
+        if not quiet:
+            tqdm.write(sentence, file=sys.stderr)
+
+    return say
+
+
+def open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Propagator:
+    """Fetch the model's file if it has a name and is not at hand, then load it."""
+    model = weights.REGISTRY.get(arguments.model)
+    if model is not None and not model.is_ready:
+        with progress_bar(arguments.quiet, unit="B", unit_scale=True, desc=model.name) as bar:
+
+            def show(done: int, total: int | None) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            weights.fetch(model, notify=say, progress=show)
+    return load_model(arguments.model, device=arguments.device, precision=arguments.precision)
+
+
+def progress_bar(quiet: bool, **options: Any) -> tqdm:
+    """A bar on a terminal, nothing in a pipe or when quiet."""
+    return tqdm(file=sys.stderr, disable=quiet or not sys.stderr.isatty(), leave=False, **options)
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    check_output(arguments.output)
+    named = {"--output": arguments.output, "--overlay": arguments.overlay, "--report": arguments.report}
+    for option, ending in (("--overlay", ".png"), ("--report", ".json")):
+        path = named[option]
+        if path is not None:
+            if not path.lower().endswith(ending):
+                raise InputError(f"Cannot write '{path}': the name for {option} must end in {ending}.")
+            check_writable(path)
+    seen: dict[Path, str] = {Path(arguments.image).resolve(): "IMAGE"}
+    if arguments.mask is not None:
+        seen[Path(arguments.mask).resolve()] = "--mask"
+    for option, path in named.items():
+        if path is not None:
+            other = seen.setdefault(Path(path).resolve(), option)
+            if other != option:
+                raise InputError(f"'{path}' is given for {other} and for {option}: choose another name for {option}.")
+
+
+def _propagate(session: Session, request: Request, quiet: bool) -> None:
+    for object_id, prompts in request.prompts.items():
+        for key, prompt in prompts.items():
+            session.add_key(object_id, key, prompt)
+    total = sum(len(lane.slices) for lane in session.plan(request.first, request.last))
+    with progress_bar(quiet, total=total, unit="slice") as bar:
+        for _update in session.propagate(request.first, request.last):
+            bar.update()
+
+
+def _write(
+    arguments: argparse.Namespace, session: Session, request: Request, masks: Masks, report: dict[str, Any]
+) -> None:
+    """Write all files that were asked for; when one fails or the user interrupts, take back those of this run."""
+    written: list[str] = []
+    try:
+        write_segmentation(arguments.output, masks, session.geometry, request.segments)
+        written.append(arguments.output)
+        if arguments.overlay is not None:
+            write_overlay(arguments.overlay, session, request.segments)
+            written.append(arguments.overlay)
+        if arguments.report is not None:
+            write_report(arguments.report, report)
+    except BaseException:  # an interrupt too
+        for path in written:
+            Path(path).unlink(missing_ok=True)
+        raise

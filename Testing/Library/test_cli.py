@@ -1,0 +1,460 @@
+"""The command line on small drawn volumes, with a propagator whose right answer is known."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from doubles import ThresholdPropagator
+
+from SegmentPropagateLib import volume_io, weights
+from SegmentPropagateLib.cli import arguments, main
+from SegmentPropagateLib.cli import propagate as command
+
+SHAPE = (12, 20, 24)  # k, j, i
+SPACING = (1.5, 1.5, 3.0)  # i, j, k
+
+
+def ellipsoid(center, radii, shape=SHAPE):
+    grid = np.stack(np.indices(shape), -1)
+    return (((grid - np.array(center)) / np.array(radii)) ** 2).sum(-1) <= 1
+
+
+BALL = ellipsoid((5.5, 9.5, 7), (4, 6, 5))  # slices 2 to 9
+OTHER = ellipsoid((8, 9, 18), (2.5, 4, 4))  # slices 6 to 10
+
+
+def save(path, array, spacing=SPACING, origin=(-10.0, 5.0, 3.0)):
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing[: image.GetDimension()])
+    image.SetOrigin(origin[: image.GetDimension()])
+    sitk.WriteImage(image, str(path))
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """A folder of good and bad files."""
+    folder = tmp_path_factory.mktemp("inputs")
+    values = ((BALL | OTHER) * 100).astype(np.int16)
+    labels = (BALL * 1 + OTHER * 3).astype(np.uint8)
+    save(folder / "image.nii.gz", values)
+    save(folder / "labels.nii.gz", labels)
+    save(folder / "nothing.nii.gz", labels * 0)
+    save(folder / "elsewhere.nii.gz", labels, origin=(5000.0, 5000.0, 5000.0))
+    save(folder / "flat.nii.gz", values[0])
+    sitk.WriteImage(sitk.JoinSeries([sitk.GetImageFromArray(values)] * 2), str(folder / "series4d.nii.gz"))
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((*SHAPE, 3), np.uint8), isVector=True), str(folder / "color.nrrd"))
+    save(folder / "nan.nrrd", np.full(SHAPE, np.nan, np.float32))
+    (folder / "empty.nii.gz").write_bytes(b"")
+    (folder / "cut.nii.gz").write_bytes((folder / "image.nii.gz").read_bytes()[:60])
+    (folder / "text.nrrd").write_text("this is no image")
+    (folder / "unknown.xyz").write_text("?")
+    (folder / "folder").mkdir()
+    (folder / "notes.txt").write_text("a file, not a folder")
+    (folder / "broken.pt").write_bytes(b"not a checkpoint")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(inputs, monkeypatch):
+    monkeypatch.chdir(inputs)
+    return inputs
+
+
+@pytest.fixture
+def double(monkeypatch):
+    """Runs the command line on a propagator that finds what is bright."""
+    propagator = ThresholdPropagator()
+    monkeypatch.setattr(command, "load_model", lambda *args, **options: propagator)
+    return propagator
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "result.nrrd"
+
+
+def propagate(*words):
+    return main(["propagate", *map(str, words)])
+
+
+GOOD = {"": "image.nii.gz", "--mask": "labels.nii.gz", "--label": "1", "--key-slice": "5", "--model": "classical"}
+
+BAD = {
+    "no command": [],
+    "unknown command": ["grow"],
+    "unknown option": {"--colour": "red"},
+    "no image": {"": None},
+    "no output": {"-o": None},
+    "neither mask nor box": {"--mask": None, "--label": None},
+    "mask and box": {"--box": "1,2,3,4"},
+    "image does not exist": {"": "nowhere.nii.gz"},
+    "image is empty": {"": "empty.nii.gz"},
+    "image is cut off": {"": "cut.nii.gz"},
+    "image is text": {"": "text.nrrd"},
+    "image of unknown kind": {"": "unknown.xyz"},
+    "image is a folder without DICOM": {"": "folder"},
+    "image is 2-D": {"": "flat.nii.gz"},
+    "image is 4-D": {"": "series4d.nii.gz"},
+    "image is in color": {"": "color.nrrd"},
+    "image is all NaN": {"": "nan.nrrd"},
+    "mask does not exist": {"--mask": "nowhere.nii.gz"},
+    "mask is empty file": {"--mask": "empty.nii.gz"},
+    "mask without label": {"--mask": "nothing.nii.gz", "--label": None},
+    "mask elsewhere in space": {"--mask": "elsewhere.nii.gz"},
+    "label that does not exist": {"--label": "2"},
+    "label 0": {"--label": "0"},
+    "label that is no number": {"--label": "liver"},
+    "key slice without the label": {"--label": "3", "--key-slice": "3"},
+    "key slice without any label": {"--label": "all", "--key-slice": "0"},
+    "one of two key slices without label": {"--key-slice": "5,11"},
+    "key slice beyond the volume": {"--key-slice": "12"},
+    "key slice negative": {"--key-slice": "-1"},
+    "key slice that is no number": {"--key-slice": "middle"},
+    "range reversed": {"--range": "9:2"},
+    "range beyond the volume": {"--range": "2:12"},
+    "range negative": {"--range": "-1:9"},
+    "range leaves out the key slice": {"--range": "6:9"},
+    "range leaves out the automatic key slice": {"--range": "0:3", "--key-slice": "auto"},
+    "range with one number": {"--range": "5"},
+    "range without numbers": {"--range": "a:b"},
+    "box outside the slice": {"--mask": None, "--label": None, "--box": "2,2,24,10"},
+    "box negative": {"--mask": None, "--label": None, "--box": "-2,2,10,10"},
+    "box reversed": {"--mask": None, "--label": None, "--box": "10,2,2,10"},
+    "box with three numbers": {"--mask": None, "--label": None, "--box": "1,2,3"},
+    "box without key slice": {"--mask": None, "--label": None, "--box": "2,4,12,15", "--key-slice": None},
+    "box with automatic key slice": {"--mask": None, "--label": None, "--box": "2,4,12,15", "--key-slice": "auto"},
+    "box with a label": {"--mask": None, "--box": "2,4,12,15"},
+    "unknown plane": {"--plane": "oblique"},
+    "unknown preset": {"--intensity": "liver"},
+    "unknown device": {"--device": "tpu"},
+    "unknown precision": {"--precision": "int4"},
+    "unknown model": {"--model": "sam9"},
+    "model file that is no checkpoint": {"--model": "broken.pt"},
+    "no short slices": {"--short-slices": "0"},
+    "output of unknown kind": {"-o": "result.jpg"},
+    "output without ending": {"-o": "result"},
+    "output in a missing folder": {"-o": "missing/result.nrrd"},
+    "output below a file": {"-o": "notes.txt/result.nrrd"},
+    "output is a folder": {"-o": "folder"},
+    "output over the image": {"-o": "image.nii.gz"},
+    "output over the mask": {"-o": "labels.nii.gz"},
+    "overlay of unknown kind": {"--overlay": "picture.bmp"},
+    "overlay in a missing folder": {"--overlay": "missing/picture.png"},
+    "report of unknown kind": {"--report": "report.txt"},
+    "report in a missing folder": {"--report": "missing/report.json"},
+}
+
+
+def words_of(changes, out):
+    if isinstance(changes, list):
+        return changes
+    options = {**GOOD, "-o": out, **changes}
+    image = options.pop("")
+    words = ["propagate", *([image] if image else [])]
+    return [str(word) for word in words + [w for pair in options.items() if pair[1] is not None for w in pair]]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_mistake_is_answered_by_one_sentence_and_status_2(name, tmp_path, here, capsys):
+    before = sorted(here.rglob("*"))
+    assert main(words_of(BAD[name], tmp_path / "result.nrrd")) == 2
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("segment-propagate: ")
+    assert stderr.endswith(".\n")
+    assert len(stderr.splitlines()) == 1, stderr
+    assert len(stderr) > 40
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(here.rglob("*")) == before
+
+
+def test_the_good_command_of_the_table_is_good(double, out):
+    assert main(words_of({}, out)) == 0
+    assert out.exists()
+
+
+def test_a_missing_label_is_answered_with_those_there_are(out, capsys):
+    propagate("image.nii.gz", "--mask", "labels.nii.gz", "--label", 2, "-o", out)
+    assert "label 1, label 3" in capsys.readouterr().err
+
+
+def test_a_key_slice_without_the_label_is_answered_with_where_it_is(out, capsys):
+    propagate("image.nii.gz", "--mask", "labels.nii.gz", "--label", 3, "--key-slice", 3, "-o", out)
+    assert "slices 6 to 10" in capsys.readouterr().err
+
+
+def read(path):
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def test_a_mask_is_carried_through_the_whole_volume(double, out):
+    assert propagate("image.nii.gz", "--mask", "labels.nii.gz", "--label", 1, "--key-slice", 5, "-o", out) == 0
+    result = read(out)
+    assert (result[5] == BALL[5]).all()  # the key slice is the user's, without the other bright object
+    assert (result[7] == (BALL | OTHER)[7]).all()
+    assert set(np.unique(result)) == {0, 1}
+
+
+def test_nothing_is_filled_outside_the_range(double, out):
+    propagate("image.nii.gz", "--mask", "labels.nii.gz", "--label", 1, "--range", "4:7", "-o", out)
+    assert sorted(np.flatnonzero(read(out).any(axis=(1, 2)))) == [4, 5, 6, 7]
+
+
+def test_the_output_lies_where_the_image_lies(double, out):
+    propagate("image.nii.gz", "--mask", "labels.nii.gz", "-o", out)
+    image, result = sitk.ReadImage("image.nii.gz"), sitk.ReadImage(str(out))
+    assert result.GetSize() == image.GetSize()
+    for of in (sitk.Image.GetSpacing, sitk.Image.GetOrigin, sitk.Image.GetDirection):
+        assert np.allclose(of(result), of(image), atol=1e-6)
+
+
+def test_all_labels_go_from_their_own_largest_slice(double, out):
+    assert propagate("image.nii.gz", "--mask", "labels.nii.gz", "-o", out) == 0
+    assert {lane.object_id: lane.keys for lane in double.runs[0]} == {
+        1: (int(BALL.sum(axis=(1, 2)).argmax()),),
+        3: (int(OTHER.sum(axis=(1, 2)).argmax()),),
+    }
+    assert set(np.unique(read(out))) == {0, 1, 3}
+
+
+def test_labels_that_are_not_on_the_key_slice_are_left_out_of_all_and_told(double, out, capsys):
+    assert propagate("image.nii.gz", "--mask", "labels.nii.gz", "--label", "all", "--key-slice", 3, "-o", out) == 0
+    assert "label 3" in capsys.readouterr().err
+    assert {lane.object_id for lane in double.runs[0]} == {1}
+
+
+def test_several_key_slices_share_the_stretch_between_them(double, out):
+    propagate("image.nii.gz", "--mask", "labels.nii.gz", "--label", 1, "--key-slice", "8,4", "-o", out)
+    assert {lane.keys for lane in double.runs[0]} == {(4,), (4, 8), (8,)}
+
+
+def test_a_box_makes_object_1(double, out):
+    assert propagate("image.nii.gz", "--box", "1,2,13,17", "--key-slice", 5, "-o", out) == 0
+    assert (read(out)[5] == BALL[5]).all()
+
+
+@pytest.mark.parametrize(("plane", "axis"), [("coronal", 1), ("sagittal", 2)])
+def test_slice_numbers_count_along_the_plane(double, out, plane, axis):
+    key = 9 if plane == "coronal" else 7
+    words = ["--label", 1, "--plane", plane, "--key-slice", key, "--range", f"{key - 2}:{key + 1}"]
+    assert propagate("image.nii.gz", "--mask", "labels.nii.gz", *words, "-o", out) == 0
+    others = tuple(a for a in range(3) if a != axis)
+    assert sorted(np.flatnonzero(read(out).any(axis=others))) == list(range(key - 2, key + 2))
+
+
+def test_names_and_colors_survive_into_seg_nrrd(double, tmp_path):
+    segments = [volume_io.SegmentInfo(3, "left kidney", (0.25, 0.5, 0.75))]
+    volume = volume_io.read_volume("image.nii.gz")
+    volume_io.write_segmentation(tmp_path / "in.seg.nrrd", {3: OTHER}, volume.geometry, segments)
+    out = tmp_path / "out.seg.nrrd"
+    assert propagate("image.nii.gz", "--mask", tmp_path / "in.seg.nrrd", "-o", out) == 0
+    (segment,) = volume_io.read_labels(out).segments
+    assert (segment.value, segment.name) == (3, "left kidney")
+    assert np.allclose(segment.color_rgb, (0.25, 0.5, 0.75), atol=1e-3)
+
+
+def test_the_report_tells_every_slice_of_every_object(double, out, tmp_path):
+    report = tmp_path / "report.json"
+    words = ["--label", 1, "--key-slice", 5, "--range", "0:8", "--report", report, "--roi", "off", "--short-slices", 3]
+    assert propagate("image.nii.gz", "--mask", "labels.nii.gz", *words, "-o", out) == 0
+    told = json.loads(report.read_text())
+    (thing,) = told["objects"]
+    assert [entry["slice"] for entry in thing["slices"]] == list(range(9))
+    sources = {entry["slice"]: entry["source"] for entry in thing["slices"]}
+    assert (sources[5], sources[4], sources[0]) == ("key", "propagated", "empty")
+    for entry in thing["slices"]:
+        assert entry["area"] == int((read(out)[entry["slice"]] == 1).sum())
+        assert (entry["presence"] is None) == (entry["source"] == "key")
+    assert told["range"] == [0, 8]
+    assert told["settings"]["roi"] == "off"
+    assert told["settings"]["short_slices"] == 3
+    assert told["model"] == {"model": "threshold"}
+    assert told["seconds"]["propagate"] >= 0
+    assert told["peak_memory_mib"] > 10
+    assert thing["volume_ml"] == pytest.approx((read(out) == 1).sum() * 1.5 * 1.5 * 3 / 1000, abs=1e-3)
+
+
+def test_the_overlay_is_a_picture(double, out, tmp_path):
+    picture = tmp_path / "picture.png"
+    assert propagate("image.nii.gz", "--mask", "labels.nii.gz", "--overlay", picture, "-o", out) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_quiet_says_nothing(double, out, capsys):
+    assert propagate("image.nii.gz", "--mask", "labels.nii.gz", "-o", out, "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_no_progress_bar_in_a_pipe(double, out, capsys):
+    propagate("image.nii.gz", "--mask", "labels.nii.gz", "-o", out)
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert "\r" not in stderr
+    assert len(stderr.splitlines()) == 1
+
+
+class Interrupting(ThresholdPropagator):
+    def run(self, lanes, key_masks):
+        yield next(super().run(lanes, key_masks))
+        raise KeyboardInterrupt
+
+
+class Failing(ThresholdPropagator):
+    def run(self, lanes, key_masks):
+        raise RuntimeError("a fault of the propagator")
+        yield
+
+
+@pytest.mark.parametrize(("propagator", "status"), [(Interrupting(), 130), (Failing(), 1)])
+def test_a_run_that_ends_early_leaves_no_file(monkeypatch, tmp_path, capsys, propagator, status):
+    monkeypatch.setattr(command, "load_model", lambda *args, **options: propagator)
+    words = ["--overlay", tmp_path / "o.png", "--report", tmp_path / "r.json", "-o", tmp_path / "out.seg.nrrd"]
+    assert propagate("image.nii.gz", "--mask", "labels.nii.gz", *words) == status
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_writing_takes_back_what_was_written(double, monkeypatch, tmp_path):
+    def interrupted(path, report):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "write_report", interrupted)
+    words = ["--report", tmp_path / "r.json", "-o", tmp_path / "out.nii.gz"]
+    assert propagate("image.nii.gz", "--mask", "labels.nii.gz", *words) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_in_a_real_process_ends_with_130_and_no_file(tmp_path):
+    big = np.tile(BALL, (8, 6, 6))
+    save(tmp_path / "image.nrrd", (big * 100).astype(np.int16))
+    save(tmp_path / "labels.nrrd", big.astype(np.uint8))
+    words = ["propagate", "image.nrrd", "--mask", "labels.nrrd", "--model", "classical", "-o", "out.nrrd"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"running\n"
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert stderr.splitlines() == [b"segment-propagate: Interrupted; nothing was written."]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image.nrrd", "labels.nrrd"]
+
+
+INTERRUPTIBLE = """
+import sys, time
+from SegmentPropagateLib.classical import ClassicalPropagator
+from SegmentPropagateLib.cli import main
+run = ClassicalPropagator.run
+def slow(self, lanes, key_masks):
+    for update in run(self, lanes, key_masks):
+        print("running", flush=True)
+        time.sleep(20)
+        yield update
+ClassicalPropagator.run = slow
+sys.exit(main())
+"""
+
+
+def test_help_answers_within_half_a_second_of_processor_time_and_imports_nothing_heavy():
+    code = (
+        "import sys; from SegmentPropagateLib.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'numpy', 'scipy', 'SimpleITK', 'torch', 'requests', 'tqdm'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.splitlines()[-1] == "[]"
+    assert "propagate" in answer.stdout
+
+
+def test_the_choices_of_help_are_those_of_the_library():
+    from SegmentPropagateLib.geometry import Plane
+    from SegmentPropagateLib.intensity import PRESETS
+
+    assert arguments.PRESETS == PRESETS
+    assert set(arguments.PLANES) == {plane.value for plane in Plane}
+    assert arguments.DEFAULT_MODEL in weights.REGISTRY
+
+
+def test_models_lists_every_model_with_its_licence_and_place(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEGMENTPROPAGATE_HOME", str(tmp_path))
+    assert main(["models"]) == 0
+    listing = capsys.readouterr().out
+    for model in weights.REGISTRY.values():
+        assert model.name in listing
+        assert model.licence in listing
+    assert str(tmp_path) in listing
+
+
+def test_evaluate_of_a_file_with_itself_is_perfect(capsys):
+    assert main(["evaluate", "labels.nii.gz", "labels.nii.gz", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {thing["label"] for thing in told["objects"]} == {1, 3}
+    for thing in told["objects"]:
+        assert (thing["dsc"], thing["iou"], thing["assd_mm"], thing["nsd"]) == (1, 1, 0, 1)
+
+
+def test_evaluate_leaves_the_key_slice_out_of_the_slice_wise_figures_only(capsys, tmp_path):
+    wrong = BALL.astype(np.uint8)
+    wrong[7] = 0
+    save(tmp_path / "wrong.nii.gz", wrong)
+    words = ["evaluate", str(tmp_path / "wrong.nii.gz"), "labels.nii.gz", "--label", "1", "--json"]
+    main(words)
+    with_all = json.loads(capsys.readouterr().out)["objects"][0]
+    main([*words, "--key-slice", "7"])
+    without = json.loads(capsys.readouterr().out)["objects"][0]
+    expected = 2 * wrong.sum() / (wrong.sum() + BALL.sum())
+    assert with_all["dsc"] == without["dsc"] == pytest.approx(expected, abs=1e-4)
+    assert with_all["present"] < 1
+    assert without["present"] == without["dsc_without_keys"] == 1
+
+
+def test_evaluate_prints_a_table_for_people(capsys):
+    assert main(["evaluate", "labels.nii.gz", "labels.nii.gz"]) == 0
+    table = capsys.readouterr().out
+    assert "DSC" in table
+    assert "label 3" in table.lower()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nowhere.nii.gz", "labels.nii.gz"],
+        ["labels.nii.gz", "nowhere.nii.gz"],
+        ["labels.nii.gz", "labels.nii.gz", "--label", "2"],
+        ["labels.nii.gz", "nothing.nii.gz"],
+        ["labels.nii.gz", "labels.nii.gz", "--key-slice", "99"],
+        ["elsewhere.nii.gz", "labels.nii.gz"],
+    ],
+)
+def test_evaluate_answers_a_mistake_by_one_sentence(words, capsys):
+    assert main(["evaluate", *words]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [["inspect", "broken.pt"], ["inspect", "nowhere.pt"], ["inspect", "classical"]])
+def test_inspect_answers_a_mistake_by_one_sentence(words, capsys):
+    assert main(words) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_python_m_is_the_same_program():
+    words = [sys.executable, "-m", "SegmentPropagateLib", "propagate", "nowhere.nii.gz"]
+    answer = subprocess.run(words, capture_output=True, text=True)
+    assert answer.returncode == 2
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_the_demo_writes_segmentation_picture_and_report(tmp_path, capsys):
+    start = time.perf_counter()
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--model", "classical"]) == 0
+    assert time.perf_counter() > start
+    files = {path.name for path in (tmp_path / "demo").iterdir()}
+    assert {"image.nii.gz", "reference.seg.nrrd", "result.seg.nrrd", "overlay.png", "report.json"} <= files
+    said = capsys.readouterr().out
+    assert "DSC" in said
+    assert os.fspath(tmp_path / "demo") in said
