@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from SegmentPropagateLib.files import PathLike, replacing
 from SegmentPropagateLib.geometry import Geometry, Plane
 from SegmentPropagateLib.segments import SegmentInfo
 from SegmentPropagateLib.session import Session, SliceResult
+from SegmentPropagateLib.slices import stack_of
 
 _COLUMNS, _TILE, _GAP, _MARGIN = 6, 232, 8, 20
 _CAPTION, _TITLE, _PROFILE = 22, 34, 40
@@ -78,12 +79,17 @@ class OverlayObject:
 
 def write_overlay(path: PathLike, session: Session, segments: Sequence[SegmentInfo]) -> None:
     """Write the contact sheet of a session's objects, with the names and colors of `segments`, as PNG."""
-    objects = [OverlayObject(segment.name, segment.color_rgb, session.results(segment.value)) for segment in segments]
-    sheet = draw_contact_sheet(
-        session.stack.gray, session.stack.spacing_mm, objects, View.upright(session.geometry, session.plane)
-    )
+    masks = session.masks()  # as they are written: overlaps settled
+    objects = []
+    for segment in segments:
+        slices = stack_of(masks[segment.value], session.axis)
+        results = session.results(segment.value)
+        shown = {index: replace(result, mask=slices[index]) for index, result in results.items()}
+        objects.append(OverlayObject(segment.name, segment.color_rgb, shown))
+    view = View.upright(session.geometry, session.plane)
+    sheet = draw_contact_sheet(session.stack.gray, session.stack.spacing_mm, objects, view)
     with replacing(path) as temporary:
-        sheet.save(temporary, optimize=True)
+        sheet.save(temporary)
 
 
 def draw_contact_sheet(
@@ -115,23 +121,25 @@ def chosen_slices(results: Mapping[int, SliceResult], count: int) -> list[int]:
     """Slices to show: the range's ends, the keys, and for the rest evenly spread ones where the object is.
 
     A long open range would otherwise show little but empty slices; where the object ends is shown by one empty slice
-    on either side, and the profile shows all of the range.
+    on either side, and the profile shows all of the range. Tiles that are left over are spread over the rest.
     """
     if len(results) <= count:
         return sorted(results)
     first, last = min(results), max(results)
     present = [index for index, result in results.items() if result.mask.any()] or [first, last]
-    low, high = max(min(present) - 1, first), min(max(present) + 1, last)
-    ends = {first, last}
-    grid = np.linspace(low, high, count - len(ends - {low, high})).round().astype(int)
-    chosen = {int(index) for index in grid if int(index) in results} | ends
     keys = [index for index, result in results.items() if result.source == "key"]
-    for key in keys[: count - len(ends)]:
-        replaceable = chosen - ends - set(keys)
-        if key not in chosen and replaceable:
-            chosen.remove(min(replaceable, key=lambda index: abs(index - key)))
-            chosen.add(key)
+    chosen = set([first, last, *_evenly(keys, count - 2)][:count])
+    around = [index for index in sorted(results) if min(present) - 1 <= index <= max(present) + 1]
+    for pool in (around, sorted(results)):
+        options = [chosen | set(_evenly(pool, number)) for number in range(count + 1)]
+        chosen = max((option for option in options if len(option) <= count), key=len)
     return sorted(chosen)
+
+
+def _evenly(indices: Sequence[int], count: int) -> list[int]:
+    """At most `count` of the indices, first and last among them, evenly spread."""
+    places = np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
+    return [indices[place] for place in places]
 
 
 @dataclass(frozen=True)
@@ -251,7 +259,7 @@ def _draw_letters(draw: ImageDraw.ImageDraw, view: View, left: int, top: int) ->
             _INK,
             _font(14),
             anchor=anchor,
-            stroke_width=1,
+            stroke_width=2,
             stroke_fill=_PAPER,
         )
 
@@ -271,15 +279,15 @@ def _draw_caption(draw: ImageDraw.ImageDraw, item: OverlayObject, index: int, le
 
 def _verdict(result: SliceResult) -> str:
     if result.source == "key":
-        return "yours"
+        return "key slice"
     word = "score" if result.mask.any() else "absent"
     return f"{word} {result.presence:+.1f}" if math.isfinite(result.presence) else word
 
 
 def _bright(color_rgb: tuple[float, float, float]) -> tuple[int, int, int]:
-    """The color with its strongest part at full, so that a dark one can be seen on a gray picture."""
+    """The color with its strongest part at full and none below a third: dark ones would be lost on a gray picture."""
     scale = 255 / max(*color_rgb, 0.05)
-    red, green, blue = (min(255, round(part * scale)) for part in color_rgb)
+    red, green, blue = (min(255, max(85, round(part * scale))) for part in color_rgb)
     return red, green, blue
 
 
