@@ -7,8 +7,7 @@ without subvoxels, take the same). Distances are between voxel centers.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,40 +78,28 @@ def surface_distances_mm(
     return to_other[0][surfaces[0]], to_other[1][surfaces[1]]
 
 
-@dataclass(frozen=True)
-class SliceDice:
+class SliceDice(NamedTuple):
     """DSC per slice, averaged apart over slices with and without the object.
 
     Args:
         present: mean DSC of slices on which the reference has the object; NaN when there is none.
         absent: share of the other slices that the prediction leaves empty, too; NaN when there is none.
-        present_slices: how many there are.
-        absent_slices: how many there are.
     """
 
     present: float
     absent: float
-    present_slices: int
-    absent_slices: int
 
 
-def slice_dice(prediction: Mask, reference: Mask, axis: int = 0, skip: Collection[int] = ()) -> SliceDice:
-    """Mean slice DSC on target-present and target-absent slices.
+def slice_dice(prediction: Mask, reference: Mask) -> SliceDice:
+    """Mean slice DSC on target-present and target-absent slices of bool arrays `(slices, rows, columns)`.
 
-    Args:
-        prediction: bool `(k, j, i)`.
-        reference: the same.
-        axis: array axis that numbers the slices.
-        skip: slices that do not count: the key slices, whose mask was given.
+    Leave out key slices before: their mask was given.
     """
     _check_shapes(prediction, reference)
     scores: dict[bool, list[float]] = {True: [], False: []}
-    pairs = zip(np.moveaxis(prediction, axis, 0), np.moveaxis(reference, axis, 0), strict=True)
-    for index, (found, wanted) in enumerate(pairs):
-        if index not in skip:
-            scores[bool(wanted.any())].append(dice(found, wanted))
-    present, absent = (float(np.mean(scores[kind])) if scores[kind] else float("nan") for kind in (True, False))
-    return SliceDice(present, absent, len(scores[True]), len(scores[False]))
+    for found, wanted in zip(prediction, reference, strict=True):
+        scores[bool(wanted.any())].append(dice(found, wanted))
+    return SliceDice(*(float(np.mean(scores[kind])) if scores[kind] else float("nan") for kind in (True, False)))
 
 
 def _border(mask: Mask) -> Mask:
