@@ -43,13 +43,11 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
     count = volume.geometry.shape_kji[axis]
     first, last = arguments.range or (0, count - 1)
     _check_range(first, last, count, arguments.plane)
-    keys = arguments.key_slice or "auto"
-    if keys != "auto":
-        for key in keys:
-            if not 0 <= key < count:
-                raise InputError(
-                    f"Key slice {key} is outside the volume: {arguments.plane} slices run from 0 to {count - 1}."
-                )
+    for key in _numbered_keys(arguments):
+        if not 0 <= key < count:
+            raise InputError(
+                f"Key slice {key} is outside the volume: {arguments.plane} slices run from 0 to {count - 1}."
+            )
     if arguments.box is not None:
         request = _box_request(arguments, volume, axis)
     else:
@@ -57,6 +55,10 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
     request.first, request.last = first, last
     _check_keys_in_range(request)
     return request
+
+
+def _numbered_keys(arguments: argparse.Namespace) -> list[int]:
+    return arguments.key_slice if isinstance(arguments.key_slice, list) else []  # None and "auto" name none
 
 
 def _check_range(first: int, last: int, count: int, plane: str) -> None:
@@ -96,7 +98,9 @@ def _mask_request(labels: Labels, arguments: argparse.Namespace, axis: int) -> R
     for segment in _wanted(labels, arguments):
         mask = stack_of(labels.mask(segment.value), axis)
         areas = np.count_nonzero(mask, axis=(1, 2))
-        keys = _keys_of(areas, arguments.key_slice)
+        keys = [key for key in _numbered_keys(arguments) if areas[key]]
+        if arguments.key_slice in (None, "auto") and areas.any():
+            keys = [int(areas.argmax())]
         if keys:
             request.segments.append(segment)
             request.prompts[segment.value] = {key: MaskPrompt(mask[key]) for key in keys}
@@ -105,7 +109,7 @@ def _mask_request(labels: Labels, arguments: argparse.Namespace, axis: int) -> R
         else:
             raise InputError(_nothing_on_keys(segment, areas, arguments))
     used = {key for prompts in request.prompts.values() for key in prompts}
-    for key in arguments.key_slice if isinstance(arguments.key_slice, list) else ():
+    for key in _numbered_keys(arguments):
         if key not in used:
             raise InputError(
                 f"Key slice {key} of '{arguments.mask}' has no label to propagate: choose a slice on which the object "
@@ -125,12 +129,6 @@ def _wanted(labels: Labels, arguments: argparse.Namespace) -> list[SegmentInfo]:
             there = ", ".join(_called(segment) for segment in labels.segments)
             raise InputError(f"'{arguments.mask}' has no label {value}; it has {there}.")
     return [known[value] for value in sorted(set(arguments.label))]
-
-
-def _keys_of(areas: NDArray[np.intp], wanted: list[int] | str | None) -> list[int]:
-    if isinstance(wanted, list):
-        return [key for key in wanted if areas[key]]
-    return [int(areas.argmax())] if areas.any() else []
 
 
 def _nothing_on_keys(segment: SegmentInfo, areas: NDArray[np.intp], arguments: argparse.Namespace) -> str:
