@@ -1,0 +1,81 @@
+"""The evaluation's targets: an image, the reference mask of one object, and the key slice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from SegmentPropagateLib.geometry import Plane
+from SegmentPropagateLib.slices import stack_of
+from SegmentPropagateLib.volume_io import Volume, read_labels, read_volume
+
+PLANE = Plane.AXIAL
+SAME_PATIENT = {"mr_t1_sarcoma": "ct_sarcoma"}
+"""Cases that are no independent draws: resampled together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One object of one volume.
+
+    Args:
+        case: folder of the volume.
+        name: the object.
+        files: what the target was read from.
+        volume: the image.
+        truth: reference mask, bool `(slices, rows, columns)` along the axial plane.
+        key: slice with the largest area.
+    """
+
+    case: str
+    name: str
+    files: tuple[Path, ...]
+    volume: Volume
+    truth: NDArray[np.bool_]
+    key: int
+
+    @property
+    def group(self) -> str:
+        """The patient: what is drawn as a whole by the bootstrap."""
+        return SAME_PATIENT.get(self.case, self.case)
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """First and last slice of the object."""
+        present = np.flatnonzero(self.truth.any(axis=(1, 2)))
+        return int(present[0]), int(present[-1])
+
+
+def read_targets(data: Path, only: str = "") -> Iterator[Target]:
+    """Read the targets of `TARGETS.json`, a volume at a time; `only` is a part of `case/name`."""
+    listed = json.loads((data / "TARGETS.json").read_text())["targets"]
+    wanted = [entry for entry in listed if only in f"{entry['case']}/{entry['name']}"]
+    for case in dict.fromkeys(entry["case"] for entry in wanted):
+        image, label_file = _files(data / case)
+        volume = read_volume(image)
+        labels = read_labels(label_file, volume.geometry)
+        axis = volume.geometry.plane_axis(PLANE)
+        files = tuple(sorted(image.iterdir())) if image.is_dir() else (image,)
+        for entry in (entry for entry in wanted if entry["case"] == case):
+            mask = labels.mask(entry["label"])
+            if entry.get("component") == "largest":
+                parts, _ = ndimage.label(mask)
+                mask = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+            truth = np.ascontiguousarray(stack_of(mask, axis))
+            key = int(truth.sum(axis=(1, 2)).argmax())
+            yield Target(case, entry["name"], (*files, label_file), volume, truth, key)
+
+
+def _files(folder: Path) -> tuple[Path, Path]:
+    """Image and label file of a case."""
+    archives = sorted(folder.glob("*.npz"))
+    if archives:
+        return archives[0], archives[0]
+    image = next(path for path in sorted(folder.iterdir()) if path.name.startswith(("image.", "dicom")))
+    return image, next(iter(sorted(folder.glob("labels.*"))))
