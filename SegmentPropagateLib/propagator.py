@@ -118,6 +118,6 @@ class Propagator(Protocol):
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
         """Carry the masks along the lanes, all lanes one slice per step; closing the iterator cancels the run.
 
-        Yields exactly one update for every slice of every lane, in the lane's order. A lane that ends early
-        (`stop_after_empty`) yields empty masks for the rest of its slices.
+        Yields one update for every slice of every lane, in the lane's order; a lane that ends early
+        (`stop_after_empty`) yields nothing for the rest of its slices, which are then empty.
         """

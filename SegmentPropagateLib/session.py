@@ -29,7 +29,7 @@ class SliceResult:
     Args:
         mask: bool, `(rows, columns)`.
         source: `key` (given or confirmed by the user), `propagated`, or `empty` (held to be absent).
-        presence: object score as a logit; +inf for key slices.
+        presence: object score as a logit; +inf for key slices, -inf where a lane had ended before it came here.
         predicted_iou: 0..1; 1 for key slices, NaN where the propagator has no opinion.
         claim: what overlaps with other objects are settled by; None for key slices and empty ones.
     """
@@ -111,6 +111,7 @@ class Session:
         self._keys: dict[int, dict[int, NDArray[np.bool_]]] = {}
         self._results: dict[int, dict[int, SliceResult]] = {}
         self._done: dict[int, list[_Done]] = {}
+        self._absent = SliceResult(np.zeros(self.stack.slice_shape, dtype=bool), "empty", -np.inf, np.nan)
         propagator.open(self.stack, self.settings)
 
     @property
@@ -227,9 +228,9 @@ class Session:
             close = getattr(updates, "close", None)
             if close is not None:
                 close()
-        for lane in lanes:  # a lane that ended early leaves no results of an earlier run behind
+        for lane in lanes:  # a lane that ended early leaves the rest of its slices empty
             for index in lane.slices:
-                self._results[lane.object_id].pop(index, None)
+                self._results[lane.object_id][index] = self._absent
         self._take_over(pending)
         for lane, digest in zip(lanes, digests, strict=True):
             self._remember(_Done(lane, digest))

@@ -180,6 +180,27 @@ def test_the_source_of_every_slice_is_told():
     }
 
 
+class _EarlyPropagator(ThresholdPropagator):
+    """Ends every lane after two slices."""
+
+    def run(self, lanes, key_masks):
+        for update in super().run(lanes, key_masks):
+            if abs(update.slice_index - 6) <= 2:
+                yield update
+
+
+def test_a_lane_that_ends_early_leaves_the_rest_of_its_slices_empty():
+    session, truth = _session()
+    session.add_key(1, 6, MaskPrompt(truth[6]))
+    _run(session)
+    early, _ = _session(_EarlyPropagator())
+    early.add_key(1, 6, MaskPrompt(truth[6]))
+    _run(early)
+    assert early.mask(1).any(axis=(1, 2)).nonzero()[0].tolist() == [4, 5, 6, 7, 8]
+    assert early.results(1)[10].source == "empty"
+    assert len(early.results(1)) == 12
+
+
 @pytest.mark.parametrize(
     ("first", "last", "words"),
     [(8, 3, "reversed"), (-1, 5, "outside"), (0, 12, "outside"), (7, 11, "leaves out the key slice")],
