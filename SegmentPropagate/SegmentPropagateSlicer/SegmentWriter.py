@@ -1,0 +1,285 @@
+"""Writing slices into segments: the segments' own grid, masking and overwrite mode obeyed, one undo step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+
+from SegmentPropagateSlicer.PromptReader import arrayOf, labelmapOf
+from SegmentPropagateSlicer.VolumeReader import VolumeReader, worldFromLocal
+
+EDIT_EVERYWHERE = 0
+"""vtkMRMLSegmentationNode.EditAllowedEverywhere"""
+
+
+@dataclass(frozen=True, eq=False)
+class _Lattice:
+    """A labelmap's grid in the coordinates of the segmentation node: matrix and a box of voxels."""
+
+    worldFromIndex: np.ndarray
+    matrix: vtk.vtkMatrix4x4
+    extent: tuple
+
+    @property
+    def shape(self):
+        i0, i1, j0, j1, k0, k1 = self.extent
+        return k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1
+
+    def image(self, mask):
+        """The mask `(k, j, i)` as a vtkOrientedImageData of zeros and ones, cut to its bounding box."""
+        extent, cut = [], []
+        for axis, start in zip((2, 1, 0), self.extent[::2], strict=True):
+            used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+            extent += [start + int(used[0]), start + int(used[-1])]
+            cut.insert(0, slice(used[0], used[-1] + 1))
+        image = slicer.vtkOrientedImageData()
+        image.SetExtent(extent)
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        image.SetImageToWorldMatrix(self.matrix)
+        arrayOf(image)[...] = mask[tuple(cut)]
+        return image
+
+
+class SegmentWriter:
+    """The only place that changes the user's segments.
+
+    `ModifySegmentByLabelmap(Set, extent)` replaces the whole segment, and with overwriting on would cut other segments
+    where this one has voxels outside the range. So what changes is written as voxels to add and voxels to remove.
+    """
+
+    def __init__(self):
+        self._logic = slicer.vtkSlicerSegmentEditorLogic()
+        self._logic.SetMRMLScene(slicer.mrmlScene)
+        self._editorNode = None
+        self._saveState = None
+
+    def setEditor(self, editorNode, saveStateForUndo=None):
+        """Whose masking and overwrite mode to obey, and who keeps the undo history; see `SegmentPropagateLogic`."""
+        self._editorNode, self._saveState = editorNode, saveStateForUndo
+
+    @property
+    def allowsOverlap(self):
+        """Whether the editor lets segments overlap."""
+        node = self._editorNode
+        return node is not None and node.GetOverwriteMode() == node.OverwriteNone
+
+    def write(self, segmentationNode, volumeNode, grid, slices):
+        """Give segments these slices; every other voxel of theirs stays as it is.
+
+        Args:
+            segmentationNode: the segmentation.
+            volumeNode: the volume that the slices belong to, whose intensities masking by intensity asks.
+            grid: its `SliceGrid`.
+            slices: segmentId -> slice index -> `Proposal`.
+
+        Returns:
+            dict: segmentId -> number of voxels changed. Where it is 0 for all, no undo step is made.
+
+        Raises:
+            InputError: before anything is changed.
+        """
+        self._prepare(segmentationNode, volumeNode)
+        changes = {
+            segmentId: self._changes(segmentationNode, volumeNode, grid, segmentId, proposals)
+            for segmentId, proposals in slices.items()
+        }
+        counts = {segmentId: sum(int(mask.sum()) for mask in change[1:]) for segmentId, change in changes.items()}
+        if any(counts.values()):
+            (self._saveState or self._logic.SaveStateForUndo)()
+            modifying = segmentationNode.StartModify()
+            try:
+                for segmentId, (lattice, added, removed) in changes.items():
+                    self._remove(segmentationNode, segmentId, lattice, removed)
+                    self._add(segmentationNode, segmentId, lattice, added)
+            finally:
+                segmentationNode.EndModify(modifying)
+        return counts
+
+    def undo(self):
+        """Take back the last write, where this writer keeps the history itself."""
+        self._logic.Undo()
+
+    def redo(self):
+        """Repeat what was taken back."""
+        self._logic.Redo()
+
+    def _prepare(self, segmentationNode, volumeNode):
+        node = self._editorNode
+        if node is None:
+            node = slicer.mrmlScene.GetSingletonNode("SegmentPropagate", "vtkMRMLSegmentEditorNode")
+        if node is None:
+            node = slicer.vtkMRMLSegmentEditorNode()
+            node.SetSingletonTag("SegmentPropagate")
+            node = slicer.mrmlScene.AddNode(node)
+        self._logic.SetSegmentEditorNode(node)
+        if self._logic.GetSegmentationNode() is not segmentationNode:
+            self._logic.SetSegmentationNode(segmentationNode)
+        if self._logic.GetSourceVolumeNode() is not volumeNode:
+            self._logic.SetSourceVolumeNode(volumeNode)
+
+    def _changes(self, segmentationNode, volumeNode, grid, segmentId, proposals):
+        """Where the segment would grow and shrink: its lattice, and bool `(k, j, i)` twice."""
+        lattice, old = self._present(segmentationNode, volumeNode, grid, segmentId, proposals)
+        if lattice is None:
+            return None, np.zeros(0, bool), np.zeros(0, bool)
+        new, inSlices = _sample(lattice, grid, proposals)
+        editable = inSlices & self._editable(segmentationNode, volumeNode, grid, segmentId, lattice)
+        return lattice, new & ~old & editable, old & ~new & editable
+
+    def _present(self, segmentationNode, volumeNode, grid, segmentId, proposals):
+        """The lattice around everything that may change, and what the segment holds there."""
+        image, label = labelmapOf(segmentationNode, segmentId)
+        matrix = vtk.vtkMatrix4x4()
+        if image is not None:
+            image.GetImageToWorldMatrix(matrix)
+        elif self._logic.UpdateReferenceGeometryImage() and not self._logic.GetReferenceGeometryImage().IsEmpty():
+            self._logic.GetReferenceGeometryImage().GetImageToWorldMatrix(matrix)
+        else:
+            segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+            self._logic.UpdateReferenceGeometryImage()
+            self._logic.GetReferenceGeometryImage().GetImageToWorldMatrix(matrix)
+        world = worldFromLocal(segmentationNode, "segmentation") @ slicer.util.arrayFromVTKMatrix(matrix)
+        extent = _extentOf(world, grid, proposals)
+        if image is not None:
+            own = _effectiveExtent(image, label)
+            slab = _extentOfSlab(world, grid, min(proposals), max(proposals))
+            extent = _union(extent, _intersection(own, slab))
+        if extent is None:
+            return None, None
+        lattice = _Lattice(world, matrix, extent)
+        old = np.zeros(lattice.shape, dtype=bool)
+        if image is not None:
+            common = _intersection(extent, image.GetExtent())
+            if common is not None:
+                values = arrayOf(image)[_index(common, image.GetExtent())]
+                old[_index(common, extent)] = values == label
+        return lattice, old
+
+    def _editable(self, segmentationNode, volumeNode, grid, segmentId, lattice):
+        """Where the editor's masking allows a change: bool, True everywhere when there is no masking."""
+        node = self._logic.GetSegmentEditorNode()
+        editable = np.ones(lattice.shape, dtype=bool)
+        if node.GetMaskMode() != EDIT_EVERYWHERE:
+            geometry = slicer.vtkOrientedImageData()
+            geometry.SetExtent(lattice.extent)
+            geometry.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+            geometry.SetImageToWorldMatrix(lattice.matrix)
+            forbidden = slicer.vtkOrientedImageData()
+            segmentationNode.GenerateEditMask(
+                forbidden, node.GetMaskMode(), geometry, segmentId, node.GetMaskSegmentID() or ""
+            )
+            editable &= arrayOf(forbidden) == 0
+        if node.GetSourceVolumeIntensityMask():
+            low, high = node.GetSourceVolumeIntensityMaskRange()
+            stack = np.moveaxis(VolumeReader(node.GetSourceVolumeNode() or volumeNode).voxels, grid.axis, 0)
+            for k, (places, inside) in enumerate(_places(lattice, grid)):
+                values = stack[tuple(place[inside] for place in places)]
+                editable[k][inside] &= (values >= low) & (values <= high)
+        return editable
+
+    def _add(self, segmentationNode, segmentId, lattice, added):
+        if added.any():
+            self._logic.ModifySegmentByLabelmap(  # masking is in `added` already; the overwrite mode is obeyed here
+                segmentationNode, segmentId, lattice.image(added), self._logic.ModificationModeAdd, False, True
+            )
+
+    def _remove(self, segmentationNode, segmentId, lattice, removed):
+        """The editor logic's own removal ignores the mask and adds to the mask segment in 'inside single segment'."""
+        if removed.any():
+            keep = lattice.image(removed)
+            arrayOf(keep)[...] = 1 - arrayOf(keep)
+            module = slicer.vtkSlicerSegmentationsModuleLogic
+            module.SetBinaryLabelmapToSegment(
+                keep, segmentationNode, segmentId, module.MODE_MERGE_MIN, keep.GetExtent(), False, []
+            )
+
+
+def _places(lattice, grid):
+    """Per k of the lattice: `(slice, row, column)` index arrays of shape `(j, i)`, and where they are in the volume."""
+    matrix = np.linalg.inv(grid.worldFromSlice) @ lattice.worldFromIndex
+    i0, i1, j0, j1, k0, k1 = lattice.extent
+    j, i = np.arange(j0, j1 + 1)[:, None], np.arange(i0, i1 + 1)[None, :]
+    for k in range(k0, k1 + 1):
+        inside, places = np.ones((len(j), i.shape[1]), dtype=bool), []
+        for row, size in zip(matrix[:3], (grid.count, *grid.shape), strict=True):
+            place = np.floor(row[0] * i + row[1] * j + (row[2] * k + row[3] + 0.5)).astype(np.int32)
+            inside &= (place >= 0) & (place < size)
+            places.append(place)
+        yield places, inside
+
+
+def _sample(lattice, grid, proposals):
+    """The proposals on the lattice, nearest voxel: the mask, and where there is a proposal at all."""
+    stack = np.zeros((max(proposals) + 1 - min(proposals), *grid.shape), dtype=bool)
+    known = np.zeros(grid.count, dtype=bool)
+    for index, proposal in proposals.items():
+        stack[index - min(proposals)][proposal.place] = proposal.box
+        known[index] = True
+    new, inSlices = np.zeros(lattice.shape, dtype=bool), np.zeros(lattice.shape, dtype=bool)
+    for k, ((s, row, column), inside) in enumerate(_places(lattice, grid)):
+        here = inside.copy()
+        here[inside] = known[s[inside]]
+        inSlices[k] = here
+        new[k][here] = stack[s[here] - min(proposals), row[here], column[here]]
+    return new, inSlices
+
+
+def _extentOf(world, grid, proposals):
+    """Extent around all proposed pixels; None when every proposal is empty."""
+    full = {index: proposal for index, proposal in proposals.items() if proposal.area}
+    if not full:
+        return None
+    places = [proposal.place for proposal in full.values()]
+    bounds = [(min(full), max(full))]
+    bounds += [(min(p[axis].start for p in places), max(p[axis].stop for p in places) - 1) for axis in (0, 1)]
+    return _extentOfBounds(world, grid, bounds)
+
+
+def _extentOfSlab(world, grid, first, last):
+    return _extentOfBounds(world, grid, [(first, last), (0, grid.shape[0] - 1), (0, grid.shape[1] - 1)])
+
+
+def _extentOfBounds(world, grid, bounds):
+    """Extent on a lattice of a box of `(slice, row, column)` voxels, borders included."""
+    corners = np.stack(np.meshgrid(*[(low - 0.5, high + 0.5) for low, high in bounds]), -1).reshape(-1, 3)
+    matrix = np.linalg.inv(world) @ grid.worldFromSlice
+    index = (np.c_[corners, np.ones(8)] @ matrix.T)[:, :3]
+    low, high = np.ceil(index.min(axis=0) - 1e-6), np.floor(index.max(axis=0) + 1e-6)
+    return tuple(int(value) for pair in zip(low, high, strict=True) for value in pair)
+
+
+def _effectiveExtent(image, label):
+    """Extent of the voxels that carry the label; None when there are none."""
+    values = arrayOf(image)
+    if not values.size:
+        return None
+    planes = [np.flatnonzero([(plane == label).any() for plane in values])]
+    if not len(planes[0]):
+        return None
+    flat = np.zeros(values.shape[1:], dtype=bool)
+    for k in planes[0]:
+        flat |= values[k] == label
+    planes += [np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))]
+    starts = image.GetExtent()[::2]
+    return tuple(
+        int(start + edge) for start, used in zip(starts, planes[::-1], strict=True) for edge in (used[0], used[-1])
+    )
+
+
+def _union(one, other):
+    if one is None or other is None:
+        return one or other
+    return tuple(f(a, b) for a, b, f in zip(one, other, (min, max) * 3, strict=True))
+
+
+def _intersection(one, other):
+    if one is None or other is None:
+        return None
+    both = tuple(f(a, b) for a, b, f in zip(one, other, (max, min) * 3, strict=True))
+    return both if all(both[2 * axis] <= both[2 * axis + 1] for axis in range(3)) else None
+
+
+def _index(extent, within):
+    """Index `(k, j, i)` of an extent in an array that starts at the beginning of another."""
+    return tuple(slice(extent[2 * a] - within[2 * a], extent[2 * a + 1] - within[2 * a] + 1) for a in (2, 1, 0))
