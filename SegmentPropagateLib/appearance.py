@@ -1,7 +1,7 @@
 """How the pixels of a view become the three input channels of a network.
 
-SAM 2 and its kin take gray as RGB, normalized as ImageNet is. The starter network takes three windows of the volume's own
-values, chosen from the key slice and its mask: a wide one, one centered on the object, and one scaled by its contrast.
+SAM 2 and its kin take gray as RGB, normalized as ImageNet is. The starter network takes three windows of the volume's
+own values, chosen from the key slice and its mask: a wide one, one centered on the object, one scaled by its contrast.
 """
 
 from __future__ import annotations

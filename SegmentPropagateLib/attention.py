@@ -1,11 +1,11 @@
 """Memory attention of SAM 2 over memories whose keys are computed once and kept.
 
-`sam2.modeling.memory_attention.MemoryAttention` projects and rotates every memory again on every slice. The same numbers
-come cheaper, up to rounding:
+`sam2.modeling.memory_attention.MemoryAttention` projects and rotates every memory again on every slice. The same
+numbers come cheaper, up to rounding:
 
-* a key is `rope(W (memory + place + time) + b) = rope(W memory) + rope(W (place + time) + b)`: the first part is computed
-  once per memory, the second is a constant of the network;
-* attention weights sum to one, so `weights (memory W_v) = (weights memory) W_v`: values stay as narrow as memories are;
+* a key is `rope(W (memory + place + time) + b) = rope(W memory) + rope(W (place + time) + b)`: the first part is
+  computed once per memory, the second is a constant of the network;
+* attention weights sum to one, so `weights (memory W_v) = (weights memory) W_v`: values stay as narrow as memories;
 * the first self-attention sees the image alone, so it is computed once per slice and shared by all lanes.
 """
 

@@ -58,7 +58,8 @@ class NetworkPropagator:
         self._cache = FeatureCache(cache_mb)
         self._settings = PropagationSettings()
         self._scene: Scene | None = None
-        self._prompted: PromptOutcomes | None = {} if keep_prompt_memory else None
+        self._keeps_prompt_memory = keep_prompt_memory
+        self._prompted: PromptOutcomes = {}
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -77,14 +78,14 @@ class NetworkPropagator:
         }
 
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
-        """Forget the previous stack and take a new one."""
-        self._cache.clear()
+        """Forget the previous stack and take a new one; the same one again may have other settings."""
+        if self._scene is None or self._scene.stack is not stack:
+            self._cache.clear()
+            self._prompted.clear()
         self._settings = settings
         self._scene = Scene(stack, self._tracker, self._cache)
         factor = self._card.roi_factor if settings.roi == "auto" else None
         self._finder = ViewFinder(stack.slice_shape, stack.spacing_mm[1:], factor)
-        if self._prompted is not None:
-            self._prompted.clear()
 
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
         """Turn a box or points on a slice into a mask of shape (rows, columns)."""
@@ -101,7 +102,7 @@ class NetworkPropagator:
         features = scene.features(slice_index, view, appearance)
         outcome = scene.tracker.take_points(features, torch.tensor(points, dtype=torch.float32), labels)
         logits = scene.slice_logits(outcome, view)
-        if self._prompted is not None:
+        if self._keeps_prompt_memory:
             self._prompted[slice_index, (logits > 0).tobytes()] = outcome
         return logits
 
@@ -110,7 +111,7 @@ class NetworkPropagator:
         policy = MemoryPolicy((long_bank(),))
         if self._reads_short_bank:
             policy = MemoryPolicy((long_bank(), short_bank(self._short_slices)))
-        objects = Objects(key_masks, self._choose_appearance, self._prompted or {})
+        objects = Objects(key_masks, self._choose_appearance, self._prompted)
         return Propagation(self._opened(), self._finder, policy, self._settings, objects).run(lanes)
 
     @property

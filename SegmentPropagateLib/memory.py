@@ -2,11 +2,9 @@
 
 A network has one or two memory attentions, and each reads a `Bank`. The published arms are settings of the same data:
 
-| arm         | meaning                                                         | policy                           |
-|-------------|-----------------------------------------------------------------|----------------------------------|
-| `M_O`       | SAM 2: every key slice and the last 6 slices                    | `MemoryPolicy((long_bank(),))`   |
-| `M_R=k`     | only the last k slices, a key slice being one of them           | `MemoryPolicy((short_bank(k),))` |
-| `M_O+M_R=k` | SLM-SAM 2: two attentions whose results are added and fused     | `MemoryPolicy((long_bank(), short_bank(k)))` |
+* `M_O`, SAM 2: every key slice and the last 6 slices: `MemoryPolicy((long_bank(),))`
+* `M_R=k`: only the last k slices, a key slice being one of them: `MemoryPolicy((short_bank(k),))`
+* `M_O+M_R=k`, SLM-SAM 2: two attentions whose results are added and fused: `MemoryPolicy((long_bank(), short_bank(k)))`
 
 Rules after Ravi et al. 2024 (SAM 2), Chen et al. 2025 (SLM-SAM 2) and the behaviour of their released predictors.
 """
