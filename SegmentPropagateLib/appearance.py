@@ -98,7 +98,7 @@ def view_values(stack: ImageStack, index: int, view: View, size: int) -> Tensor:
 
 def resize_mask(mask: NDArray[np.bool_], size: int) -> Tensor:
     """A mask prompt at the network's size, as `sam2` resizes it: float32 `(size, size)` of 0 and 1."""
-    pixels = torch.from_numpy(np.ascontiguousarray(mask)).float()
+    pixels = torch.from_numpy(mask.astype(np.float32))
     return pixels if pixels.shape == (size, size) else (_resize(pixels, size) >= 0.5).float()
 
 

@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> None:
     words = ["--range", f"{first}:{last}", "--model", arguments.model, "-o", result, "--overlay", picture]
     _type(arguments, propagate.run, ["propagate", image, "--mask", outlines, *words, "--report", report])
     _type(arguments, evaluate.run, ["evaluate", result, outlines])
-    _say(arguments, f"Look at {picture}; {result} opens in 3D Slicer over {image}; scores per slice are in {report}.")
+    _say(arguments, "\nDrawn organs are easier than real ones, and the starter was trained on drawings like these.")
+    _say(arguments, f"Look at     {picture}\nin Slicer   {image} with {result}\nscores in   {report}")
 
 
 def _draw(image: str, outlines: str) -> tuple[int, int]:

@@ -61,13 +61,13 @@ def table(report: dict[str, Any]) -> str:
     ]
     width = max(len(row[0]) for row in [head, *rows])
     lines = [" ".join([f"{row[0]:<{width}}", *(f"{cell:>8}" for cell in row[1:])]) for row in [head, *rows]]
-    keys = ", ".join(map(str, report["key_slices"])) or "none"
     lines += [
         "",
-        f"NSD at {report['nsd_tolerance_mm']:g} mm. present, absent: mean DSC of the {report['plane']} slices with the",
-        "object in the reference, and share of the others that were left empty; key slices, left out of these two",
-        f"only: {keys}.",
+        f"NSD at {report['nsd_tolerance_mm']:g} mm. present: mean DSC of the {report['plane']} slices with the object in the",
+        "reference; absent: share of the other slices that were left empty.",
     ]
+    if report["key_slices"]:
+        lines.append(f"Key slices left out of these two: {', '.join(map(str, report['key_slices']))}.")
     return "\n".join(lines)
 
 
