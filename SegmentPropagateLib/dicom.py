@@ -64,7 +64,7 @@ def _only_series(folder: Path) -> list[str]:
         if _ROWS in tags and tags.get(_MODALITY) not in ("SEG", "RTDOSE"):
             series[f"{tags.get(_DESCRIPTION) or identity} ({len(files)} files, such as {Path(files[0]).name})"] = files
     if not series:
-        raise InputError(f"The folder '{folder}' holds no DICOM image series.")
+        raise InputError(f"The folder '{folder}' holds no DICOM image series: give the folder of its files.")
     if len(series) > 1:
         raise InputError(
             f"The folder '{folder}' holds {len(series)} DICOM series: give a file of the one you want instead of the "

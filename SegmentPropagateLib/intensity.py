@@ -53,8 +53,8 @@ class GrayResult:
         if not self.nonfinite_voxels:
             return ""
         return (
-            f"{self.nonfinite_voxels} voxels were NaN or infinite and were replaced by the volume's lowest "
-            f"(+inf: highest) finite value."
+            f"{self.nonfinite_voxels} voxels were NaN or infinite and count as the volume's lowest finite value, "
+            f"+inf as its highest."
         )
 
 
@@ -77,24 +77,24 @@ def to_gray(values: NDArray[Any], preset: str = "auto", modality: str | None = N
         preset = _choose(finite, modality)
     low, high = _range_of(finite, preset)
     gray = _scale(finite, low, high)
-    for array in (gray, finite := finite.view()):
-        array.setflags(write=False)
+    finite = finite.view()  # the caller's own array stays writable
+    gray.setflags(write=False)
+    finite.setflags(write=False)
     return GrayResult(gray, finite, preset, low, high, nonfinite_voxels)
 
 
 def _replace_nonfinite(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
     if not np.issubdtype(values.dtype, np.floating):
         return values, 0
-    bad = [~np.isfinite(plane) for plane in values]
-    count = sum(int(np.count_nonzero(plane)) for plane in bad)
+    finite = np.isfinite(values)
+    count = values.size - np.count_nonzero(finite)
     if count == 0:
         return values, 0
     if count == values.size:
         raise InputError("The volume holds no finite value: every voxel is NaN or infinite.")
-    good = [plane[~mask] for plane, mask in zip(values, bad, strict=True)]
-    low = min(part.min() for part in good if part.size)
-    high = max(part.max() for part in good if part.size)
-    return np.nan_to_num(values, nan=low, posinf=high, neginf=low), count
+    inside = values[finite]
+    low, high = inside.min(), inside.max()
+    return np.nan_to_num(values, nan=low, posinf=high, neginf=low), int(count)
 
 
 def _choose(values: NDArray[Any], modality: str | None) -> str:
@@ -124,11 +124,9 @@ def _range_of(values: NDArray[Any], preset: str) -> tuple[float, float]:
 
 
 def _scale(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    gray = np.zeros(values.shape, dtype=np.uint8)
-    if high <= low:  # a constant volume, or one foreground value: split it from the rest
-        np.greater_equal(values, high, out=gray.view(bool), where=values.min() < high)
-        gray *= 255
-        return gray
+    if high <= low:  # one value in the foreground, or in the whole volume, which is then black
+        return ((values >= high) & (values.min() < high)).astype(np.uint8) * 255
+    gray = np.empty(values.shape, dtype=np.uint8)
     for plane, out in zip(values, gray, strict=True):  # slice by slice: float32 of one slice, not of the volume
         scaled = (plane.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
         out[...] = np.clip(np.rint(scaled), 0, 255)
