@@ -19,9 +19,11 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagator import ImageStack
 from SegmentPropagateLib.training.forward import ClipPrompt
 
-PromptKind = Literal["mask", "box", "points", "mixed"]
-PROMPT_KINDS: tuple[PromptKind, ...] = ("mask", "box", "points", "mixed")
-MIXED_SHARES = {"mask": 0.5, "box": 0.25, "points": 0.25}  # as the released SLM-SAM 2 configuration
+PromptKind = Literal["mask", "box", "points", "mask-box", "mixed"]
+PROMPT_MIXTURES = {
+    "mask-box": {"mask": 0.5, "box": 0.5},  # as the released MedSAM2 configuration
+    "mixed": {"mask": 0.5, "box": 0.25, "points": 0.25},  # as the released SLM-SAM 2 configuration
+}
 BOX_JITTER, BOX_JITTER_PIXELS = 0.1, 20.0  # SAM 2: a side moves by a tenth of the box, by 20 pixels at most
 
 
@@ -283,25 +285,31 @@ def _sloppy(mask: Tensor, rng: np.random.Generator) -> Tensor:
 # ------------------------------------------------------------------------------------------------------------ prompts
 
 
-def draw_prompt(clips: Sequence[Clip], kind: PromptKind, clicks: int, rng: np.random.Generator) -> ClipPrompt:
+def draw_kind(kind: PromptKind, rng: np.random.Generator) -> PromptKind:
+    """The kind itself, or one drawn from a mixture."""
+    shares = PROMPT_MIXTURES.get(kind)
+    return kind if shares is None else rng.choice(list(shares), p=list(shares.values()))
+
+
+def draw_prompt(
+    clips: Sequence[Clip], kind: PromptKind, clicks: int, generators: Sequence[np.random.Generator]
+) -> ClipPrompt:
     """What the network is told on the first slices of a batch.
 
     Args:
         clips: the batch.
-        kind: `mixed` draws one kind for the batch.
+        kind: `mask`, `box` or `points`.
         clicks: simulated clicks after a box or a point.
-        rng: source of randomness.
+        generators: one per clip, so that a clip's prompt does not depend on what it is batched with.
     """
     masks = torch.stack([clip.prompt_mask for clip in clips])
-    if kind == "mixed":
-        kind = rng.choice(list(MIXED_SHARES), p=list(MIXED_SHARES.values()))
     if kind == "mask":
         return ClipPrompt(masks=masks)
     draw = _box_points if kind == "box" else _inside_point
-    points, labels = zip(*(draw(mask.numpy(), rng) for mask in masks), strict=True)
+    pairs = [draw(mask.numpy(), rng) for mask, rng in zip(masks, generators, strict=True)]
     return ClipPrompt(
-        points_xy=torch.tensor(np.stack(points), dtype=torch.float32),
-        point_labels=torch.tensor(np.stack(labels), dtype=torch.int32),
+        points_xy=torch.tensor(np.stack([points for points, _ in pairs]), dtype=torch.float32),
+        point_labels=torch.tensor(np.stack([labels for _, labels in pairs]), dtype=torch.int32),
         clicks=clicks,
         truth=torch.stack([clip.masks[0] for clip in clips]),
     )

@@ -54,6 +54,12 @@ class ClipPrompt:
     clicks: int = 0
     truth: Tensor | None = None
 
+    def to(self, device: torch.device) -> ClipPrompt:
+        """A copy on a device."""
+        tensors = (self.masks, self.points_xy, self.point_labels, self.truth)
+        masks, points_xy, labels, truth = (None if tensor is None else tensor.to(device) for tensor in tensors)
+        return ClipPrompt(masks, points_xy, labels, self.clicks, truth)
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -236,7 +242,9 @@ class ClipForward:
         answer, tokens = self._decode(features, image, points, None)
         answers = [answer]
         truth = prompt.truth
-        for _ in range(0 if truth is None else prompt.clicks):
+        if truth is None:
+            return answers, tokens
+        for _ in range(prompt.clicks):
             logits = _best(answer)
             click = correcting_click(_resize(logits, truth.shape[-1])[:, 0] > 0, truth)
             points = (torch.cat([points[0], click[0]], 1), torch.cat([points[1], click[1]], 1))

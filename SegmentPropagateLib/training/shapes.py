@@ -51,8 +51,7 @@ def smooth_noise(
 def smooth_curve(rng: np.random.Generator, count: int, waves: float) -> NDArray[np.float32]:
     """A smooth random curve of `count` samples with about `waves` bends; values are of the order of 1."""
     basis = _spline_basis(count, count / waves, rng)
-    knots: NDArray[np.float32] = rng.standard_normal(basis.shape[1], np.float32)
-    return basis @ knots
+    return np.asarray(basis @ rng.standard_normal(basis.shape[1], np.float32))
 
 
 def rotation(rng: np.random.Generator, amount: float) -> NDArray[np.float32]:

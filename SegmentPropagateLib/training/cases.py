@@ -1,0 +1,158 @@
+"""Which image belongs to which labels: a folder, a JSON or CSV list, the SLM-SAM 2 layout, or MedSAM2 archives.
+
+folder of                                             pairs
+---------------------------------------------------   ------------------------------------------------
+images/NAME/00000.jpg, masks/NAME/00000.png           SLM-SAM 2: a folder of slices each
+imagesTr/NAME.nii.gz, labelsTr/NAME.nii.gz            nnU-Net; also images/labels, images/masks
+NAME/image.nii.gz, NAME/labels.nii.gz                 a folder per case (label, labels, mask, seg)
+NAME.nrrd, NAME_label.nrrd or NAME.seg.nrrd           side by side (-label, _labels, _mask, _seg, .seg)
+NAME.npz                                              MedSAM2: imgs and gts in one archive
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from SegmentPropagateLib.errors import InputError
+
+VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".npz")
+IMAGE_FOLDERS = {"images": ("labels", "masks"), "imagesTr": ("labelsTr",), "image": ("label", "mask")}
+LABEL_WORDS = ("label", "labels", "mask", "masks", "seg", "segmentation")
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image and its labels.
+
+    Args:
+        name: for people; unique in a dataset.
+        image: a volume file or folder.
+        labels: a label file, or a folder of PNG slices.
+    """
+
+    name: str
+    image: Path
+    labels: Path
+
+
+def find_cases(dataset: str | Path) -> list[Case]:
+    """All pairs of a dataset, ordered by name.
+
+    Raises:
+        InputError: there is none, a listed file is missing, or a name stands for two pairs.
+    """
+    path = Path(dataset)
+    if not path.exists():
+        raise InputError(f"The dataset '{path}' does not exist.")
+    if path.is_dir():
+        cases = _in_folder(path)
+    elif path.suffix.lower() == ".json":
+        cases = _in_json(path)
+    elif path.suffix.lower() == ".csv":
+        cases = _in_csv(path)
+    elif path.suffix.lower() == ".npz":
+        cases = [Case(path.stem, path, path)]
+    else:
+        raise InputError(f"The dataset '{path}' must be a folder, or a list in a .json or .csv file.")
+    if not cases:
+        raise InputError(
+            f"No pair of image and labels was found in '{path}': name them NAME.nii.gz and NAME_label.nii.gz, put them "
+            "into images/ and labels/ under equal names, or list them in a .csv or .json file."
+        )
+    names = [case.name for case in cases]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"The dataset '{path}' has two cases named '{name}': give them different names.")
+    return sorted(cases, key=lambda case: case.name)
+
+
+def _in_folder(folder: Path) -> list[Case]:
+    for images, label_folders in IMAGE_FOLDERS.items():
+        for labels in label_folders:
+            if (folder / images).is_dir() and (folder / labels).is_dir():
+                return list(_by_equal_names(folder / images, folder / labels))
+    return [*_side_by_side(folder), *_one_folder_each(folder)]
+
+
+def _by_equal_names(images: Path, labels: Path) -> Iterator[Case]:
+    known = {_stem(path): path for path in sorted(labels.iterdir()) if not path.name.startswith(".")}
+    for image in sorted(images.iterdir()):
+        name = re.sub(r"_0000$", "", _stem(image))  # nnU-Net's number of the channel
+        if image.name.startswith(".") or not (image.is_dir() or image.name.lower().endswith(VOLUME_SUFFIXES)):
+            continue
+        if name not in known:
+            raise InputError(f"The image '{image}' has no labels of that name in '{labels}'.")
+        yield Case(name, image, known[name])
+
+
+def _side_by_side(folder: Path) -> Iterator[Case]:
+    files = [
+        path for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(VOLUME_SUFFIXES)
+    ]
+    stems = {_stem(path): path for path in files}
+    for stem, image in stems.items():
+        if image.suffix == ".npz":
+            yield Case(stem, image, image)
+            continue
+        ends = [f"{stem}{joint}{word}" for word in LABEL_WORDS for joint in ("_", "-", ".")]
+        labels = next((stems[end] for end in ends if end in stems), None)
+        if labels is not None:
+            yield Case(stem, image, labels)
+
+
+def _one_folder_each(folder: Path) -> Iterator[Case]:
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
+        files = {_stem(path).lower(): path for path in sorted(inner.iterdir())}
+        image = next((files[word] for word in ("image", "img", "dicom") if word in files), None)
+        labels = next((files[word] for word in LABEL_WORDS if word in files), None)
+        archives = [path for path in files.values() if path.suffix == ".npz"]
+        if image is not None and labels is not None:
+            yield Case(inner.name, image, labels)
+        elif len(archives) == 1:
+            yield Case(inner.name, archives[0], archives[0])
+
+
+def _stem(path: Path) -> str:
+    lower = path.name.lower()
+    ending = next((suffix for suffix in VOLUME_SUFFIXES if lower.endswith(suffix)), path.suffix)
+    return path.name[: len(path.name) - len(ending)] if ending else path.name
+
+
+def _in_json(path: Path) -> list[Case]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"'{path}' is not valid JSON: {error}.") from error
+    rows = content.get("training") if isinstance(content, Mapping) else content  # Decathlon lists have "training"
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise InputError(f'\'{path}\' must hold a list of objects like {{"image": ..., "label": ...}}.')
+    return [_listed(path, row, number) for number, row in enumerate(rows, 1)]
+
+
+def _in_csv(path: Path) -> list[Case]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    if rows and not any(cell.strip().lower() == "image" for cell in rows[0]):
+        rows.insert(0, ["image", "label"])
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    return [_listed(path, dict(zip(header, row, strict=False)), number) for number, row in enumerate(rows[1:], 1)]
+
+
+def _listed(path: Path, row: Mapping[str, Any], number: int) -> Case:
+    image, labels = row.get("image"), next((row[word] for word in LABEL_WORDS if row.get(word)), None)
+    if not isinstance(image, str) or not isinstance(labels, str):
+        raise InputError(f"Entry {number} of '{path}' must name an image and a label file.")
+    files = [path.parent / text.strip() for text in (image, labels)]
+    for file in files:
+        if not file.exists():
+            raise InputError(f"Entry {number} of '{path}' names '{file}', which does not exist.")
+    name = row.get("name") or _stem(files[0])
+    if name in ("image", "img"):
+        name = files[0].parent.name
+    return Case(str(name), files[0], files[1])

@@ -1,0 +1,192 @@
+"""Cases in memory: read, checked, cut along a plane, split into training and validation."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.intensity import to_gray
+from SegmentPropagateLib.propagator import ImageStack
+from SegmentPropagateLib.slices import make_stack, stack_of
+from SegmentPropagateLib.training.cases import Case
+from SegmentPropagateLib.training.clips import Target, TrainingVolume
+from SegmentPropagateLib.volume_io import read_labels, read_volume
+
+SMALLEST_AREA = 12
+"""Pixels that a label must cover on some slice to be learned from."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One target of one case: what an epoch visits once."""
+
+    case: Case
+    target: Target
+
+
+class Library:
+    """Reads cases and keeps the most recent ones.
+
+    Args:
+        plane: along which volumes are cut.
+        preset: intensity preset.
+        labels: label values to learn; None takes all.
+        keep: how many volumes to hold in memory.
+    """
+
+    def __init__(self, plane: str = "axial", preset: str = "auto", labels: Sequence[int] | None = None, keep: int = 12):
+        self._plane, self._preset, self._labels, self._keep = plane, preset, labels, keep
+        self._kept: OrderedDict[str, TrainingVolume] = OrderedDict()
+
+    def load(self, case: Case) -> TrainingVolume:
+        """The case's volume.
+
+        Raises:
+            InputError: it cannot be read, or image and labels do not fit; the sentence names the case.
+        """
+        if case.name in self._kept:
+            self._kept.move_to_end(case.name)
+            return self._kept[case.name]
+        try:
+            volume = _read_slices(case) if _is_slice_folder(case) else self._read_volume(case)
+        except InputError as error:
+            raise InputError(f"Case '{case.name}': {error}") from error
+        self._kept[case.name] = volume
+        while len(self._kept) > self._keep:
+            self._kept.popitem(last=False)
+        return volume
+
+    def examples(self, case: Case) -> list[Example]:
+        """The targets of a case, ascending by label value.
+
+        Raises:
+            InputError: the case cannot be read or holds none of the labels.
+        """
+        volume = self.load(case)
+        found = sorted({int(value) for layer in volume.layers for value in np.unique(layer)} - {0})
+        wanted = [value for value in found if self._labels is None or value in self._labels]
+        examples = []
+        for value in wanted:
+            areas = volume.masks((value,)).sum((1, 2))
+            if areas.max() >= SMALLEST_AREA:
+                present = tuple(int(index) for index in np.flatnonzero(areas >= SMALLEST_AREA))
+                examples.append(Example(case, Target((value,), present)))
+        if not examples:
+            asked = "any label" if self._labels is None else f"label {', '.join(map(str, self._labels))}"
+            raise InputError(
+                f"Case '{case.name}': '{case.labels}' does not show {asked} on {SMALLEST_AREA} pixels of a slice "
+                "within the image."
+            )
+        return examples
+
+    def _read_volume(self, case: Case) -> TrainingVolume:
+        volume = read_volume(case.image)
+        labels = read_labels(case.labels, volume.geometry)
+        stack, _ = make_stack(volume, self._plane, self._preset)
+        axis = volume.geometry.plane_axis(self._plane)
+        return TrainingVolume(case.name, stack, tuple(stack_of(layer, axis) for layer in labels.layers))
+
+
+def gather(
+    cases: Sequence[Case], library: Library, skip_bad: bool, report: Callable[[str], None]
+) -> tuple[list[Example], list[str]]:
+    """Read all cases once and list their targets.
+
+    Args:
+        cases: of a dataset.
+        library: reads them.
+        skip_bad: leave out cases that cannot be used, telling `report`, instead of refusing the dataset.
+        report: takes a sentence for the user.
+
+    Returns:
+        The targets, and the names of the cases left out.
+    """
+    examples: list[Example] = []
+    skipped: list[str] = []
+    for case in cases:
+        try:
+            examples.extend(library.examples(case))
+        except InputError as error:
+            if not skip_bad:
+                raise InputError(f"{error} (Mend it, take it out, or let bad cases be skipped.)") from error
+            report(f"Left out. {error}")
+            skipped.append(case.name)
+    if not examples:
+        raise InputError("No case of the dataset can be used.")
+    return examples, skipped
+
+
+def split(
+    examples: Sequence[Example], validation: float | Sequence[str], seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Set whole cases aside.
+
+    Args:
+        examples: of all cases.
+        validation: share of the cases (0 for none, else at least one), or their names.
+        seed: of the choice.
+
+    Returns:
+        Examples to train on, and to validate on.
+    """
+    names = sorted({example.case.name for example in examples})
+    if isinstance(validation, (int, float)):
+        if not 0 <= validation < 1:
+            raise InputError(f"The share of cases for validation must be at least 0 and below 1, got {validation:g}.")
+        count = max(1, round(validation * len(names))) if validation > 0 else 0
+        aside = set(np.random.default_rng([seed, 7]).permutation(names)[:count].tolist())
+    else:
+        aside = set(validation)
+        if unknown := aside - set(names):
+            raise InputError(f"There is no case '{min(unknown)}' to validate on: the cases are {', '.join(names)}.")
+    training = [example for example in examples if example.case.name not in aside]
+    if not training:
+        raise InputError(f"Nothing is left to train on: the dataset has {len(names)} usable case(s), all set aside.")
+    return training, [example for example in examples if example.case.name in aside]
+
+
+# -------------------------------------------------------------------------------------------- folders of JPEG slices
+
+
+def _is_slice_folder(case: Case) -> bool:
+    return case.labels.is_dir()
+
+
+def _read_slices(case: Case) -> TrainingVolume:
+    """A volume of the SLM-SAM 2 layout: slices named by number; labels are the pixel values of PNG files."""
+    images, labels = _numbered(case.image, (".jpg", ".jpeg", ".png")), _numbered(case.labels, (".png",))
+    if images.keys() != labels.keys():
+        odd = min(images.keys() ^ labels.keys())
+        raise InputError(f"slice {odd} is in only one of '{case.image}' and '{case.labels}'.")
+    if not images:
+        raise InputError(f"'{case.image}' holds no slices named by number, such as 00000.jpg.")
+    order = sorted(images)
+    gray = np.stack([_pixels(images[number], "L") for number in order])
+    layer = np.stack([_pixels(labels[number], None) for number in order])
+    if layer.shape != gray.shape:
+        raise InputError(f"the slices have shape {gray.shape[1:]}, their masks {layer.shape[1:]}.")
+    prepared = to_gray(gray, "none")
+    return TrainingVolume(case.name, ImageStack(prepared.values, prepared.gray, (1.0, 1.0, 1.0)), (layer,))
+
+
+def _numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[int, Path]:
+    files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.stem.isdigit()]
+    return {int(path.stem): path for path in files}
+
+
+def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image if mode is None else image.convert(mode))
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read as a picture.") from error
+    if pixels.ndim != 2:
+        raise InputError(f"'{path}' must have one channel, its pixel value being the label.")
+    return pixels.astype(np.uint8)

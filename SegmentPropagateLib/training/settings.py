@@ -1,0 +1,97 @@
+"""Everything about a fine-tuning run that its result depends on, and what published recipes set it to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from SegmentPropagateLib.card import Card
+from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, PromptKind
+from SegmentPropagateLib.training.losses import LossWeights
+from SegmentPropagateLib.training.optimizer import Rates
+
+ROI_FACTORS = (0.8, 1.4)
+"""Views in training, relative to the card's own `roi_factor`: users' first outlines differ in size from later ones."""
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """A fine-tuning run.
+
+    Args:
+        epochs: visits to every target; ignored where `steps` is given.
+        steps: optimizer steps.
+        batch: clips per step and process.
+        slices: consecutive slices per clip.
+        reverse: share of the clips that run towards lower slice numbers.
+        prompt: what the network is told on the first slice.
+        clicks: simulated clicks that correct a box or point.
+        augmentation: None leaves the images as they are.
+        rates: learning rates.
+        weights: of the loss terms.
+        clip_norm: largest norm of the gradient.
+        short_memory: give a SAM 2.1 or MedSAM2 file a short memory first, which makes it an SLM-SAM 2.
+        short_slices: length of the short memory bank; None takes the starting point's.
+        image_size: side of the network's input; None takes the starting point's.
+        plane: along which volumes are cut.
+        intensity: preset for gray levels.
+        labels: label values to learn; None takes all.
+        validation: share of the cases, or names of the cases, to measure on and not to learn from.
+        validations: how many times to measure during the run, at least.
+        checkpointing: None decides by the image size.
+        seed: of everything random.
+    """
+
+    epochs: int = 100
+    steps: int | None = None
+    batch: int = 1
+    slices: int = 8
+    reverse: float = 0.5
+    prompt: PromptKind = "mask"
+    clicks: int = 0
+    augmentation: Augmentation | None = field(default_factory=Augmentation)
+    rates: Rates = field(default_factory=Rates)
+    weights: LossWeights = field(default_factory=LossWeights)
+    clip_norm: float = 0.1
+    short_memory: bool = True
+    short_slices: int | None = None
+    image_size: int | None = None
+    plane: str = "axial"
+    intensity: str = "auto"
+    labels: tuple[int, ...] | None = None
+    validation: float | tuple[str, ...] = 0.0
+    validations: int = 10
+    checkpointing: bool | None = None
+    seed: int = 123
+
+    def clips_for(self, card: Card, length: int) -> ClipSettings:
+        """How to cut clips for a model whose volumes allow clips of that length."""
+        roi = (ROI_FACTORS[0] * card.roi_factor, ROI_FACTORS[1] * card.roi_factor) if card.roi == "auto" else None
+        return ClipSettings(
+            image_size=card.image_size,
+            windows=card.family == "starter",
+            slices=length,
+            reverse=self.reverse,
+            roi_factor=roi,
+            augmentation=self.augmentation,
+        )
+
+
+PRESETS: Mapping[Literal["slm-sam2", "medsam2", "starter"], FinetuneSettings] = {
+    # Chen et al. 2025 and the released configuration; reversal as the paper has it.
+    "slm-sam2": FinetuneSettings(),
+    # Ma et al. 2025: rates of the paper, epochs and prompts of the released configuration.
+    "medsam2": FinetuneSettings(
+        epochs=75, prompt="mask-box", rates=Rates(encoder=3e-5, rest=5e-5), image_size=512, short_memory=False
+    ),
+    # A small network that never saw a real image has more to learn.
+    "starter": FinetuneSettings(
+        epochs=200,
+        batch=2,
+        rates=Rates(encoder=2e-4, rest=3e-4, final=0.02, layer_decay=1.0, weight_decay=0.05, warm_up=10),
+        weights=LossWeights(cross_entropy=1.0, iou=0.1, presence=0.5, absent_masks=0.3),
+        clip_norm=1.0,
+        augmentation=Augmentation(shear_deg=8, stretch=0.08, gamma=0.2, noise=0.04, mask_jitter=0.4),
+    ),
+}

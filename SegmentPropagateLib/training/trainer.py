@@ -1,0 +1,137 @@
+"""One optimizer step after the other, in a way that can stop anywhere and go on as if it had not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+import torch
+from sam2.modeling.sam2_base import SAM2Base
+from torch import nn
+
+from SegmentPropagateLib.errors import InputError, OutOfMemoryError
+from SegmentPropagateLib.memory import MemoryPolicy
+from SegmentPropagateLib.training.clips import Clip
+from SegmentPropagateLib.training.forward import ClipForward, ClipPrompt, Teacher
+from SegmentPropagateLib.training.losses import LossWeights, SliceLoss, clip_loss
+from SegmentPropagateLib.training.optimizer import Rates, make_optimizer, set_rates
+from SegmentPropagateLib.training.workers import Workers
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How weights are changed.
+
+    Args:
+        steps: optimizer steps in all; the cosine ends there.
+        rates: learning rates.
+        weights: of the loss terms.
+        clip_norm: largest norm of the gradient.
+        checkpointing: compute slices again in the backward pass, to save memory.
+        precision: `bf16` runs the network under autocast.
+        seed: of dropout.
+    """
+
+    steps: int
+    rates: Rates = field(default_factory=Rates)
+    weights: LossWeights = field(default_factory=LossWeights)
+    clip_norm: float = 0.1
+    checkpointing: bool = False
+    precision: Literal["exact", "bf16"] = "exact"
+    seed: int = 123
+
+
+class Trainer:
+    """A network being trained.
+
+    Args:
+        network: its weights are changed in place.
+        policy: the memory banks to train with.
+        settings: see there.
+        device: where to compute.
+        workers: the processes that share the work; None for this one alone.
+    """
+
+    def __init__(
+        self,
+        network: SAM2Base,
+        policy: MemoryPolicy,
+        settings: TrainerSettings,
+        device: torch.device,
+        workers: Workers | None = None,
+    ) -> None:
+        self.network = network.to(device).train().requires_grad_(True)
+        self.settings = settings
+        self.step_count = 0
+        self._device, self._workers = device, workers or Workers()
+        self._forward = ClipForward(network, policy, settings.checkpointing)
+        self._optimizer = make_optimizer(network, settings.rates)
+
+    def step(self, clips: Sequence[Clip], prompt: ClipPrompt, teacher: Teacher | None = None) -> dict[str, float]:
+        """Learn from a batch of clips of equal length.
+
+        Returns:
+            The loss, its terms, and the norm of the gradient before clipping; means over all processes.
+        """
+        # Dropout of a step is the same whether or not training was interrupted before it.
+        torch.manual_seed(self.settings.seed * 1_000_003 + self.step_count * self._workers.count + self._workers.rank)
+        self._optimizer.zero_grad(set_to_none=True)
+        with out_of_memory_told():
+            loss = self._loss(clips, prompt, teacher)
+            loss.total.backward()
+        self._workers.average_gradients(self.network)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
+        names = [item.name for item in fields(SliceLoss)]
+        values = [float(loss.total.detach()), *(float(getattr(loss, name).detach()) for name in names)]
+        values = self._workers.mean(values, self._device)
+        if not all(torch.isfinite(torch.tensor([*values, float(norm)]))):
+            raise InputError(
+                f"The loss is no longer a number at step {self.step_count + 1}: start again with a lower learning rate."
+            )
+        set_rates(self._optimizer, self.settings.rates.share(self.step_count, self.settings.steps))
+        self._optimizer.step()
+        self.step_count += 1
+        return dict(zip(["loss", *names, "gradient_norm"], [*values, float(norm)], strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next steps depend on; plain tensors and numbers."""
+        return {
+            "network": {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()},
+            "optimizer": self._optimizer.state_dict(),
+            "step": self.step_count,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken."""
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step_count = int(state["step"])
+
+    def _loss(self, clips: Sequence[Clip], prompt: ClipPrompt, teacher: Teacher | None) -> SliceLoss:
+        images = torch.stack([clip.images for clip in clips], 1).to(self._device)
+        masks = torch.stack([clip.masks for clip in clips], 1).to(self._device)
+        with self._autocast():
+            outputs = self._forward(images, prompt.to(self._device), teacher)
+        return clip_loss(outputs, masks, self.settings.weights)
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        if self.settings.precision == "bf16":
+            return torch.autocast(self._device.type, torch.bfloat16)
+        return nullcontext()
+
+
+@contextmanager
+def out_of_memory_told() -> Iterator[None]:
+    """Say what to lower where the device or the computer runs out of memory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        is_full = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+        if not is_full:
+            raise
+        raise OutOfMemoryError(
+            "Training ran out of memory: lower --batch or --slices, or --image-size, or add --checkpointing on; what "
+            "was learned so far is kept and --resume goes on from there."
+        ) from error
