@@ -169,7 +169,7 @@ def build_network(config: NetworkConfig, state_dict: Mapping[str, Tensor] | None
     if state_dict is None:
         network = _assemble(config)
     else:
-        with _WithoutRandomInit():
+        with _Unfilled():
             network = _assemble(config)
         network.load_state_dict(state_dict, strict=True, assign=True)
     return network.eval().requires_grad_(False)
@@ -177,7 +177,7 @@ def build_network(config: NetworkConfig, state_dict: Mapping[str, Tensor] | None
 
 def expected_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors in the network's state dict."""
-    with _WithoutRandomInit():
+    with _Unfilled():
         network = _assemble(config)
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
@@ -187,14 +187,19 @@ def new_fuser() -> Fuser:
     return Fuser(CXBlock(256), num_layers=2)
 
 
-class _WithoutRandomInit(TorchFunctionMode):
-    """Skips `torch.nn.init`, which takes most of the time of building a network whose weights come from a file."""
+class _Unfilled(TorchFunctionMode):
+    """Builds modules whose parameters take neither memory nor time, to be replaced by those of a state dict.
+
+    `torch.device("meta")` would do so for every tensor, but Hiera reads some values while it is built.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         del types
         kwargs = kwargs or {}
+        if func is torch.empty:  # what torch.nn makes parameters from
+            return func(*args, **{**kwargs, "device": "meta"})
         if getattr(func, "__module__", None) == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)

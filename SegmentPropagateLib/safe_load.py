@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import pickletools
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +18,21 @@ from torch import Tensor
 from SegmentPropagateLib.errors import CheckpointError
 
 _AGAIN = "get it again from where it came from"
+
+# What zipfile, pickletools and torch raise at a file that ends early or was changed; found by changing random bytes.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OSError,
+    AssertionError,
+    StopIteration,
+    struct.error,
+)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
@@ -81,7 +97,7 @@ def _refuse_other_zips(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile as error:
+    except _DAMAGE as error:
         raise CheckpointError(f"{path} is damaged or incomplete: {_AGAIN}.") from error
     if any("/code/" in name for name in names):
         raise CheckpointError(f"{path} is a TorchScript program, not weights: give the .pt file of the weights.")
@@ -108,8 +124,7 @@ def _load(path: Path) -> Any:
         raise CheckpointError(f"{path} is not a PyTorch model file, or it is damaged: {_AGAIN}.") from error
     except MemoryError as error:
         raise CheckpointError(f"{path} does not fit into memory: close other programs.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
-        # torch's reader raises any of these at a file that ends early or was changed
+    except _DAMAGE as error:
         raise CheckpointError(f"{path} is damaged or incomplete: {_AGAIN}.") from error
 
 
@@ -123,7 +138,7 @@ def _names_in_pickle(path: Path, is_zip: bool) -> set[str]:
         else:
             data = path.read_bytes()
         return {argument for _, argument, _ in pickletools.genops(data) if isinstance(argument, str)}
-    except (ValueError, zipfile.BadZipFile, StopIteration, RuntimeError):
+    except _DAMAGE:
         return set()
 
 
