@@ -118,14 +118,9 @@ def read_labels(path: PathLike, like: Geometry | None = None) -> Labels:
     layers, segments = _unique_values(layers, described)
     if len(segments) > _MOST_LABELS:
         raise InputError(f"'{path}' has {len(segments)} different values: it looks like an image, give a label file.")
-    if like is not None and not geometry.is_close(like):
-        moved = [_resample(layer, geometry, like) for layer in layers]
-        if any(layer.any() for layer in layers) and not any(layer.any() for layer in moved):
-            raise InputError(
-                f"The labels in '{path}' lie elsewhere in space: none of their voxels is inside the image, so they "
-                f"belong to another image or lost their geometry."
-            )
-        layers, geometry = moved, like
+    if like is not None:
+        layers = layers if geometry.is_close(like) else _match(layers, geometry, like, path)
+        geometry = like
     return Labels(tuple(layers), geometry, tuple(segments))
 
 
@@ -325,13 +320,22 @@ def _unique_values(
     return layers, sorted(segments, key=lambda info: info.value)
 
 
-def _resample(layer: NDArray[np.unsignedinteger], source: Geometry, target: Geometry) -> NDArray[np.unsignedinteger]:
-    resampler = sitk.ResampleImageFilter()
+def _match(
+    layers: list[NDArray[np.unsignedinteger]], source: Geometry, target: Geometry, path: Path
+) -> list[NDArray[np.unsignedinteger]]:
+    """The layers on another grid; each voxel takes the value that lies nearest to its center."""
     k, j, i = target.shape_kji
+    resampler = sitk.ResampleImageFilter()
     resampler.SetReferenceImage(_image_of(np.zeros((1, 1, 1), dtype=np.uint8), target))
     resampler.SetSize((i, j, k))
     resampler.SetInterpolator(sitk.sitkNearestNeighbor)
-    return sitk.GetArrayFromImage(resampler.Execute(_image_of(layer, source)))
+    moved = [sitk.GetArrayFromImage(resampler.Execute(_image_of(layer, source))) for layer in layers]
+    if any(layer.any() for layer in layers) and not any(layer.any() for layer in moved):
+        raise InputError(
+            f"The labels in '{path}' lie elsewhere in space: none of their voxels is inside the image, so they "
+            f"belong to another image or lost their geometry."
+        )
+    return moved
 
 
 def _stack_layers(

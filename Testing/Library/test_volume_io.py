@@ -1,0 +1,379 @@
+"""Files in and out: exact geometry, every known kind, one sentence for what cannot be used."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
+from test_geometry import STORAGE, directions_of, geometry_of
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.geometry import Geometry
+from SegmentPropagateLib.segments import SegmentInfo
+from SegmentPropagateLib.volume_io import (
+    OUTPUT_SUFFIXES,
+    Volume,
+    check_output,
+    read_labels,
+    read_volume,
+    write_segmentation,
+)
+
+SHAPE = (5, 6, 7)
+
+
+def random_masks(seed=0, values=(1, 2, 7)):
+    """Disjoint masks of which none is symmetric."""
+    drawn = np.random.default_rng(seed).choice([0, *values], SHAPE)
+    return {value: drawn == value for value in values}
+
+
+def image_of(array, spacing=(0.7, 1.1, 4.0), is_vector=False):
+    image = sitk.GetImageFromArray(array, isVector=is_vector)
+    image.SetSpacing(spacing + (1.0,) * (image.GetDimension() - 3) if image.GetDimension() > 2 else spacing[:2])
+    return image
+
+
+def random_image(kind=np.int16, shape=SHAPE):
+    return image_of(np.random.default_rng(1).integers(-1000, 1000, shape).astype(kind))
+
+
+def oblique_geometries():
+    rng = np.random.default_rng(4)
+    tilts = Rotation.random(6, random_state=5).as_matrix()
+    return [geometry_of(tilt @ directions_of(*STORAGE[rng.integers(48)])) for tilt in tilts]
+
+
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
+def test_masks_come_back_voxel_exact_in_all_48_storage_orders_and_oblique(suffix, tmp_path):
+    masks = random_masks()
+    for geometry in [geometry_of(directions_of(*storage)) for storage in STORAGE] + oblique_geometries():
+        path = tmp_path / f"masks{suffix}"
+        write_segmentation(path, masks, geometry)
+        labels = read_labels(path)
+        assert labels.geometry.is_close(geometry, tolerance_mm=1e-4)  # NIfTI keeps float32
+        assert labels.values == (1, 2, 7)
+        for value, mask in masks.items():
+            np.testing.assert_array_equal(labels.mask(value), mask)
+
+
+@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
+def test_simpleitk_reads_the_geometry_that_was_written(suffix, tmp_path):
+    for geometry in oblique_geometries():
+        path = tmp_path / f"masks{suffix}"
+        write_segmentation(path, random_masks(), geometry)
+        image = sitk.ReadImage(str(path))
+        for index_ijk in ((0, 0, 0), (6, 0, 0), (0, 5, 0), (0, 0, 4), (6, 5, 4)):
+            lps = np.array(image.TransformContinuousIndexToPhysicalPoint(index_ijk))
+            ras = geometry.ijk_to_ras @ (*index_ijk, 1)
+            np.testing.assert_allclose(lps * (-1, -1, 1), ras[:3], atol=1e-4 if suffix == ".nii.gz" else 1e-9)
+
+
+@pytest.mark.parametrize("storage", STORAGE[::5])
+def test_labels_stored_in_another_order_are_matched_in_space(storage, tmp_path):
+    image = geometry_of(np.eye(3), shape_kji=SHAPE)
+    masks = random_masks()
+    order, signs = storage
+    directions = directions_of(order, signs)
+    moved = {value: mask.transpose(2, 1, 0) for value, mask in masks.items()}  # (i, j, k)
+    moved = {value: mask.transpose(order) for value, mask in moved.items()}
+    corner_ijk = np.zeros(3)
+    for axis, (ras, sign) in enumerate(zip(order, signs, strict=True)):
+        if sign < 0:
+            moved = {value: np.flip(mask, axis) for value, mask in moved.items()}
+            corner_ijk[ras] = SHAPE[2 - ras] - 1
+    affine = np.eye(4)
+    affine[:3, :3] = directions * np.array((0.7, 1.1, 4.0))[list(order)]
+    affine[:3, 3] = (image.ijk_to_ras @ (*corner_ijk, 1))[:3]
+    other = Geometry(next(iter(moved.values())).shape[::-1], affine)
+    write_segmentation(tmp_path / "l.nii.gz", {v: m.transpose(2, 1, 0) for v, m in moved.items()}, other)
+
+    labels = read_labels(tmp_path / "l.nii.gz", like=image)
+
+    assert labels.geometry is image
+    for value, mask in masks.items():
+        np.testing.assert_array_equal(labels.mask(value), mask)
+
+
+def test_labels_on_a_finer_grid_are_matched_by_the_nearest_voxel(tmp_path):
+    coarse = Geometry((4, 4, 4), np.diag([3.0, 3.0, 3.0, 1.0]))
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = -1  # three fine voxels to a coarse one, centers in the middle
+    mask = np.random.default_rng(2).random((4, 4, 4)) > 0.5
+    fine = mask.repeat(3, 0).repeat(3, 1).repeat(3, 2)
+    write_segmentation(tmp_path / "fine.mha", {4: fine}, Geometry((12, 12, 12), affine))
+    np.testing.assert_array_equal(read_labels(tmp_path / "fine.mha", like=coarse).mask(4), mask)
+
+
+def test_labels_elsewhere_in_space_are_refused(tmp_path):
+    write_segmentation(tmp_path / "labels.nrrd", random_masks(), geometry_of(np.eye(3), origin=(500, 0, 0)))
+    with pytest.raises(InputError, match=r"labels\.nrrd' lie elsewhere in space"):
+        read_labels(tmp_path / "labels.nrrd", like=geometry_of(np.eye(3)))
+
+
+def test_an_empty_label_file_has_no_labels(tmp_path):
+    write_segmentation(tmp_path / "none.nii.gz", {3: np.zeros(SHAPE, bool)}, geometry_of(np.eye(3)))
+    labels = read_labels(tmp_path / "none.nii.gz", like=geometry_of(np.eye(3), origin=(9, 9, 9)))
+    assert labels.values == ()
+    assert not labels.mask(3).any()
+
+
+def test_names_and_colors_survive_in_seg_nrrd_even_of_empty_segments(tmp_path):
+    segments = (
+        SegmentInfo(2, 'Leber "groß" \\ = links', (0.25, 0.5, 1.0), "TerminologyEntry:mine|"),
+        SegmentInfo(300, "nowhere", (1.0, 0.0, 0.0)),
+    )
+    masks = {2: random_masks()[2], 300: np.zeros(SHAPE, bool)}
+    write_segmentation(tmp_path / "named.seg.nrrd", masks, geometry_of(np.eye(3)), segments)
+    assert read_labels(tmp_path / "named.seg.nrrd").segments == segments
+
+
+def test_overlapping_objects_keep_all_their_voxels_in_seg_nrrd(tmp_path):
+    masks = {value: np.random.default_rng(value).random(SHAPE) > 0.4 for value in (1, 5, 9)}
+    write_segmentation(tmp_path / "o.seg.nrrd", masks, geometry_of(np.eye(3)))
+    labels = read_labels(tmp_path / "o.seg.nrrd")
+    assert len(labels.layers) == 3
+    for value, mask in masks.items():
+        np.testing.assert_array_equal(labels.mask(value), mask)
+    assert labels.geometry.is_close(geometry_of(np.eye(3)), 1e-9)
+
+
+def test_a_contested_voxel_of_a_labelmap_goes_to_the_lower_value(tmp_path):
+    first, second = (np.random.default_rng(seed).random(SHAPE) > 0.4 for seed in (1, 2))
+    write_segmentation(tmp_path / "o.nrrd", {9: first, 4: second}, geometry_of(np.eye(3)))
+    labels = read_labels(tmp_path / "o.nrrd")
+    np.testing.assert_array_equal(labels.mask(4), second)
+    np.testing.assert_array_equal(labels.mask(9), first & ~second)
+
+
+def test_segments_of_one_number_in_two_layers_get_numbers_of_their_own(tmp_path):
+    path = tmp_path / "slicer.seg.nrrd"
+    masks = {1: random_masks()[1], 2: random_masks(seed=3)[2]}
+    write_segmentation(path, masks, geometry_of(np.eye(3)))
+    head, _, voxels = path.read_bytes().partition(b"\n\n")
+    head = head.replace(b"Segment1_LabelValue:=2", b"Segment1_LabelValue:=1").replace(b"Label 2", b"other")
+    layers = np.frombuffer(gzip.decompress(voxels), np.uint8).reshape(*SHAPE, 2)
+    path.write_bytes(head + b"\n\n" + gzip.compress((layers > 0).astype(np.uint8).tobytes()))
+
+    labels = read_labels(path)
+
+    assert [(info.value, info.name) for info in labels.segments] == [(1, "Label 1"), (2, "other")]
+    np.testing.assert_array_equal(labels.mask(1), masks[1])
+    np.testing.assert_array_equal(labels.mask(2), masks[2])
+
+
+def test_large_label_values_are_kept(tmp_path):
+    masks = dict(zip((300, 14175, 70000), random_masks().values(), strict=True))
+    for suffix in OUTPUT_SUFFIXES:
+        write_segmentation(tmp_path / f"o{suffix}", masks, geometry_of(np.eye(3)))
+        assert read_labels(tmp_path / f"o{suffix}").values == (300, 14175, 70000)
+
+
+def test_the_same_masks_give_the_same_bytes(tmp_path):
+    for name in ("a.seg.nrrd", "b.seg.nrrd"):
+        write_segmentation(tmp_path / name, random_masks(), geometry_of(np.eye(3)))
+    assert (tmp_path / "a.seg.nrrd").read_bytes() == (tmp_path / "b.seg.nrrd").read_bytes()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("name", ["v.nii", "v.nii.gz", "v.nrrd", "v.mha", "v.mhd"])
+def test_volumes_are_read_in_their_own_type(name, kind, tmp_path):
+    image = random_image(kind)
+    sitk.WriteImage(image, str(tmp_path / name))
+    volume = read_volume(tmp_path / name)
+    assert volume.array_kji.dtype == kind
+    np.testing.assert_array_equal(volume.array_kji, sitk.GetArrayFromImage(image))
+    np.testing.assert_allclose(volume.geometry.spacing_kji_mm, (4.0, 1.1, 0.7), rtol=1e-6)
+
+
+def test_double_precision_is_kept_in_half_the_memory(tmp_path):
+    sitk.WriteImage(random_image(np.float64), str(tmp_path / "v.nrrd"))
+    assert read_volume(tmp_path / "v.nrrd").array_kji.dtype == np.float32
+
+
+def test_left_and_right_are_told_apart(tmp_path):
+    image = random_image()
+    image.SetOrigin((10, 20, 30))
+    sitk.WriteImage(image, str(tmp_path / "v.nrrd"))
+    volume = read_volume(tmp_path / "v.nrrd")
+    np.testing.assert_allclose(volume.geometry.ijk_to_ras[:3, 3], (-10, -20, 30))
+    np.testing.assert_allclose(np.diag(volume.geometry.ijk_to_ras), (-0.7, -1.1, 4, 1))
+
+
+def test_a_fourth_axis_of_length_one_is_dropped(tmp_path):
+    sitk.WriteImage(random_image(shape=(1, *SHAPE)), str(tmp_path / "v.nrrd"))
+    assert read_volume(tmp_path / "v.nrrd").array_kji.shape == SHAPE
+
+
+def medsam_archive(path, **changes):
+    content = {
+        "imgs": np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8),
+        "gts": random_masks()[2].astype(np.uint8) * 3,
+        "spacing": np.array([0.5, 0.6, 5.0]),
+        "direction": np.array([0, 1, 0, 1, 0, 0, 0, 0, -1.0]),
+        "origin": np.array([1.0, 2.0, 3.0]),
+    }
+    content.update(changes)
+    np.savez_compressed(path, **{name: array for name, array in content.items() if array is not None})
+    return content
+
+
+def test_a_medsam2_archive_is_image_and_labels(tmp_path):
+    path = tmp_path / "case.npz"
+    content = medsam_archive(path)
+    volume, labels = read_volume(path), read_labels(path)
+    np.testing.assert_array_equal(volume.array_kji, content["imgs"])
+    np.testing.assert_array_equal(labels.mask(3), content["gts"] == 3)
+    assert labels.geometry.is_close(volume.geometry)
+    expected = np.array([[0, -0.6, 0, -1], [-0.5, 0, 0, -2], [0, 0, -5, 3], [0, 0, 0, 1]])
+    np.testing.assert_allclose(volume.geometry.ijk_to_ras, expected)
+
+
+def test_a_medsam2_archive_without_direction_is_axis_aligned(tmp_path):
+    medsam_archive(tmp_path / "case.npz", direction=None, origin=None)
+    np.testing.assert_allclose(read_volume(tmp_path / "case.npz").geometry.ijk_to_ras, np.diag([-0.5, -0.6, 5.0, 1.0]))
+
+
+def sentence_of(call, *arguments, **named):
+    """The message of the InputError, which must be one sentence on one line."""
+    with pytest.raises(InputError) as caught:
+        call(*arguments, **named)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.endswith(".")
+    assert "Traceback" not in message
+    assert "itk" not in message.lower()
+    return message
+
+
+STRANGE = [
+    {"imgs": None},
+    {"imgs": np.zeros((3, 4, 5, 3), np.uint8)},
+    {"imgs": np.zeros((4, 5), np.uint8)},
+    {"imgs": np.array(["a"] * 8).reshape(2, 2, 2)},
+    {"imgs": np.array([{}, {}], dtype=object)},
+    {"spacing": np.ones(2)},
+    {"spacing": np.array([1.0, 0.0, 1.0])},
+    {"direction": np.full(9, np.nan)},
+]
+
+
+@pytest.mark.parametrize("changes", STRANGE)
+def test_a_strange_archive_is_refused_in_one_sentence(changes, tmp_path):
+    medsam_archive(tmp_path / "case.npz", **changes)
+    assert "case.npz" in sentence_of(read_volume, tmp_path / "case.npz")
+
+
+def test_a_file_that_is_absent_empty_or_no_image_is_refused_in_one_sentence(tmp_path, capfd):
+    assert "does not exist" in sentence_of(read_volume, tmp_path / "absent.nii.gz")
+    for name in ("a.nii.gz", "a.nii", "a.nrrd", "a.mha", "a.npz", "a.dcm", "a"):
+        path = tmp_path / name
+        path.write_bytes(b"")
+        assert name in sentence_of(read_volume, path)
+        path.write_bytes(b"this is no image, whatever it is called\n" * 50)
+        assert name in sentence_of(read_volume, path)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("share", [0.97, 0.5, 0.02])
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("name", ["v.nii", "v.nii.gz", "v.nrrd", "v.mha", "v.npz"])
+def test_a_file_that_is_cut_off_is_refused_in_one_sentence(name, compressed, share, tmp_path, capfd):
+    path = tmp_path / name
+    if name == "v.npz":
+        medsam_archive(path)
+    else:
+        sitk.WriteImage(random_image(shape=(20, 30, 40)), str(path), compressed)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    assert name in sentence_of(read_volume, path)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_damaged_byte_in_a_zipped_file_is_found(tmp_path):
+    for name in ("v.nii.gz", "v.npz"):
+        path = tmp_path / name
+        medsam_archive(path) if name == "v.npz" else sitk.WriteImage(random_image(shape=(20, 30, 40)), str(path))
+        content = bytearray(path.read_bytes())
+        content[200] ^= 0xFF  # within the voxels that come first
+        path.write_bytes(content)
+        assert name in sentence_of(read_volume, path)
+
+
+def test_a_flat_a_moving_and_a_colored_image_are_told_apart(tmp_path):
+    flat, single, moving, color, parts = (
+        tmp_path / name for name in ("f.png", "s.nrrd", "m.nii.gz", "c.nrrd", "z.mha")
+    )
+    sitk.WriteImage(image_of(np.zeros((6, 7), np.uint8)), str(flat))
+    sitk.WriteImage(random_image(shape=(1, 6, 7)), str(single))
+    sitk.WriteImage(random_image(shape=(3, *SHAPE)), str(moving))
+    sitk.WriteImage(image_of(np.zeros((*SHAPE, 3), np.uint8), is_vector=True), str(color))
+    sitk.WriteImage(sitk.Image(*SHAPE, sitk.sitkVectorFloat32), str(parts))
+    assert "2-D image" in sentence_of(read_volume, flat)
+    assert "2-D image" in sentence_of(read_volume, single)
+    assert "(4-D)" in sentence_of(read_volume, moving)
+    assert "3 values per voxel" in sentence_of(read_volume, color)
+    assert "values per voxel" in sentence_of(read_volume, parts)
+    assert "per voxel" in sentence_of(read_labels, color)
+
+
+def test_a_sheared_nifti_is_refused_in_one_sentence(tmp_path, capfd):
+    sitk.WriteImage(random_image(), str(tmp_path / "v.nii"))
+    content = bytearray((tmp_path / "v.nii").read_bytes())
+    content[252:256] = np.array([0, 1], "<i2").tobytes()  # no qform, an sform
+    content[280:328] = np.array([[0.7, 0.2, 0, 0], [0, 1.1, 0, 0], [0, 0, 4, 0]], "<f4").tobytes()
+    (tmp_path / "v.nii").write_bytes(content)
+    assert "not at right angles" in sentence_of(read_volume, tmp_path / "v.nii")
+    assert capfd.readouterr().err == ""
+
+
+def test_an_image_given_as_labels_is_refused_in_one_sentence(tmp_path):
+    sitk.WriteImage(random_image(), str(tmp_path / "ct.nii.gz"))
+    assert "holds no labels" in sentence_of(read_labels, tmp_path / "ct.nii.gz")
+    sitk.WriteImage(image_of(np.full(SHAPE, 0.5, np.float32)), str(tmp_path / "half.nrrd"))
+    assert "holds no labels" in sentence_of(read_labels, tmp_path / "half.nrrd")
+    sitk.WriteImage(image_of(np.arange(4000, dtype=np.uint16).reshape(10, 20, 20)), str(tmp_path / "mr.mha"))
+    assert "looks like an image" in sentence_of(read_labels, tmp_path / "mr.mha")
+
+
+def test_labels_stored_as_floats_are_taken(tmp_path):
+    sitk.WriteImage(image_of(random_masks()[7].astype(np.float32) * 7), str(tmp_path / "l.nii.gz"))
+    assert read_labels(tmp_path / "l.nii.gz").values == (7,)
+
+
+@pytest.mark.parametrize("name", ["out.png", "out", "out.nrrd.txt", "absent/out.nrrd", "folder.nrrd"])
+def test_an_output_that_cannot_be_is_refused_and_nothing_is_written(name, tmp_path):
+    (tmp_path / "folder.nrrd").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    assert "Cannot write" in sentence_of(check_output, tmp_path / name)
+    assert "Cannot write" in sentence_of(write_segmentation, tmp_path / name, random_masks(), geometry_of(np.eye(3)))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that not even root can write to")
+def test_a_folder_that_cannot_be_written_is_refused():
+    assert "Cannot write" in sentence_of(check_output, "/proc/out.nrrd")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "out.seg.nrrd"
+    write_segmentation(path, random_masks(), geometry_of(np.eye(3)))
+    old = path.read_bytes()
+
+    def fail(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gzip.GzipFile.write", fail)
+    message = sentence_of(write_segmentation, path, random_masks(seed=9), geometry_of(np.eye(3)))
+    assert "No space left on device" in message
+    assert path.read_bytes() == old
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path):
+    with pytest.raises(InputError, match="does not fit"):
+        write_segmentation(tmp_path / "o.nrrd", {1: np.zeros((2, 2, 2), bool)}, geometry_of(np.eye(3)))
+    with pytest.raises(InputError, match="its geometry"):
+        Volume(np.zeros((2, 2, 2)), geometry_of(np.eye(3)))
