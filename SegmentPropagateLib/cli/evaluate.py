@@ -63,8 +63,8 @@ def table(report: dict[str, Any]) -> str:
     lines = [" ".join([f"{row[0]:<{width}}", *(f"{cell:>8}" for cell in row[1:])]) for row in [head, *rows]]
     lines += [
         "",
-        f"NSD at {report['nsd_tolerance_mm']:g} mm. present: mean DSC of the {report['plane']} slices with the object in the",
-        "reference; absent: share of the other slices that were left empty.",
+        f"NSD at {report['nsd_tolerance_mm']:g} mm. present: mean DSC of the {report['plane']} slices with the object",
+        "in the reference; absent: share of the other slices that were left empty.",
     ]
     if report["key_slices"]:
         lines.append(f"Key slices left out of these two: {', '.join(map(str, report['key_slices']))}.")
