@@ -24,6 +24,7 @@ from SegmentPropagateLib.geometry import Geometry
 from SegmentPropagateLib.messages import Message
 from SegmentPropagateLib.prompts import BoxPrompt, MaskPrompt, PointsPrompt
 from SegmentPropagateLib.propagator import PropagationSettings, Propagator
+from SegmentPropagateLib.report import peak_memory_mib
 from SegmentPropagateLib.session import Session
 from SegmentPropagateLib.volume_io import Volume
 
@@ -138,10 +139,9 @@ class Service:
         if cancelled():
             send(Message({"type": "cancelled"}))
             return
-        if header.get("resolve_overlaps", True):
-            _send_resolved(session, sent, send)
-        seconds = time.monotonic() - began
-        send(Message({"type": "done", "computed": computed, "seconds": seconds, "info": dict(self._info())}))
+        _send_final(session, range(first, last + 1), sent, send, bool(header.get("resolve_overlaps", True)))
+        facts = {"seconds": time.monotonic() - began, "peak_mib": peak_memory_mib(), "info": dict(self._info())}
+        send(Message({"type": "done", "computed": computed, **facts}))
 
     def forget(self) -> None:
         """Drop model and session, which after an out-of-memory may hold what is missing; the voxels stay."""
@@ -194,14 +194,24 @@ def set_keys(session: Session, wanted: Mapping[tuple[int, int], NDArray[np.bool_
             session.add_key(object_id, index, MaskPrompt(mask))
 
 
-def _send_resolved(session: Session, sent: Mapping[tuple[int, int], NDArray[np.bool_]], send: Send) -> None:
-    """Send again the slices whose masks lost contested pixels to another object."""
-    for index in sorted({index for _object_id, index in sent}):
-        for object_id, mask in session.resolved(index).items():
-            before = sent.get((object_id, index))
-            if before is not None and not np.array_equal(before, mask):
-                result = session.results(object_id)[index]
-                send(_slice_message("slice", object_id, index, mask, _scores(result.presence, result.predicted_iou)))
+def _send_final(
+    session: Session,
+    indices: range,
+    sent: Mapping[tuple[int, int], NDArray[np.bool_]],
+    send: Send,
+    resolve_overlaps: bool,
+) -> None:
+    """Send what differs from what was sent: pixels lost to another object, slices after a lane's early end."""
+    for index in indices:
+        resolved = session.resolved(index) if resolve_overlaps else {}
+        for object_id in session.object_ids:
+            result = session.results(object_id).get(index)
+            if result is None or result.source == "key":
+                continue
+            mask, before = resolved.get(object_id, result.mask), sent.get((object_id, index))
+            if before is None or not np.array_equal(before, mask):
+                scores = _scores(result.presence, result.predicted_iou)
+                send(_slice_message("slice", object_id, index, mask, scores))
 
 
 def _slice_message(
