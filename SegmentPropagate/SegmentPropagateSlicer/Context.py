@@ -5,11 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import slicer
-from SegmentPropagateLib.errors import InputError
+from slicer.i18n import tr as _
 
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Parameters import ALL_VISIBLE, Parameters
 
 PLANES = ("axial", "coronal", "sagittal")
+
+
+def planeTitle(plane):
+    """A plane in the user's language; anything else is a view that the user turned."""
+    titles = {"axial": _("axial"), "coronal": _("coronal"), "sagittal": _("sagittal")}
+    return titles.get(plane, _("oblique"))
 
 
 @dataclass
@@ -38,6 +45,11 @@ class Context:
         """The vtkMRMLSliceNode of the chosen view."""
         return slicer.mrmlScene.GetSingletonNode(self.parameters.view, "vtkMRMLSliceNode")
 
+    def shownVolume(self):
+        """The volume in the background of the chosen view, or None."""
+        composite = slicer.mrmlScene.GetSingletonNode(self.parameters.view, "vtkMRMLSliceCompositeNode")
+        return slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "") if composite else None
+
     def planeAndSlice(self):
         """Plane and slice number that the chosen view shows.
 
@@ -46,7 +58,7 @@ class Context:
         """
         node = self.sliceNode()
         if node is None or self.parameters.volume is None:
-            raise InputError("Choose an image first.")
+            raise InputError(_("Choose an image first."))
         problems = []
         for plane in PLANES:
             try:
@@ -81,7 +93,7 @@ class Context:
         """
         ids = self.segmentIds()
         if not ids:
-            raise InputError("Choose a segment first.")
+            raise InputError(_("Choose a segment first."))
         selected = self.ui.segmentEditor.currentSegmentID()
         return selected if selected in ids else ids[0]
 

@@ -4,6 +4,7 @@ import qt
 
 HEIGHT = 46
 GROUND = 5  # pixels below the bars, for locks
+SHARPNESS = 2  # drawn larger than shown, for screens with small pixels
 SURE, SUSPICIOUS, KEY, LOCKED, EMPTY, CURRENT = "#7d9c8c", "#f5931e", "#3b82d6", "#2fa84f", "#8c8c8c", "#d9413a"
 
 
@@ -56,11 +57,11 @@ class DriftStrip:
         """
         self._scores = scores
         width = max(80, self.label.width)
-        ratio = self.label.devicePixelRatioF()
-        pixmap = qt.QPixmap(round(width * ratio), round(HEIGHT * ratio))
-        pixmap.setDevicePixelRatio(ratio)
+        pixmap = qt.QPixmap(SHARPNESS * width, SHARPNESS * HEIGHT)
         pixmap.fill(qt.QColor(0, 0, 0, 0))
-        painter = qt.QPainter(pixmap)
+        painter = qt.QPainter()
+        painter.begin(pixmap)
+        painter.scale(SHARPNESS, SHARPNESS)
         for number, score in enumerate(scores):
             left, right = (round(n * width / len(scores)) for n in (number, number + 1))
             drawBar(painter, score, left, max(1, right - left - (1 if right - left > 2 else 0)))

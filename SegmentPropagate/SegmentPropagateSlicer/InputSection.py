@@ -1,8 +1,10 @@
 """The section Image and segments."""
 
-from SegmentPropagateLib.intensity import PRESETS
+import slicer
 from slicer.i18n import tr as _
 
+from SegmentPropagateLib.intensity import PRESETS
+from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Parameters import ALL_VISIBLE
 
 
@@ -52,6 +54,18 @@ class InputSection:
         if selected and self.context.parameters.segment != ALL_VISIBLE:
             self.context.parameters.segment = selected
 
+    def takeDefaults(self):
+        """Without a choice, take the volume that the view shows, or the first one, and the first segmentation."""
+        parameters = self.context.parameters
+        if parameters.volume is None:
+            shown = self.context.shownVolume()
+            volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            images = [node for node in volumes if not node.IsA("vtkMRMLLabelMapVolumeNode")]
+            parameters.volume = shown if shown in images else (images[0] if images else None)
+        if parameters.segmentation is None:
+            segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+            parameters.segmentation = segmentations[0] if segmentations else None
+
     def _applyInputs(self):
         parameters, editor = self.context.parameters, self.context.ui.segmentEditor
         segmentation = parameters.segmentation
@@ -66,12 +80,18 @@ class InputSection:
 
     def refresh(self):
         """Show the parameters."""
-        ui, parameters = self.context.ui, self.context.parameters
+        ui, parameters, logic = self.context.ui, self.context.parameters, self.context.logic
+        busy = logic.state in State.BUSY
+        if not busy:
+            self.takeDefaults()
+        for widget in (ui.volumeSelector, ui.segmentationSelector, ui.segmentSelector, ui.intensitySelector):
+            widget.enabled = not busy
         ui.volumeSelector.setCurrentNode(parameters.volume)
         ui.segmentationSelector.setCurrentNode(parameters.segmentation)
         self._fillSegments()
         ui.intensitySelector.setCurrentIndex(max(0, ui.intensitySelector.findData(parameters.intensity)))
-        ui.segmentSelector.enabled = parameters.segmentation is not None
+        if (logic.volumeNode, logic.segmentationNode) != (parameters.volume, parameters.segmentation):
+            self._applyInputs()
 
     def _fillSegments(self):
         box, parameters = self.context.ui.segmentSelector, self.context.parameters

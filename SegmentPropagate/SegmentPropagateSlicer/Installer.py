@@ -37,18 +37,7 @@ class Installer:
 
     def sentence(self):
         """What is missing, how large it is and what works without; empty when nothing is missing."""
-        missing = self.missing()
-        if not missing:
-            return ""
-        if "torch" in missing:
-            return _(
-                "The networks need PyTorch and SAM 2, which are not installed: a download of about 0.2 GB for the CPU, "
-                "up to 3 GB for an NVIDIA graphics card. The classical propagator works without them."
-            )
-        return _(
-            "The networks need SAM 2, which is not installed: a download of about 1 MB. "
-            "The classical propagator works without it."
-        )
+        return sentenceAbout(self.missing())
 
     def steps(self):
         """`(what to tell the user, function)` for everything that is missing."""
@@ -86,7 +75,7 @@ class Installer:
         utils = self._torchUtils or findTorchUtils()
         try:
             installed = utils.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
-        except Exception as error:  # noqa: BLE001  the extension raises what pip, the network and broken installs raise
+        except Exception as error:
             raise InstallError(
                 _(
                     "PyTorch could not be installed: {error} Check the network and the disk space, then try again."
@@ -107,12 +96,27 @@ class Installer:
     def _pip(self, arguments):
         try:
             self._pipInstall(arguments)
-        except Exception as error:  # noqa: BLE001  pip_install raises CalledProcessError, OSError and its own
+        except Exception as error:
             raise InstallError(
                 _("SAM 2 could not be installed: {error} Check the network, then try again.").format(
                     error=lastLine(error)
                 )
             ) from error
+
+
+def sentenceAbout(missing):
+    """What it means that these packages are missing; empty when there are none."""
+    if "torch" in missing:
+        return _(
+            "The networks need PyTorch and SAM 2, which are not installed: a download of about 0.2 GB for the CPU, "
+            "up to 3 GB for an NVIDIA graphics card. The classical propagator works without them."
+        )
+    if missing:
+        return _(
+            "The networks need SAM 2, which is not installed: a download of about 1 MB. "
+            "The classical propagator works without it."
+        )
+    return ""
 
 
 def isInstalled(name):

@@ -3,6 +3,8 @@
 import qt
 from slicer.i18n import tr as _
 
+from SegmentPropagateSlicer.Context import planeTitle
+
 ROWS_SHOWN = 4
 
 
@@ -20,6 +22,7 @@ class KeyTable:
         self.table.setColumnCount(5)
         self.table.setHorizontalHeaderLabels([_("Slice"), _("Segment"), _("Plane"), _("Area"), ""])
         self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(24)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
@@ -43,7 +46,7 @@ class KeyTable:
         self.table.setRowCount(len(shown))
         for row, (key, name) in enumerate(shown):
             area = _("{area} mm²").format(area=round(key.areaMm2)) if key.areaMm2 else ""
-            for column, text in enumerate((str(key.sliceIndex), name, _(key.plane), area)):
+            for column, text in enumerate((str(key.sliceIndex), name, planeTitle(key.plane), area)):
                 item = qt.QTableWidgetItem(text)
                 if key.confirmed:
                     item.setToolTip(_("Locked: never changed by a run."))

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import qt
 import slicer
-from SegmentPropagateLib.weights import REGISTRY
 from slicer.i18n import tr as _
 
+from SegmentPropagateLib.weights import REGISTRY
 from SegmentPropagateSlicer.Devices import Devices
+from SegmentPropagateSlicer.Logic import State
 
 RECENT_KEY = "SegmentPropagate/recentCheckpoints"
 REMEMBERED = ("model", "device", "precision")
@@ -117,6 +118,8 @@ class ModelSection:
     def refresh(self):
         """Show the parameters."""
         ui, parameters = self.context.ui, self.context.parameters
+        for widget in (ui.modelSelector, ui.openCheckpointButton, ui.advancedSection):
+            widget.enabled = self.context.logic.state not in State.BUSY
         self._fillModels(parameters.model)
         ui.modelInfo.text = self._inspected.get(parameters.model) or describe(parameters.model)
         if ui.deviceSelector.findData(parameters.device) < 0:
@@ -147,18 +150,17 @@ class ModelSection:
 
 
 def title(model):
-    """What the list calls a model."""
-    if model not in REGISTRY:
-        return Path(model).name
-    return f"{model}: {REGISTRY[model].about}"
+    """What the list calls a model: its name, or the file's."""
+    return model if model in REGISTRY else Path(model).name
 
 
 def describe(model):
-    """Licence and download of a registered model; for a file, its path."""
+    """One line about a registered model, its licence and its download; for a file, its path."""
     known = REGISTRY.get(model)
     if known is None:
         return model
-    parts = [_("Licence of the model: {licence}.").format(licence=known.licence)]
+    about = known.about[:1].upper() + known.about[1:]
+    parts = [f"{about}.", _("Licence: {licence}.").format(licence=known.licence)]
     if not known.is_ready and known.url is None:
         parts.append(_("Not part of this installation."))
     elif not known.is_ready:

@@ -3,19 +3,22 @@
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
 
 BLUE, GREEN, RED = (0.23, 0.51, 0.84), (0.18, 0.66, 0.31), (0.85, 0.25, 0.23)
 
 
-class Placement:
+class Placement(VTKObservationMixin):
     """Makes the markups nodes when they are first needed and turns Slicer's place mode on and off.
 
     Args:
         parameters: `Parameters`, which remember the nodes.
+        onPlaced: called when a point or the box was placed or moved.
     """
 
-    def __init__(self, parameters):
-        self.parameters = parameters
+    def __init__(self, parameters, onPlaced):
+        VTKObservationMixin.__init__(self)
+        self.parameters, self._onPlaced = parameters, onPlaced
 
     def node(self, role, create=False):
         """The markups node of a role: `box`, `positivePoints` or `negativePoints`."""
@@ -44,6 +47,9 @@ class Placement:
     def start(self, role):
         """Let the mouse place: one box, or points until right-click."""
         node = self.node(role, create=True)
+        for event in (node.PointPositionDefinedEvent, node.PointEndInteractionEvent):
+            if not self.hasObserver(node, event, self._onPlaced):
+                self.addObserver(node, event, self._onPlaced)
         markups = slicer.modules.markups.logic()
         if role == "box":
             node.RemoveAllControlPoints()

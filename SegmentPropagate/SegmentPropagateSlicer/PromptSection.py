@@ -2,9 +2,10 @@
 
 import qt
 import slicer
-from SegmentPropagateLib.errors import InputError
 from slicer.i18n import tr as _
 
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Context import planeTitle
 from SegmentPropagateSlicer.KeyTable import KeyTable
 from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Placement import Placement
@@ -21,7 +22,7 @@ class PromptSection:
 
     def __init__(self, context):
         self.context = context
-        self.placement = Placement(context.parameters)
+        self.placement = Placement(context.parameters, context.status.guarded(self.onPromptPlaced))
         self.keyTable = KeyTable(context)
         self._preview = None  # (segment ID, plane, slice) of the mask that waits to be used
         ui, guarded = context.ui, context.status.guarded
@@ -47,7 +48,7 @@ class PromptSection:
         if mode == "paint":
             self.context.ui.segmentEditor.setActiveEffectByName("Paint")
         else:
-            self.context.ui.segmentEditor.setActiveEffectByName("")
+            self.context.ui.segmentEditor.setActiveEffect(None)
             self.placement.start(self._positiveRole())
         self.refresh()
 
@@ -145,7 +146,7 @@ class PromptSection:
             name = box.itemData(row)
             node = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode")
             orientation = node.GetOrientation().lower() if node else ""
-            text = _("{view}: {orientation}").format(view=name, orientation=_(orientation))
+            text = _("{view}: {orientation}").format(view=name, orientation=planeTitle(orientation))
             if name == self.context.parameters.view:
                 text += self._sliceText()
             if box.itemText(row) != text:
@@ -165,7 +166,7 @@ class PromptSection:
 def hint(mode):
     """What to do next in a prompt mode."""
     return {
-        "paint": _("Outline the object on one slice with the Segment Editor below, then:"),
+        "paint": _("Outline the object on one slice with the editor below, then:"),
         "box": _("Click two corners around the object in the view, then:"),
         "points": _("Click on the object in the view; a click beside it takes that part away. Then:"),
     }[mode]

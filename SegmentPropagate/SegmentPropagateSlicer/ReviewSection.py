@@ -1,9 +1,9 @@
 """The section Review: look at the proposal, correct it, accept or discard it."""
 
 import qt
-from SegmentPropagateLib.errors import InputError
 from slicer.i18n import tr as _
 
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.DriftStrip import DriftStrip
 from SegmentPropagateSlicer.Logic import State
 

@@ -1,9 +1,10 @@
 """Estimate, the button that propagates or cancels, progress."""
 
 import qt
-from SegmentPropagateLib.errors import InputError
 from slicer.i18n import tr as _
 
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Context import planeTitle
 from SegmentPropagateSlicer.Logic import State
 
 
@@ -62,7 +63,7 @@ class RunSection:
         except InputError as error:
             return str(error)
         if not self.segmentIdsWithKeys():
-            return _("Outline the object on one {plane} slice and use it as key.").format(plane=_(plane))
+            return _("Outline the object on one {plane} slice and use it as key.").format(plane=planeTitle(plane))
         first, last = self.rangeControls.range()
         if first > last:
             return _("The first slice ({first}) lies after the last slice ({last}).").format(first=first, last=last)

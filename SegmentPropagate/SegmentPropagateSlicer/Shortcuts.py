@@ -28,7 +28,6 @@ class Shortcuts:
     def uninstall(self):
         """Turn them off."""
         for shortcut in self._shortcuts:
-            shortcut.disconnect("activated()")
-            shortcut.setParent(None)
+            shortcut.setEnabled(False)
             shortcut.deleteLater()
         self._shortcuts = []

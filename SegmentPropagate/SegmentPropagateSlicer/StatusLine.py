@@ -2,8 +2,9 @@
 
 import traceback
 
-from SegmentPropagateLib.errors import SegmentPropagateError
 from slicer.i18n import tr as _
+
+from SegmentPropagateLib.errors import SegmentPropagateError
 
 ERROR_STYLE = "color: #d9413a"  # legible on the light and on the dark theme
 LONGEST_LOG = 20000

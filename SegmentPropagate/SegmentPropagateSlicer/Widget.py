@@ -96,6 +96,8 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneClosing)
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneClosed)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneClosed)
+        self.addObserver(scene, scene.NodeAddedEvent, self._refreshLater)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._refreshLater)
         for name in VIEWS:
             node = scene.GetSingletonNode(name, "vtkMRMLSliceNode")
             if node is not None:
@@ -116,7 +118,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Slicer calls this when another module is opened; a run goes on."""
         self.shortcuts.uninstall()
         self.prompt.placement.stop()
-        self.ui.segmentEditor.setActiveEffectByName("")
+        self.ui.segmentEditor.setActiveEffect(None)
         self.ui.segmentEditor.uninstallKeyboardShortcuts()
         self.ui.segmentEditor.removeViewObservations()
 
@@ -124,6 +126,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Slicer calls this at exit and before a reload."""
         self._refreshTimer.stop()
         self.removeObservers()
+        self.prompt.placement.removeObservers()
         self.shortcuts.uninstall()
         self.model.devices.stop()
         self.logic.shutdown()
@@ -185,5 +188,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def refresh(self):
         """Show the parameters and the state of the logic everywhere."""
+        if self.context.parameters.node is None:
+            return  # the scene is closing
         for section in self.sections:
             section.refresh()

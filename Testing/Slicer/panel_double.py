@@ -3,9 +3,10 @@
 import numpy as np
 import slicer
 import vtk
-from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Key import Key
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic, State
+
+from SegmentPropagateLib.errors import InputError
 
 AXES = {"axial": 2, "coronal": 1, "sagittal": 0}  # of RAS, and of ijk in the drawn volume
 

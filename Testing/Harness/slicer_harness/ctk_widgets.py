@@ -132,9 +132,7 @@ class ctkSliderWidget(QtWidgets.QWidget):
     value = Property(float, lambda self: self._spin.value, lambda self, v: self._spin.setValue(v))
     minimum = Property(float, lambda self: self._spin.minimum, lambda self, v: self._spin.setMinimum(v))
     maximum = Property(float, lambda self: self._spin.maximum, lambda self, v: self._spin.setMaximum(v))
-    singleStep = Property(
-        float, lambda self: self._spin.singleStep, lambda self, v: self._spin.setSingleStep(v)
-    )
+    singleStep = Property(float, lambda self: self._spin.singleStep, lambda self, v: self._spin.setSingleStep(v))
     decimals = Property(int, lambda self: self._spin.decimals, lambda self, v: self._spin.setDecimals(v))
     suffix = Property(str, lambda self: self._spin.suffix, lambda self, v: self._spin.setSuffix(v))
     pageStep = stored(float, "pageStep", 1.0)

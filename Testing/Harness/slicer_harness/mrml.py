@@ -171,11 +171,7 @@ class CoreIOManager:
 
         name = properties.get("name") or os.path.basename(path).split(".")[0]
         options = 1 if properties.get("labelmap") else 0
-        return (
-            slicer.modules.volumes.logic().AddArchetypeVolume(path, name, options)
-            if os.path.exists(path)
-            else None
-        )
+        return slicer.modules.volumes.logic().AddArchetypeVolume(path, name, options) if os.path.exists(path) else None
 
     def _load_segmentation(self, path, properties):
         import slicer

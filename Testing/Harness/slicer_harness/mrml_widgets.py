@@ -156,9 +156,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             self._combo.addItem(node.GetName() or "", node.GetID())
             self._node_observers.add(node, vtk.vtkCommand.ModifiedEvent, self._on_node_modified)
         if self.addEnabled and self.nodeTypes:
-            self._combo.addItem(
-                "Create new " + self.nodeTypes[0][len("vtkMRML") :].replace("Node", ""), self.CREATE
-            )
+            self._combo.addItem("Create new " + self.nodeTypes[0][len("vtkMRML") :].replace("Node", ""), self.CREATE)
         if self.removeEnabled and self._node_id:
             self._combo.addItem("Delete current", self.REMOVE)
         self._combo.blockSignals(False)
@@ -270,9 +268,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
             lambda _row: self.currentSegmentChanged.emit(self.currentSegmentID())
         )
 
-    noneEnabled = Property(
-        bool, lambda self: self._nodes.noneEnabled, lambda self, v: self._nodes.setNoneEnabled(v)
-    )
+    noneEnabled = Property(bool, lambda self: self._nodes.noneEnabled, lambda self, v: self._nodes.setNoneEnabled(v))
     setNoneEnabled = setter("noneEnabled")
     editEnabled = stored(bool, "editEnabled", False)
     multiSelection = stored(bool, "multiSelection", False)
@@ -287,9 +283,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._observers.clear()
         if node is not None:
             for event in ("SegmentAdded", "SegmentRemoved", "SegmentModified"):
-                self._observers.add(
-                    node.GetSegmentation(), getattr(slicer.vtkSegmentation, event), self._refill
-                )
+                self._observers.add(node.GetSegmentation(), getattr(slicer.vtkSegmentation, event), self._refill)
         self._refill()
         self.currentNodeChanged.emit(node)
         self._valid_changed.emit(node is not None)
@@ -445,9 +439,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._logic.SetSegmentationNode(node)
         if node is not None:
             for event in ("SegmentAdded", "SegmentRemoved", "SegmentModified"):
-                self._observers.add(
-                    node.GetSegmentation(), getattr(slicer.vtkSegmentation, event), self._refill
-                )
+                self._observers.add(node.GetSegmentation(), getattr(slicer.vtkSegmentation, event), self._refill)
         self.updateWidgetFromMRML()
         self.segmentationNodeChanged.emit(node)
 

@@ -103,6 +103,23 @@ class App(CoreApp):
         self._qt.restoreOverrideCursor()
 
 
+def use_theme(dark):
+    """Fusion in Slicer's light or dark colors."""
+    from PySide6 import QtGui, QtWidgets
+
+    roles, application = QtGui.QPalette.ColorRole, QtWidgets.QApplication.instance()
+    application.setStyle("Fusion")
+    palette = QtGui.QPalette(QtGui.QColor("#303030" if dark else "#efefef"))
+    if dark:
+        for role in (roles.WindowText, roles.Text, roles.ButtonText, roles.ToolTipText, roles.BrightText):
+            palette.setColor(role, QtGui.QColor("#e6e6e6"))
+            palette.setColor(QtGui.QPalette.ColorGroup.Disabled, role, QtGui.QColor("#808080"))
+        palette.setColor(roles.Base, QtGui.QColor("#242424"))
+        palette.setColor(roles.PlaceholderText, QtGui.QColor("#9a9a9a"))
+    palette.setColor(roles.Highlight, QtGui.QColor("#3b82d6"))
+    application.setPalette(palette)
+
+
 class ModuleManager:
     def connect(self, _signal, _slot):
         return True

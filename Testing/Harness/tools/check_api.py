@@ -80,9 +80,7 @@ def ui_classes(folder, api, report):
             receiver, slot = classes.get(item.findtext("receiver")), item.findtext("slot")
             if sender is None or (api.lookup(sender) and signal not in api.lookup(sender)[2]):
                 report(path, 0, f"connection: {sender} has no signal {signal}")
-            if receiver is None or (
-                api.lookup(receiver) and slot.split("(")[0] not in api.lookup(receiver)[1]
-            ):
+            if receiver is None or (api.lookup(receiver) and slot.split("(")[0] not in api.lookup(receiver)[1]):
                 report(path, 0, f"connection: {receiver} has no slot {slot}")
     return classes
 
@@ -99,9 +97,7 @@ def check_python(path, api, widgets, names, report):
     tree = ast.parse(path.read_text())
     called = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
     inner = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
-    imported = {
-        a.asname or a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names
-    }
+    imported = {a.asname or a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     imported -= {"slicer", "vtk", "qt", "ctk"}
     for node in ast.walk(tree):  # self.ui.x = ... : a widget made in code, class unknown
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -137,11 +133,7 @@ def check_python(path, api, widgets, names, report):
                     if chain and chain[0] in imported:
                         continue
                     report(path, node.lineno, f"no VTK or MRML class has a method {node.attr}")
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr == "connect"
-        ):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "connect":
             first = node.args[0] if node.args else None
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 chain = dotted(node.func)
@@ -159,10 +151,7 @@ def recorded_names():
     classes = {n for n in dir(slicer) if n.startswith("vtk")}
     methods = {m for n in classes for m in dir(getattr(slicer, n))}
     methods |= {
-        m
-        for n in dir(vtk)
-        if n.startswith("vtk") and isinstance(getattr(vtk, n), type)
-        for m in dir(getattr(vtk, n))
+        m for n in dir(vtk) if n.startswith("vtk") and isinstance(getattr(vtk, n), type) for m in dir(getattr(vtk, n))
     }
     return {"util": util, "slicer": classes, "methods": methods}
 

@@ -19,9 +19,7 @@ NOT_FOR_MODULES = re.compile(  # built by Slicer itself; a scripted module never
 
 
 def git(repo, *arguments):
-    return subprocess.run(
-        ["git", "-C", repo, *arguments], capture_output=True, text=True, errors="replace"
-    ).stdout
+    return subprocess.run(["git", "-C", repo, *arguments], capture_output=True, text=True, errors="replace").stdout
 
 
 def strip_comments(text):
@@ -48,9 +46,7 @@ def parse(header):
         properties = sorted(set(re.findall(r"Q_PROPERTY\(\s*[\w:<>, ]+?[\s*&]+(\w+)\s+READ", body)))
         section, methods, signals = "private", set(), set()
         body = drop_bodies(re.sub(r"Q_PROPERTY\([^\n]*\n", "\n", body))
-        parts = re.split(
-            r"\b(public|protected|private|signals|Q_SIGNALS)\s*(?:Q_SLOTS|slots)?\s*:(?!:)", body
-        )
+        parts = re.split(r"\b(public|protected|private|signals|Q_SIGNALS)\s*(?:Q_SLOTS|slots)?\s*:(?!:)", body)
         for section, part in zip(["private", *parts[1::2]], [parts[0], *parts[2::2]]):
             for statement in part.split(";"):
                 found = re.search(
@@ -88,18 +84,14 @@ def record(repo, revision, folders):
     listing = git(repo, "ls-tree", "-r", "--name-only", revision, *folders).split("\n")
     for path in listing:
         if re.search(r"/(qMRML|qSlicer|ctk)\w+\.h$", "/" + path) and not path.endswith("_p.h"):
-            classes.update(
-                (n, c) for n, c in parse(git(repo, "show", f"{revision}:{path}")) if n.startswith(PREFIXES)
-            )
+            classes.update((n, c) for n, c in parse(git(repo, "show", f"{revision}:{path}")) if n.startswith(PREFIXES))
     return classes
 
 
 def pack(by_tag):
     """{tag: {class: record}} -> JSON text with one class per line: class -> [[tags], base, properties, methods, signals]..."""
     lines = []
-    for name in sorted(
-        {name for classes in by_tag.values() for name in classes if not NOT_FOR_MODULES.search(name)}
-    ):
+    for name in sorted({name for classes in by_tag.values() for name in classes if not NOT_FOR_MODULES.search(name)}):
         variants = {}
         for tag, classes in by_tag.items():
             if name in classes:

@@ -1,0 +1,117 @@
+"""Pictures of the panel in its states, light and dark.
+
+    python screenshot_panel.py FOLDER [STATE...]
+
+The widgets of Slicer are stand-ins (Testing/Harness), so the look of a real Slicer differs in details.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+for folder in ("Testing/Slicer", "Testing/Harness", "SegmentPropagate", "."):
+    sys.path.insert(0, str(ROOT / folder))
+
+from slicer_harness import mrml, panel
+
+WIDTH = 430
+
+
+class TorchMissing:
+    """An installer that says what a fresh Slicer lacks."""
+
+    def sentence(self):
+        from SegmentPropagateSlicer.Installer import sentenceAbout
+
+        return sentenceAbout(["torch", "sam2"])
+
+
+def idle(slicer, widget):
+    """A volume and an empty segmentation."""
+
+
+def prompted(slicer, widget):
+    """One key slice and a range."""
+    widget.prompt.addKey()
+    widget.context.parameters.first, widget.context.parameters.last = 7, 29
+
+
+def points(slicer, widget):
+    """Points instead of an outline."""
+    widget.prompt.chooseMode("points")
+
+
+def running(slicer, widget):
+    """Half way through the range."""
+    prompted(slicer, widget)
+    slicer.app.processEvents()
+    widget.run.toggle()
+    widget.logic.statusChanged.emit("Propagating upward")
+    widget.logic.progressChanged.emit(9, 22, 12.0)
+
+
+def review(slicer, widget):
+    """A finished proposal with one jump."""
+    from panel_double import drawnScores
+
+    running(slicer, widget)
+    widget.logic.scores = drawnScores(7, 29, 18, jump=(24, 25))
+    widget.logic.scores[3]["confirmed"] = True
+    widget.context.status.clear()
+    widget.logic.go("review")
+    slicer.app.processEvents()
+    widget.review.nextSuspicious()
+
+
+def error(slicer, widget):
+    """The worker died."""
+    prompted(slicer, widget)
+    widget.context.status.log("Killed")
+    widget.logic.errorOccurred.emit("The computing process ended unexpectedly: press Propagate to start a new one.")
+
+
+def missing(slicer, widget):
+    """PyTorch is not installed."""
+
+
+STATES = {f.__name__: f for f in (idle, prompted, points, running, review, error, missing)}
+
+
+def main():
+    """Draw the pictures."""
+    slicer = panel.bootstrap(os.environ.get("REAL_SLICER_PYTHON"))
+    from panel_double import DrivenLogic, NothingMissing, fillScene
+
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for state in sys.argv[2:] or STATES:
+        for dark in (False, True):
+            mrml.clear_scene()
+            panel.use_theme(dark)
+            widget = panel.load_module(
+                ROOT / "SegmentPropagate" / "SegmentPropagate.py",
+                logic=DrivenLogic(),
+                installer=TorchMissing() if state == "missing" else NothingMissing(),
+            )
+            widget.parent.resize(WIDTH, 400)
+            fillScene(slicer)
+            widget.enter()
+            slicer.app.processEvents()
+            STATES[state](slicer, widget)
+            widget.parent.resize(WIDTH, 400)
+            for _pass in range(3):  # layouts settle
+                slicer.app.processEvents()
+                widget.parent.resize(WIDTH, widget.parent.sizeHint.height())
+            widget.refresh()
+            slicer.app.processEvents()
+            widget.parent.grab().save(str(folder / f"panel-{state}-{'dark' if dark else 'light'}.png"))
+            widget.exit()
+            widget.cleanup()
+            widget.parent.hide()
+            widget.parent.deleteLater()
+            slicer.app.processEvents()
+
+
+if __name__ == "__main__":
+    main()
