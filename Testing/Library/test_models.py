@@ -1,0 +1,182 @@
+"""A name or a file becomes a propagator; what this computer lacks is said in one sentence."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from SegmentPropagateLib import weights
+from SegmentPropagateLib.card import Card
+from SegmentPropagateLib.checkpoints import save_checkpoint
+from SegmentPropagateLib.errors import CheckpointError, InputError
+from SegmentPropagateLib.models import choose_device, choose_precision, load_model
+from SegmentPropagateLib.network import expected_shapes
+from SegmentPropagateLib.network_config import NetworkConfig, StarterShape
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = NetworkConfig("starter", "conv", 96, StarterShape((8, 8, 16, 16), (1, 1, 1, 1), 32, 16, 1, 32, 32, 16))
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    path = tmp_path / "mine.pt"
+    state = {name: torch.zeros(shape) for name, shape in expected_shapes(SMALL).items()}
+    save_checkpoint(path, state, Card("starter", "conv", 96, name="mine"))
+    return path
+
+
+@pytest.fixture
+def hardware(monkeypatch):
+    """Pretend to have some hardware."""
+
+    def pretend(cuda=0, mps=False, capability=(8, 0), amx=False, avx512_bf16=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16, raising=False)
+
+    return pretend
+
+
+def test_a_file_becomes_a_propagator(model_file):
+    model = load_model(model_file, device="cpu", precision="exact")
+    assert model.info["family"] == "starter"
+    assert model.info["device"] == "cpu"
+    assert model.info["precision"] == "exact"
+    assert model.info["sha256"] == weights.file_sha256(model_file)
+
+
+def test_a_registered_name_becomes_its_file(model_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "bundled_folder", lambda: tmp_path)
+    model_file.rename(tmp_path / "starter.pt")
+    assert load_model("starter", device="cpu").info["family"] == "starter"
+
+
+def test_an_unknown_name_is_refused_with_the_closest_names():
+    with pytest.raises(InputError, match=r"no model or model file 'sam2\.1-tny'.*sam2\.1-tiny") as caught:
+        load_model("sam2.1-tny")
+    assert "classical" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_a_file_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no model or model file '.*gone\.pt'"):
+        load_model(tmp_path / "gone.pt")
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="is a folder"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("have", "device"),
+    [({}, "cpu"), ({"mps": True}, "mps"), ({"cuda": 1}, "cuda"), ({"cuda": 1, "mps": True}, "cuda")],
+)
+def test_the_automatic_device_is_the_quickest_there_is(hardware, have, device):
+    hardware(**have)
+    assert choose_device("auto").type == device
+
+
+def test_a_certain_gpu_can_be_chosen(hardware):
+    hardware(cuda=2)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("have", "device", "sentence"),
+    [
+        ({}, "cuda", "no CUDA GPU that PyTorch can use: choose auto or cpu."),
+        ({}, "cuda:3", "no CUDA GPU that PyTorch can use: choose auto or cpu."),
+        ({"cuda": 2}, "cuda:2", "no GPU cuda:2: the last one is cuda:1."),
+        ({"cuda": 1}, "mps", "no Apple GPU"),
+        ({}, "tpu", "no device 'tpu': choose auto, cpu, cuda, cuda:N or mps."),
+        ({}, "cuda:", "no device 'cuda:'"),
+        ({}, "CPU", "no device 'CPU'"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(hardware, have, device, sentence):
+    hardware(**have)
+    with pytest.raises(InputError, match=sentence):
+        choose_device(device)
+
+
+@pytest.mark.parametrize(
+    ("have", "device", "precision"),
+    [
+        ({}, "cpu", "exact"),
+        ({"amx": True}, "cpu", "bf16"),
+        ({"avx512_bf16": True}, "cpu", "bf16"),
+        ({"mps": True, "amx": True}, "mps", "exact"),
+        ({"cuda": 1}, "cuda", "bf16"),
+        ({"cuda": 1, "capability": (7, 5), "amx": True}, "cuda", "exact"),
+    ],
+)
+def test_the_automatic_precision_follows_the_hardware(hardware, have, device, precision):
+    hardware(**have)
+    assert choose_precision("auto", torch.device(device)) == precision
+    assert choose_precision("exact", torch.device(device)) == "exact"
+
+
+def test_bf16_is_refused_where_it_would_take_hours(hardware):
+    hardware()
+    with pytest.raises(InputError, match="no bf16 units"):
+        choose_precision("bf16", torch.device("cpu"))
+    hardware(amx=True)
+    assert choose_precision("bf16", torch.device("cpu")) == "bf16"
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(InputError, match="choose auto, exact or bf16"):
+        choose_precision("fp8", torch.device("cpu"))
+
+
+def run_without(package, code):
+    """Run code in a fresh Python that cannot import a package; what it prints."""
+    block = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.partition('.')[0] == {package!r}:\n"
+        f"            raise ModuleNotFoundError('No module named ' + repr(name), name=name)\n"
+        "sys.meta_path.insert(0, Block())\n"
+    )
+    result = subprocess.run([sys.executable, "-c", block + code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return result.stdout
+
+
+def test_classical_works_without_torch():
+    code = (
+        "import numpy as np\n"
+        "from SegmentPropagateLib.models import load_model\n"
+        "from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings\n"
+        "gray = np.zeros((4, 48, 48), np.uint8); gray[:, 12:36, 12:36] = 200\n"
+        "model = load_model('classical')\n"
+        "model.open(ImageStack(gray, gray, (1.0, 1.0, 1.0)), PropagationSettings())\n"
+        "updates = list(model.run([Lane(1, (0,), (range(1, 4),))], {1: {0: gray[0] > 0}}))\n"
+        "assert all(update.mask[24, 24] for update in updates)\n"
+        "print(len(updates), 'torch' in sys.modules)\n"
+    )
+    assert run_without("torch", code).split() == ["3", "False"]
+
+
+@pytest.mark.parametrize("package", ["torch", "sam2"])
+def test_without_torch_a_network_is_refused_in_one_sentence(package):
+    code = (
+        "from SegmentPropagateLib.models import load_model\n"
+        "from SegmentPropagateLib.errors import InputError\n"
+        "try:\n"
+        "    load_model('starter')\n"
+        "except InputError as error:\n"
+        "    print(error)\n"
+    )
+    said = run_without(package, code)
+    assert said.startswith("The model 'starter' needs PyTorch and sam2")
+    assert f"No module named '{package}" in said
+    assert "choose the model 'classical'" in said
+    assert said.count("\n") == 1
