@@ -47,9 +47,12 @@ def read_series(path: Path) -> tuple[sitk.Image, str | None]:
     if path.is_dir():
         files = _only_series(path)
     else:
-        series = _tags(str(path)).get(_SERIES, "")
-        files = list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path.parent), series)) or [str(path)]
+        series = _tags(str(path)).get(_SERIES)
+        if not series:
+            raise InputError(f"'{path}' is a DICOM file without an image, or it is damaged.")
+        files = list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path.parent), series))
     first = _tags(files[0])
+    _check_leftovers(files, first[_SERIES])
     if len(files) == 1 and int(first.get(_FRAMES) or 1) > 1:
         return sitk.ReadImage(files[0]), first.get(_MODALITY)
     headers = _in_order([_header(file) for file in files], path)
@@ -71,6 +74,24 @@ def _only_series(folder: Path) -> list[str]:
             f"folder: {'; '.join(series)}."
         )
     return next(iter(series.values()))
+
+
+def _check_leftovers(files: list[str], series: str) -> None:
+    """GDCM silently leaves out slices that it cannot parse; at the ends of a stack no gap would tell of it."""
+    kind = _storage_class(Path(files[0]))
+    for path in sorted(set(Path(files[0]).parent.iterdir()) - {Path(file) for file in files}):
+        if path.is_file() and kind and _storage_class(path) == kind:
+            with path.open("rb") as file:
+                if series.encode() in file.read(1 << 14):
+                    raise InputError(f"The DICOM file '{path}' is damaged: export it again or remove it.")
+
+
+def _storage_class(path: Path) -> bytes:
+    """Kind of a DICOM file (0002,0002), from its first bytes alone: CT image, MR image, structure set, ..."""
+    with path.open("rb") as file:
+        start = file.read(1024)
+    _, found, rest = start.partition(b"\x02\x00\x02\x00UI")
+    return rest[2 : 2 + int.from_bytes(rest[:2], "little")] if found and start[128:132] == b"DICM" else b""
 
 
 def _tags(file: str) -> dict[str, str]:
