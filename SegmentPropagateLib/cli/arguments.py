@@ -101,13 +101,39 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
 
 def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("finetune", help="adapt a model to your own volumes and labels")
-    parser.add_argument("dataset", metavar="DATASET", help="folder of images and labels")
+    parser.add_argument("dataset", metavar="DATASET", help="folder, or CSV or JSON list, of images and labels")
     parser.add_argument("--init", required=True, metavar="NAME_OR_FILE", help="model to start from")
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.pt")
-    parser.add_argument("--method", choices=("full",), default="full")
-    parser.add_argument("--epochs", type=_count, metavar="N")
-    parser.add_argument("--steps", type=_count, metavar="N")
+    parser.add_argument("--method", choices=("full",), default="full", help="full: all weights are trained")
+    parser.add_argument("--recipe", choices=("auto", "slm-sam2", "medsam2", "starter"), default="auto")
+    parser.add_argument("--epochs", type=_count, metavar="N", help="visits to every object (default: the recipe's)")
+    parser.add_argument("--steps", type=_count, metavar="N", help="instead of --epochs")
+    parser.add_argument("--batch", type=_count, metavar="N", help="sequences per step")
+    parser.add_argument("--slices", type=_count, metavar="N", help="slices per sequence")
+    parser.add_argument("--prompt", choices=("mask", "box", "points", "mask-box", "mixed"), help="on the first slice")
+    parser.add_argument("--label", nargs="+", type=_label, metavar="N", help="labels to learn, or all (default)")
+    parser.add_argument("--validation", type=_validation, metavar="SHARE|NAME[,NAME...]", help="cases to measure on")
+    parser.add_argument("--leave-one-out", action="store_true", help="train once per case, each time without it")
+    parser.add_argument("--image-size", type=_count, metavar="N", help="side of the network's input, pixels")
+    parser.add_argument("--short-slices", type=_count, metavar="N")
+    parser.add_argument("--plane", choices=PLANES)
+    parser.add_argument("--intensity", choices=PRESETS, metavar="PRESET", help=", ".join(PRESETS))
+    parser.add_argument("--seed", type=_count, metavar="N")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    parser.add_argument("--precision", choices=("auto", "exact", "bf16"), default="auto")
+    parser.add_argument("--resume", action="store_true", help="go on with the run of that name")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out cases that cannot be used")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _validation(text: str) -> float | tuple[str, ...]:
+    try:
+        share = float(text)
+    except ValueError:
+        return tuple(text.split(","))
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no share between 0 and 1")
+    return share
 
 
 def _label(text: str) -> int | str:

@@ -3,10 +3,78 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+from SegmentPropagateLib import weights
+from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.files import check_writable
+
+SETTINGS = ("epochs", "steps", "batch", "slices", "prompt", "image_size", "short_slices", "plane", "intensity", "seed")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Refuse: there is no fine-tuning in this version."""
-    raise InputError(f"Fine-tuning is not available yet: '{arguments.dataset}' was not touched.")
+    """Fine-tune, showing loss, validation DSC and time left."""
+    if not arguments.output.endswith(".pt"):
+        raise InputError(f"Cannot write '{arguments.output}': the name of the model must end in .pt.")
+    check_writable(arguments.output)
+    if not Path(arguments.dataset).exists():
+        raise InputError(f"The dataset '{arguments.dataset}' does not exist.")
+    if not Path(arguments.init).exists():
+        weights.find(arguments.init)
+    quiet = arguments.quiet or os.environ.get("RANK", "0") != "0"  # of several processes the first speaks
+    say = speaker(quiet)
+    from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out  # torch
+
+    with progress_bar(quiet, unit="step") as bar:
+
+        def tick(record: Mapping[str, Any], steps: int) -> None:
+            bar.total = steps
+            shown = {key: f"{record[key]:.3f}" for key in ("loss", "validation_dsc") if key in record}
+            bar.set_postfix(shown, refresh=False)
+            bar.update(record["step"] - bar.n)
+
+        conduct = Conduct(
+            resume=arguments.resume,
+            skip_bad=arguments.skip_bad,
+            device=arguments.device,
+            precision=arguments.precision,
+            say=say,
+            tick=tick,
+        )
+        words = (arguments.dataset, arguments.init, arguments.output, _settings(arguments), conduct)
+        if arguments.leave_one_out:
+            scores = leave_one_out(*words)
+            for name, dsc in scores.items():
+                say(f"{name}: DSC {dsc:.3f}")
+            return
+        facts = finetune(*words)
+    measured = "" if facts["validation_dsc"] is None else f", validation DSC {facts['validation_dsc']:.3f}"
+    say(f"Wrote {arguments.output}: {facts['steps']} steps, loss {facts['loss']:.3f}{measured}.")
+
+
+def _settings(arguments: argparse.Namespace) -> Any:
+    """The recipe's settings, with what was typed in their place."""
+    from SegmentPropagateLib.training.settings import PRESETS
+
+    recipe = PRESETS[arguments.recipe if arguments.recipe != "auto" else _recipe_for(arguments.init)]
+    typed = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
+    if arguments.label is not None and "all" not in arguments.label:
+        typed["labels"] = tuple(sorted(set(arguments.label)))
+    if arguments.validation is not None:
+        typed["validation"] = arguments.validation
+    return replace(recipe, **typed)
+
+
+def _recipe_for(init: str) -> Any:
+    """A starter is trained as a starter, a MedSAM2 file as its authors do, all else as SLM-SAM 2."""
+    from SegmentPropagateLib.checkpoints import inspect_checkpoint
+
+    path = Path(init) if Path(init).exists() else weights.find(init).path
+    if path is not None and path.is_file() and inspect_checkpoint(path).config.family == "starter":
+        return "starter"
+    return "medsam2" if "medsam2" in Path(init).name.lower() else "slm-sam2"

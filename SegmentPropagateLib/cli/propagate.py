@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from SegmentPropagateLib import weights
+from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.cli.prompts_of import Request, read_request
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
@@ -34,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     request = read_request(arguments, volume)
     for note in request.notes:
         say(note)
-    model = open_model(arguments, say)
+    model = _open_model(arguments, say)
     settings = PropagationSettings(arguments.roi, arguments.pass_mode, arguments.short_slices)
     session = Session(model, volume, plane=arguments.plane, intensity=arguments.intensity, settings=settings)
     if session.gray.note:
@@ -58,17 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
 
 
-def speaker(quiet: bool) -> Callable[[str], None]:
-    """A function that tells the user one sentence, on stderr, unless quiet."""
-
-    def say(sentence: str) -> None:
-        if not quiet:
-            tqdm.write(sentence, file=sys.stderr)
-
-    return say
-
-
-def open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Propagator:
+def _open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Propagator:
     """Fetch the model's file if it has a name and is not at hand, then load it."""
     model = weights.REGISTRY.get(arguments.model)
     if model is not None and not model.is_ready:
@@ -80,11 +68,6 @@ def open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Pro
 
             weights.fetch(model, notify=say, progress=show)
     return load_model(arguments.model, device=arguments.device, precision=arguments.precision)
-
-
-def progress_bar(quiet: bool, **options: Any) -> tqdm:
-    """A bar on a terminal, nothing in a pipe or when quiet."""
-    return tqdm(file=sys.stderr, disable=quiet or not sys.stderr.isatty(), leave=False, **options)
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:

@@ -456,3 +456,53 @@ def test_the_demo_writes_segmentation_picture_and_report_and_says_how_good_it_is
     assert len(dsc) == 2
     assert all(value > 0.8 for value in dsc)
     assert str(tmp_path / "demo" / "overlay.png") in said
+
+
+def test_finetune_hands_over_what_was_typed_and_leaves_the_rest_to_the_recipe(monkeypatch, tmp_path):
+    pytest.importorskip("torch")
+    from SegmentPropagateLib.training import finetune
+    from SegmentPropagateLib.training.settings import PRESETS
+
+    seen = {}
+
+    def record(dataset, init, output, settings, conduct):
+        seen.update(dataset=dataset, init=init, output=output, settings=settings, conduct=conduct)
+        conduct.tick({"step": 1, "loss": 0.5}, 4)
+        return {"steps": 4, "loss": 0.5, "validation_dsc": 0.9}
+
+    monkeypatch.setattr(finetune, "finetune", record)
+    words = ["--steps", "4", "--label", "3", "1", "--validation", "a,b", "--prompt", "box", "--resume"]
+    model = str(tmp_path / "model.pt")
+    assert main(["finetune", ".", "--init", "starter", "-o", model, *words]) == 0
+    settings, recipe = seen["settings"], PRESETS["starter"]
+    assert (settings.steps, settings.labels, settings.validation, settings.prompt) == (4, (1, 3), ("a", "b"), "box")
+    assert (settings.epochs, settings.rates, settings.plane) == (recipe.epochs, recipe.rates, recipe.plane)
+    assert seen["conduct"].resume
+    assert (seen["dataset"], seen["init"], seen["output"]) == (".", "starter", model)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"": "nowhere"},
+        {"--init": None},
+        {"--init": "sam9"},
+        {"--init": "classical"},
+        {"--init": "broken.pt"},
+        {"-o": "model.nii.gz"},
+        {"-o": "missing/model.pt"},
+        {"--steps": "0"},
+        {"--validation": "1.5"},
+        {"--method": "lora"},
+        {"--prompt": "scribble"},
+        {"--recipe": "sam9"},
+    ],
+)
+def test_finetune_answers_a_mistake_by_one_sentence(changes, tmp_path, here, capsys):
+    before = sorted(here.rglob("*"))
+    options = {"": ".", "--init": "starter", "-o": tmp_path / "model.pt", "--steps": "1", **changes}
+    words = ["finetune", options.pop("")]
+    assert main([*words, *(str(word) for pair in options.items() if pair[1] is not None for word in pair)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(here.rglob("*")) == before

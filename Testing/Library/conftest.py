@@ -1,0 +1,21 @@
+"""What holds for all tests of the library: no network, and nobody's model folder."""
+
+import socket
+
+import pytest
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch, tmp_path_factory):
+    """Connections reach this machine only, and downloads go to a folder of the test's own."""
+    connect = socket.socket.connect
+
+    def connect_locally(self, address):
+        if isinstance(address, tuple) and address[0] not in LOCAL:
+            raise OSError(f"A test tried to reach {address[0]}.")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_locally)
+    monkeypatch.setenv("SEGMENTPROPAGATE_HOME", str(tmp_path_factory.getbasetemp() / "models"))
