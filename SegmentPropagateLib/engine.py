@@ -71,6 +71,7 @@ class NetworkPropagator:
             "variant": self._card.variant,
             "image_size": tracker.image_size,
             "sha256": self._card.sha256,
+            "intensity": self._card.intensity,
             "device": str(tracker.device),
             "precision": self._precision,
             "short_slices": self._short_slices if self._reads_short_bank else None,

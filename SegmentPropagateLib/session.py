@@ -86,7 +86,7 @@ class Session:
         propagator: what carries masks from slice to slice.
         volume: the image; never modified.
         plane: `axial`, `coronal` or `sagittal`.
-        intensity: preset of `intensity.PRESETS`, or `auto`.
+        intensity: preset of `intensity.PRESETS`; `auto` is the one the model was trained with, or one that suits the volume.
         settings: see `PropagationSettings`.
 
     Raises:
@@ -105,7 +105,8 @@ class Session:
         self.settings = settings or PropagationSettings()
         self.plane = Plane.parse(plane)
         self.axis = volume.geometry.plane_axis(self.plane)
-        self.stack, self.gray = make_stack(volume, self.plane, intensity)
+        preset = propagator.info.get("intensity", "auto") if intensity == "auto" else intensity
+        self.stack, self.gray = make_stack(volume, self.plane, preset)
         self.geometry = volume.geometry
         self._propagator = propagator
         self._keys: dict[int, dict[int, NDArray[np.bool_]]] = {}

@@ -40,6 +40,8 @@ def run(arguments: argparse.Namespace) -> None:
     ready = time.perf_counter()
     _propagate(session, request, arguments.quiet)
     done = time.perf_counter()
+    for note in model.info.get("notes", ()):
+        say(note)
     masks = session.masks()
     report = {
         **describe_run(session, volume, request.segments, masks),

@@ -277,6 +277,19 @@ def test_the_report_tells_every_slice_of_every_object(double, out, tmp_path):
     assert thing["volume_ml"] == pytest.approx((read(out) == 1).sum() * 1.5 * 1.5 * 3 / 1000, abs=1e-3)
 
 
+def test_auto_takes_the_intensities_that_the_model_was_trained_with(double, out, tmp_path, monkeypatch):
+    monkeypatch.setattr(double, "info", {"intensity": "bone"}, raising=False)
+    for words, preset in ([], "bone"), (["--intensity", "lung"], "lung"):
+        propagate("image.nii.gz", "--mask", "labels.nii.gz", *words, "--report", tmp_path / "r.json", "-o", out)
+        assert json.loads((tmp_path / "r.json").read_text())["intensity"]["preset"] == preset
+
+
+def test_what_the_model_notes_is_told(double, out, monkeypatch, capsys):
+    monkeypatch.setattr(double, "info", {"notes": ["It fell back to the CPU."]}, raising=False)
+    propagate("image.nii.gz", "--mask", "labels.nii.gz", "-o", out)
+    assert "It fell back to the CPU." in capsys.readouterr().err
+
+
 def test_the_overlay_is_a_picture(double, out, tmp_path):
     picture = tmp_path / "picture.png"
     assert propagate("image.nii.gz", "--mask", "labels.nii.gz", "--overlay", picture, "-o", out) == 0
