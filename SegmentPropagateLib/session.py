@@ -86,7 +86,7 @@ class Session:
         propagator: what carries masks from slice to slice.
         volume: the image; never modified.
         plane: `axial`, `coronal` or `sagittal`.
-        intensity: preset of `intensity.PRESETS`; `auto` is the one the model was trained with, or one that suits the volume.
+        intensity: preset of `intensity.PRESETS`; `auto` is the one the model was trained with, or suits the volume.
         settings: see `PropagationSettings`.
 
     Raises:
