@@ -130,9 +130,11 @@ def chosen_slices(results: Mapping[int, SliceResult], count: int) -> list[int]:
     keys = [index for index, result in results.items() if result.source == "key"]
     chosen = set([first, last, *_evenly(keys, count - 2)][:count])
     around = [index for index in sorted(results) if min(present) - 1 <= index <= max(present) + 1]
-    for pool in (around, sorted(results)):
-        options = [chosen | set(_evenly(pool, number)) for number in range(count + 1)]
-        chosen = max((option for option in options if len(option) <= count), key=len)
+    spread = [chosen | set(_evenly(around, number)) for number in range(count + 1)]
+    chosen = max((option for option in spread if len(option) <= count), key=len)
+    for pool in (around, results):
+        while len(chosen) < count and (rest := sorted(set(pool) - chosen)):
+            chosen.add(max(rest, key=lambda index: min(abs(index - other) for other in chosen)))  # widest gap
     return sorted(chosen)
 
 
@@ -212,7 +214,10 @@ def _draw_tile(
     tile = np.repeat(window.cut(gray, view, Image.Resampling.BICUBIC)[..., None], 3, axis=2)
     if mask.any():
         share = window.cut(mask.astype(np.uint8) * 255, view, Image.Resampling.BILINEAR)
-        inside = share >= min(128, max(int(share.max()), 1))  # an object smaller than a pixel stays visible
+        parts, number = ndimage.label(share)
+        peaks = ndimage.maximum(share, parts, range(1, number + 1))
+        level = np.array([256, *np.minimum(peaks, 128)])  # a part smaller than a pixel stays visible
+        inside = share >= level[parts]
         halo = ndimage.binary_dilation(inside) & ~inside
         tile[halo] = tile[halo] // 3  # sets the line off from bright surroundings
         tile[inside & ~ndimage.binary_erosion(inside, iterations=2)] = color
