@@ -1,0 +1,157 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_training import ball, write_pair
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.training.cases import find_cases
+from SegmentPropagateLib.training.data import Library, gather, split
+
+
+def _examples(dataset, skip_bad=False, told=None, **library):
+    return gather(find_cases(dataset), Library(**library), skip_bad, (told if told is not None else []).append)
+
+
+def _names(dataset):
+    return [case.name for case in find_cases(dataset)]
+
+
+def test_pairs_that_lie_side_by_side_are_found_and_read(tmp_path):
+    for name in ("b", "a"):
+        write_pair(tmp_path, name, *ball())
+    (tmp_path / "notes.txt").write_text("no volume")
+    examples, skipped = _examples(tmp_path)
+    assert [example.case.name for example in examples] == ["a", "b"]
+    assert examples[0].target.values == (1,)
+    assert examples[0].target.slices == tuple(np.flatnonzero(ball()[1].sum((1, 2)) >= 12))
+    assert skipped == []
+
+
+def test_folders_of_images_and_labels_are_paired_by_name_as_nnunet_names_them(tmp_path):
+    values, labels = ball()
+    write_pair(tmp_path / "x", "liver_001", values, labels)
+    for folder, source, name in (("imagesTr", "liver_001", "liver_001_0000"), ("labelsTr", "liver_001_label", "liver_001")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / "x" / f"{source}.nrrd").rename(tmp_path / folder / f"{name}.nrrd")
+    assert _names(tmp_path) == ["liver_001"]
+
+
+def test_a_folder_per_case_and_lists_give_the_same_pairs(tmp_path):
+    values, labels = ball()
+    for name in ("p1", "p2"):
+        write_pair(tmp_path / name, "image", values, labels)
+        (tmp_path / name / "image_label.nrrd").rename(tmp_path / name / "labels.nrrd")
+    rows = [{"image": f"{name}/image.nrrd", "label": f"{name}/labels.nrrd"} for name in ("p1", "p2")]
+    (tmp_path / "list.json").write_text(json.dumps({"training": rows}))
+    (tmp_path / "list.csv").write_text("image,label\np1/image.nrrd,p1/labels.nrrd\np2/image.nrrd,p2/labels.nrrd\n")
+    (tmp_path / "bare.csv").write_text("p1/image.nrrd,p1/labels.nrrd\np2/image.nrrd,p2/labels.nrrd\n")
+    for dataset in (tmp_path, tmp_path / "list.json", tmp_path / "list.csv", tmp_path / "bare.csv"):
+        assert find_cases(dataset)[1].labels.samefile(tmp_path / "p2" / "labels.nrrd")
+        assert _names(dataset) == ["p1", "p2"]
+
+
+def test_the_layout_of_slm_sam2_is_read_in_the_order_of_the_slice_numbers(tmp_path):
+    values, labels = ball(count=12)
+    for kind, array, suffix in (("images", values.astype(np.uint8), "jpg"), ("masks", labels.astype(np.uint8) * 3, "png")):
+        (tmp_path / kind / "knee").mkdir(parents=True)
+        for index, slice_ in enumerate(array):
+            Image.fromarray(slice_).save(tmp_path / kind / "knee" / f"{index}.{suffix}")  # 10 sorts before 2 as text
+    (example,), _ = _examples(tmp_path)
+    volume = Library().load(example.case)
+    assert example.target.values == (3,)
+    assert np.array_equal(volume.masks((3,)), labels)
+    assert np.abs(volume.stack.gray.astype(int) - values).mean() < 6  # JPEG
+
+
+def test_medsam2_archives_hold_both_image_and_labels(tmp_path):
+    values, labels = ball()
+    np.savez_compressed(tmp_path / "lesion.npz", imgs=values.astype(np.uint8), gts=labels.astype(np.uint8))
+    (example,), _ = _examples(tmp_path)
+    assert example.case.name == "lesion"
+    assert np.array_equal(Library().load(example.case).masks((1,)), labels)
+
+
+def test_several_labels_are_several_targets_unless_some_are_asked_for(tmp_path):
+    values, labels = ball()
+    several = labels.astype(np.uint8)
+    several[:, :, :20] *= 4
+    write_pair(tmp_path, "a", values, several)
+    assert [example.target.values for example in _examples(tmp_path)[0]] == [(1,), (4,)]
+    assert [example.target.values for example in _examples(tmp_path, labels=[4])[0]] == [(4,)]
+    with pytest.raises(InputError, match=r"Case 'a': .* does not show label 9"):
+        _examples(tmp_path, labels=[9])
+
+
+def test_a_bad_pair_is_refused_by_name_or_left_out_as_asked(tmp_path):
+    values, labels = ball()
+    write_pair(tmp_path, "good", values, labels)
+    write_pair(tmp_path, "void", values, np.zeros_like(labels))
+    write_pair(tmp_path, "torn", values, labels)
+    torn = tmp_path / "torn.nrrd"
+    torn.write_bytes(torn.read_bytes()[:200])
+    with pytest.raises(InputError, match="Case 'torn'"):
+        _examples(tmp_path)
+    told = []
+    examples, skipped = _examples(tmp_path, skip_bad=True, told=told)
+    assert [example.case.name for example in examples] == ["good"]
+    assert skipped == ["torn", "void"]
+    assert "'torn'" in told[0]
+    assert "'void'" in told[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("[1, 2]", "must hold a list"), ("{", "not valid JSON"), ('[{"image": "gone.nrrd", "label": "x.nrrd"}]', "Entry 1")],
+)
+def test_a_wrong_list_is_refused_in_one_sentence(tmp_path, content, words):
+    path = tmp_path / "list.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=words):
+        find_cases(path)
+
+
+def test_an_empty_folder_says_how_to_name_pairs(tmp_path):
+    with pytest.raises(InputError, match="NAME_label"):
+        find_cases(tmp_path)
+
+
+def test_an_image_without_labels_is_named(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    write_pair(tmp_path / "images", "lonely", *ball())
+    with pytest.raises(InputError, match="lonely"):
+        find_cases(tmp_path)
+
+
+def test_whole_cases_are_set_aside_by_share_or_by_name(tmp_path):
+    values, labels = ball()
+    several = labels.astype(np.uint8)
+    several[:, :, :20] *= 2
+    for name in "abcde":
+        write_pair(tmp_path, name, values, several)
+    examples, _ = _examples(tmp_path)
+    training, validating = split(examples, 0.4, seed=1)
+    assert len({e.case.name for e in validating}) == 2
+    assert not {e.case.name for e in validating} & {e.case.name for e in training}
+    assert len(training) + len(validating) == 10
+    assert split(examples, 0.4, seed=1) == (training, validating)
+    assert {e.case.name for e in split(examples, ["c"], seed=1)[1]} == {"c"}
+    assert split(examples, 0.0, seed=1)[1] == []
+    with pytest.raises(InputError, match="no case 'z'"):
+        split(examples, ["z"], seed=1)
+    with pytest.raises(InputError, match="Nothing is left"):
+        split(examples, list("abcde"), seed=1)
+
+
+def test_the_library_reads_a_case_once_and_keeps_a_bounded_number(tmp_path, monkeypatch):
+    for name in "abc":
+        write_pair(tmp_path, name, *ball())
+    cases = find_cases(tmp_path)
+    library = Library(keep=2)
+    first = library.load(cases[0])
+    assert library.load(cases[0]) is first
+    library.load(cases[1])
+    library.load(cases[2])
+    assert library.load(cases[0]) is not first
