@@ -12,6 +12,7 @@ numbers come cheaper, up to rounding:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from sam2.modeling.sam2_base import SAM2Base
@@ -50,7 +51,7 @@ class KeptKeysAttention:
         dtype: what to compute in: float32 to equal the original.
     """
 
-    def __init__(self, attention: torch.nn.Module, network: SAM2Base, dtype: torch.dtype) -> None:
+    def __init__(self, attention: Any, network: SAM2Base, dtype: torch.dtype) -> None:
         self._layers = list(attention.layers)
         self._norm = attention.norm
         self._dtype = dtype
@@ -104,7 +105,7 @@ class KeptKeysAttention:
         keys[:, spatial:] = cross.k_proj(bank.pointers + bank.pointer_times)
         return keys
 
-    def _attend_self(self, layer: torch.nn.Module, x: Tensor) -> Tensor:
+    def _attend_self(self, layer: Any, x: Tensor) -> Tensor:
         own = layer.self_attn
         y = layer.norm1(x)
         queries, keys, values = self._rope(own.q_proj(y)), self._rope(own.k_proj(y)), own.v_proj(y)

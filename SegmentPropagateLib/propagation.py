@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,17 @@ VIEW_CORRECTIONS = 2
 
 @dataclass(frozen=True)
 class Seen:
-    """A memory, and the view in which it was made."""
+    """A memory of a slice.
+
+    Args:
+        memory: what the network keeps.
+        view: the view in which it was made.
+        asked_from: the lane's own view when it was made.
+    """
 
     memory: Memory
     view: View
+    asked_from: View
 
 
 @dataclass
@@ -120,7 +127,7 @@ class Propagation:
         self._policy = policy
         self._settings = settings
         self._objects = objects
-        self._keys: dict[tuple[int, int, View, Appearance], Seen] = {}
+        self._keys: dict[tuple[int, int, View, Appearance], Memory] = {}
         self._lanes: list[LaneState] = []
 
     def run(self, lanes: Sequence[Lane]) -> Iterator[SliceUpdate]:
@@ -149,7 +156,7 @@ class Propagation:
         going_on = [state for state in states if len(state.rest) > 1]
         remembered = self._remember(going_on, [outcomes[id(state)] for state in going_on])
         for state, memory in zip(going_on, remembered, strict=True):
-            state.seen[state.index] = Seen(memory, state.view)
+            state.seen[state.index] = Seen(memory, state.view, state.view)
         return [outcomes[id(state)] for state in states]
 
     def _look(self, states: Sequence[LaneState]) -> list[Outcome]:
@@ -196,22 +203,25 @@ class Propagation:
         if index in state.lane.keys:
             return self._recall_key(state, index)
         seen = state.seen[index]
-        if seen.view != state.view:
-            outcome = self._scene.change_view(seen.memory.outcome, seen.view, state.view)
-            memory = self._scene.remember(index, state.view, state.appearance, outcome, given=False)
-            seen = state.seen[index] = Seen(memory, state.view)
+        if seen.asked_from != state.view:
+            view = self._finder.for_memory(state.view, self._mask(seen.memory.outcome, seen.view))
+            memory = seen.memory
+            if view != seen.view:
+                outcome = self._scene.change_view(memory.outcome, seen.view, view)
+                memory = self._scene.remember(index, view, state.appearance, outcome, given=False)
+            seen = state.seen[index] = Seen(memory, view, state.view)
         return seen.memory
 
     def _recall_key(self, state: LaneState, key: int) -> Memory:
         name = (state.lane.object_id, key, state.view, state.appearance)
         if name not in self._keys:
             mask = self._objects.key_masks[state.lane.object_id][key]
+            view = self._finder.for_memory(state.view, mask)
             outcome = self._objects.prompted.get((key, mask.tobytes()))
-            if outcome is None or state.view != self._finder.whole:
-                outcome = self._scene.take_mask(key, state.view, state.appearance, mask)
-            memory = self._scene.remember(key, state.view, state.appearance, outcome, given=True)
-            self._keys[name] = Seen(memory, state.view)
-        return self._keys[name].memory
+            if outcome is None or view != self._finder.whole:
+                outcome = self._scene.take_mask(key, view, state.appearance, mask)
+            self._keys[name] = self._scene.remember(key, view, state.appearance, outcome, given=True)
+        return self._keys[name]
 
     def _follow(self, state: LaneState, outcome: Outcome) -> bool:
         """Move the lane's view where the object came near its edge; return whether it was moved."""
@@ -240,5 +250,5 @@ class Propagation:
         """Bring the memories to the network's device."""
         device = self._scene.tracker.device
         for state in self._lanes:
-            state.seen = {index: Seen(seen.memory.to(device), seen.view) for index, seen in state.seen.items()}
-        self._keys = {name: Seen(seen.memory.to(device), seen.view) for name, seen in self._keys.items()}
+            state.seen = {index: replace(seen, memory=seen.memory.to(device)) for index, seen in state.seen.items()}
+        self._keys = {name: memory.to(device) for name, memory in self._keys.items()}

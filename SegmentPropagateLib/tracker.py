@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from sam2.modeling.sam2_base import SAM2Base
@@ -95,7 +96,7 @@ class Tracker:
         with torch.inference_mode():
             self._attentions = [KeptKeysAttention(module, network, dtype) for module in modules]
         self._times = PointerTimes(network)
-        self._fuser = getattr(network, "recent_memory_fuser", None)
+        self._fuser: Any = getattr(network, "recent_memory_fuser", None)
         self._side = network.image_size // network.backbone_stride
 
     def on_cpu(self) -> Tracker:
@@ -133,9 +134,11 @@ class Tracker:
         """Take a mask prompt, float `(S, S)` of 0 and 1, for the result: neither attention nor fuser is used."""
         with self._autocast():
             maps = self._map(features.top)
-            low, _, _, _, _, pointer, score = self._network._use_mask_as_output(
+            low, high, _, _, _, pointer, score = self._network._use_mask_as_output(
                 maps, list(features.fine), mask.to(self.device)[None, None]
             )
+        if not self._network.binarize_mask_from_pts_for_mem_enc:
+            low = high  # released predictors pass a mask through the decoder's resolution and then binarize it
         return Outcome(low[0, 0].float(), pointer[0].float(), score[0, 0].float(), torch.ones_like(score[0, 0]))
 
     @torch.inference_mode()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Pixels = TypeVar("Pixels", bound=Any)
 
 NEAR_BORDER = 0.08
 """A mask this close to a view's edge (fraction of the view's side) is about to leave it."""
@@ -30,8 +33,8 @@ class View:
     rows: int
     columns: int
 
-    def cut(self, pixels: NDArray) -> NDArray:
-        """The view of an array whose last two axes are rows and columns."""
+    def cut(self, pixels: Pixels) -> Pixels:
+        """The view of an array or tensor whose last two axes are rows and columns; nothing is copied."""
         return pixels[..., self.row : self.row + self.rows, self.column : self.column + self.columns]
 
 
@@ -72,6 +75,20 @@ class ViewFinder:
         old_mm = max(view.rows * self.pixel_mm[0], view.columns * self.pixel_mm[1])
         wanted_mm = max(old_mm, self.factor * self._extent_mm(mask))
         return self._square(mask, min(wanted_mm, LARGEST_GROWTH * old_mm))
+
+    def for_memory(self, view: View, mask: NDArray[np.bool_]) -> View:
+        """Where a remembered slice is best seen by someone who looks at `view` now.
+
+        The same place, unless most of the object was elsewhere on that slice: a memory must not say that the object is
+        absent because the view has moved on. Then a view of the same size around the object.
+        """
+        if 2 * np.count_nonzero(view.cut(mask)) >= np.count_nonzero(mask):
+            return view
+        (row, rows), (column, columns) = (
+            _place(bounds, length, size)
+            for bounds, length, size in zip(_bounds(mask), (view.rows, view.columns), self.slice_shape, strict=True)
+        )
+        return View(row, column, rows, columns)
 
     def _square(self, mask: NDArray[np.bool_], side_mm: float) -> View:
         side_mm = max(side_mm, self.smallest * min(self.pixel_mm))
