@@ -69,9 +69,8 @@ class InputSection:
     def _applyInputs(self):
         parameters, editor = self.context.parameters, self.context.ui.segmentEditor
         segmentation = parameters.segmentation
-        if segmentation is not None and parameters.volume is not None:
-            if segmentation.GetNodeReference("referenceImageGeometryRef") is None:
-                segmentation.SetReferenceImageGeometryParameterFromVolumeNode(parameters.volume)
+        if segmentation is not None and segmentation.GetNodeReference("referenceImageGeometryRef") is None:
+            segmentation.SetReferenceImageGeometryParameterFromVolumeNode(parameters.volume)
         editor.setSegmentationNode(segmentation)
         editor.setSourceVolumeNode(parameters.volume)
         if parameters.segment not in ("", ALL_VISIBLE):

@@ -67,7 +67,7 @@ class PromptSection:
     def preview(self):
         """Let the model outline the object at the box or the points."""
         self._syncSettings()
-        segmentId, (plane, index) = self.context.currentSegmentId(), self.context.planeAndSlice()
+        segmentId, (_plane, index) = self.context.currentSegmentId(), self.context.planeAndSlice()
         if self.context.parameters.promptMode == "box":
             self.context.logic.previewPrompt(segmentId, index, boxRas=self.placement.node("box"))
         else:

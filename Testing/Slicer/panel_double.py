@@ -43,7 +43,7 @@ class DrivenLogic(SegmentPropagateLogic):
             raise InputError(f"The view {sliceNode.GetName()} shows an oblique or another plane.")
         rasToIjk = vtk.vtkMatrix4x4()
         self.volumeNode.GetRASToIJKMatrix(rasToIjk)
-        return int(round(rasToIjk.MultiplyPoint([*matrix[:3, 3], 1])[AXES[plane]]))
+        return round(rasToIjk.MultiplyPoint([*matrix[:3, 3], 1])[AXES[plane]])
 
     def sliceRangeOfRoi(self, roiNode, plane=None):
         return 3, 9

@@ -4,7 +4,9 @@
 
 Checked, for every Slicer version recorded in qt_api.json:
 * ``slicer.X``, ``slicer.util.f``, ``qt.X``, ``ctk.X``
-* ``self.ui.<widget>.<name>`` against the widget's class in the .ui file; a property must not be called
+* ``ui.<widget>.<name>`` (also ``self.ui``, ``context.ui``, ...) against the widget's class in the .ui file; a property must
+  not be called
+* ``qt.<Class>.<name>``
 * ``connect("signal(type)")`` signatures
 * CamelCase method names against every VTK/MRML class of slicer-core
 * in .ui files: property names of ctk/qMRML widgets, and the signals and slots of <connections>
@@ -59,6 +61,7 @@ class Api:
 
 
 def ui_classes(folder, api, report):
+    """{widget name: class} of all .ui files; reports what is wrong in them."""
     classes = {}
     for path in sorted(folder.rglob("*.ui")):
         root = ET.parse(path).getroot()
@@ -70,22 +73,25 @@ def ui_classes(folder, api, report):
                 report(path, 0, f"widget class {kind} does not exist")
                 continue
             for item in element.findall("property"):
-                key = item.get("name")
-                if (key not in known[0] and item.find("string") is None and kind in api.classes) or (
-                    key not in known[0] and kind in api.classes and not key.startswith("Slicer")
-                ):
-                    report(path, 0, f"{kind} has no property {key!r}")
+                if kind in api.classes and item.get("name") not in known[0]:
+                    report(path, 0, f"{kind} has no property {item.get('name')!r}")
         for item in root.iter("connection"):
-            sender, signal = classes.get(item.findtext("sender")), item.findtext("signal")
-            receiver, slot = classes.get(item.findtext("receiver")), item.findtext("slot")
-            if sender is None or (api.lookup(sender) and signal not in api.lookup(sender)[2]):
-                report(path, 0, f"connection: {sender} has no signal {signal}")
-            if receiver is None or (api.lookup(receiver) and slot.split("(")[0] not in api.lookup(receiver)[1]):
-                report(path, 0, f"connection: {receiver} has no slot {slot}")
+            check_connection(path, item, classes, api, report)
     return classes
 
 
+def check_connection(path, item, classes, api, report):
+    """Signal and slot of one <connection>."""
+    sender, signal = classes.get(item.findtext("sender")), item.findtext("signal")
+    receiver, slot = classes.get(item.findtext("receiver")), item.findtext("slot")
+    if sender is None or (api.lookup(sender) and signal not in api.lookup(sender)[2]):
+        report(path, 0, f"connection: {sender} has no signal {signal}")
+    if receiver is None or (api.lookup(receiver) and slot.split("(")[0] not in api.lookup(receiver)[1]):
+        report(path, 0, f"connection: {receiver} has no slot {slot}")
+
+
 def dotted(node):
+    """``a.b.c`` as ["a", "b", "c"]; empty for anything else."""
     parts = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -93,84 +99,133 @@ def dotted(node):
     return [node.id, *reversed(parts)] if isinstance(node, ast.Name) else []
 
 
-def check_python(path, api, widgets, names, report):
-    tree = ast.parse(path.read_text())
-    called = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
-    inner = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
-    imported = {a.asname or a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    imported -= {"slicer", "vtk", "qt", "ctk"}
-    for node in ast.walk(tree):  # self.ui.x = ... : a widget made in code, class unknown
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            chain = dotted(node)
-            if chain[:2] == ["self", "ui"] and len(chain) == 3:
-                widgets.setdefault(chain[2], None)
-    own = {n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            chain = dotted(node)
-            if chain[:2] == ["slicer", "util"] and len(chain) == 3 and chain[2] not in names["util"]:
-                report(path, node.lineno, f"slicer.util.{chain[2]} does not exist")
-            elif chain[:1] == ["slicer"] and len(chain) == 2:
-                if chain[1] not in names["slicer"] | SLICER_NAMES | set(api.classes):
-                    report(path, node.lineno, f"slicer.{chain[1]} does not exist")
-            elif chain[:1] == ["ctk"] and len(chain) == 2 and chain[1] not in api.classes:
-                report(path, node.lineno, f"ctk.{chain[1]} does not exist")
-            elif chain[:1] == ["qt"] and len(chain) == 2 and chain[1] not in api.qt:
-                report(path, node.lineno, f"qt.{chain[1]} does not exist")
-            elif chain[:2] == ["self", "ui"] and len(chain) >= 3:
-                if chain[2] not in widgets:
-                    report(path, node.lineno, f"no widget {chain[2]!r} in the .ui files")
-                elif len(chain) == 4:
-                    known = api.lookup(widgets[chain[2]])
-                    if known:
-                        properties, methods, signals = known
-                        if chain[3] not in properties | methods | {s.split("(")[0] for s in signals}:
-                            report(path, node.lineno, f"{widgets[chain[2]]} has no {chain[3]!r}")
-                        elif chain[3] in properties and id(node) in called:
-                            report(path, node.lineno, f"{widgets[chain[2]]}.{chain[3]} is a property: no ()")
-            elif node.attr[:1].isupper() and id(node) in called and id(node) not in inner:
-                if node.attr not in names["methods"] | own and chain[:1] not in (["slicer"], ["qt"], ["ctk"]):
-                    if chain and chain[0] in imported:
-                        continue
-                    report(path, node.lineno, f"no VTK or MRML class has a method {node.attr}")
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "connect":
-            first = node.args[0] if node.args else None
-            if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                chain = dotted(node.func)
-                if chain[:2] == ["self", "ui"] and chain[2] in widgets:
-                    known = api.lookup(widgets[chain[2]])
-                    if known and first.value not in known[2]:
-                        report(path, node.lineno, f"{widgets[chain[2]]} has no signal {first.value!r}")
+class FileChecker:
+    """Checks one Python file against one Slicer version.
+
+    Args:
+        path: the file.
+        api: `Api` of the version.
+        widgets: {widget name: class} of the .ui files.
+        names: `recorded_names()`.
+        report: called as ``report(path, line, text)``.
+    """
+
+    def __init__(self, path, api, widgets, names, report):
+        self.api, self.widgets, self.names = api, widgets, names
+        self.report = lambda node, text: report(path, node.lineno, text)
+        self.tree = ast.parse(path.read_text())
+        self.called = {id(n.func) for n in ast.walk(self.tree) if isinstance(n, ast.Call)}
+        self.inner = {id(n.value) for n in ast.walk(self.tree) if isinstance(n, ast.Attribute)}
+        self.own = {n.name for n in ast.walk(self.tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+        self.imported = {
+            alias.asname or alias.name.split(".")[0]
+            for n in ast.walk(self.tree)
+            if isinstance(n, (ast.Import, ast.ImportFrom))
+            for alias in n.names
+        } - {"slicer", "vtk", "qt", "ctk"}
+
+    def check(self):
+        """Report everything that the version lacks."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Attribute) and id(node) not in self.inner:
+                self.check_attribute(node, dotted(node))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "connect":
+                self.check_signal(node, dotted(node.func))
+
+    def check_attribute(self, node, chain):
+        """A whole dotted name."""
+        if chain[:2] == ["slicer", "util"]:
+            self.require(node, chain[2] in self.names["util"], f"slicer.util.{chain[2]}")
+        elif chain[:1] == ["slicer"]:
+            known = self.names["slicer"] | SLICER_NAMES | set(self.api.classes)
+            self.require(node, chain[1] in known, f"slicer.{chain[1]}")
+        elif chain[:1] == ["ctk"]:
+            self.require(node, chain[1] in self.api.classes, f"ctk.{chain[1]}")
+        elif chain[:1] == ["qt"]:
+            self.check_qt(node, chain)
+        elif "ui" in chain[:-1]:
+            self.check_widget(node, chain[chain.index("ui") + 1 :])
+        elif node.attr[:1].isupper() and id(node) in self.called:
+            self.check_method(node, chain)
+
+    def require(self, node, exists, name):
+        """Report a name that does not exist."""
+        if not exists:
+            self.report(node, f"{name} does not exist")
+
+    def check_qt(self, node, chain):
+        """``qt.Class`` or ``qt.Class.name``."""
+        cls = self.api.qt.get(chain[1])
+        self.require(node, cls is not None, f"qt.{chain[1]}")
+        if cls is not None and len(chain) > 2:
+            self.require(node, hasattr(cls, chain[2]), f"qt.{chain[1]}.{chain[2]}")
+
+    def check_widget(self, node, chain):
+        """``ui.<widget>`` or ``ui.<widget>.<name>``."""
+        if chain[0] not in self.widgets:
+            self.report(node, f"no widget {chain[0]!r} in the .ui files")
+            return
+        kind = self.widgets[chain[0]]
+        known = self.api.lookup(kind)
+        if known is None or len(chain) < 2:
+            return
+        properties, methods, signals = known
+        if chain[1] not in properties | methods | {signal.split("(")[0] for signal in signals}:
+            self.report(node, f"{kind} has no {chain[1]!r}")
+        elif len(chain) == 2 and chain[1] in properties and id(node) in self.called:
+            self.report(node, f"{kind}.{chain[1]} is a property: no ()")
+
+    def check_method(self, node, chain):
+        """A CamelCase method: some VTK or MRML class must have it."""
+        known = self.names["methods"] | self.own
+        if node.attr not in known and not (chain and chain[0] in self.imported):
+            self.report(node, f"no VTK or MRML class has a method {node.attr}")
+
+    def check_signal(self, node, chain):
+        """``ui.<widget>.connect("signal(type)", ...)``."""
+        first = node.args[0] if node.args else None
+        if "ui" not in chain or not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+            return
+        kind = self.widgets.get(chain[chain.index("ui") + 1])
+        known = self.api.lookup(kind)
+        if known and first.value not in known[2]:
+            self.report(node, f"{kind} has no signal {first.value!r}")
 
 
 def recorded_names():
+    """Names of `slicer.util`, of the VTK classes in `slicer`, and of all methods of VTK and MRML classes."""
     import slicer
     import vtk
 
     util = {n for n in dir(slicer.util) if not n.startswith("_")}
     classes = {n for n in dir(slicer) if n.startswith("vtk")}
-    methods = {m for n in classes for m in dir(getattr(slicer, n))}
-    methods |= {
-        m for n in dir(vtk) if n.startswith("vtk") and isinstance(getattr(vtk, n), type) for m in dir(getattr(vtk, n))
-    }
-    return {"util": util, "slicer": classes, "methods": methods}
+    vtk_classes = [getattr(vtk, n) for n in dir(vtk) if n.startswith("vtk")]
+    all_classes = [getattr(slicer, n) for n in classes] + [c for c in vtk_classes if isinstance(c, type)]
+    return {"util": util, "slicer": classes, "methods": {m for cls in all_classes for m in dir(cls)}}
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--api", type=Path, default=Path(__file__).with_name("qt_api.json"))
-    arguments = parser.parse_args()
+def problems_in(folder, api_text):
+    """{(path, line, text): Slicer versions} of everything in a module folder that a recorded version lacks."""
     names, problems = recorded_names(), {}
-    for tag, classes in unpack(arguments.api.read_text()).items():
+    for tag, classes in unpack(api_text).items():
         api = Api(classes)
 
         def report(path, line, text, tag=tag):
             problems.setdefault((str(path), line, text), []).append(tag)
 
-        widgets = ui_classes(arguments.folder, api, report)
-        for path in sorted(arguments.folder.rglob("*.py")):
-            check_python(path, api, widgets, names, report)
+        widgets = ui_classes(folder, api, report)
+        for path in sorted(folder.rglob("*.py")):
+            FileChecker(path, api, widgets, names, report).check()
+    return problems
+
+
+def main():
+    """Print what is wrong; exit status 1 if anything is."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--api", type=Path, default=Path(__file__).with_name("qt_api.json"))
+    arguments = parser.parse_args()
+    problems = problems_in(arguments.folder, arguments.api.read_text())
     for (path, line, text), tags in sorted(problems.items()):
         print(f"{path}:{line}: {text}  [{', '.join(tags)}]")
     print(f"{len(problems)} problem(s)")

@@ -47,7 +47,7 @@ def parse(header):
         section, methods, signals = "private", set(), set()
         body = drop_bodies(re.sub(r"Q_PROPERTY\([^\n]*\n", "\n", body))
         parts = re.split(r"\b(public|protected|private|signals|Q_SIGNALS)\s*(?:Q_SLOTS|slots)?\s*:(?!:)", body)
-        for section, part in zip(["private", *parts[1::2]], [parts[0], *parts[2::2]]):
+        for section, part in zip(["private", *parts[1::2]], [parts[0], *parts[2::2]], strict=True):
             for statement in part.split(";"):
                 found = re.search(
                     r"(\w+)\s*\(([^()]*(?:\([^()]*\)[^()]*)*)\)\s*(?:const)?\s*(?:override|final|= 0)?\s*$",
@@ -89,7 +89,7 @@ def record(repo, revision, folders):
 
 
 def pack(by_tag):
-    """{tag: {class: record}} -> JSON text with one class per line: class -> [[tags], base, properties, methods, signals]..."""
+    """{tag: {class: record}} -> JSON text, one class per line: class -> rows [tags, base, properties, methods, signals]."""
     lines = []
     for name in sorted({name for classes in by_tag.values() for name in classes if not NOT_FOR_MODULES.search(name)}):
         variants = {}
@@ -104,7 +104,7 @@ def pack(by_tag):
 
 
 def unpack(text):
-    """The inverse of `pack`, less the classes that no module uses: {tag: {class: {base, properties, methods, signals}}}."""
+    """The inverse of `pack`: {tag: {class: {base, properties, methods, signals}}}, less classes that no module uses."""
     by_tag = {}
     for name, rows in json.loads(text).items():
         for tags, base, *parts in rows:
