@@ -111,6 +111,12 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--batch", type=_count, metavar="N", help="sequences per step")
     parser.add_argument("--slices", type=_count, metavar="N", help="slices per sequence")
     parser.add_argument("--prompt", choices=("mask", "box", "points", "mask-box", "mixed"), help="on the first slice")
+    parser.add_argument("--clicks", type=_count, metavar="N", help="simulated clicks that correct a box or point")
+    parser.add_argument("--rate", type=float, metavar="X", help="learning rate; the image encoder's keeps its ratio")
+    parser.add_argument(
+        "--checkpointing", choices=("auto", "on", "off"), default="auto", help="on: less memory, slower"
+    )
+    parser.add_argument("--no-short-memory", action="store_true", help="let a SAM 2.1 or MedSAM2 file stay one")
     parser.add_argument("--label", nargs="+", type=_label, metavar="N", help="labels to learn, or all (default)")
     parser.add_argument("--validation", type=_validation, metavar="SHARE|NAME[,NAME...]", help="cases to measure on")
     parser.add_argument("--leave-one-out", action="store_true", help="train once per case, each time without it")

@@ -14,7 +14,10 @@ from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
 
-SETTINGS = ("epochs", "steps", "batch", "slices", "prompt", "image_size", "short_slices", "plane", "intensity", "seed")
+SETTINGS = (
+    *("epochs", "steps", "batch", "slices", "prompt", "clicks"),
+    *("image_size", "short_slices", "plane", "intensity", "seed"),
+)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -67,6 +70,15 @@ def _settings(arguments: argparse.Namespace) -> Any:
         typed["labels"] = tuple(sorted(set(arguments.label)))
     if arguments.validation is not None:
         typed["validation"] = arguments.validation
+    if arguments.checkpointing != "auto":
+        typed["checkpointing"] = arguments.checkpointing == "on"
+    if arguments.no_short_memory:
+        typed["short_memory"] = False
+    if arguments.rate is not None:
+        if not 0 < arguments.rate < 1:
+            raise InputError(f"The learning rate must lie between 0 and 1, got {arguments.rate:g}.")
+        encoder = recipe.rates.encoder / recipe.rates.rest * arguments.rate
+        typed["rates"] = replace(recipe.rates, encoder=encoder, rest=arguments.rate)
     return replace(recipe, **typed)
 
 
