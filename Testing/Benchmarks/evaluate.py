@@ -24,6 +24,7 @@ from evaluation_targets import PLANE, Target, read_targets
 from numpy.typing import NDArray
 
 from SegmentPropagateLib import weights
+from SegmentPropagateLib.metrics import dice
 from SegmentPropagateLib.models import load_model
 from SegmentPropagateLib.prompts import MaskPrompt
 from SegmentPropagateLib.propagator import PropagationSettings
@@ -79,7 +80,7 @@ def main() -> None:
 def _model(name: str, roi: str) -> Method:
     settings = PropagationSettings(roi=roi)
     if name == "classical":
-        sources = _library("classical", "regions", "registration", "growcut", "appearance")
+        sources = _library("classical", "regions", "registration", "growcut")
     else:
         path = weights.fetch(weights.find(name)) if name in weights.REGISTRY else Path(name)
         sources = (path, *sorted((ROOT / "SegmentPropagateLib").glob("*.py")))
@@ -155,12 +156,6 @@ def figures(masks: NDArray[np.bool_], target: Target) -> dict[str, float | None]
         "absent_with_false_positive": float(masks[absent].any(axis=(1, 2)).mean()) if absent.any() else None,
         "present_but_empty": float((~masks[present].any(axis=(1, 2))).mean()),
     }
-
-
-def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """DSC; 1 where both are empty."""
-    total = np.count_nonzero(a) + np.count_nonzero(b)
-    return 2 * np.count_nonzero(a & b) / total if total else 1.0
 
 
 if __name__ == "__main__":
