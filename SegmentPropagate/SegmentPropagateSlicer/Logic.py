@@ -1,113 +1,166 @@
 """What the panel does, without the panel: keys, runs, review, accept. Knows MRML, no widgets."""
 
+import time
+from dataclasses import replace
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+from slicer.util import VTKObservationMixin
 
+from SegmentPropagateLib.errors import InputError, SegmentPropagateError
+from SegmentPropagateSlicer import Review
+from SegmentPropagateSlicer.Estimates import Estimates
+from SegmentPropagateSlicer.Keys import Keys
+from SegmentPropagateSlicer.ModelSummary import describe
+from SegmentPropagateSlicer.Preview import Preview
+from SegmentPropagateSlicer.PromptPreview import PromptPreview
+from SegmentPropagateSlicer.PromptReader import PromptReader
+from SegmentPropagateSlicer.Run import Run
+from SegmentPropagateSlicer.RunController import RunController, State
+from SegmentPropagateSlicer.Runner import Runner
 from SegmentPropagateSlicer.RunSettings import RunSettings
+from SegmentPropagateSlicer.SegmentWriter import SegmentWriter
 from SegmentPropagateSlicer.Signal import Signal
+from SegmentPropagateSlicer.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.VolumeReader import VolumeReader
+from SegmentPropagateSlicer.WorkerProcess import WorkerProcess
 
 
-class State:
-    """The states of `SegmentPropagateLogic.state`."""
-
-    IDLE = "idle"  # nothing proposed; keys may be edited
-    STARTING = "starting"  # the worker starts, takes the volume, loads the model
-    RUNNING = "running"  # slices arrive
-    CANCELLING = "cancelling"  # waits for the worker to obey (or be killed)
-    REVIEW = "review"  # a finished proposal waits for Accept or Discard
-    BUSY = (STARTING, RUNNING, CANCELLING)
-
-
-class SegmentPropagateLogic(ScriptedLoadableModuleLogic):
+class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     """Propagate key slices of segments through a volume.
 
-    The inputs are set once (`setInputs`); keys are added slice by slice; `propagate` computes a proposal that is shown
-    in a preview and leaves the segments untouched; `accept` writes it in one undo step, `discard` drops it.
+    The inputs are set once (`setInputs`); keys are added slice by slice; `startSession` computes a proposal that is
+    shown in a preview and leaves the segments untouched; `accept` writes it in one undo step, `discard` drops it.
 
     Slice numbers are 0-based indices along the volume's array axis nearest to the normal of `settings.plane`.
 
+    Signals: `stateChanged(state)`, `statusChanged(text)`, `progressChanged(slicesDone, slicesTotal, secondsLeft or
+    None)`, `sliceUpdated(segmentId, sliceIndex)`, `keysChanged()`, `previewReady(segmentId, sliceIndex, areaMm2)`,
+    `modelInspected(summary)`, `noticeGiven(sentence)`, `errorOccurred(sentence)`, `logReceived(text)`.
+
     Args:
         process: what runs the worker; None makes a `WorkerProcess`. Anything with its methods will do.
+        estimates: what runs took on this machine; None keeps them in Slicer's settings.
     """
 
-    def __init__(self, process=None):
+    def __init__(self, process=None, estimates=None):
         ScriptedLoadableModuleLogic.__init__(self)
-        self.stateChanged = Signal("state")
-        self.statusChanged = Signal("text")  # one line on what is going on: "Sending the volume...", "Loading ..."
-        self.progressChanged = Signal("slicesDone", "slicesTotal", "secondsLeft")  # secondsLeft may be None
-        self.sliceUpdated = Signal("segmentId", "sliceIndex")
-        self.keysChanged = Signal()
-        self.previewReady = Signal("segmentId", "sliceIndex", "areaMm2")
-        self.modelInspected = Signal("summary")  # dict: "sentence", "family", "variant", "problems", ...
-        self.noticeGiven = Signal("sentence")  # worth saying, no error: "auto chose ct-full"
-        self.errorOccurred = Signal("sentence")
-        self.logReceived = Signal("text")  # stderr of the worker, for Details
-        self.process = process
-        self.state = State.IDLE
+        VTKObservationMixin.__init__(self)
         self.settings = RunSettings()
         self.volumeNode = None
         self.segmentationNode = None
+        self.process = process or WorkerProcess()
+        self.preview = Preview()
+        self._estimates = estimates or Estimates(slicer.app.userSettings())
+        self._writer = SegmentWriter()
+        self._keys = Keys()
+        self._snapshots = {}  # (plane, slice) -> what the segments held before a proposal was copied into them
+        runner = Runner(self.process)
+        self._control = control = RunController(runner, self.preview, self._estimates)
+        self._prompt = PromptPreview(runner, self.preview)
+        self._prompt.failed.connect(control.errorOccurred.emit)
+        self.stateChanged, self.progressChanged = control.stateChanged, control.progressChanged
+        self.statusChanged, self.sliceUpdated = control.statusChanged, control.sliceUpdated
+        self.noticeGiven, self.errorOccurred = control.noticeGiven, control.errorOccurred
+        self.keysChanged, self.previewReady = self._keys.changed, self._prompt.ready
+        self.modelInspected, self.logReceived = Signal("summary"), self.process.logReceived
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneAboutToClose)
+
+    @property
+    def state(self):
+        """One of `State`."""
+        return self._control.state
 
     # ---- inputs -------------------------------------------------------------------------------------------------
 
     def setInputs(self, volumeNode, segmentationNode):
-        """Choose what to work on; a change drops the proposal and the keys that belong to the former segmentation."""
-        raise NotImplementedError
+        """Choose what to work on; a change ends the run, drops the proposal and forgets the keys."""
+        if volumeNode is self.volumeNode and segmentationNode is self.segmentationNode:
+            return
+        self._abandon(_("The image or the segmentation was changed during the run; nothing was written."))
+        self.volumeNode = volumeNode
+        self.segmentationNode = self._keys.segmentationNode = segmentationNode
+        self._keys.replaceAll(())
 
     def setSettings(self, settings):
-        """Take a `RunSettings`; refused while busy."""
-        raise NotImplementedError
+        """Take a `RunSettings` for the next run."""
+        self.settings = settings
 
     def setSegmentEditor(self, editorNode, saveStateForUndo=None):
         """Obey this vtkMRMLSegmentEditorNode's masking and overwrite mode at Accept.
 
         Args:
-            editorNode: vtkMRMLSegmentEditorNode; None uses an own one (everywhere, overwrite all).
+            editorNode: vtkMRMLSegmentEditorNode; None uses the module's own (everywhere, overwrite all).
             saveStateForUndo: called once before each write, e.g. `qMRMLSegmentEditorWidget.saveStateForUndo`, so that
                 the embedded editor's Undo takes it back; None keeps an own history (`undo`, `redo`).
         """
-        raise NotImplementedError
+        self._writer.setEditor(editorNode, saveStateForUndo)
+
+    def undo(self):
+        """Take back the last Accept, where `setSegmentEditor` gave no other history."""
+        self._writer.undo()
+
+    def redo(self):
+        """Repeat what `undo` took back."""
+        self._writer.redo()
 
     def sliceCount(self, plane=None):
         """Number of slices of the volume along the plane; 0 without a volume."""
-        raise NotImplementedError
+        try:
+            return self._grid(plane).count
+        except InputError:
+            return 0
 
     def sliceIndexInView(self, sliceNode, plane=None):
         """Slice number that a vtkMRMLSliceNode shows; InputError for an oblique view or another plane."""
-        raise NotImplementedError
+        return self._grid(plane).indexInView(sliceNode)
 
     def sliceRangeOfRoi(self, roiNode, plane=None):
         """`(first, last)` slice that a vtkMRMLMarkupsROINode covers."""
-        raise NotImplementedError
+        return PromptReader(self._grid(plane)).range(roiNode)
 
     def slicePositionRas(self, sliceIndex, plane=None):
         """World RAS of the slice's center, to jump the views to it."""
-        raise NotImplementedError
+        return self._grid(plane).centerRas(sliceIndex)
 
     # ---- keys ---------------------------------------------------------------------------------------------------
 
     @property
     def keys(self):
         """Tuple of `Key`, by segment, plane and slice."""
-        raise NotImplementedError
+        return tuple(self._keys)
 
     def addKey(self, segmentId, sliceIndex, plane=None, confirmed=False):
         """Make what the segment holds on that slice a key; InputError when it is empty there."""
-        raise NotImplementedError
+        self._keys.add(self._grid(plane), segmentId, sliceIndex, confirmed)
 
     def removeKey(self, key):
         """Forget a key; the segment keeps its voxels."""
-        raise NotImplementedError
+        self._keys.remove(key.place)
 
     def setKeys(self, keys):
         """Replace all keys, e.g. from a saved scene; keys of vanished segments are dropped."""
-        raise NotImplementedError
+        self._keys.replaceAll(keys)
 
     def confirmSlices(self, segmentId, sliceIndices, confirmed=True):
         """Lock slices (never changed again by a run or Accept), or unlock them.
 
         In review, the proposal of a slice that is locked is kept as it is and written with the next Accept.
         """
-        raise NotImplementedError
+        review = self._control.review
+        grid = review.grid if review else self._grid()
+        for index in sliceIndices:
+            grid.checkIndex(index)
+            if confirmed:
+                proposals = review.proposals.get(segmentId, {}) if review else {}
+                self._keys.lock(grid, segmentId, index, proposals.get(index))
+            else:
+                self._keys.unlock((segmentId, grid.plane, index))
+            self.sliceUpdated.emit(segmentId, index)
 
     def previewPrompt(self, segmentId, sliceIndex, boxRas=None, pointsRas=None, positive=None):
         """Ask the model for a mask on one slice; `previewReady` follows.
@@ -119,21 +172,34 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic):
             pointsRas: points in world RAS, `(N, 3)`; or a vtkMRMLMarkupsFiducialNode.
             positive: one bool per point, all True when None.
         """
-        raise NotImplementedError
+        self._checkNotBusy()
+        prompt = {"boxRas": boxRas, "pointsRas": pointsRas, "positive": positive}
+        place = segmentId, sliceIndex
+        self._prompt.request(self._nodes(), self.settings, self._grid(), place, prompt, self._control.review)
 
     def usePreview(self):
         """Write the previewed mask into the segment on that slice (one undo step) and make the slice a key."""
-        raise NotImplementedError
+        grid, segmentId, index, proposal = self._prompt.take()
+        self._copyIntoSegment(grid, segmentId, index, proposal)
+        self._keys.add(grid, segmentId, index)
 
     def dropPreview(self):
         """Forget the previewed mask."""
-        raise NotImplementedError
+        self._prompt.drop()
 
     # ---- runs ---------------------------------------------------------------------------------------------------
 
     def inspectModel(self, model=None):
-        """Ask the worker what a checkpoint is; `modelInspected` or `errorOccurred` follows."""
-        raise NotImplementedError
+        """Ask the worker what a checkpoint file is; `modelInspected` or `errorOccurred` follows."""
+
+        def onMessage(message):
+            if message.type == "error":
+                self.errorOccurred.emit(message.header["sentence"])
+            else:
+                self.modelInspected.emit(describe(message.header["summary"]))
+
+        path, imageSize = model or self.settings.model, self.settings.imageSize
+        self.process.request({"type": "inspect", "path": path, "image_size": imageSize}, onMessage)
 
     def estimate(self, segmentIds, first, last):
         """What a run would take, before it runs.
@@ -142,11 +208,17 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic):
             dict: "slices", "objects", "seconds" (None until this machine has measured that model), "memoryBytes",
             "warning" (a sentence, or "").
         """
-        raise NotImplementedError
+        volumeNode = VolumeReader(self.volumeNode).node
+        return self._estimates.of(self.settings, volumeNode, len(segmentIds), last - first + 1)
 
     def startSession(self, segmentIds, first, last):
-        """Compute a proposal for the range, asynchronously. States: starting, running, review (or idle after errors)."""
-        raise NotImplementedError
+        """Compute a proposal for the range. States: starting, running, then review, or after an error as before.
+
+        Raises:
+            InputError: before anything is started.
+        """
+        self._checkNotBusy()
+        self._start(list(segmentIds), first, last, self.settings)
 
     def propagate(self, volumeNode, segmentationNode, segmentIds=None, keys=None, first=None, last=None, **options):
         """One call for scripts: run, wait, accept. Returns `{segmentId: number of voxels changed}`.
@@ -164,11 +236,30 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic):
         Raises:
             SegmentPropagateError: one sentence on what is wrong.
         """
-        raise NotImplementedError
+        self._checkNotBusy()
+        wait, accept = options.pop("wait", True), options.pop("accept", True)
+        self.setInputs(volumeNode, segmentationNode)
+        self.setSettings(replace(self.settings, **options))
+        if keys is not None:
+            self._takeKeys(keys if isinstance(keys, dict) else dict.fromkeys(segmentIds or self._segmentIds(), keys))
+        segmentIds = segmentIds or list(dict.fromkeys(k.segmentId for k in self._keys if k.plane == self._grid().plane))
+        first, last = first or 0, self.sliceCount() - 1 if last is None else last
+        sentences = []
+        self.errorOccurred.connect(sentences.append)
+        try:
+            self.startSession(segmentIds, first, last)
+            while wait and self.state in State.BUSY:
+                slicer.app.processEvents()
+                time.sleep(0.002)
+        finally:
+            self.errorOccurred.disconnect(sentences.append)
+        if sentences:
+            raise SegmentPropagateError(sentences[0])
+        return self.accept() if wait and accept and self.state == State.REVIEW else {}
 
     def cancel(self):
         """Stop the run within one slice; nothing of it is kept. A worker that does not obey is killed."""
-        raise NotImplementedError
+        self._control.cancel()
 
     # ---- review -------------------------------------------------------------------------------------------------
 
@@ -179,32 +270,144 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic):
         "areaMm2", "areaJump" and "centerJump" (True where the step from the neighbor is suspicious), "confirmed",
         "suspicion" (0..1, larger is worse).
         """
-        raise NotImplementedError
+        run = self._control.shown
+        if run is None:
+            return []
+        return Review.scores(run, segmentId, self._keys.confirmed(segmentId, run.grid.plane))
 
     def nextSuspiciousSlice(self, segmentId, after=None):
         """The slice worth correcting next, most suspicious first, or next after a slice; None when nothing is."""
-        raise NotImplementedError
+        return Review.nextSuspicious(self.reviewScores(segmentId), after)
 
     def editSlice(self, segmentId, sliceIndex):
         """Copy the proposal of one slice into the segment (one undo step), to be corrected with the Segment Editor."""
-        raise NotImplementedError
+        review = self._inReview()
+        proposal = review.proposals.get(segmentId, {}).get(sliceIndex)
+        if proposal is None:
+            raise InputError(_("There is no proposal on slice {index}.").format(index=sliceIndex))
+        self._copyIntoSegment(review.grid, segmentId, sliceIndex, proposal)
 
     def correct(self, segmentId, sliceIndex):
         """Make what the segment now holds on that slice a key, and compute again only what that changes."""
-        raise NotImplementedError
+        review = self._inReview()
+        self._keys.add(self._grid(review.grid.plane), segmentId, sliceIndex)
+        settings = replace(self.settings, plane=review.grid.plane)
+        self._start(review.segmentIds, review.first, review.last, settings)
 
     def accept(self):
         """Write the proposal into the segments: one undo step, masking and overwrite mode obeyed.
 
+        Key slices and locked slices keep what they hold. Segments that were removed meanwhile are left out.
+
         Returns:
             dict: segmentId -> number of voxels changed.
         """
-        raise NotImplementedError
+        review = self._inReview()
+        grid = self._grid(review.grid.plane)
+        if (grid.axis, grid.count, grid.shape) != (review.grid.axis, review.grid.count, review.grid.shape):
+            raise InputError(_("The image has changed since the run: discard the proposal and run again."))
+        slices = {i: self._acceptable(review, i) for i in review.segmentIds if i in self._segmentIds()}
+        changed = self._writer.write(*self._nodes()[::-1], grid, {i: found for i, found in slices.items() if found})
+        self._keys.settle()
+        self._snapshots.clear()
+        self._control.endReview()
+        return changed
 
     def discard(self):
         """Drop the proposal; the segments hold what they held before the run."""
-        raise NotImplementedError
+        self._inReview()
+        self._keys.unpin()
+        if self._snapshots:
+            self._writer.restore(self.segmentationNode, self._snapshots.values())
+            for key in self.keys:
+                if (key.plane, key.sliceIndex) in self._snapshots:
+                    self._keys.remove(key.place)
+            self._snapshots.clear()
+        self._control.endReview()
 
     def shutdown(self):
         """End the worker and remove the preview: module reload, application exit."""
-        raise NotImplementedError
+        self.removeObservers()
+        self._abandon("")
+        self.process.stop()
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _grid(self, plane=None):
+        return SliceGrid(VolumeReader(self.volumeNode).geometry, plane or self.settings.plane)
+
+    def _nodes(self):
+        if self.segmentationNode is None:
+            raise InputError(_("Choose a segmentation first."))
+        return VolumeReader(self.volumeNode).node, self.segmentationNode
+
+    def _segmentIds(self):
+        return list(self.segmentationNode.GetSegmentation().GetSegmentIDs())
+
+    def _takeKeys(self, wanted):
+        self._keys.replaceAll(())
+        for segmentId, indices in wanted.items():
+            for index in indices:
+                self.addKey(segmentId, index)
+
+    def _start(self, segmentIds, first, last, settings):
+        nodes, grid = self._nodes(), self._grid(settings.plane)
+        for index in (first, last):
+            grid.checkIndex(index)
+        if first > last:
+            text = _("The first slice ({first}) lies after the last slice ({last}).")
+            raise InputError(text.format(first=first, last=last))
+        keys = self._keys.outlines(grid, segmentIds, first, last)
+        self._prompt.drop()
+        overlaps = self._writer.allowsOverlap
+        run = Run(settings, grid, segmentIds, first, last, keys, self._control.review, not overlaps)
+        self._control.start(run, nodes)
+
+    def _acceptable(self, review, segmentId):
+        """Slices that Accept writes: what was computed, but no key and nothing locked unless it waits to be written."""
+        plane, locked = review.grid.plane, self._keys.confirmed(segmentId, review.grid.plane)
+        found = {
+            index: proposal
+            for index, proposal in review.proposals[segmentId].items()
+            if (segmentId, index) not in review.keys and index not in locked
+        }
+        pinned = {
+            place[2]: proposal for place, proposal in self._keys.pinned.items() if place[:2] == (segmentId, plane)
+        }
+        return {**found, **pinned}
+
+    def _copyIntoSegment(self, grid, segmentId, index, proposal):
+        """Write one slice; in review, remember what was there, so that Discard brings it back."""
+        volumeNode, segmentationNode = self._nodes()
+        if self._control.review is not None and (grid.plane, index) not in self._snapshots:
+            snapshot = self._writer.snapshot(segmentationNode, volumeNode, grid, index)
+            self._snapshots[grid.plane, index] = snapshot
+        self._writer.write(segmentationNode, volumeNode, grid, {segmentId: {index: proposal}})
+
+    def _inReview(self):
+        if self.state != State.REVIEW:
+            raise InputError(_("There is no proposal to review: propagate first."))
+        return self._control.review
+
+    def _checkNotBusy(self):
+        if self.state in State.BUSY:
+            raise InputError(_("A run is going on: cancel it first."))
+
+    def _abandon(self, sentence):
+        self._prompt.drop()
+        self._keys.unpin()
+        self._snapshots.clear()
+        self._control.abandon(sentence)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _onNodeAboutToBeRemoved(self, _caller, _event, node):
+        if node is self.volumeNode:
+            self._abandon(_("The image was removed from the scene during the run; nothing was written."))
+            self.setInputs(None, self.segmentationNode)
+        elif node is self.segmentationNode:
+            self._abandon(_("The segmentation was removed from the scene during the run; nothing was written."))
+            self.setInputs(self.volumeNode, None)
+
+    def _onSceneAboutToClose(self, _caller, _event):
+        self._abandon(_("The scene was closed during the run; nothing was written."))
+        self.setInputs(None, None)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -48,12 +49,12 @@ class Proposal:
         mask[self.place] = self.box
         return mask
 
-    @property
+    @cached_property
     def area(self):
         """Number of pixels."""
         return int(np.count_nonzero(self.box))
 
-    @property
+    @cached_property
     def center(self):
         """Mean row and column of the mask; None for an empty one."""
         if not self.area:
@@ -62,11 +63,16 @@ class Proposal:
         return self.origin[0] + rows.mean(), self.origin[1] + columns.mean()
 
 
+def emptyProposal(shape, presence=0.0):
+    """Nothing on a slice of `(rows, columns)`."""
+    return Proposal(tuple(shape), (0, 0), np.zeros((0, 0), dtype=bool), presence)
+
+
 def proposalOfMask(mask):
     """A key slice's outline as a proposal that is sure of itself."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
-        return Proposal(mask.shape, (0, 0), np.zeros((0, 0), dtype=bool), 0.0, None)
+        return emptyProposal(mask.shape)
     origin = int(rows[0]), int(columns[0])
     box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
     return Proposal(mask.shape, origin, box, 1.0, 1.0)

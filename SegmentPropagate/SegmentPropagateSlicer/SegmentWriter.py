@@ -1,5 +1,6 @@
 """Writing slices into segments: the segments' own grid, masking and overwrite mode obeyed, one undo step."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,22 +80,52 @@ class SegmentWriter:
         Raises:
             InputError: before anything is changed.
         """
-        self._prepare(segmentationNode, volumeNode)
+        self._prepare(segmentationNode)
         changes = {
             segmentId: self._changes(segmentationNode, volumeNode, grid, segmentId, proposals)
             for segmentId, proposals in slices.items()
         }
         counts = {segmentId: sum(int(mask.sum()) for mask in change[1:]) for segmentId, change in changes.items()}
         if any(counts.values()):
-            (self._saveState or self._logic.SaveStateForUndo)()
-            modifying = segmentationNode.StartModify()
-            try:
+            with self._oneStep(segmentationNode):
                 for segmentId, (lattice, added, removed) in changes.items():
                     self._remove(segmentationNode, segmentId, lattice, removed)
                     self._add(segmentationNode, segmentId, lattice, added)
-            finally:
-                segmentationNode.EndModify(modifying)
         return counts
+
+    def snapshot(self, segmentationNode, volumeNode, grid, sliceIndex):
+        """What all segments hold on one slice, in their own grids, for `restore`."""
+        self._prepare(segmentationNode)
+        kept = {}
+        for segmentId in segmentationNode.GetSegmentation().GetSegmentIDs():
+            image, label = labelmapOf(segmentationNode, segmentId)
+            world, matrix = self._matrices(segmentationNode, volumeNode, image)
+            extent = _extentOfSlab(world, grid, sliceIndex, sliceIndex)
+            kept[segmentId] = _Lattice(world, matrix, extent), _read(image, label, extent)
+        return kept
+
+    def restore(self, segmentationNode, snapshots):
+        """Bring snapshots back, voxel by voxel, whatever the masking; one undo step."""
+        self._prepare(segmentationNode)
+        present = set(segmentationNode.GetSegmentation().GetSegmentIDs())
+        kept = [(i, *rest) for snapshot in snapshots for i, rest in snapshot.items() if i in present]
+        now = [_read(*labelmapOf(segmentationNode, i), lattice.extent) for i, lattice, _old in kept]
+        if all(np.array_equal(is_, was) for is_, (_i, _lattice, was) in zip(now, kept, strict=True)):
+            return
+        with self._oneStep(segmentationNode):
+            for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
+                self._remove(segmentationNode, segmentId, lattice, is_ & ~was)
+                _merge(segmentationNode, segmentId, lattice, was & ~is_)
+
+    @contextmanager
+    def _oneStep(self, segmentationNode):
+        """One entry in the undo history, one event for the views."""
+        (self._saveState or self._logic.SaveStateForUndo)()
+        modifying = segmentationNode.StartModify()
+        try:
+            yield
+        finally:
+            segmentationNode.EndModify(modifying)
 
     def undo(self):
         """Take back the last write, where this writer keeps the history itself."""
@@ -104,7 +135,7 @@ class SegmentWriter:
         """Repeat what was taken back."""
         self._logic.Redo()
 
-    def _prepare(self, segmentationNode, volumeNode):
+    def _prepare(self, segmentationNode):
         node = self._editorNode
         if node is None:
             node = slicer.mrmlScene.GetSingletonNode("SegmentPropagate", "vtkMRMLSegmentEditorNode")
@@ -115,8 +146,6 @@ class SegmentWriter:
         self._logic.SetSegmentEditorNode(node)
         if self._logic.GetSegmentationNode() is not segmentationNode:
             self._logic.SetSegmentationNode(segmentationNode)
-        if self._logic.GetSourceVolumeNode() is not volumeNode:
-            self._logic.SetSourceVolumeNode(volumeNode)
 
     def _changes(self, segmentationNode, volumeNode, grid, segmentId, proposals):
         """Where the segment would grow and shrink: its lattice, and bool `(k, j, i)` twice."""
@@ -130,31 +159,25 @@ class SegmentWriter:
     def _present(self, segmentationNode, volumeNode, grid, segmentId, proposals):
         """The lattice around everything that may change, and what the segment holds there."""
         image, label = labelmapOf(segmentationNode, segmentId)
-        matrix = vtk.vtkMatrix4x4()
-        if image is not None:
-            image.GetImageToWorldMatrix(matrix)
-        elif self._logic.UpdateReferenceGeometryImage() and not self._logic.GetReferenceGeometryImage().IsEmpty():
-            self._logic.GetReferenceGeometryImage().GetImageToWorldMatrix(matrix)
-        else:
-            segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-            self._logic.UpdateReferenceGeometryImage()
-            self._logic.GetReferenceGeometryImage().GetImageToWorldMatrix(matrix)
-        world = worldFromLocal(segmentationNode, "segmentation") @ slicer.util.arrayFromVTKMatrix(matrix)
+        world, matrix = self._matrices(segmentationNode, volumeNode, image)
         extent = _extentOf(world, grid, proposals)
         if image is not None:
-            own = _effectiveExtent(image, label)
             slab = _extentOfSlab(world, grid, min(proposals), max(proposals))
-            extent = _union(extent, _intersection(own, slab))
+            extent = _union(extent, _intersection(_effectiveExtent(image, label), slab))
         if extent is None:
             return None, None
-        lattice = _Lattice(world, matrix, extent)
-        old = np.zeros(lattice.shape, dtype=bool)
-        if image is not None:
-            common = _intersection(extent, image.GetExtent())
-            if common is not None:
-                values = arrayOf(image)[_index(common, image.GetExtent())]
-                old[_index(common, extent)] = values == label
-        return lattice, old
+        return _Lattice(world, matrix, extent), _read(image, label, extent)
+
+    def _matrices(self, segmentationNode, volumeNode, image):
+        """From a labelmap's index to the world (numpy), and to the segmentation node's own coordinates (VTK)."""
+        matrix = vtk.vtkMatrix4x4()
+        if image is None:
+            if not self._logic.UpdateReferenceGeometryImage() or self._logic.GetReferenceGeometryImage().IsEmpty():
+                segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+                self._logic.UpdateReferenceGeometryImage()
+            image = self._logic.GetReferenceGeometryImage()
+        image.GetImageToWorldMatrix(matrix)
+        return worldFromLocal(segmentationNode, "segmentation") @ slicer.util.arrayFromVTKMatrix(matrix), matrix
 
     def _editable(self, segmentationNode, volumeNode, grid, segmentId, lattice):
         """Where the editor's masking allows a change: bool, True everywhere when there is no masking."""
@@ -193,6 +216,24 @@ class SegmentWriter:
             module.SetBinaryLabelmapToSegment(
                 keep, segmentationNode, segmentId, module.MODE_MERGE_MIN, keep.GetExtent(), False, []
             )
+
+
+def _merge(segmentationNode, segmentId, lattice, added):
+    """Add voxels whatever the masking and the overwrite mode."""
+    if added.any():
+        image, module = lattice.image(added), slicer.vtkSlicerSegmentationsModuleLogic
+        module.SetBinaryLabelmapToSegment(
+            image, segmentationNode, segmentId, module.MODE_MERGE_MAX, image.GetExtent(), False, []
+        )
+
+
+def _read(image, label, extent):
+    """Which voxels of an extent carry the label: bool `(k, j, i)`."""
+    found = np.zeros([extent[2 * axis + 1] - extent[2 * axis] + 1 for axis in (2, 1, 0)], dtype=bool)
+    common = _intersection(extent, image.GetExtent()) if image is not None else None
+    if common is not None:
+        found[_index(common, extent)] = arrayOf(image)[_index(common, image.GetExtent())] == label
+    return found
 
 
 def _places(lattice, grid):

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
 import qt
@@ -19,6 +20,12 @@ CHUNK_BYTES = 1 << 20  # a slot that hands over so much takes about a millisecon
 FINAL = ("hello", "devices", "volume", "inspect", "segment", "done", "cancelled", "error")
 """Replies after which nothing more comes for a request."""
 LOG_CHARACTERS = 200_000
+
+
+@dataclass(eq=False)
+class _Outgoing:
+    requestId: int
+    parts: list  # what is left to be written: memoryviews
 
 
 class WorkerProcess:
@@ -47,6 +54,7 @@ class WorkerProcess:
         self._cause = None
         self._cancelTimer = self._timer(cancelTimeoutMs, self._onCancelTimeout)
         self._startTimer = self._timer(startTimeoutMs, self._onStartTimeout)
+        self._failTimer = self._timer(0, self._onFailedToStart)
 
     @property
     def isRunning(self):
@@ -65,9 +73,15 @@ class WorkerProcess:
 
     def cancel(self, requestId):
         """Ask to end a request; its final reply is `cancelled`, or `error` where the worker had to be killed."""
-        if requestId in self._callbacks:
-            self._enqueue(Message({"type": "cancel", "id": requestId}), urgent=True)
-            self._cancelTimer.start()
+        if requestId not in self._callbacks:
+            return
+        waiting = [item for item in list(self._outgoing)[1:] if item.requestId == requestId]
+        if waiting:  # behind a volume that is still on its way
+            self._outgoing.remove(waiting[0])
+            self._deliver(Message({"type": "cancelled", "id": requestId}))
+            return
+        self._enqueue(Message({"type": "cancel", "id": requestId}), urgent=True)
+        self._cancelTimer.start()
 
     def kill(self, cause=None):
         """End the worker at once; requests under way end with an `error` that gives the cause."""
@@ -117,7 +131,11 @@ class WorkerProcess:
             self._pid = int(message.header["pid"])
 
     def _onProcessError(self, error):
-        if self._process is not None and int(_value(error)) == 0:  # FailedToStart: no finished() follows
+        if int(_value(error)) == 0:  # FailedToStart: no finished() follows; on Windows it comes before start() returns
+            self._failTimer.start()
+
+    def _onFailedToStart(self):
+        if self._process is not None:
             self._end(_("The worker could not be started ({program}).").format(program=self._command[0]))
 
     def _onFinished(self, exitCode, _exitStatus=None):
@@ -157,7 +175,7 @@ class WorkerProcess:
     def _enqueue(self, message, urgent=False):
         """Queue a message behind the others; an urgent one goes before every message that has not begun."""
         head, payload = encode(message)
-        item = [memoryview(head), payload]
+        item = _Outgoing(int(message.header["id"]), [memoryview(head), payload])
         if urgent and self._outgoing:
             self._outgoing.insert(1, item)
         else:
@@ -170,7 +188,7 @@ class WorkerProcess:
     def _pump(self):
         """Hand the process one chunk at a time, so that no slot takes long and little is held twice."""
         while self._process is not None and self._outgoing and self._process.bytesToWrite() < CHUNK_BYTES:
-            parts = self._outgoing[0]
+            parts = self._outgoing[0].parts
             self._process.write(qt.QByteArray(bytes(parts[0][:CHUNK_BYTES])))
             parts[0] = parts[0][CHUNK_BYTES:]
             while parts and not len(parts[0]):

@@ -11,25 +11,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULE = ROOT / "SegmentPropagate" / "SegmentPropagate.py"
 for folder in (ROOT / "Testing" / "Harness", ROOT / "SegmentPropagate", ROOT):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
+
+from slicer_harness import mrml, panel  # noqa: E402
+
+APPLICATION = panel.bootstrap(os.environ.get("REAL_SLICER_PYTHON"))  # test files import the module when collected
 
 
 @pytest.fixture(scope="session")
 def slicer_app():
     """The `slicer` module with a real scene, real logics, and stand-ins for Qt, ctk and the qMRML widgets."""
-    from slicer_harness import panel
-
-    return panel.bootstrap(os.environ.get("REAL_SLICER_PYTHON"))
+    return APPLICATION
 
 
 @pytest.fixture
 def slicer(slicer_app):
     """The `slicer` module on an empty scene; an exception in a Qt slot fails the test."""
-    from slicer_harness import mrml
-
     mrml.clear_scene()
     slicer_app.harness.slotErrors.clear()
     yield slicer_app
@@ -37,3 +36,5 @@ def slicer(slicer_app):
     slicer_app.app.processEvents()
     errors = list(slicer_app.harness.slotErrors)
     assert not errors, "\n".join(trace for _signature, trace in errors)
+
+from bench_fixtures import bench, lonelyBench, makeBench, warmWorker  # noqa: E402, F401

@@ -1,0 +1,83 @@
+"""What runs took on this machine, remembered between sessions, and what the next one would take."""
+
+import json
+import os
+from pathlib import Path
+
+from slicer.i18n import tr as _
+
+SETTING = "SegmentPropagate/measured"
+
+
+class Estimates:
+    """Seconds per slice, seconds until a model is loaded, and memory, per model, device, precision and image size.
+
+    Args:
+        store: something with `value(name, default)` and `setValue(name, value)`, such as a QSettings.
+    """
+
+    def __init__(self, store):
+        self._store = store
+
+    def recall(self, settings):
+        """What was measured last with these `RunSettings`: a dict, empty before the first run."""
+        return self._all().get(_name(settings), {})
+
+    def record(self, run, volumeNode, peakMib):
+        """Remember a run that has ended.
+
+        Args:
+            run: `Run`.
+            volumeNode: the volume.
+            peakMib: largest memory of the worker in MiB, or None.
+        """
+        measured, known = self._all(), self.recall(run.settings)
+        if run.secondsPerSlice is not None:
+            known["secondsPerSlice"] = run.secondsPerSlice
+        if run.loadedModel and run.started is not None:
+            known["loadSeconds"] = run.started - run.began
+        if peakMib:
+            known["modelBytes"] = max(int(peakMib * 2**20) - copiesOf(volumeNode), 0)
+        self._store.setValue(SETTING, json.dumps({**measured, _name(run.settings): known}))
+
+    def of(self, settings, volumeNode, objects, slices):
+        """What a run would take; see `SegmentPropagateLogic.estimate`."""
+        known = self.recall(settings)
+        seconds = known.get("secondsPerSlice")
+        if seconds is not None:
+            seconds = seconds * objects * slices + known.get("loadSeconds", 0.0)
+        needed, available = copiesOf(volumeNode) + known.get("modelBytes", 0), availableBytes()
+        warning = ""
+        if available is not None and needed > available:
+            warning = _("This may not fit: about {needed} GB of memory are needed and {free} GB are free.").format(
+                needed=f"{needed / 1e9:.1f}", free=f"{available / 1e9:.1f}"
+            )
+        return {"slices": slices, "objects": objects, "seconds": seconds, "memoryBytes": needed, "warning": warning}
+
+    def _all(self):
+        try:
+            measured = json.loads(str(self._store.value(SETTING, "") or "{}"))
+        except ValueError:
+            return {}
+        return measured if isinstance(measured, dict) else {}
+
+
+def copiesOf(volumeNode):
+    """Bytes that the worker holds for a volume: its voxels and one byte of gray for each."""
+    image = volumeNode.GetImageData()
+    return image.GetNumberOfPoints() * (image.GetScalarSize() + 1)
+
+
+def availableBytes():
+    """Memory that could be had at once; None where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, AttributeError, ValueError):
+        return None
+
+
+def _name(settings):
+    return "|".join(str(part) for part in settings.modelHeader().values())

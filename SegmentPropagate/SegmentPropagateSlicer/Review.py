@@ -1,0 +1,91 @@
+"""How far each slice of a proposal can be trusted, and which is worth correcting next."""
+
+import math
+
+AREA_JUMP = math.log(1.6)
+"""A step to the neighbor beyond this ratio of areas is suspicious."""
+CENTER_JUMP = 0.5
+"""So is a step of the center beyond this share of the object's equivalent radius..."""
+CENTER_JUMP_MM = 3.0
+"""... if it is longer than this."""
+LOST_AREA = 100
+"""An object of so many pixels that is gone on the next slice is lost rather than at its end."""
+SUSPICIOUS = 0.3
+"""Below this, no slice is named."""
+
+
+def scores(run, segmentId, confirmed=()):
+    """One dict per slice that has an outline or a proposal, ascending; see `SegmentPropagateLogic.reviewScores`.
+
+    Args:
+        run: `Run`.
+        segmentId: which of its segments.
+        confirmed: slices that are locked.
+    """
+    keys = {index: proposal for (owner, index), proposal in run.keys.items() if owner == segmentId}
+    slices = dict(sorted({**run.proposals.get(segmentId, {}), **keys}.items()))
+    jumps = _jumps(slices, keys, run.grid)
+    return [
+        _score(index, proposal, index in keys, index in confirmed, jumps.get(index, (False, False)), run.grid)
+        for index, proposal in slices.items()
+    ]
+
+
+def nextSuspicious(found, after=None):
+    """The slice to look at: the worst, or the next worst after one that was named; None when all is well."""
+    ranked = sorted(
+        (score for score in found if score["suspicion"] >= SUSPICIOUS),
+        key=lambda score: (-score["suspicion"], score["sliceIndex"]),
+    )
+    order = [score["sliceIndex"] for score in ranked]
+    if not order:
+        return None
+    return order[(order.index(after) + 1) % len(order)] if after in order else order[0]
+
+
+def _score(index, proposal, isKey, confirmed, jumps, grid):
+    present = bool(proposal.area)
+    presence = proposal.presence if proposal.presence is not None else float(present)
+    areaJump, centerJump = jumps
+    trusted = isKey or confirmed
+    return {
+        "sliceIndex": index,
+        "source": "key" if isKey else "propagated" if present else "empty",
+        "presence": presence,
+        "predictedIou": proposal.predictedIou if present else None,
+        "areaMm2": proposal.area * grid.pixelAreaMm2,
+        "areaJump": areaJump and not trusted,
+        "centerJump": centerJump and not trusted,
+        "confirmed": confirmed,
+        "suspicion": 0.0 if trusted else _suspicion(presence, proposal.predictedIou if present else None, jumps),
+    }
+
+
+def _suspicion(presence, predictedIou, jumps):
+    """Doubts add up as chances do: an undecided presence, a low predicted IoU, a jump of area or center."""
+    doubts = [1 - abs(2 * presence - 1), 0.0 if predictedIou is None else 1 - predictedIou]
+    doubts += [0.5 * jump for jump in jumps]
+    return 1 - math.prod(1 - min(max(doubt, 0.0), 1.0) for doubt in doubts)
+
+
+def _jumps(slices, keys, grid):
+    """Slice -> (area jumps, center jumps), seen from the neighbor on the side of the nearest key."""
+    found = {}
+    for index, proposal in slices.items():
+        if index in keys or not keys:
+            continue
+        nearest = min(keys, key=lambda key: abs(key - index))
+        neighbor = slices.get(index + (1 if nearest > index else -1))
+        if neighbor is not None:
+            found[index] = _steps(neighbor, proposal, grid)
+    return found
+
+
+def _steps(before, after, grid):
+    if not before.area or not after.area:
+        return before.area >= LOST_AREA, False
+    areaJump = abs(math.log(after.area / before.area)) > AREA_JUMP and max(before.area, after.area) >= 16
+    rows, columns = (b - a for a, b in zip(before.center, after.center, strict=True))
+    shift = math.hypot(rows * grid.pixelSizeMm[0], columns * grid.pixelSizeMm[1])
+    radius = math.sqrt(before.area * grid.pixelAreaMm2 / math.pi)
+    return areaJump, shift > max(CENTER_JUMP_MM, CENTER_JUMP * radius)

@@ -1,0 +1,46 @@
+"""Asks the worker about a volume, which crosses once and again only when its voxels change or the worker is new."""
+
+from slicer.i18n import tr as _
+
+from SegmentPropagateSlicer.Signal import Signal
+from SegmentPropagateSlicer.VolumeReader import VolumeReader
+
+
+class Runner:
+    """Requests that need the volume.
+
+    Args:
+        process: `WorkerProcess` or its like.
+    """
+
+    def __init__(self, process):
+        self.statusChanged = Signal("text")
+        self.process = process
+        self._sent = None  # (generation of the worker, identity of the volume)
+
+    def ask(self, volumeNode, run, onMessage, request=None, masks=None):
+        """Send a request about a volume; returns its id.
+
+        Args:
+            volumeNode: the volume.
+            run: `Run` whose model, session settings, keys and range the request is about.
+            onMessage: called with each reply.
+            request: more of the header, such as another `type`.
+            masks: array that goes with it.
+        """
+        reader = VolumeReader(volumeNode)
+        header = run.header(reader.identity, reader.modality) | (request or {})
+        if self._sent != (self.process.generation, reader.identity) or not self.process.isRunning:
+            self.statusChanged.emit(_("Handing the image to the worker..."))
+            self.process.request(
+                {"type": "volume", "volume": reader.identity},
+                lambda message: self._onVolume(message, onMessage),
+                reader.voxels,
+            )
+            self._sent = self.process.generation, reader.identity
+        return self.process.request(header, onMessage, masks)
+
+    def _onVolume(self, message, onMessage):
+        if message.type == "error":
+            self._sent = None
+            onMessage(message)
