@@ -19,7 +19,7 @@ from SegmentPropagateLib.weights import REGISTRY
 
 SEED = 3
 SHAPE_KJI = (40, 160, 160)
-ORGANS = {1: SegmentInfo(1, "kidney", (0.72, 0.40, 0.30)), 4: SegmentInfo(4, "liver", (0.87, 0.60, 0.20))}
+ORGANS = {1: SegmentInfo(1, "kidney", (0.93, 0.35, 0.30)), 4: SegmentInfo(4, "liver", (0.20, 0.70, 0.62))}
 
 
 def run(arguments: argparse.Namespace) -> None:
