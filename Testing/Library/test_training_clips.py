@@ -134,7 +134,9 @@ def test_a_box_prompt_wavers_by_a_tenth_of_the_box():
     (clip,) = _clips(1)
     rows, columns = (np.flatnonzero(clip.prompt_mask.numpy().any(axis)) for axis in (1, 0))
     exact = np.array([[columns[0], rows[0]], [columns[-1], rows[-1]]])
-    drawn = np.stack([draw_prompt([clip], "box", 0, [np.random.default_rng(s)]).points_xy[0].numpy() for s in range(50)])
+    drawn = np.stack(
+        [draw_prompt([clip], "box", 0, [np.random.default_rng(s)]).points_xy[0].numpy() for s in range(50)]
+    )
     away = np.abs(drawn - exact)
     assert away.max() <= 0.1 * (exact[1] - exact[0] + 1).max() + 1e-6
     assert away.max() > 0.5

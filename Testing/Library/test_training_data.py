@@ -32,7 +32,10 @@ def test_pairs_that_lie_side_by_side_are_found_and_read(tmp_path):
 def test_folders_of_images_and_labels_are_paired_by_name_as_nnunet_names_them(tmp_path):
     values, labels = ball()
     write_pair(tmp_path / "x", "liver_001", values, labels)
-    for folder, source, name in (("imagesTr", "liver_001", "liver_001_0000"), ("labelsTr", "liver_001_label", "liver_001")):
+    for folder, source, name in (
+        ("imagesTr", "liver_001", "liver_001_0000"),
+        ("labelsTr", "liver_001_label", "liver_001"),
+    ):
         (tmp_path / folder).mkdir()
         (tmp_path / "x" / f"{source}.nrrd").rename(tmp_path / folder / f"{name}.nrrd")
     assert _names(tmp_path) == ["liver_001"]
@@ -54,7 +57,10 @@ def test_a_folder_per_case_and_lists_give_the_same_pairs(tmp_path):
 
 def test_the_layout_of_slm_sam2_is_read_in_the_order_of_the_slice_numbers(tmp_path):
     values, labels = ball(count=12)
-    for kind, array, suffix in (("images", values.astype(np.uint8), "jpg"), ("masks", labels.astype(np.uint8) * 3, "png")):
+    for kind, array, suffix in (
+        ("images", values.astype(np.uint8), "jpg"),
+        ("masks", labels.astype(np.uint8) * 3, "png"),
+    ):
         (tmp_path / kind / "knee").mkdir(parents=True)
         for index, slice_ in enumerate(array):
             Image.fromarray(slice_).save(tmp_path / kind / "knee" / f"{index}.{suffix}")  # 10 sorts before 2 as text
@@ -103,7 +109,11 @@ def test_a_bad_pair_is_refused_by_name_or_left_out_as_asked(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("[1, 2]", "must hold a list"), ("{", "not valid JSON"), ('[{"image": "gone.nrrd", "label": "x.nrrd"}]', "Entry 1")],
+    [
+        ("[1, 2]", "must hold a list"),
+        ("{", "not valid JSON"),
+        ('[{"image": "gone.nrrd", "label": "x.nrrd"}]', "Entry 1"),
+    ],
 )
 def test_a_wrong_list_is_refused_in_one_sentence(tmp_path, content, words):
     path = tmp_path / "list.json"

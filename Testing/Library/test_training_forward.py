@@ -108,7 +108,9 @@ def test_points_get_an_answer_on_the_first_slice_and_one_more_per_click():
 def test_gradients_flow_from_a_box_prompt_too():
     _, masks = _clip(1)
     box = torch.tensor([[[16.0, 20.0], [43.0, 39.0]]] * 2)
-    prompt = ClipPrompt(points_xy=box, point_labels=torch.tensor([[2, 3]] * 2, dtype=torch.int32), clicks=1, truth=masks[0])
+    prompt = ClipPrompt(
+        points_xy=box, point_labels=torch.tensor([[2, 3]] * 2, dtype=torch.int32), clicks=1, truth=masks[0]
+    )
     gradients = _gradients(tiny_network(), BOTH, prompt=prompt)
     assert _reached(gradients, "sam_prompt_encoder.")
     assert _reached(gradients, "no_mem_embed")

@@ -1,0 +1,269 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_training import CARD, ball, ball_volume, save_tiny, tiny_network, write_pair
+
+from SegmentPropagateLib.checkpoints import inspect_checkpoint, load_network, save_checkpoint
+from SegmentPropagateLib.cli import main
+from SegmentPropagateLib.errors import InputError, OutOfMemoryError
+from SegmentPropagateLib.memory import MemoryPolicy, long_bank, short_bank
+from SegmentPropagateLib.models import load_model
+from SegmentPropagateLib.training.clips import ClipSettings, draw_clip
+from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out, starting_network
+from SegmentPropagateLib.training.forward import ClipPrompt
+from SegmentPropagateLib.training.losses import LossWeights
+from SegmentPropagateLib.training.optimizer import Rates, make_optimizer
+from SegmentPropagateLib.training.settings import PRESETS, FinetuneSettings
+from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
+from SegmentPropagateLib.training.validation import mean_dice
+
+RATES = Rates(1e-3, 1e-3, layer_decay=1.0, weight_decay=0.05)
+SETTINGS = FinetuneSettings(steps=4, batch=2, slices=3, rates=RATES, clip_norm=1.0)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    for index, name in enumerate(("ann", "bob", "cleo")):
+        write_pair(tmp_path / "data", name, *ball(center=4 + index, radius=4 + index))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return save_tiny(tmp_path / "tiny.pt")
+
+
+def _weights(path):
+    return torch.load(path, weights_only=True)["model"]
+
+
+def _equal(first, second):
+    assert first.keys() == second.keys()
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+class _KilledError(Exception):
+    pass
+
+
+def _kill_after(step):
+    def tick(record, steps):
+        if record["step"] == step:
+            raise _KilledError
+
+    return tick
+
+
+def test_a_run_that_was_killed_resumes_to_the_weights_it_would_have_had(dataset, tiny, tmp_path):
+    settings = replace(SETTINGS, prompt="mixed", validation=("cleo",), validations=2)
+    finetune(dataset, tiny, tmp_path / "whole.pt", settings, Conduct(save_seconds=0))
+    for step in (1, 3):  # the second one is killed twice
+        with pytest.raises(_KilledError):
+            conduct = Conduct(resume=step == 3, save_seconds=0 if step == 1 else 1e9, tick=_kill_after(step))
+            finetune(dataset, tiny, tmp_path / "torn.pt", settings, conduct)
+    finetune(dataset, tiny, tmp_path / "torn.pt", settings, Conduct(resume=True))
+    assert _equal(_weights(tmp_path / "whole.last.pt"), _weights(tmp_path / "torn.last.pt"))
+    assert _equal(_weights(tmp_path / "whole.pt"), _weights(tmp_path / "torn.pt"))
+    logs = [json.loads((tmp_path / name).read_text()) for name in ("whole.log.json", "torn.log.json")]
+    assert logs[0]["records"] == logs[1]["records"]
+    assert [record["step"] for record in logs[1]["records"]] == [1, 2, 3, 4]
+    assert not _equal(_weights(tmp_path / "whole.last.pt"), _weights(tiny))
+
+
+def test_the_result_is_a_model_that_opens_like_any_other_and_says_where_it_comes_from(dataset, tiny, tmp_path):
+    settings = replace(SETTINGS, steps=2, validation=0.3)
+    facts = finetune(dataset, tiny, tmp_path / "mine.pt", settings, Conduct())
+    assert load_model(tmp_path / "mine.pt", device="cpu").info["model"] == "mine"
+    summary = inspect_checkpoint(tmp_path / "mine.pt")
+    card = summary.card
+    assert summary.problems == ()
+    assert card.parents == {"tiny": inspect_checkpoint(tiny).sha256}
+    assert len(card.training_cases) == 2
+    assert card.metrics["validation"]["cases"] == facts["validation_cases"]
+    assert card.metrics["validation"]["best_dsc"] == pytest.approx(facts["validation_dsc"], abs=1e-3)
+    assert card.recipe["steps_done"] in (1, 2)
+    assert (card.family, card.image_size, card.roi) == ("starter", 64, "auto")
+    records = json.loads((tmp_path / "mine.log.json").read_text())["records"]
+    terms = ("focal", "cross_entropy", "dice", "iou", "presence")
+    assert records[0]["loss"] == pytest.approx(sum(records[0][term] for term in terms), rel=1e-4)
+    with Image.open(tmp_path / "mine.curve.png") as curve:
+        assert np.asarray(curve.convert("RGB")).std() > 5
+
+
+def test_the_best_weights_are_kept_beside_the_last_ones(dataset, tiny, tmp_path):
+    settings = replace(SETTINGS, steps=6, rates=replace(RATES, rest=0.05, encoder=0.05), validation=0.3, validations=6)
+    finetune(dataset, tiny, tmp_path / "m.pt", settings, Conduct())
+    scores = [r["validation_dsc"] for r in json.loads((tmp_path / "m.log.json").read_text())["records"]]
+    best = inspect_checkpoint(tmp_path / "m.pt").card
+    assert best.recipe["steps_done"] == 1 + int(np.argmax(scores))
+    assert inspect_checkpoint(tmp_path / "m.last.pt").card.recipe["steps_done"] == 6
+
+
+def test_an_earlier_run_is_not_overwritten_and_another_one_not_resumed(dataset, tiny, tmp_path):
+    finetune(dataset, tiny, tmp_path / "m.pt", replace(SETTINGS, steps=1), Conduct())
+    before = (tmp_path / "m.pt").read_bytes()
+    with pytest.raises(InputError, match="exists already"):
+        finetune(dataset, tiny, tmp_path / "m.pt", SETTINGS, Conduct())
+    with pytest.raises(InputError, match="other settings"):
+        finetune(dataset, tiny, tmp_path / "m.pt", SETTINGS, Conduct(resume=True))
+    with pytest.raises(InputError, match="no run to resume"):
+        finetune(dataset, tiny, tmp_path / "n.pt", SETTINGS, Conduct(resume=True))
+    assert (tmp_path / "m.pt").read_bytes() == before
+
+
+def _train_in_two_processes(dataset, tiny, output, settings):
+    code = (
+        "import sys, torch\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "torch.set_num_threads(1)\n"
+        "from test_finetune import TWICE, Conduct, finetune, replace\n"
+        f"finetune({str(dataset)!r}, {str(tiny)!r}, {str(output)!r}, replace(TWICE, batch=1), Conduct(device='cpu'))\n"
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    common = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    runs = [
+        subprocess.Popen([sys.executable, "-c", code], env={**common, "RANK": str(rank), "WORLD_SIZE": "2"})
+        for rank in range(2)
+    ]
+    assert [run.wait(timeout=240) for run in runs] == [0, 0]
+
+
+TWICE = replace(SETTINGS, batch=2, steps=3, validation=0.3, validations=1)
+
+
+def test_two_processes_learn_what_one_does_with_twice_the_batch(dataset, tiny, tmp_path):
+    _train_in_two_processes(dataset, tiny, tmp_path / "two.pt", TWICE)
+    finetune(dataset, tiny, tmp_path / "one.pt", TWICE, Conduct(device="cpu"))
+    start, one, two = (_weights(path) for path in (tiny, tmp_path / "one.last.pt", tmp_path / "two.last.pt"))
+    moved = torch.cat([(one[name] - start[name]).flatten() for name in one]).norm()
+    apart = torch.cat([(one[name] - two[name]).flatten() for name in one]).norm()
+    assert moved > 0.1
+    assert apart < 0.005 * moved  # sums in another order, and AdamW magnifies gradients that are next to nothing
+    logs = [json.loads((tmp_path / f"{name}.log.json").read_text())["records"] for name in ("one", "two")]
+    for first, second in zip(*logs, strict=True):
+        assert first["loss"] == pytest.approx(second["loss"], rel=1e-4)
+        assert first["gradient_norm"] == pytest.approx(second["gradient_norm"], rel=1e-3)
+
+
+def test_running_out_of_memory_says_what_to_lower(dataset, tiny, tmp_path, monkeypatch):
+    def full(self, *arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Trainer, "_loss", full)
+    with pytest.raises(OutOfMemoryError, match="lower --batch or --slices"):
+        finetune(dataset, tiny, tmp_path / "m.pt", SETTINGS, Conduct())
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_advice(dataset, tiny, tmp_path):
+    network, card = load_network(tiny)
+    broken = {name: tensor * 1e30 for name, tensor in network.state_dict().items()}
+    save_checkpoint(tmp_path / "broken.pt", broken, card)
+    with pytest.raises(InputError, match="lower learning rate"):
+        finetune(dataset, tmp_path / "broken.pt", tmp_path / "m.pt", SETTINGS, Conduct())
+
+
+def test_every_case_is_left_out_once(dataset, tiny, tmp_path):
+    scores = leave_one_out(dataset, tiny, tmp_path / "m.pt", replace(SETTINGS, steps=1), Conduct())
+    assert list(scores) == ["ann", "bob", "cleo"]
+    assert inspect_checkpoint(tmp_path / "m.without-bob.pt").card.training_cases == ("ann", "cleo")
+
+
+def test_a_short_volume_shortens_the_clips_and_says_so(tiny, tmp_path):
+    write_pair(tmp_path / "data", "thin", *ball(count=4, center=2))
+    told = []
+    finetune(tmp_path / "data", tiny, tmp_path / "m.pt", replace(SETTINGS, steps=1, slices=8), Conduct(say=told.append))
+    assert told == ["The shortest volume has 4 slices: clips have 4 instead of 8."]
+
+
+def test_the_command_line_trains_and_tells_what_it_wrote(dataset, tiny, tmp_path, capsys):
+    words = ["finetune", dataset, "--init", tiny, "-o", tmp_path / "m.pt", "--steps", 1, "--slices", 2, "--batch", 1]
+    words += ["--validation", "bob", "--rate", 0.001, "--prompt", "box", "--clicks", 1]
+    assert main([str(word) for word in words]) == 0
+    assert "1 steps" in capsys.readouterr().err
+    assert main([str(word) for word in words]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_learning_rates_fall_towards_the_first_layers_and_norms_do_not_decay():
+    network = tiny_network().requires_grad_(True)
+    optimizer = make_optimizer(network, Rates(encoder=1e-4, rest=1e-3, layer_decay=0.5, weight_decay=0.1))
+    found = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    named = dict(network.named_parameters())
+    assert len(found) == len(named)
+    trunk = [found[id(named[f"image_encoder.trunk.st.{stage}.0.weight"])]["lr"] for stage in range(4)]
+    assert trunk == pytest.approx([1e-4 / 16, 1e-4 / 8, 1e-4 / 4, 1e-4 / 2])
+    assert found[id(named["image_encoder.neck.convs.0.conv.weight"])]["lr"] == 1e-4
+    assert found[id(named["memory_attention.norm.weight"])] == found[id(named["memory_attention.norm.bias"])]
+    assert found[id(named["memory_attention.norm.weight"])]["weight_decay"] == 0
+    assert found[id(named["maskmem_tpos_enc"])]["weight_decay"] == 0.1
+
+
+def test_rates_rise_during_the_warm_up_and_end_at_the_final_share():
+    rates = Rates(final=0.1, warm_up=4)
+    assert rates.share(0, 100) == pytest.approx(0.2, rel=0.01)
+    assert rates.share(4, 100) == pytest.approx(1.0, rel=0.01)
+    assert rates.share(99, 100) == pytest.approx(0.1, rel=0.01)
+
+
+def test_the_published_recipes_are_what_the_papers_say():
+    slm, medsam2 = PRESETS["slm-sam2"], PRESETS["medsam2"]
+    assert (slm.epochs, slm.batch, slm.slices, slm.reverse, slm.prompt) == (100, 1, 8, 0.5, "mask")
+    assert (slm.rates.encoder, slm.rates.rest, slm.clip_norm) == (3e-6, 5e-6, 0.1)
+    assert (slm.weights.focal, slm.weights.dice, slm.weights.iou, slm.weights.presence) == (20, 1, 1, 1)
+    assert (medsam2.rates.encoder, medsam2.rates.rest, medsam2.image_size) == (3e-5, 5e-5, 512)
+
+
+@pytest.mark.slow
+def test_the_short_attention_of_a_sam21_file_starts_as_the_long_one(tmp_path):
+    from SegmentPropagateLib.network import build_network
+    from SegmentPropagateLib.network_config import NetworkConfig
+
+    save_checkpoint(
+        tmp_path / "sam21.pt",
+        build_network(NetworkConfig("sam2.1", "t", 256)).state_dict(),
+        replace(CARD, family="sam2.1", variant="t", image_size=256, roi="off", name="sam21"),
+    )
+    network, card = starting_network(tmp_path / "sam21.pt", FinetuneSettings())
+    assert card.family == "slm-sam2"
+    state = network.state_dict()
+    for name, tensor in network.memory_attention.state_dict().items():
+        assert torch.equal(tensor, state[f"recent_memory_attention.{name}"])
+    plain, card = starting_network(tmp_path / "sam21.pt", FinetuneSettings(short_memory=False))
+    assert card.family == "sam2.1"
+    assert not hasattr(plain, "recent_memory_attention")
+
+
+def test_one_volume_can_be_learned_by_heart():
+    volume, target = ball_volume(side=64, radius=8.0, count=8, center=4)
+    policy = MemoryPolicy((long_bank(), short_bank(1)))
+    weights = LossWeights(cross_entropy=1.0, iou=0.1, absent_masks=0.3)
+    rates = Rates(4e-3, 4e-3, final=0.02, layer_decay=1.0, weight_decay=0.0, warm_up=10)
+    trainer = Trainer(tiny_network(), policy, TrainerSettings(120, rates, weights, clip_norm=1.0), torch.device("cpu"))
+    clips = ClipSettings(64, windows=True, slices=4, roi_factor=(2.0, 2.0), augmentation=None)
+    before = mean_dice(trainer.network, CARD, torch.device("cpu"), [(volume, target)])
+    trainer.network.train()
+    for step in range(120):
+        batch = [draw_clip(volume, target, clips, np.random.default_rng([step, n])) for n in range(2)]
+        trainer.step(batch, ClipPrompt(masks=torch.stack([clip.prompt_mask for clip in batch])))
+    after = mean_dice(trainer.network, CARD, torch.device("cpu"), [(volume, target)])
+    assert before < 0.8
+    assert after > 0.95
