@@ -20,6 +20,7 @@ from SegmentPropagateLib.errors import InputError, OutOfMemoryError, SegmentProp
 from SegmentPropagateLib.messages import Message, MessageError, read_message, write_message
 from SegmentPropagateLib.propagator import Propagator
 from SegmentPropagateLib.service import LoadModel, Service
+from SegmentPropagateLib.threads import let_waiting_threads_sleep
 
 GRACE_S = 10.0
 """How long a worker may go on with its slice after the other side has gone."""
@@ -123,6 +124,7 @@ def main(load_model: LoadModel = load_model) -> int:
     Args:
         load_model: how a model's name becomes a propagator; tests give one that draws.
     """
+    let_waiting_threads_sleep()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(message)s")
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever is printed, also by C code, goes to the log and not between the messages

@@ -7,22 +7,18 @@ Only `arguments` is imported to answer `--help`; each command lives in a module 
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import traceback
 from collections.abc import Sequence
 
 from SegmentPropagateLib.cli.arguments import make_parser, mend
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
-
-SLEEP_WHILE_WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
-"""For the threads of torch: spinning ones made runs 2 to 6 times slower on a computer with other work."""
+from SegmentPropagateLib.threads import let_waiting_threads_sleep
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
-    for name, value in SLEEP_WHILE_WAITING.items():
-        os.environ.setdefault(name, value)
+    let_waiting_threads_sleep()
     try:
         arguments = make_parser().parse_args(mend(sys.argv[1:] if argv is None else argv))
         command = importlib.import_module(f"SegmentPropagateLib.cli.{arguments.command}")
