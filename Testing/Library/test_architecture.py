@@ -121,7 +121,7 @@ def test_requests_is_used_by_weights_alone():
 
 def test_sam2_is_used_by_few_files():
     users = {name_of(path) for path in LIBRARY_FILES if "sam2" in packages(path) and "training" not in path.parts}
-    assert users <= {"attention", "engine", "network", "scene", "tracker"}
+    assert users <= {"attention", "engine", "hiera", "network", "scene", "tracker"}
 
 
 def test_simpleitk_is_used_where_volumes_are_read_or_registered():
