@@ -8,6 +8,7 @@ import re
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 from SegmentPropagateLib.errors import InputError
 
@@ -30,7 +31,14 @@ def check_complete(path: Path) -> None:
             missing = _missing_meta_bytes(path)
         else:
             return
-    except (EOFError, OSError, zlib.error, ValueError, struct.error) as error:  # gzip ends early, or is no gzip
+    except (
+        EOFError,
+        OSError,
+        zlib.error,
+        ArithmeticError,
+        ValueError,
+        struct.error,
+    ) as error:  # no gzip, or it ends early
         raise InputError(f"'{path}' is damaged or cut off ({error}): copy or export it again.") from error
     if missing > 0:
         raise InputError(f"'{path}' is cut off: {missing} bytes of voxels are missing, copy or export it again.")
@@ -48,22 +56,20 @@ def _missing_nifti_bytes(path: Path) -> int:
     for order in "<>":
         kind = struct.unpack_from(order + "i", header)[0]
         if kind == 348:
-            shape = struct.unpack_from(order + "8h", header, 40)
-            bits, offset = (
-                struct.unpack_from(order + "h", header, 72)[0],
-                struct.unpack_from(order + "f", header, 108)[0],
-            )
+            shape, bits, offset = _unpack(header, order, ("8h", 40), ("h", 72), ("f", 108))
         elif kind == 540:
-            shape = struct.unpack_from(order + "8q", header, 16)
-            bits, offset = (
-                struct.unpack_from(order + "h", header, 14)[0],
-                struct.unpack_from(order + "q", header, 168)[0],
-            )
+            shape, bits, offset = _unpack(header, order, ("8q", 16), ("h", 14), ("q", 168))
         else:
             continue
-        voxels = math.prod(shape[1 : 1 + min(max(shape[0], 0), 7)])
-        return int(offset) + voxels * bits // 8 - size
-    return 0  # no NIfTI header: the reader will say so
+        if not (1 <= shape[0] <= 7 and shape[1] > 0 and bits[0] > 0):
+            raise ValueError("impossible sizes")
+        sizes = [max(length, 1) for length in shape[1 : 1 + shape[0]]]  # some writers leave unused axes at 0
+        return int(offset[0]) + math.prod(sizes) * bits[0] // 8 - size
+    raise ValueError("no NIfTI header")
+
+
+def _unpack(header: bytes, order: str, *fields: tuple[str, int]) -> list[tuple[Any, ...]]:
+    return [struct.unpack_from(order + kind, header, place) for kind, place in fields]
 
 
 def _missing_meta_bytes(path: Path) -> int:
@@ -71,8 +77,8 @@ def _missing_meta_bytes(path: Path) -> int:
     with path.open("rb") as file:
         head = file.read(_CHUNK).split(b"ElementDataFile", 1)
     fields = dict(re.findall(r"^\s*(\w+)\s*=\s*(.*?)\s*$", head[0].decode("latin-1"), re.MULTILINE))
-    if len(head) < 2:
-        return 0
+    if len(head) < 2 or not fields.keys() >= {"NDims", "DimSize", "ElementType"}:
+        raise ValueError("no MetaImage header")
     target, _, rest = head[1].partition(b"\n")
     name = target.partition(b"=")[2].strip().decode("utf-8", "replace")
     if name.upper() == "LOCAL":
@@ -87,7 +93,9 @@ def _missing_meta_bytes(path: Path) -> int:
 def _announced_meta_bytes(fields: dict[str, str]) -> int:
     if fields.get("CompressedData", "").lower() == "true":
         return int(fields.get("CompressedDataSize", "0"))
-    kind = re.fullmatch(r"MET_U?(\w+)", fields.get("ElementType", ""))
-    width = _META_BYTES.get(kind[1], 0) if kind else 0
-    shape = [int(n) for n in fields.get("DimSize", "0").split()]
+    kind = re.fullmatch(r"MET_U?(\w+)", fields["ElementType"])
+    if kind is None or kind[1] not in _META_BYTES:
+        raise ValueError(f"unknown ElementType {fields['ElementType']}")
+    width = _META_BYTES[kind[1]]
+    shape = [int(n) for n in fields["DimSize"].split()]
     return math.prod(shape) * int(fields.get("ElementNumberOfChannels", "1")) * width

@@ -110,7 +110,7 @@ def read_labels(path: PathLike, like: Geometry | None = None) -> Labels:
     """
     path = Path(path)
     image, _modality = _read(path, npz_key="gts")
-    described = read_segments({key: image.GetMetaData(key) for key in image.GetMetaDataKeys()})
+    described = read_segments(_metadata(image))
     if image.GetNumberOfComponentsPerPixel() > 1 and not described:
         raise InputError(f"'{path}' has several values per voxel: give a file with one label per voxel.")
     geometry = _geometry_of(image, path)
@@ -259,6 +259,12 @@ def _read_npz(path: Path, key: str) -> sitk.Image:
     image.SetDirection(direction.tolist())
     image.SetOrigin(origin.tolist())
     return image
+
+
+def _metadata(image: sitk.Image) -> dict[str, str]:
+    """Header fields; characters that are no UTF-8 become question marks."""
+    keys = [key for key in image.GetMetaDataKeys() if key.isascii()]
+    return {key: image.GetMetaData(key).encode("utf-8", "replace").decode() for key in keys}
 
 
 def _geometry_of(image: sitk.Image, path: Path) -> Geometry:

@@ -292,6 +292,35 @@ def test_a_file_that_is_cut_off_is_refused_in_one_sentence(name, compressed, sha
     assert capfd.readouterr().err == ""
 
 
+def test_a_detached_voxel_file_that_is_cut_off_is_found(tmp_path, capfd):
+    sitk.WriteImage(random_image(), str(tmp_path / "v.mhd"))
+    raw = tmp_path / "v.raw"
+    raw.write_bytes(raw.read_bytes()[:-10])
+    assert "10 bytes of voxels are missing" in sentence_of(read_volume, tmp_path / "v.mhd")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_header_that_makes_no_sense_is_refused_in_one_sentence(tmp_path, capfd):
+    for name, place, wrong in (("v.nii", 40, b"\0\0"), ("v.nii", 72, b"\0\0"), ("v.nii", 108, b"\0\0\x80\x7f")):
+        sitk.WriteImage(random_image(), str(tmp_path / name))
+        content = bytearray((tmp_path / name).read_bytes())
+        content[place : place + len(wrong)] = wrong
+        (tmp_path / name).write_bytes(content)
+        assert "damaged" in sentence_of(read_volume, tmp_path / name)
+    sitk.WriteImage(random_image(), str(tmp_path / "v.mha"))
+    for field in (b"DimSize", b"MET_SHORT", b"ElementDataFile"):
+        (tmp_path / "w.mha").write_bytes((tmp_path / "v.mha").read_bytes().replace(field, b"Nonsense"))
+        assert "damaged" in sentence_of(read_volume, tmp_path / "w.mha")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_name_in_another_encoding_does_not_stop_the_reading(tmp_path):
+    write_segmentation(tmp_path / "l.seg.nrrd", random_masks(), geometry_of(np.eye(3)))
+    content = (tmp_path / "l.seg.nrrd").read_bytes()
+    (tmp_path / "l.seg.nrrd").write_bytes(content.replace(b"Label 2", "Lüber".encode("latin-1")))
+    assert [info.name for info in read_labels(tmp_path / "l.seg.nrrd").segments] == ["Label 1", "L?ber", "Label 7"]
+
+
 def test_a_damaged_byte_in_a_zipped_file_is_found(tmp_path):
     for name in ("v.nii.gz", "v.npz"):
         path = tmp_path / name
