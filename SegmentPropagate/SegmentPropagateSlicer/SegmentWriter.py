@@ -45,13 +45,14 @@ class _Lattice:
 class SegmentWriter:
     """The only place that changes the user's segments.
 
-    `ModifySegmentByLabelmap(Set, extent)` replaces the whole segment, and with overwriting on would cut other segments
-    where this one has voxels outside the range. So what changes is written as voxels to add and voxels to remove.
+    What changes is written as voxels to add and voxels to remove. The Segment Editor's own
+    `ModifySegmentByLabelmap` would not do: setting with an extent replaces the whole segment, overwriting would cut
+    other segments where this one has voxels outside the range, and removing under a mask "inside single segment"
+    ignores the mask and adds to the mask segment.
     """
 
     def __init__(self):
-        self._logic = slicer.vtkSlicerSegmentEditorLogic()
-        self._logic.SetMRMLScene(slicer.mrmlScene)
+        self._history = slicer.vtkSegmentationHistory()
         self._editorNode = None
         self._saveState = None
 
@@ -80,7 +81,6 @@ class SegmentWriter:
         Raises:
             InputError: before anything is changed.
         """
-        self._prepare(segmentationNode)
         changes = {
             segmentId: self._changes(segmentationNode, volumeNode, grid, segmentId, proposals)
             for segmentId, proposals in slices.items()
@@ -89,13 +89,14 @@ class SegmentWriter:
         if any(counts.values()):
             with self._oneStep(segmentationNode):
                 for segmentId, (lattice, added, removed) in changes.items():
-                    self._remove(segmentationNode, segmentId, lattice, removed)
-                    self._add(segmentationNode, segmentId, lattice, added)
+                    _remove(segmentationNode, segmentId, lattice, removed)
+                    for other in self._overwritten(segmentationNode, segmentId):
+                        _remove(segmentationNode, other, lattice, added)
+                    _add(segmentationNode, segmentId, lattice, added)
         return counts
 
     def snapshot(self, segmentationNode, volumeNode, grid, sliceIndex):
         """What all segments hold on one slice, in their own grids, for `restore`."""
-        self._prepare(segmentationNode)
         kept = {}
         for segmentId in segmentationNode.GetSegmentation().GetSegmentIDs():
             image, label = labelmapOf(segmentationNode, segmentId)
@@ -106,7 +107,6 @@ class SegmentWriter:
 
     def restore(self, segmentationNode, snapshots):
         """Bring snapshots back, voxel by voxel, whatever the masking; one undo step."""
-        self._prepare(segmentationNode)
         present = set(segmentationNode.GetSegmentation().GetSegmentIDs())
         kept = [(i, *rest) for snapshot in snapshots for i, rest in snapshot.items() if i in present]
         now = [_read(*labelmapOf(segmentationNode, i), lattice.extent) for i, lattice, _old in kept]
@@ -114,13 +114,18 @@ class SegmentWriter:
             return
         with self._oneStep(segmentationNode):
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
-                self._remove(segmentationNode, segmentId, lattice, is_ & ~was)
-                _merge(segmentationNode, segmentId, lattice, was & ~is_)
+                _remove(segmentationNode, segmentId, lattice, is_ & ~was)
+            for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
+                _add(segmentationNode, segmentId, lattice, was & ~is_)
 
     @contextmanager
     def _oneStep(self, segmentationNode):
         """One entry in the undo history, one event for the views."""
-        (self._saveState or self._logic.SaveStateForUndo)()
+        if self._saveState is not None:
+            self._saveState()
+        else:
+            self._history.SetSegmentation(segmentationNode.GetSegmentation())
+            self._history.SaveState()
         modifying = segmentationNode.StartModify()
         try:
             yield
@@ -129,23 +134,11 @@ class SegmentWriter:
 
     def undo(self):
         """Take back the last write, where this writer keeps the history itself."""
-        self._logic.Undo()
+        self._history.RestorePreviousState()
 
     def redo(self):
         """Repeat what was taken back."""
-        self._logic.Redo()
-
-    def _prepare(self, segmentationNode):
-        node = self._editorNode
-        if node is None:
-            node = slicer.mrmlScene.GetSingletonNode("SegmentPropagate", "vtkMRMLSegmentEditorNode")
-        if node is None:
-            node = slicer.vtkMRMLSegmentEditorNode()
-            node.SetSingletonTag("SegmentPropagate")
-            node = slicer.mrmlScene.AddNode(node)
-        self._logic.SetSegmentEditorNode(node)
-        if self._logic.GetSegmentationNode() is not segmentationNode:
-            self._logic.SetSegmentationNode(segmentationNode)
+        self._history.RestoreNextState()
 
     def _changes(self, segmentationNode, volumeNode, grid, segmentId, proposals):
         """Where the segment would grow and shrink: its lattice, and bool `(k, j, i)` twice."""
@@ -172,17 +165,20 @@ class SegmentWriter:
         """From a labelmap's index to the world (numpy), and to the segmentation node's own coordinates (VTK)."""
         matrix = vtk.vtkMatrix4x4()
         if image is None:
-            if not self._logic.UpdateReferenceGeometryImage() or self._logic.GetReferenceGeometryImage().IsEmpty():
+            image, segmentation = slicer.vtkOrientedImageData(), segmentationNode.GetSegmentation()
+            parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+            if not segmentation.GetConversionParameter(parameter):
                 segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-                self._logic.UpdateReferenceGeometryImage()
-            image = self._logic.GetReferenceGeometryImage()
+            geometry = segmentation.GetConversionParameter(parameter)
+            slicer.vtkSegmentationConverter.DeserializeImageGeometry(geometry, image, False)
         image.GetImageToWorldMatrix(matrix)
         return worldFromLocal(segmentationNode, "segmentation") @ slicer.util.arrayFromVTKMatrix(matrix), matrix
 
     def _editable(self, segmentationNode, volumeNode, grid, segmentId, lattice):
         """Where the editor's masking allows a change: bool, True everywhere when there is no masking."""
-        node = self._logic.GetSegmentEditorNode()
-        editable = np.ones(lattice.shape, dtype=bool)
+        node, editable = self._editorNode, np.ones(lattice.shape, dtype=bool)
+        if node is None:
+            return editable
         if node.GetMaskMode() != EDIT_EVERYWHERE:
             geometry = slicer.vtkOrientedImageData()
             geometry.SetExtent(lattice.extent)
@@ -201,29 +197,32 @@ class SegmentWriter:
                 editable[k][inside] &= (values >= low) & (values <= high)
         return editable
 
-    def _add(self, segmentationNode, segmentId, lattice, added):
-        if added.any():
-            self._logic.ModifySegmentByLabelmap(  # masking is in `added` already; the overwrite mode is obeyed here
-                segmentationNode, segmentId, lattice.image(added), self._logic.ModificationModeAdd, False, True
-            )
-
-    def _remove(self, segmentationNode, segmentId, lattice, removed):
-        """The editor logic's own removal ignores the mask and adds to the mask segment in 'inside single segment'."""
-        if removed.any():
-            keep = lattice.image(removed)
-            arrayOf(keep)[...] = 1 - arrayOf(keep)
-            module = slicer.vtkSlicerSegmentationsModuleLogic
-            module.SetBinaryLabelmapToSegment(
-                keep, segmentationNode, segmentId, module.MODE_MERGE_MIN, keep.GetExtent(), False, []
-            )
+    def _overwritten(self, segmentationNode, segmentId):
+        """The other segments that give way to this one."""
+        node = self._editorNode
+        others = [i for i in segmentationNode.GetSegmentation().GetSegmentIDs() if i != segmentId]
+        if node is None or node.GetOverwriteMode() == node.OverwriteAllSegments:
+            return others
+        if node.GetOverwriteMode() == node.OverwriteNone:
+            return []
+        display = segmentationNode.GetDisplayNode()
+        return [i for i in others if display is None or display.GetSegmentVisibility(i)]
 
 
-def _merge(segmentationNode, segmentId, lattice, added):
-    """Add voxels whatever the masking and the overwrite mode."""
+def _add(segmentationNode, segmentId, lattice, added):
     if added.any():
         image, module = lattice.image(added), slicer.vtkSlicerSegmentationsModuleLogic
         module.SetBinaryLabelmapToSegment(
             image, segmentationNode, segmentId, module.MODE_MERGE_MAX, image.GetExtent(), False, []
+        )
+
+
+def _remove(segmentationNode, segmentId, lattice, removed):
+    if removed.any():
+        keep, module = lattice.image(removed), slicer.vtkSlicerSegmentationsModuleLogic
+        arrayOf(keep)[...] = 1 - arrayOf(keep)
+        module.SetBinaryLabelmapToSegment(
+            keep, segmentationNode, segmentId, module.MODE_MERGE_MIN, keep.GetExtent(), False, []
         )
 
 
