@@ -223,7 +223,10 @@ def draw_batch(pool: PhantomPool, settings: StarterSettings, step: int) -> tuple
 
 
 def measure(network: torch.nn.Module, card: Card, device: torch.device, seeds: Sequence[int]) -> dict[str, float]:
-    """How well target 1 of phantoms is propagated: 3-D DSC and slice DSC by kind of slice, open range, no key slice."""
+    """How well target 1 of phantoms is propagated: 3-D DSC and slice DSC by kind of slice, open range.
+
+    Slice DSC leaves the key slice out; on a slice without the target it is 1 for an empty mask and else 0.
+    """
     propagator = frozen_propagator(network, card, device)  # type: ignore[arg-type]
     whole: list[float] = []
     present: list[float] = []
@@ -243,7 +246,7 @@ def measure(network: torch.nn.Module, card: Card, device: torch.device, seeds: S
                 kind = present if truth[index].any() else contested if twin[index].any() else absent
                 kind.append(dice(result[index], truth[index]))
     named = {"dsc": whole, "present": present, "contested_absent": contested, "absent": absent}
-    return {name: round(float(np.mean(scores)), 4) for name, scores in named.items()}
+    return {name: round(float(np.mean(scores)), 4) for name, scores in named.items() if scores}
 
 
 # -------------------------------------------------------------------------------------------------------------- the run

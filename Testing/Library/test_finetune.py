@@ -74,9 +74,9 @@ def _kill_after(step):
 def test_a_run_that_was_killed_resumes_to_the_weights_it_would_have_had(dataset, tiny, tmp_path):
     settings = replace(SETTINGS, prompt="mixed", validation=("cleo",), validations=2)
     finetune(dataset, tiny, tmp_path / "whole.pt", settings, Conduct(save_seconds=0))
-    for step in (1, 3):  # the second one is killed twice
+    for step, save_seconds in ((1, 0), (3, 1e9)):  # killed after a save, and a step after one
+        conduct = Conduct(resume=step > 1, save_seconds=save_seconds, tick=_kill_after(step))
         with pytest.raises(_KilledError):
-            conduct = Conduct(resume=step == 3, save_seconds=0 if step == 1 else 1e9, tick=_kill_after(step))
             finetune(dataset, tiny, tmp_path / "torn.pt", settings, conduct)
     finetune(dataset, tiny, tmp_path / "torn.pt", settings, Conduct(resume=True))
     assert _equal(_weights(tmp_path / "whole.last.pt"), _weights(tmp_path / "torn.last.pt"))

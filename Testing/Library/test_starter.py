@@ -1,0 +1,116 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from SegmentPropagateLib import weights
+from SegmentPropagateLib.checkpoints import inspect_checkpoint, load_network
+from SegmentPropagateLib.training import starter
+from SegmentPropagateLib.training.phantoms import make_phantom
+from SegmentPropagateLib.training.starter import (
+    FROM_NOTHING,
+    PhantomPool,
+    Stage,
+    StarterRun,
+    StarterSettings,
+    as_volume,
+    draw_batch,
+    draw_target,
+    measure,
+)
+
+FOLDER = weights.bundled_folder()
+SHORT = StarterSettings(steps=3, rate=1e-4, stages=(Stage(0.5, 2, 2, 0.5), Stage(1.0, 3, 1, 0.0)))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def small_phantoms(monkeypatch):
+    monkeypatch.setattr(starter, "VOLUME_SHAPES", ((16, 48, 48),))
+
+
+def test_the_bundled_file_is_the_recorded_one_and_small_enough():
+    record = json.loads((FOLDER / "starter.json").read_text())
+    summary = inspect_checkpoint(FOLDER / "starter.pt")
+    assert summary.sha256 == record["sha256"]
+    assert (FOLDER / "starter.pt").stat().st_size <= 10_000_000
+    assert summary.problems == ()
+
+
+def test_the_bundled_card_says_how_it_was_trained_and_how_good_it_is():
+    card = inspect_checkpoint(FOLDER / "starter.pt").card
+    assert (card.family, card.roi, card.short_slices) == ("starter", "auto", 1)
+    assert "no reference mask" in card.recipe["data"]
+    assert card.training_cases == ("phantoms",)
+    assert 0 < card.metrics["phantoms"]["dsc"] < 1
+    assert card.metrics["real_targets"]["count"] == 33
+
+
+@pytest.mark.parametrize("seed", json.loads((FOLDER / "starter.json").read_text())["dsc"])
+def test_the_bundled_model_reproduces_its_recorded_figures(seed):
+    network, card = load_network(FOLDER / "starter.pt")
+    recorded = json.loads((FOLDER / "starter.json").read_text())["dsc"][seed]
+    assert abs(measure(network, card, torch.device("cpu"), [int(seed)])["dsc"] - recorded) <= 0.01
+
+
+def test_training_goes_on_from_its_saved_state_as_if_it_had_not_stopped(tmp_path, small_phantoms):
+    def run(name, minutes):
+        training = StarterRun(SHORT, tmp_path / name, FOLDER / "starter.pt", torch.device("cpu"))
+        training.go(minutes, measure_every=100)
+
+    class _StopError(Exception):
+        pass
+
+    def stop(self, step=StarterRun._step):
+        if self._trainer.step_count == 2:
+            self._save()
+            raise _StopError
+        return step(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StarterRun, "_measure", lambda self: {"dsc": 0.5})
+        run("whole.pt", 10)
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(StarterRun, "_step", stop)
+            with pytest.raises(_StopError):
+                run("torn.pt", 10)
+        run("torn.pt", 10)
+    whole, torn = (torch.load(tmp_path / f"{name}.pt", weights_only=True)["model"] for name in ("whole", "torn"))
+    assert all(torch.equal(whole[name], torn[name]) for name in whole)
+    card = inspect_checkpoint(tmp_path / "torn.pt").card
+    assert card.parents["starter.pt"] == json.loads((FOLDER / "starter.json").read_text())["sha256"]
+    assert card.recipe["steps_done"] == 3
+
+
+def test_clips_follow_the_curriculum_and_depend_on_seed_and_step_alone(small_phantoms):
+    clips, teacher = draw_batch(PhantomPool(4), SHORT, 0)
+    again, _ = draw_batch(PhantomPool(8), SHORT, 0)
+    assert [clip.images.shape for clip in clips] == [(2, 3, 128, 128)] * 2
+    assert teacher.masks.shape[:2] == (2, 2)
+    assert all(torch.equal(one.images, other.images) for one, other in zip(clips, again, strict=True))
+    assert len(draw_batch(PhantomPool(4), SHORT, 2)[0]) == 1
+    assert FROM_NOTHING[0].slices < FROM_NOTHING[-1].slices
+
+
+def test_targets_may_have_several_parts_and_many_clips_end_beyond_them():
+    rng = np.random.default_rng(0)
+    drawn = [draw_target(as_volume(make_phantom(seed, "mixed", (24, 64, 64))), 6, rng) for seed in range(60)]
+    drawn = [pair for pair in drawn if pair is not None]
+    assert len(drawn) > 45
+    ends = [volume.masks(target.values, [target.slices[0] + 5]).any() for volume, target in drawn]
+    assert 0.2 < 1 - np.mean(ends) < 0.8
+    assert 0.1 < np.mean([len(target.values) > 1 for _, target in drawn]) < 0.5
+    for volume, target in drawn:
+        assert volume.masks(target.values, target.slices).any()
+
+
+def test_seeds_for_training_and_for_validation_never_meet():
+    assert max(starter.VALIDATION_SEEDS) < starter.TRAINING_SEEDS
