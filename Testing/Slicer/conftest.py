@@ -37,4 +37,5 @@ def slicer(slicer_app):
     errors = list(slicer_app.harness.slotErrors)
     assert not errors, "\n".join(trace for _signature, trace in errors)
 
+
 from bench_fixtures import bench, lonelyBench, makeBench, warmWorker  # noqa: E402, F401

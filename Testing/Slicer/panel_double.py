@@ -4,18 +4,28 @@ import numpy as np
 import slicer
 import vtk
 from SegmentPropagateSlicer.Key import Key
-from SegmentPropagateSlicer.Logic import SegmentPropagateLogic, State
+from SegmentPropagateSlicer.RunController import State
+from SegmentPropagateSlicer.Signal import Signal
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SegmentPropagateLib.errors import InputError
 
 AXES = {"axial": 2, "coronal": 1, "sagittal": 0}  # of RAS, and of ijk in the drawn volume
 
 
-class DrivenLogic(SegmentPropagateLogic):
+SIGNALS = ("stateChanged", "statusChanged", "progressChanged", "sliceUpdated", "keysChanged", "previewReady",
+           "modelInspected", "noticeGiven", "errorOccurred", "logReceived")  # fmt: skip
+
+
+class DrivenLogic(ScriptedLoadableModuleLogic):
     """Does at once what a test tells it to; `calls` lists what the panel asked for."""
 
     def __init__(self):
-        SegmentPropagateLogic.__init__(self)
+        ScriptedLoadableModuleLogic.__init__(self)
+        self.moduleName = "SegmentPropagate"
+        for name in SIGNALS:
+            setattr(self, name, Signal())
+        self.state, self.volumeNode, self.segmentationNode = State.IDLE, None, None
         self.calls, self._keys, self.scores = [], (), []
 
     def go(self, state):

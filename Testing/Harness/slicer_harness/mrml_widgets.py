@@ -18,14 +18,15 @@ __all__ = [
 class Observers:
     """VTK observations that end with the widget."""
 
-    def __init__(self):
+    def __init__(self, owner):
         self._tags = []
+        owner.destroyed.connect(self.clear)
 
     def add(self, obj, event, callback):
         if obj is not None:
             self._tags.append((obj, obj.AddObserver(event, callback)))
 
-    def clear(self):
+    def clear(self, *_):
         for obj, tag in self._tags:
             obj.RemoveObserver(tag)
         self._tags = []
@@ -77,7 +78,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         row.addWidget(self._combo)
         self._combo.activated.connect(self._on_activated)
         self._scene, self._node_id, self._attributes = None, "", []
-        self._scene_observers, self._node_observers = Observers(), Observers()
+        self._scene_observers, self._node_observers = Observers(self), Observers(self)
 
     # -- properties
     nodeTypes = stored("QStringList", "nodeTypes", [], lambda self, _v: self._refill())
@@ -262,7 +263,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._segments = QtWidgets.QComboBox()
         column.addWidget(self._nodes)
         column.addWidget(self._segments)
-        self._observers = Observers()
+        self._observers = Observers(self)
         self._nodes.connect("currentNodeChanged(vtkMRMLNode*)", self._on_node)
         self._segments.currentIndexChanged.connect(
             lambda _row: self.currentSegmentChanged.emit(self.currentSegmentID())
@@ -346,7 +347,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         super().__init__(parent)
         self._node, self._logic = None, slicer.vtkSlicerSegmentEditorLogic()
         self._logic.SetSegmentationHistory(slicer.vtkSegmentationHistory())
-        self._observers, self._node_observers, self._filling = Observers(), Observers(), False
+        self._observers, self._node_observers, self._filling = Observers(self), Observers(self), False
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         self._segmentations, self._volumes = qMRMLNodeComboBox(), qMRMLNodeComboBox()

@@ -83,7 +83,11 @@ class App(CoreApp):
             slot()
 
     def processEvents(self, *_):
+        """As the running event loop of Slicer does it: objects to be deleted later are deleted now."""
+        from PySide6 import QtCore
+
         self._qt.processEvents()
+        self._qt.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete.value)
 
     def userSettings(self):
         return self._settings

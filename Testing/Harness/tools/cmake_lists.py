@@ -1,7 +1,7 @@
 """The file lists of the CMakeLists.txt of both packages: write them, or tell how they differ from the files on disk.
 
-    python cmake_lists.py            # writes
-    python cmake_lists.py --check    # exit status 1 if a list differs
+python cmake_lists.py            # writes
+python cmake_lists.py --check    # exit status 1 if a list differs
 """
 
 import re

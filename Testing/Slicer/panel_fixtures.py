@@ -1,0 +1,68 @@
+"""Opening and closing the panel in tests."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+from panel_double import DrivenLogic, NothingMissing, fillScene
+from slicer_harness import panel, pythonqt
+
+MODULE = Path(__file__).resolve().parents[2] / "SegmentPropagate" / "SegmentPropagate.py"
+
+
+class OpenPanel:
+    """A panel over a filled scene.
+
+    Args:
+        app: the `slicer` module.
+        widget: `SegmentPropagateWidget`.
+        scene: volume, segmentation and segment ID of `fillScene`, or Nones.
+    """
+
+    def __init__(self, app, widget, scene):
+        self.app, self.widget = app, widget
+        self.ui, self.logic, self.parameters = widget.ui, widget.logic, widget.context.parameters
+        self.volume, self.segmentation, self.segmentId = scene
+
+    def settle(self):
+        """Let timers and events run."""
+        for _pass in range(3):
+            self.app.app.processEvents()
+
+    def press(self, name):
+        """Click a button as a user would: a disabled or hidden one does nothing."""
+        button = getattr(self.ui, name)
+        assert button.isVisible(), f"{name} is hidden"
+        button.click()
+        self.settle()
+
+    def showSlice(self, index, view="Red"):
+        """Move a view to a slice of the drawn volume."""
+        node = self.app.mrmlScene.GetSingletonNode(view, "vtkMRMLSliceNode")
+        node.JumpSliceByOffsetting(1.5 * 32, 1.5 * 32, 3.0 * index)
+        self.settle()
+
+    def sentence(self):
+        """What the status line says."""
+        return self.ui.statusLabel.text
+
+    def said(self, name):
+        """The calls of that name that reached the logic."""
+        return [call for call in self.logic.calls if call[0] == name]
+
+
+@contextmanager
+def openedPanel(app, logic=None, installer=None, fill=True):
+    """The module's panel, opened and closed as Slicer does."""
+    widget = panel.load_module(MODULE, logic=logic or DrivenLogic(), installer=installer or NothingMissing())
+    scene = fillScene(app) if fill else (None, None, None)
+    widget.parent.resize(430, 1000)
+    widget.enter()
+    opened = OpenPanel(app, widget, scene)
+    opened.settle()
+    yield opened
+    assert pythonqt.stray_attributes(widget.parent) == []
+    widget.exit()
+    widget.cleanup()
+    widget.parent.hide()
+    widget.parent.deleteLater()
+    opened.settle()

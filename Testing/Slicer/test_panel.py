@@ -1,0 +1,488 @@
+"""The panel on stand-in widgets over the real scene; runs are driven by the tests."""
+
+import inspect
+
+import pytest
+from panel_double import SIGNALS, DrivenLogic, drawnScores
+from panel_fixtures import openedPanel
+
+
+@pytest.fixture
+def panel(slicer):
+    with openedPanel(slicer) as opened:
+        yield opened
+
+
+@pytest.fixture
+def prompted(panel):
+    """One key slice on axial slice 18."""
+    panel.press("addKeyButton")
+    return panel
+
+
+@pytest.fixture
+def reviewed(prompted):
+    """A proposal for slices 7 to 29 with a jump at 24."""
+    prompted.parameters.first, prompted.parameters.last = 7, 29
+    prompted.settle()
+    prompted.press("propagateButton")
+    prompted.logic.scores = drawnScores(7, 29, 18, jump=(24,))
+    prompted.logic.go("review")
+    prompted.settle()
+    return prompted
+
+
+def test_the_driven_logic_offers_what_the_real_one_does():
+    from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
+
+    own = {name: f for name, f in vars(DrivenLogic).items() if inspect.isfunction(f) and name not in ("__init__", "go")}
+    for name, function in own.items():
+        real = inspect.signature(getattr(SegmentPropagateLogic, name))
+        assert list(inspect.signature(function).parameters) == list(real.parameters), name
+    logic = SegmentPropagateLogic()
+    assert [name for name in SIGNALS if not hasattr(logic, name)] == []
+    logic.shutdown()
+
+
+# ---- inputs ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_scene_asks_for_an_image_and_lets_nothing_run(slicer):
+    with openedPanel(slicer, fill=False) as panel:
+        assert panel.ui.estimateLabel.text == "Choose an image."
+        assert not panel.ui.propagateButton.enabled
+        assert not panel.ui.addKeyButton.enabled
+
+
+def test_the_first_volume_and_segmentation_are_chosen_without_a_click(panel):
+    assert panel.ui.volumeSelector.currentNode() is panel.volume
+    assert panel.ui.segmentationSelector.currentNode() is panel.segmentation
+    assert panel.logic.volumeNode is panel.volume
+    assert panel.ui.segmentSelector.currentText == "Left kidney"
+
+
+def test_a_volume_that_is_loaded_while_the_panel_is_open_is_taken(slicer):
+    from panel_double import fillScene
+
+    with openedPanel(slicer, fill=False) as panel:
+        volume = fillScene(slicer)[0]
+        panel.settle()
+        assert panel.parameters.volume is volume
+
+
+def test_a_new_segmentation_gets_a_first_segment(panel):
+    node = panel.ui.segmentationSelector.addNode()
+    panel.settle()
+    assert node.GetSegmentation().GetNumberOfSegments() == 1
+    assert panel.parameters.segment == node.GetSegmentation().GetNthSegmentID(0)
+    assert panel.logic.segmentationNode is node
+
+
+def test_the_editor_and_the_segment_list_follow_each_other(panel):
+    spleen = panel.segmentation.GetSegmentation().GetNthSegmentID(1)
+    panel.ui.segmentEditor.setCurrentSegmentID(spleen)
+    panel.settle()
+    assert panel.ui.segmentSelector.currentText == "Spleen"
+    panel.ui.segmentSelector.setCurrentIndex(0)
+    panel.ui.segmentSelector.activated.emit(0)
+    panel.settle()
+    assert panel.ui.segmentEditor.currentSegmentID() == panel.segmentId
+
+
+def test_all_visible_segments_leaves_out_hidden_ones(panel):
+    spleen = panel.segmentation.GetSegmentation().GetNthSegmentID(1)
+    panel.parameters.segment = "*"
+    assert panel.widget.context.segmentIds() == [panel.segmentId, spleen]
+    panel.segmentation.GetDisplayNode().SetSegmentVisibility(spleen, False)
+    assert panel.widget.context.segmentIds() == [panel.segmentId]
+
+
+# ---- keys and range -------------------------------------------------------------------------------------------------
+
+
+def test_the_current_slice_becomes_a_key_in_the_plane_of_the_chosen_view(panel):
+    panel.showSlice(21)
+    panel.press("addKeyButton")
+    assert panel.said("addKey") == [("addKey", panel.segmentId, 21, "axial")]
+    assert panel.ui.keyTable.rowCount == 1
+    assert [panel.ui.keyTable.item(0, n).text() for n in range(4)] == ["21", "Left kidney", "axial", "412 mm²"]
+
+
+@pytest.mark.parametrize(("view", "plane"), [("Green", "coronal"), ("Yellow", "sagittal")])
+def test_other_views_give_keys_in_their_plane(panel, view, plane):
+    panel.parameters.view = view
+    panel.settle()
+    panel.press("addKeyButton")
+    assert panel.said("addKey") == [("addKey", panel.segmentId, 32, plane)]
+
+
+def test_an_oblique_view_is_refused_in_one_sentence(panel):
+    node = panel.app.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode")
+    matrix = node.GetSliceToRAS()
+    matrix.SetElement(1, 1, 0.8)
+    matrix.SetElement(2, 1, 0.6)
+    matrix.SetElement(1, 2, -0.6)
+    matrix.SetElement(2, 2, 0.8)
+    node.UpdateMatrices()
+    panel.settle()
+    assert "oblique" in panel.ui.estimateLabel.text
+    panel.press("addKeyButton")
+    assert "oblique" in panel.sentence()
+    assert panel.said("addKey") == []
+    node.SetOrientation("Axial")
+
+
+def test_the_cross_forgets_a_key(prompted):
+    prompted.ui.keyTable.cellWidget(0, 4).click()
+    prompted.settle()
+    assert prompted.logic.keys == ()
+    assert not prompted.ui.keyTable.isVisible()
+
+
+def test_a_double_click_on_a_key_goes_to_its_slice(prompted):
+    prompted.showSlice(3)
+    prompted.ui.keyTable.setCurrentCell(0, 0)
+    prompted.ui.keyTable.cellDoubleClicked.emit(0, 0)
+    prompted.settle()
+    assert prompted.widget.context.planeAndSlice() == ("axial", 18)
+
+
+def test_first_and_last_slice_come_from_the_view_a_number_a_roi_or_the_whole_volume(panel):
+    assert panel.widget.range.range() == (0, 39)
+    panel.showSlice(5)
+    panel.press("firstFromViewButton")
+    panel.showSlice(30)
+    panel.press("lastFromViewButton")
+    assert (panel.ui.firstSpinBox.value, panel.ui.lastSpinBox.value) == (5, 30)
+    panel.ui.firstSpinBox.setValue(8)
+    panel.settle()
+    assert panel.widget.range.range() == (8, 30)
+    roi = panel.app.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Liver box")
+    panel.widget.range.fillRoiMenu()
+    (action,) = panel.ui.rangeFromRoiButton.menu().actions()
+    assert action.text == "Liver box"
+    action.trigger()
+    panel.settle()
+    assert panel.widget.range.range() == panel.logic.sliceRangeOfRoi(roi)
+    panel.press("wholeRangeButton")
+    assert panel.widget.range.range() == (0, 39)
+
+
+def test_a_reversed_range_is_refused_in_one_sentence(prompted):
+    prompted.parameters.first, prompted.parameters.last = 30, 10
+    prompted.settle()
+    assert prompted.ui.estimateLabel.text == "The first slice (30) lies after the last slice (10)."
+    assert not prompted.ui.propagateButton.enabled
+
+
+# ---- box and points -------------------------------------------------------------------------------------------------
+
+
+def test_points_ask_the_model_for_an_outline_and_then_become_a_key(panel):
+    panel.press("pointsButton")
+    assert panel.widget.prompt.placement.placing() == "positivePoints"
+    placement = panel.widget.prompt.placement
+    placement.node("positivePoints").AddControlPointWorld([54.0, 45.0, 54.0])
+    panel.press("placeNegativeButton")
+    assert placement.placing() == "negativePoints"
+    placement.node("negativePoints").AddControlPointWorld([10.0, 10.0, 54.0])
+    panel.settle()
+    _name, segmentId, sliceIndex, points, positive = panel.said("previewPrompt")[-1]
+    assert (segmentId, sliceIndex, positive) == (panel.segmentId, 18, [True, False])
+    assert points.tolist() == [[54.0, 45.0, 54.0], [10.0, 10.0, 54.0]]
+    panel.logic.previewReady.emit(panel.segmentId, 18, 320.0)
+    panel.settle()
+    assert panel.ui.addKeyButton.text == "Use this outline as key"
+    panel.press("addKeyButton")
+    assert panel.said("usePreview")
+    assert placement.node("positivePoints").GetNumberOfControlPoints() == 0
+    assert placement.placing() is None
+
+
+def test_a_box_is_placed_and_previewed(panel):
+    panel.press("boxButton")
+    placement = panel.widget.prompt.placement
+    assert placement.placing() == "box"
+    box = placement.node("box")
+    box.SetCenter([54, 45, 54])
+    box.SetSize([30, 24, 3])
+    panel.press("addKeyButton")
+    assert panel.said("previewPrompt")[-1][1:3] == (panel.segmentId, 18)
+
+
+def test_going_back_to_painting_takes_the_brush_and_drops_the_preview(panel):
+    panel.press("pointsButton")
+    panel.logic.previewReady.emit(panel.segmentId, 18, 320.0)
+    panel.settle()
+    panel.press("paintButton")
+    assert panel.said("dropPreview")
+    assert panel.ui.segmentEditor.mrmlSegmentEditorNode().GetActiveEffectName() == "Paint"
+    assert panel.ui.addKeyButton.text == "Use current slice as key"
+
+
+# ---- runs -----------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_key_the_panel_says_what_to_do_next(panel):
+    assert panel.ui.estimateLabel.text == "Outline the object on one axial slice and use it as key."
+    assert not panel.ui.propagateButton.enabled
+
+
+def test_the_estimate_is_shown_before_running(prompted):
+    assert prompted.ui.estimateLabel.text == "40 slices, 1 segment, about 14 s, 1.3 GB of memory."
+
+
+def test_a_warning_of_the_estimate_is_shown(prompted):
+    estimate = prompted.logic.estimate([prompted.segmentId], 0, 39)
+    prompted.logic.estimate = lambda *_: {**estimate, "seconds": None, "warning": "This will not fit."}
+    prompted.widget.refresh()
+    assert prompted.ui.estimateLabel.text == (
+        "40 slices, 1 segment, time not measured yet on this machine, 1.3 GB of memory. This will not fit."
+    )
+
+
+def test_propagate_becomes_cancel_and_back(prompted):
+    prompted.press("propagateButton")
+    assert prompted.said("startSession") == [("startSession", (prompted.segmentId,), 0, 39)]
+    assert prompted.ui.propagateButton.text == "Cancel"
+    prompted.logic.progressChanged.emit(9, 22, 12.0)
+    prompted.settle()
+    assert (prompted.ui.progressBar.value, prompted.ui.progressBar.maximum) == (9, 22)
+    assert prompted.ui.progressBar.format == "%v of %m slices, 12 s left"
+    assert not prompted.ui.volumeSelector.enabled
+    prompted.press("propagateButton")
+    assert prompted.said("cancel")
+    assert prompted.ui.propagateButton.text == "Propagate"
+    assert prompted.ui.volumeSelector.enabled
+
+
+def test_the_chosen_settings_reach_the_logic(prompted):
+    ui = prompted.ui
+    ui.passModeSelector.setCurrentIndex(1)
+    ui.passModeSelector.activated.emit(1)
+    ui.stopAfterEmptySpinBox.setValue(3)
+    ui.stopAfterEmptySpinBox.editingFinished.emit()
+    ui.intensitySelector.setCurrentIndex(2)
+    ui.intensitySelector.activated.emit(2)
+    prompted.settle()
+    prompted.press("propagateButton")
+    settings = prompted.logic.settings
+    assert (settings.passMode, settings.stopAfterEmpty, settings.intensity) == ("coupled", 3, "abdomen")
+    assert (settings.plane, settings.imageSize) == ("axial", None)
+
+
+def test_100_fast_clicks_on_propagate_start_and_cancel_in_turn(prompted):
+    for _click in range(100):
+        prompted.ui.propagateButton.click()
+    prompted.settle()
+    assert len(prompted.said("startSession")) == len(prompted.said("cancel")) == 50
+    assert prompted.logic.state == "idle"
+    assert prompted.sentence() == ""
+
+
+def test_an_error_is_one_sentence_and_the_log_lies_folded_below(prompted):
+    assert not prompted.ui.detailsSection.isVisible()
+    prompted.logic.logReceived.emit("Traceback: out of memory\n")
+    prompted.logic.errorOccurred.emit("The computing process ended unexpectedly.")
+    prompted.settle()
+    assert prompted.sentence() == "The computing process ended unexpectedly."
+    assert prompted.ui.detailsSection.isVisible()
+    assert prompted.ui.detailsSection.collapsed
+    assert prompted.ui.detailsText.plainText == "Traceback: out of memory"
+
+
+def test_an_unexpected_exception_ends_in_the_panel_and_not_in_qt(prompted):
+    def broken(*_arguments):
+        raise RuntimeError("boom")
+
+    prompted.logic.startSession = broken
+    prompted.press("propagateButton")
+    assert prompted.sentence() == "Something unexpected went wrong (boom); see Details."
+    assert "RuntimeError: boom" in prompted.ui.detailsText.plainText
+
+
+# ---- review ---------------------------------------------------------------------------------------------------------
+
+
+def test_review_appears_with_the_proposal_and_goes_with_it(reviewed):
+    assert reviewed.ui.reviewSection.isVisible()
+    assert reviewed.ui.sliceInfo.text == "Left kidney, slice 18: key slice, 960 mm²."
+    reviewed.press("discardButton")
+    assert reviewed.said("discard")
+    assert reviewed.sentence() == "Discarded: the segment is as it was before the run."
+    assert not reviewed.ui.reviewSection.isVisible()
+
+
+def test_accept_says_how_much_changed_and_how_to_take_it_back(reviewed):
+    reviewed.press("acceptButton")
+    assert reviewed.sentence() == "Accepted: 1,200 voxels changed. Undo in the Segment Editor takes it back."
+
+
+def test_a_click_on_the_drift_strip_goes_to_that_slice(reviewed):
+    strip = reviewed.widget.review.strip
+    strip._pressed(0.999)
+    assert reviewed.widget.context.planeAndSlice() == ("axial", 29)
+    strip._pressed(0.0)
+    assert reviewed.widget.context.planeAndSlice() == ("axial", 7)
+
+
+def test_a_mouse_press_on_the_strip_is_a_click_on_a_bar(reviewed):
+    from PySide6 import QtCore, QtTest
+
+    label = reviewed.widget.review.strip.label
+    QtTest.QTest.mouseClick(label, QtCore.Qt.LeftButton, pos=QtCore.QPoint(label.width - 2, 10))
+    assert reviewed.widget.context.planeAndSlice() == ("axial", 29)
+
+
+def test_the_strip_shows_keys_suspicion_and_locks_in_their_colors(reviewed):
+    from SegmentPropagateSlicer import DriftStrip
+
+    reviewed.logic.scores[2]["confirmed"] = True
+    reviewed.widget.review.refresh()
+    image = reviewed.widget.review.strip.label.pixmap.toImage()
+    bar = image.width() / 23
+
+    def color(index, y):
+        return image.pixelColor(int((index - 7 + 0.4) * bar), y).name()
+
+    foot = DriftStrip.SHARPNESS * (DriftStrip.HEIGHT - DriftStrip.GROUND - 1)
+    ground = DriftStrip.SHARPNESS * (DriftStrip.HEIGHT - 2)
+    assert color(18, foot) == DriftStrip.KEY
+    assert color(24, foot) == DriftStrip.SUSPICIOUS
+    assert color(20, foot) == DriftStrip.SURE
+    assert color(9, ground) == DriftStrip.LOCKED
+    assert color(10, ground) == "#000000"  # transparent
+
+
+def test_next_suspicious_goes_to_the_slice_and_names_it(reviewed):
+    reviewed.press("nextButton")
+    assert reviewed.widget.context.planeAndSlice() == ("axial", 24)
+    assert reviewed.sentence() == "Slice 24 is worth a look."
+    assert reviewed.ui.sliceInfo.text.endswith("the area jumps.")
+
+
+def test_editing_and_correcting_name_the_slice_in_the_view(reviewed):
+    reviewed.showSlice(24)
+    reviewed.press("editButton")
+    assert reviewed.ui.segmentEditor.mrmlSegmentEditorNode().GetActiveEffectName() == "Paint"
+    reviewed.press("correctButton")
+    assert reviewed.said("editSlice") == [("editSlice", reviewed.segmentId, 24)]
+    assert reviewed.said("correct") == [("correct", reviewed.segmentId, 24)]
+
+
+def test_a_locked_slice_is_shown_as_locked_and_can_be_unlocked(reviewed):
+    reviewed.showSlice(20)
+    reviewed.press("lockButton")
+    assert reviewed.ui.lockButton.checked
+    reviewed.showSlice(21)
+    assert not reviewed.ui.lockButton.checked
+    reviewed.showSlice(20)
+    assert reviewed.ui.lockButton.checked
+    reviewed.press("lockButton")
+    assert [call[3] for call in reviewed.said("confirmSlices")] == [True, False]
+
+
+# ---- shortcuts ------------------------------------------------------------------------------------------------------
+
+
+def test_every_shortcut_does_what_its_button_says(panel):
+    from PySide6 import QtCore, QtTest
+
+    def key(letter):
+        panel.widget.parent.activateWindow()
+        panel.settle()
+        QtTest.QTest.keyClick(panel.widget.parent, getattr(QtCore.Qt, f"Key_{letter}"), QtCore.Qt.ShiftModifier)
+        panel.settle()
+
+    key("K")
+    panel.showSlice(7)
+    key("F")
+    panel.showSlice(29)
+    key("L")
+    assert panel.widget.range.range() == (7, 29)
+    key("P")
+    assert panel.said("startSession") == [("startSession", (panel.segmentId,), 7, 29)]
+    panel.logic.scores = drawnScores(7, 29, 18, jump=(24,))
+    panel.logic.go("review")
+    panel.settle()
+    key("N")
+    assert panel.widget.context.planeAndSlice() == ("axial", 24)
+    key("A")
+    panel.logic.go("review")
+    panel.settle()
+    key("D")
+    assert panel.said("accept")
+    assert panel.said("discard")
+
+
+def test_shortcuts_are_off_while_another_module_is_open(panel):
+    from PySide6 import QtCore, QtTest
+
+    panel.widget.exit()
+    QtTest.QTest.keyClick(panel.widget.parent, QtCore.Qt.Key_K, QtCore.Qt.ShiftModifier)
+    panel.settle()
+    assert panel.said("addKey") == []
+    panel.widget.enter()
+
+
+def test_every_shortcut_is_named_in_a_tooltip(panel):
+    tips = " ".join(w.toolTip for w in vars(panel.ui).values() if hasattr(w, "toolTip"))
+    for sequence in panel.widget.shortcuts._actions:
+        assert sequence in tips
+
+
+def test_everything_that_can_be_pressed_or_chosen_has_a_tooltip(panel):
+    kinds = ("QPushButton", "QToolButton", "QComboBox", "QSpinBox", "qMRMLNodeComboBox")
+    without = [
+        name for name, w in vars(panel.ui).items() if w.className() in kinds and not w.toolTip and name != "qt_header"
+    ]
+    assert without == []
+
+
+# ---- the scene ------------------------------------------------------------------------------------------------------
+
+
+def test_closing_the_scene_empties_the_panel(reviewed):
+    reviewed.app.mrmlScene.Clear(False)
+    reviewed.settle()
+    assert reviewed.logic.volumeNode is None
+    assert reviewed.ui.volumeSelector.currentNode() is None
+    assert not reviewed.ui.propagateButton.enabled
+
+
+def test_deleting_the_volume_asks_for_another(prompted):
+    prompted.app.mrmlScene.RemoveNode(prompted.volume)
+    prompted.settle()
+    assert prompted.logic.volumeNode is None
+    assert prompted.ui.estimateLabel.text == "Choose an image."
+
+
+def test_keys_and_choices_survive_saving_and_reopening_the_scene(slicer, tmp_path):
+    path = str(tmp_path / "scene.mrb")
+    with openedPanel(slicer) as panel:
+        panel.press("addKeyButton")
+        panel.parameters.first, panel.parameters.last, panel.parameters.stopAfterEmpty = 5, 30, 2
+        panel.settle()
+        assert slicer.mrmlScene.WriteToMRB(path, None)
+        slicer.mrmlScene.Clear(False)
+        panel.settle()
+        assert panel.logic.keys == ()
+        assert slicer.mrmlScene.ReadFromMRB(path, True)
+        panel.settle()
+        assert [key.sliceIndex for key in panel.logic.keys] == [18]
+        assert panel.widget.range.range() == (5, 30)
+        assert panel.parameters.stopAfterEmpty == 2
+        assert panel.ui.volumeSelector.currentNode().GetName() == "Abdomen CT"
+
+
+def test_the_model_is_remembered_for_the_next_session(slicer):
+    settings = slicer.app.userSettings()
+    try:
+        with openedPanel(slicer) as panel:
+            panel.widget.model.choose("starter")
+        slicer.mrmlScene.Clear(False)
+        with openedPanel(slicer, logic=DrivenLogic()) as panel:
+            assert panel.parameters.model == "starter"
+            assert panel.ui.modelSelector.currentData == "starter"
+    finally:
+        settings.remove("SegmentPropagate/model")
