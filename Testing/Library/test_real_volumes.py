@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.geometry import Plane
 from SegmentPropagateLib.intensity import to_gray
 from SegmentPropagateLib.metrics import dice
@@ -109,3 +110,37 @@ def test_simpleitk_sees_the_same_grid_in_the_image_and_in_what_is_written(case, 
         np.testing.assert_allclose(written.GetSpacing(), image.GetSpacing(), rtol=1e-6)
         np.testing.assert_allclose(written.GetDirection(), image.GetDirection(), atol=1e-6)
         np.testing.assert_allclose(written.GetOrigin(), image.GetOrigin(), atol=1e-4)
+
+
+def test_the_command_line_takes_every_kind_of_file(case, tmp_path):
+    """Three slices around the key, so that the test is about files and not about the model."""
+    entry, volume, labels = case
+    files, folder = entry["files"], DATA / entry["id"]
+    both = files.get("image+labels")
+    value = labels.values[0]
+    areas = np.count_nonzero(labels.mask(value), axis=(1, 2))
+    plane = next(plane.value for plane in Plane if volume.geometry.plane_axis(plane) == 0)
+    key = int(areas.argmax())
+    first, last = max(key - 1, 0), min(key + 1, len(areas) - 1)
+    out = tmp_path / "out.seg.nrrd"
+
+    arguments = {
+        "--mask": folder / (both or files["labels"])["file"],
+        "--label": value,
+        "--plane": plane,
+        "--range": f"{first}:{last}",
+        "--model": "classical",
+        "-o": out,
+        "--overlay": tmp_path / "sheet.png",
+        "--report": tmp_path / "report.json",
+    }
+    image = folder / (both or files["image"])["file"]
+    status = main(["propagate", str(image), "--quiet", *(str(part) for pair in arguments.items() for part in pair)])
+
+    assert status == 0
+    result = read_labels(out)
+    assert result.geometry.is_close(volume.geometry, tolerance_mm=1e-6)
+    np.testing.assert_array_equal(result.mask(value)[key], labels.mask(value)[key])
+    assert not np.delete(result.mask(value), range(first, last + 1), axis=0).any()
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    assert json.loads((tmp_path / "report.json").read_text())["objects"][0]["label"] == value

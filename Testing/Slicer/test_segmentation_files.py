@@ -1,5 +1,8 @@
 """The library's `.seg.nrrd` files in the real MRML: names, colors, geometry and voxels."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -8,9 +11,11 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from SegmentPropagateLib.geometry import Geometry
 from SegmentPropagateLib.segments import SegmentInfo
-from SegmentPropagateLib.volume_io import read_labels, write_segmentation
+from SegmentPropagateLib.volume_io import read_labels, read_volume, write_segmentation
 
 SHAPE = (6, 8, 10)
+DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+CASES = json.loads((DATA / "MANIFEST.json").read_text())["cases"] if (DATA / "MANIFEST.json").is_file() else []
 
 
 def oblique_geometry():
@@ -45,12 +50,12 @@ def load(slicer, path):
     return node
 
 
-def voxels_of(slicer, node, segment_id):
-    """The segment on SHAPE, and its index-to-RAS matrix."""
+def voxels_of(slicer, node, segment_id, shape_kji=SHAPE):
+    """The segment on the whole grid, and its index-to-RAS matrix."""
     image, matrix = slicer.vtkOrientedImageData(), vtkMatrix4x4()
     node.GetBinaryLabelmapRepresentation(segment_id, image)
     image.GetImageToWorldMatrix(matrix)
-    mask = np.zeros(SHAPE, bool)
+    mask = np.zeros(shape_kji, bool)
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
     if i1 >= i0:
         shape = (k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1)
@@ -111,3 +116,28 @@ def test_a_file_that_slicer_wrote_is_read_with_names_colors_and_voxels(slicer, m
         name = next((info.name for info in SEGMENTS if info.value == value), f"Label {value}")
         np.testing.assert_array_equal(labels.mask(by_name[name].value), mask)
     np.testing.assert_allclose(by_name[SEGMENTS[0].name].color_rgb, SEGMENTS[0].color_rgb, atol=1e-4)
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not CASES, reason=f"no real volumes at {DATA}")
+@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
+def test_segmentations_of_real_scans_open_with_their_names_on_the_grid_of_the_scan(slicer, case, tmp_path):
+    files, folder = case["files"], DATA / case["id"]
+    both = files.get("image+labels")
+    volume = read_volume(folder / (both or files["image"])["file"])
+    labels = read_labels(folder / (both or files["labels"])["file"], like=volume.geometry)
+    segments = [SegmentInfo(int(value), label["name"], (0.5, 0.25, 1.0)) for value, label in case["labels"].items()]
+    write_segmentation(
+        tmp_path / "out.seg.nrrd", {value: labels.mask(value) for value in labels.values}, volume.geometry, segments
+    )
+
+    node = load(slicer, tmp_path / "out.seg.nrrd")
+
+    for position, info in enumerate(sorted(segments, key=lambda info: info.value)):
+        segment_id = node.GetSegmentation().GetNthSegmentID(position)
+        assert node.GetSegmentation().GetSegment(segment_id).GetName() == info.name
+        if position >= 3:  # the names of all, the voxels of some
+            continue
+        voxels, matrix = voxels_of(slicer, node, segment_id, volume.geometry.shape_kji)
+        np.testing.assert_array_equal(voxels, labels.mask(info.value))
+        np.testing.assert_allclose(matrix, volume.geometry.ijk_to_ras, atol=1e-9)
