@@ -70,7 +70,7 @@ $(VENV)/bin/python:
 	  package=$$($$python -c 'import sys; print("python{}.{}-venv".format(*sys.version_info))'); \
 	  $(call install_packages,$$package); fi; \
 	echo "Setting up $(VENV) with $$($$python --version), a few minutes on first use"; \
-	$$python -m venv $(VENV)
+	$$python -m venv $(VENV) || { rm -rf $(VENV); exit 2; }
 
 $(VENV)/ready: $(VENV)/bin/python $(SETUP_INPUTS)
 	@echo "Installing torch"
@@ -79,7 +79,7 @@ $(VENV)/ready: $(VENV)/bin/python $(SETUP_INPUTS)
 	@echo "$(SAM2)" > $(VENV)/sam2.txt
 	@SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --no-build-isolation --no-deps --require-hashes -r $(VENV)/sam2.txt
-	@echo "Installing the rest"
+	@echo "Installing the rest (pip may remark that sam2 wants torchvision: nothing here uses it)"
 	@$(PIP) --no-build-isolation -e ".[sam2]"
 	@touch $@
 
