@@ -8,6 +8,9 @@ from SegmentPropagateSlicer.Context import planeTitle
 from SegmentPropagateSlicer.Logic import State
 
 
+WORTH_SAYING_BYTES = 50e6
+
+
 class RunSection:
     """Tells what a run would take, runs it, and shows how far it is.
 
@@ -18,13 +21,14 @@ class RunSection:
 
     def __init__(self, context, rangeControls):
         self.context, self.rangeControls = context, rangeControls
+        self._notices = []  # of the run, shown again at its end
         ui, logic = context.ui, context.logic
         ui.propagateButton.setIcon(qt.QIcon(context.icon("propagate")))
         ui.propagateButton.connect("clicked()", context.status.guarded(self.toggle))
         logic.stateChanged.connect(self._onState)
         logic.progressChanged.connect(self._onProgress)
         logic.statusChanged.connect(context.status.say)
-        logic.noticeGiven.connect(context.status.say)
+        logic.noticeGiven.connect(self._onNotice)
         logic.errorOccurred.connect(context.status.complain)
         logic.logReceived.connect(context.status.log)
 
@@ -95,7 +99,16 @@ class RunSection:
 
     def _onState(self, state):
         if state == State.STARTING:
+            self._notices = []
             self.context.ui.progressBar.setRange(0, 0)  # busy: how many slices is not known yet
+            self.context.ui.progressBar.format = ""
+        elif state == State.REVIEW:
+            ready = _("The proposal is ready: look through it, then accept or discard it.")
+            self.context.status.say(" ".join([ready, *self._notices]))
+
+    def _onNotice(self, sentence):
+        self._notices.append(sentence)
+        self.context.status.say(sentence)
 
     def _onProgress(self, done, total, secondsLeft):
         bar = self.context.ui.progressBar
@@ -116,7 +129,7 @@ def estimateText(found):
         parts.append(_("time not measured yet on this machine"))
     else:
         parts.append(_("about {time}").format(time=duration(found["seconds"])))
-    if found["memoryBytes"]:
+    if found["memoryBytes"] >= WORTH_SAYING_BYTES:
         parts.append(_("{size} of memory").format(size=byteSize(found["memoryBytes"])))
     text = ", ".join(parts) + "."
     return f"{text} {found['warning']}" if found["warning"] else text

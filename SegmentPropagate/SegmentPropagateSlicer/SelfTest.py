@@ -1,11 +1,20 @@
 """The module's self test: runs in Slicer (Reload and Test, ctest) and on the stand-ins of Testing/Harness."""
 
+import time
+
+import numpy as np
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
+from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
+from SegmentPropagateSlicer.RunController import State
+
+PATIENCE_S = 120
+KEY, FIRST, LAST = 18, 8, 28
+
 
 class SegmentPropagateTest(ScriptedLoadableModuleTest):
-    """From a drawn volume to an accepted segment, without torch."""
+    """From a drawn volume to an accepted segment, by script and by panel, without torch."""
 
     def setUp(self):
         """Begin with an empty scene."""
@@ -16,3 +25,84 @@ class SegmentPropagateTest(ScriptedLoadableModuleTest):
         for name in sorted(name for name in dir(self) if name.startswith("test_")):
             self.setUp()
             getattr(self, name)()
+
+    def test_a_script_propagates_one_slice_and_undo_takes_it_back(self):
+        """README's example."""
+        volume, segmentation, segmentId, organ = drawScene()
+        before = voxels(segmentation, segmentId, volume)
+        logic = SegmentPropagateLogic()
+        try:
+            changed = logic.propagate(volume, segmentation, [segmentId], keys=[KEY], first=FIRST, last=LAST)
+            after = voxels(segmentation, segmentId, volume)
+            self.assertGreater(changed[segmentId], 0)
+            self.check(before, after, organ)
+            logic.undo()
+            np.testing.assert_array_equal(voxels(segmentation, segmentId, volume), before)
+        finally:
+            logic.shutdown()
+
+    def test_the_panel_propagates_accepts_and_the_editor_undoes(self):
+        """The annotator's way, by the panel's own widgets."""
+        slicer.modules.segmentpropagate.widgetRepresentation()  # Slicer makes the panel when it is first asked for
+        widget = slicer.modules.SegmentPropagateWidget
+        volume, segmentation, segmentId, organ = drawScene()
+        before = voxels(segmentation, segmentId, volume)
+        widget.enter()
+        parameters, ui, logic = widget.context.parameters, widget.ui, widget.logic
+        parameters.model = "classical"
+        parameters.volume, parameters.segmentation, parameters.segment = volume, segmentation, segmentId
+        slicer.app.processEvents()
+        widget.context.jumpToSlice(KEY)
+        slicer.app.processEvents()
+        ui.addKeyButton.click()
+        parameters.first, parameters.last = FIRST, LAST
+        slicer.app.processEvents()
+        self.assertTrue(ui.propagateButton.enabled, ui.estimateLabel.text)
+        ui.propagateButton.click()
+        waitUntil(lambda: logic.state == State.REVIEW or (logic.state == State.IDLE and ui.statusLabel.text))
+        self.assertEqual(logic.state, State.REVIEW, ui.statusLabel.text)
+        np.testing.assert_array_equal(voxels(segmentation, segmentId, volume), before)  # a proposal changes nothing
+        slicer.app.processEvents()
+        ui.acceptButton.click()
+        self.check(before, voxels(segmentation, segmentId, volume), organ)
+        ui.segmentEditor.undo()
+        np.testing.assert_array_equal(voxels(segmentation, segmentId, volume), before)
+        widget.exit()
+
+    def check(self, before, after, organ):
+        """The key is kept, the range is filled with the organ, the rest is untouched."""
+        np.testing.assert_array_equal(after[KEY], before[KEY])
+        self.assertFalse(after[:FIRST].any() or after[LAST + 1 :].any())
+        inside = slice(FIRST, LAST + 1)
+        overlap = np.count_nonzero(after[inside] & organ[inside])
+        dice = 2 * overlap / (np.count_nonzero(after[inside]) + np.count_nonzero(organ[inside]))
+        self.assertGreater(dice, 0.9)
+
+
+def drawScene():
+    """A drawn organ in 40 slices, outlined on the key slice: volume, segmentation, segment ID, the whole organ (bool)."""
+    k, j, i = np.indices((40, 64, 64))
+    organ = ((i - 36) / 9) ** 2 + ((j - 30) / 7) ** 2 + ((k - KEY) / 16) ** 2 < 1
+    values = (40 + 90 * organ + np.random.default_rng(0).normal(0, 8, organ.shape)).astype(np.int16)
+    volume = slicer.util.addVolumeFromArray(values, ijkToRAS=np.diag([1.5, 1.5, 3.0, 1.0]), name="Drawn CT")
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    segmentId = segmentation.GetSegmentation().AddEmptySegment("", "Organ")
+    outline = np.zeros(organ.shape, np.uint8)
+    outline[KEY] = organ[KEY]
+    slicer.util.updateSegmentBinaryLabelmapFromArray(outline, segmentation, segmentId, volume)
+    return volume, segmentation, segmentId, organ
+
+
+def voxels(segmentation, segmentId, volume):
+    """The segment on the volume's grid, bool (k, j, i)."""
+    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentId, volume) > 0
+
+
+def waitUntil(isDone):
+    """Let events run until something holds; gives up after a while and leaves it to the caller to complain."""
+    end = time.monotonic() + PATIENCE_S
+    while not isDone() and time.monotonic() < end:
+        slicer.app.processEvents()
+        time.sleep(0.01)

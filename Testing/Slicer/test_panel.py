@@ -433,9 +433,8 @@ def test_every_shortcut_is_named_in_a_tooltip(panel):
 
 def test_everything_that_can_be_pressed_or_chosen_has_a_tooltip(panel):
     kinds = ("QPushButton", "QToolButton", "QComboBox", "QSpinBox", "qMRMLNodeComboBox")
-    without = [
-        name for name, w in vars(panel.ui).items() if w.className() in kinds and not w.toolTip and name != "qt_header"
-    ]
+    widgets = {name: w for name, w in vars(panel.ui).items() if name != "qt_header"}  # of the stand-in for ctk's fold
+    without = [name for name, w in widgets.items() if w.className() in kinds and not w.toolTip]
     assert without == []
 
 

@@ -4,8 +4,8 @@
 
 Checked, for every Slicer version recorded in qt_api.json:
 * ``slicer.X``, ``slicer.util.f``, ``qt.X``, ``ctk.X``
-* ``ui.<widget>.<name>`` (also ``self.ui``, ``context.ui``, ...) against the widget's class in the .ui file; a property must
-  not be called
+* ``ui.<widget>.<name>`` (also ``self.ui``, ``context.ui``, ...) against the widget's class in the .ui file; a property
+  must not be called
 * ``qt.<Class>.<name>``
 * ``connect("signal(type)")`` signatures
 * CamelCase method names against every VTK/MRML class of slicer-core

@@ -89,7 +89,7 @@ def record(repo, revision, folders):
 
 
 def pack(by_tag):
-    """{tag: {class: record}} -> JSON text, one class per line: class -> rows [tags, base, properties, methods, signals]."""
+    """{tag: {class: record}} -> JSON text, one class per line: rows [tags, base, properties, methods, signals]."""
     lines = []
     for name in sorted({name for classes in by_tag.values() for name in classes if not NOT_FOR_MODULES.search(name)}):
         variants = {}
