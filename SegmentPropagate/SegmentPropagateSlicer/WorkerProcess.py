@@ -26,6 +26,7 @@ LOG_CHARACTERS = 200_000
 class _Outgoing:
     requestId: int
     parts: list  # what is left to be written: memoryviews
+    begun: bool = False
 
 
 class WorkerProcess:
@@ -40,13 +41,14 @@ class WorkerProcess:
         startTimeoutMs: a worker that does not say hello for so long is killed.
     """
 
-    def __init__(self, command=None, cancelTimeoutMs=5000, startTimeoutMs=120_000):
+    def __init__(self, command=None, cancelTimeoutMs=15_000, startTimeoutMs=120_000):
         self.logReceived = Signal("text")
         self.generation = 0  # counts the processes, so that callers know when a new one has forgotten everything
         self.log = ""
         self._command = command or [shutil.which("PythonSlicer") or sys.executable, "-m", "SegmentPropagateLib.worker"]
         self._process = self._ended = None
         self._pid = 0  # of the worker itself: PythonSlicer is a launcher, and killing it would leave its child alive
+        self._greeted = False  # nothing but the first request is sent until the worker answers
         self._lastId = 0
         self._callbacks = {}
         self._outgoing = deque()
@@ -75,8 +77,8 @@ class WorkerProcess:
         """Ask to end a request; its final reply is `cancelled`, or `error` where the worker had to be killed."""
         if requestId not in self._callbacks:
             return
-        waiting = [item for item in list(self._outgoing)[1:] if item.requestId == requestId]
-        if waiting:  # behind a volume that is still on its way
+        waiting = [item for item in self._outgoing if item.requestId == requestId and not item.begun]
+        if waiting:  # for the worker's start, or behind a volume that is on its way
             self._outgoing.remove(waiting[0])
             self._deliver(Message({"type": "cancelled", "id": requestId}))
             return
@@ -111,7 +113,7 @@ class WorkerProcess:
         if self._process is not None:
             return
         self.generation += 1
-        self._decoder, self._cause, self._pid = Decoder(), None, 0
+        self._decoder, self._cause, self._pid, self._greeted = Decoder(), None, 0, False
         self._outgoing.clear()
         process = qt.QProcess()
         process.setProcessEnvironment(_environment())
@@ -123,12 +125,15 @@ class WorkerProcess:
         self._process = process
         process.start(self._command[0], self._command[1:])
         self._startTimer.start()
-        self._send({"type": "hello"}, self._onHello)
+        self._lastId += 1
+        self._callbacks[self._lastId] = self._onHello
+        process.write(qt.QByteArray(encode(Message({"type": "hello", "id": self._lastId}))[0]))
 
     def _onHello(self, message):
         self._startTimer.stop()
         if message.type == "hello":
-            self._pid = int(message.header["pid"])
+            self._pid, self._greeted = int(message.header["pid"]), True
+            self._pump()
 
     def _onProcessError(self, error):
         if int(_value(error)) == 0:  # FailedToStart: no finished() follows; on Windows it comes before start() returns
@@ -152,7 +157,7 @@ class WorkerProcess:
     def _forget(self):
         self._cancelTimer.stop()
         self._startTimer.stop()
-        process, self._process, self._pid = self._process, None, 0
+        process, self._process, self._pid, self._greeted = self._process, None, 0, False
         self._outgoing.clear()
         if process is not None:
             process.blockSignals(True)
@@ -176,8 +181,8 @@ class WorkerProcess:
         """Queue a message behind the others; an urgent one goes before every message that has not begun."""
         head, payload = encode(message)
         item = _Outgoing(int(message.header["id"]), [memoryview(head), payload])
-        if urgent and self._outgoing:
-            self._outgoing.insert(1, item)
+        if urgent:
+            self._outgoing.insert(int(bool(self._outgoing) and self._outgoing[0].begun), item)
         else:
             self._outgoing.append(item)
         self._pump()
@@ -187,8 +192,9 @@ class WorkerProcess:
 
     def _pump(self):
         """Hand the process one chunk at a time, so that no slot takes long and little is held twice."""
-        while self._process is not None and self._outgoing and self._process.bytesToWrite() < CHUNK_BYTES:
-            parts = self._outgoing[0].parts
+        while self._greeted and self._outgoing and self._process.bytesToWrite() < CHUNK_BYTES:
+            item = self._outgoing[0]
+            item.begun, parts = True, item.parts
             self._process.write(qt.QByteArray(bytes(parts[0][:CHUNK_BYTES])))
             parts[0] = parts[0][CHUNK_BYTES:]
             while parts and not len(parts[0]):

@@ -49,7 +49,7 @@ class Bench:
         self.segmentation.CreateDefaultDisplayNodes()
         self.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(self.volume)
         self.segment = self.addSegment("Organ")
-        self.process = process or WorkerProcess(DRAWN_WORKER, cancelTimeoutMs=700)
+        self.process = process or WorkerProcess(DRAWN_WORKER, cancelTimeoutMs=1500)
         self.logic = SegmentPropagateLogic(self.process, Estimates(Store()))
         self.logic.setInputs(self.volume, self.segmentation)
         self.use(plane=plane)
