@@ -7,7 +7,6 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Context import planeTitle
 from SegmentPropagateSlicer.Logic import State
 
-
 WORTH_SAYING_BYTES = 50e6
 
 

@@ -80,7 +80,7 @@ class SegmentPropagateTest(ScriptedLoadableModuleTest):
 
 
 def drawScene():
-    """A drawn organ in 40 slices, outlined on the key slice: volume, segmentation, segment ID, the whole organ (bool)."""
+    """A drawn organ, outlined on the key slice: volume, segmentation, segment ID, the whole organ (bool)."""
     k, j, i = np.indices((40, 64, 64))
     organ = ((i - 36) / 9) ** 2 + ((j - 30) / 7) ** 2 + ((k - KEY) / 16) ** 2 < 1
     values = (40 + 90 * organ + np.random.default_rng(0).normal(0, 8, organ.shape)).astype(np.int16)
