@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import dijkstra
 
 def growcut(
     image: NDArray[np.float32], inside: NDArray[np.bool_], outside: NDArray[np.bool_], step: tuple[float, ...]
-) -> NDArray[np.bool_]:
+) -> NDArray[np.float32]:
     """Divide an image among two sets of seeds (adaptive GrowCut, Zhu 2014: shortest paths on the voxel grid).
 
     Args:
@@ -20,10 +20,14 @@ def growcut(
         step: price of one step along each axis, in the same units.
 
     Returns:
-        bool of the image's shape, True where the nearest seed is one of the object's.
+        float32 of the image's shape, 0..1: `a / (a + b)` for the distances b to the object's nearest seed and a to the
+        others' nearest; above 0.5 the object's is nearer.
     """
     graph = _grid_graph(image, step)
-    return (_distance(graph, inside) < _distance(graph, outside)).reshape(image.shape)
+    to_inside, to_outside = _distance(graph, inside), _distance(graph, outside)
+    far = ~np.isfinite(to_outside)  # no seeds of the others
+    share = np.where(far, 1.0, to_outside / (np.where(far, 1.0, to_inside + to_outside) + 1e-9))
+    return share.reshape(image.shape).astype(np.float32)
 
 
 def _distance(graph: sparse.csr_matrix, seeds: NDArray[np.bool_]) -> NDArray[np.float64]:

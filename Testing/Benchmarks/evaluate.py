@@ -80,7 +80,7 @@ def main() -> None:
 def _model(name: str, roi: str) -> Method:
     settings = PropagationSettings(roi=roi)
     if name == "classical":
-        sources = _library("classical", "regions", "registration", "growcut")
+        sources = _library("classical", "carrier", "regions", "registration", "growcut")
     else:
         path = weights.fetch(weights.find(name)) if name in weights.REGISTRY else Path(name)
         sources = (path, *sorted((ROOT / "SegmentPropagateLib").glob("*.py")))
