@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -226,10 +227,11 @@ def _draw_tile(
 
 def _draw_title(draw: ImageDraw.ImageDraw, item: OverlayObject, color: tuple[int, int, int]) -> None:
     draw.rounded_rectangle((0, 5, 18, 23), 4, fill=color)
-    draw.text((28, 14), item.name, _INK, _font(20), anchor="lm")
+    draw.text((28, 14), textwrap.shorten(item.name, 70, placeholder=" ..."), _INK, _font(20), anchor="lm")
     present = sum(bool(result.mask.any()) for result in item.results.values())
     keys = [str(index) for index, result in item.results.items() if result.source == "key"]
-    facts = f"slices {min(item.results)} to {max(item.results)}, present on {present}, key {', '.join(keys)}"
+    named = f"{len(keys)} keys" if len(keys) > 6 else f"key {', '.join(keys)}"
+    facts = f"slices {min(item.results)} to {max(item.results)}, present on {present}, {named}"
     draw.text((_WIDTH - 2 * _MARGIN, 14), facts, _FAINT, _font(15), anchor="rm")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from doubles import ThresholdPropagator, drawn_volume
 from PIL import Image
+from scipy import ndimage
 from test_geometry import STORAGE, directions_of, geometry_of
 
 from SegmentPropagateLib.geometry import Plane
@@ -153,3 +154,38 @@ def test_a_session_without_a_run_still_gives_a_sheet(tmp_path):
     session.add_key(1, 6, MaskPrompt(mask[6]))
     write_overlay(tmp_path / "o.png", session, [SegmentInfo(1, "only a key", GREEN)])
     assert (tmp_path / "o.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "view", [View(), View(True), View(False, True), View(True, True, True), View(False, False, True)]
+)
+def test_an_outline_lies_around_the_object_in_every_view(view):
+    """The object is the only bright thing: what is bright is inside the outline, and touches it on all sides."""
+    results = results_of({3}, set(), 3, 3)
+    results[3].mask[10:13, 15:40] = True  # an L, so that turns and mirrors show
+    gray = np.zeros((4, 40, 50), np.uint8)
+    gray[3][results[3].mask] = 250
+    sheet = np.asarray(draw_contact_sheet(gray, (3, 1, 1), [OverlayObject("L", GREEN, results)], view))
+    tile = sheet[20 + 34 + 40 :][:232, 20:252]
+    outline = (tile == BRIGHT_GREEN).all(-1)
+    bright = (tile.min(-1) > 200) & ~outline
+    filled = ndimage.binary_fill_holes(outline)
+    assert bright.sum() > 500
+    assert not (bright & ~filled).any()
+    assert (filled & ~outline & ~bright).mean() < 0.003  # nothing dark is enclosed but the blurred rim
+
+
+def test_turned_slices_are_shown_turned():
+    results = results_of(set(), set(), 3, 3)
+    gray = np.zeros((4, 40, 40), np.uint8)
+    gray[3, :10, :20] = 250  # above, on the left half
+    corners = {}
+    for name, view in {"as stored": View(), "down": View(False, True), "turned": View(True, False, True)}.items():
+        sheet = draw_contact_sheet(gray, (3, 1, 1), [OverlayObject("", GREEN, results)], view)
+        tile = np.asarray(sheet)[20 + 34 + 40 :][:232, 20:252].min(-1) > 200
+        corners[name] = [bool(tile[row, column]) for row in (30, 200) for column in (30, 200)]
+    assert corners == {
+        "as stored": [True, False, False, False],
+        "down": [False, False, True, False],
+        "turned": [False, True, False, False],
+    }
