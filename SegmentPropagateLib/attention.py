@@ -148,9 +148,12 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor, projection: torch.nn.
         return functional.scaled_dot_product_attention(queries[:, None], keys[:, None], wide)[:, 0]
     queries = queries * queries.shape[-1] ** -0.5
     read = queries.new_empty(*queries.shape[:2], values.shape[-1])
+    weights = queries.new_empty(min(QUERY_CHUNK, queries.shape[1]), keys.shape[1])  # one block for all: it stays warm
     for lane in range(len(queries)):
         for start in range(0, queries.shape[1], QUERY_CHUNK):
             part = slice(start, start + QUERY_CHUNK)
-            weights = torch.softmax(queries[lane, part] @ keys[lane].T, dim=-1)
-            torch.matmul(weights, values[lane], out=read[lane, part])
+            block = weights[: queries[lane, part].shape[0]]
+            torch.mm(queries[lane, part], keys[lane].T, out=block)
+            torch.softmax(block, dim=-1, out=block)
+            torch.mm(block, values[lane], out=read[lane, part])
     return projection(read)

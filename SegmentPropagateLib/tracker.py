@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
 from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.attention import Bank, KeptKeysAttention, PointerTimes
 from SegmentPropagateLib.encoder import Features
+from SegmentPropagateLib.hiera import HieraEncoder
 from SegmentPropagateLib.memory import Reads, pointer_span
+
+Points = tuple[Tensor, Tensor]
+"""Pixels of the network's input `(1, N, 2)`, x and y, and int32 labels `(1, N)`."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,10 @@ class Tracker:
             modules.append(network.recent_memory_attention)
         with torch.inference_mode():
             self._attentions = [KeptKeysAttention(module, network, dtype) for module in modules]
+            is_hiera = isinstance(network.image_encoder.trunk, Hiera)
+            self._encode = HieraEncoder(network, dtype) if is_hiera else self._encode_as_it_is
+            self._places = network.sam_prompt_encoder.get_dense_pe()
+            self._no_prompt = self._embed(None)
         self._times = PointerTimes(network)
         self._fuser: Any = getattr(network, "recent_memory_fuser", None)
         self._side = network.image_size // network.backbone_stride
@@ -112,10 +121,9 @@ class Tracker:
     def encode(self, image: Tensor) -> Features:
         """Features of an image `(1, 3, S, S)`."""
         with self._autocast():
-            fine0, fine1, top = self._network.forward_image(image.to(self.device))["backbone_fpn"]
-            tokens = top.flatten(2).transpose(1, 2).contiguous().float()
+            fine0, fine1, tokens = self._encode(image.to(self.device))
             started = tuple(attention.start(tokens).float() for attention in self._attentions)
-        return Features(tokens, started, (fine0, fine1))
+        return Features(tokens.float(), started, (fine0, fine1))
 
     @torch.inference_mode()
     def look(self, looks: Sequence[Look], slices: int) -> list[Outcome]:
@@ -150,7 +158,7 @@ class Tracker:
             points: `(N, 2)` x, y in pixels of the network's input.
             labels: int32 `(N,)`: 1 on the object, 0 beside it, 2 and 3 the corners of a box.
         """
-        prompt = {"point_coords": points.to(self.device)[None], "point_labels": labels.to(self.device)[None]}
+        prompt = points.to(self.device)[None], labels.to(self.device)[None]
         with self._autocast():
             tokens = features.top + self._network.no_mem_embed
             tokens = tokens if self._fuser is None else self._fuse(2 * tokens)
@@ -174,6 +182,10 @@ class Tracker:
             maps, _ = self._network._encode_new_memory([top], [(self._side, self._side)], high, scores, given)
         tokens = maps.to(torch.bfloat16).flatten(2).transpose(1, 2)
         return [Memory(*entry) for entry in zip(outcomes, tokens, strict=True)]
+
+    def _encode_as_it_is(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        fine0, fine1, top = self._network.forward_image(image)["backbone_fpn"]
+        return fine0, fine1, top.flatten(2).transpose(1, 2).contiguous()
 
     def _read(self, looks: Sequence[Look], slices: int) -> Tensor:
         """Image tokens `(B, HW, C)` that have read all banks."""
@@ -211,16 +223,33 @@ class Tracker:
     def _fuse(self, tokens: Tensor) -> Tensor:
         return self._fuser(self._map(tokens)).flatten(2).transpose(1, 2)
 
-    def _decode(self, tokens: Tensor, features: Sequence[Features], prompt: dict | None = None) -> list[Outcome]:
+    def _decode(self, tokens: Tensor, features: Sequence[Features], prompt: Points | None = None) -> list[Outcome]:
+        """The mask decoder: `SAM2Base._forward_sam_heads` without masks at full resolution, which nothing reads."""
         network = self._network
-        _, _, ious, low, _, pointers, scores = network._forward_sam_heads(
-            self._map(tokens),
-            point_inputs=prompt,
+        several = network._use_multimask(prompt is not None, prompt and {"point_labels": prompt[1]})
+        sparse, dense = self._no_prompt if prompt is None else self._embed(prompt)
+        low, ious, tokens_out, scores = network.sam_mask_decoder(
+            image_embeddings=self._map(tokens),
+            image_pe=self._places,
+            sparse_prompt_embeddings=sparse.expand(len(tokens), -1, -1),
+            dense_prompt_embeddings=dense,
+            multimask_output=several,
+            repeat_image=False,
             high_res_features=[torch.cat([entry.fine[level] for entry in features]) for level in (0, 1)],
-            multimask_output=network._use_multimask(prompt is not None, prompt),
         )
-        columns = (low[:, 0].float(), pointers.float(), scores[:, 0].float(), ious.amax(dim=1).float())
+        is_there = (scores > 0).float()
+        lanes, best = torch.arange(len(low), device=low.device), ious.argmax(dim=1)
+        logits = torch.where(scores[:, :, None] > 0, low[lanes, best].float(), NO_OBJ_SCORE)
+        pointers = network.obj_ptr_proj(tokens_out[lanes, best if tokens_out.shape[1] > 1 else 0])
+        pointers = is_there * pointers + (1 - is_there) * network.no_obj_ptr
+        columns = (logits, pointers.float(), scores[:, 0].float(), ious[lanes, best].float())
         return [Outcome(*row) for row in zip(*columns, strict=True)]
+
+    def _embed(self, prompt: Points | None) -> tuple[Tensor, Tensor]:
+        """Sparse `(1, N, C)` and dense prompt embeddings; without a prompt, those of a single padding point."""
+        if prompt is None:
+            prompt = torch.zeros(1, 1, 2, device=self.device), -torch.ones(1, 1, dtype=torch.int32, device=self.device)
+        return self._network.sam_prompt_encoder(points=prompt, boxes=None, masks=None)
 
     def _map(self, tokens: Tensor) -> Tensor:
         """Tokens `(B, HW, C)` as a feature map `(B, C, H, W)`."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_video_predictor import SAM2VideoPredictor
+from sam2.utils import misc
 
 from SegmentPropagateLib.network import build_network
 from SegmentPropagateLib.network_config import NetworkConfig
@@ -113,9 +114,12 @@ def frames_of(gray: NDArray[np.uint8], folder: Path) -> str:
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
     """`sam2` writes progress bars to stderr."""
-    original = video_predictor.tqdm
-    video_predictor.tqdm = lambda items, **_: items
+    modules = (video_predictor, misc)
+    originals = [module.tqdm for module in modules]
+    for module in modules:
+        module.tqdm = lambda items, **_: items
     try:
         yield
     finally:
-        video_predictor.tqdm = original
+        for module, original in zip(modules, originals, strict=True):
+            module.tqdm = original
