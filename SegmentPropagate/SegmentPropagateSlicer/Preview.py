@@ -4,8 +4,10 @@ import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from vtk.util.numpy_support import numpy_to_vtk
 
 from SegmentPropagateSlicer.PromptReader import arrayOf
+from SegmentPropagateSlicer.Proposal import emptyProposal
 
 ATTRIBUTE = "SegmentPropagate.Preview"
 OPACITY_FILL, OPACITY_OUTLINE = 0.35, 1.0
@@ -72,14 +74,14 @@ class Preview:
         self._write(segmentId, sliceIndex, proposal)
         self._image.Modified()
 
-    def showAll(self, proposals):
-        """Replace everything shown: `{segmentId: {slice: Proposal}}`."""
+    def showAgain(self, proposals, places):
+        """Show what was proposed before, on the slices of `places`; both are `{segmentId: {slice: Proposal}}`."""
         if self._node is None:
             return
-        arrayOf(self._image)[...] = 0
-        for segmentId, slices in proposals.items():
-            for sliceIndex, proposal in slices.items():
-                self._write(segmentId, sliceIndex, proposal)
+        for segmentId, slices in places.items():
+            for sliceIndex in slices:
+                before = proposals.get(segmentId, {}).get(sliceIndex) or emptyProposal(self._grid.shape)
+                self._write(segmentId, sliceIndex, before)
         self._image.Modified()
 
     def end(self):
@@ -104,9 +106,9 @@ class Preview:
         extent[2 * ijk : 2 * ijk + 2] = first, last
         image = slicer.vtkOrientedImageData()
         image.SetExtent(extent)
-        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        voxels = np.zeros(image.GetNumberOfPoints(), dtype=np.uint8)  # unlike VTK's, costs nothing until written to
+        image.GetPointData().SetScalars(numpy_to_vtk(voxels))
         matrix = vtk.vtkMatrix4x4()
         volumeNode.GetIJKToRASMatrix(matrix)
         image.SetImageToWorldMatrix(matrix)
-        arrayOf(image)[...] = 0
         return image

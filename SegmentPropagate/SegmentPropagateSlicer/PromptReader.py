@@ -28,17 +28,10 @@ class PromptReader:
             return np.zeros((rows, columns), dtype=bool)
         values, first = arrayOf(image), np.array(image.GetExtent()[::2])
         matrix = indexFromWorld(segmentationNode, image) @ self.grid.worldFromSlice
-        row, column = np.arange(rows)[:, None], np.arange(columns)[None, :]
-        inside, places = np.ones((rows, columns), dtype=bool), []
-        for ijk in range(3):
-            offset = matrix[ijk, 0] * sliceIndex + matrix[ijk, 3] - first[ijk]
-            place = np.floor(matrix[ijk, 1] * row + matrix[ijk, 2] * column + (offset + 0.5)).astype(np.int32)
-            inside &= (place >= 0) & (place < values.shape[2 - ijk])
-            places.append(place)
-        mask = np.zeros((rows, columns), dtype=bool)
-        i, j, k = (place[inside] for place in places)
-        mask[inside] = values[k, j, i] == label
-        return mask
+        matrix[:3, 3] += matrix[:3, 0] * sliceIndex - first
+        axes = np.arange(rows)[:, None], np.arange(columns)[None, :]
+        (i, j, k), inside = nearestPlaces(matrix[:3, 1:], axes, values.shape[::-1])
+        return (values[k, j, i] == label) & inside
 
     def box(self, roiNodeOrCorners):
         """`(i0, j0, i1, j1)` of a ROI node, or of corners in world RAS `(N, 3)`."""
@@ -89,6 +82,32 @@ def labelmapOf(segmentationNode, segmentId):
     if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
         return None, 0
     return image, segment.GetLabelValue()
+
+
+def nearestPlaces(matrix, axes, sizes):
+    """Nearest indices in an array of points on a plane grid, and which of them are inside.
+
+    An index that depends on one of the axes only, as on parallel grids, is computed along that axis only; everything
+    broadcasts to the full plane.
+
+    Args:
+        matrix: `(3, 3)`: per index, the step along the first and the second axis, and the offset.
+        axes: coordinates along the first axis `(n, 1)` and along the second `(1, m)`.
+        sizes: length of the array along each index.
+
+    Returns:
+        three integer arrays, kept within the array; and bool, where they had not to be.
+    """
+    places, inside = [], np.True_
+    for (first, second, offset), size in zip(matrix, sizes, strict=True):
+        place = np.full((1, 1), offset + 0.5)
+        for step, axis in ((first, axes[0]), (second, axes[1])):
+            if abs(step) * axis.size > 1e-6:  # else rounding noise of a parallel grid
+                place = place + step * axis
+        place = np.floor(place).astype(np.int32)
+        inside = inside & (place >= 0) & (place < size)
+        places.append(np.clip(place, 0, size - 1))
+    return places, inside
 
 
 def arrayOf(image):

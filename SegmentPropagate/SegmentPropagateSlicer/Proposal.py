@@ -59,8 +59,9 @@ class Proposal:
         """Mean row and column of the mask; None for an empty one."""
         if not self.area:
             return None
-        rows, columns = np.nonzero(self.box)
-        return self.origin[0] + rows.mean(), self.origin[1] + columns.mean()
+        rows, columns = self.box.sum(axis=1), self.box.sum(axis=0)
+        center = (int(counts @ np.arange(len(counts))) / self.area for counts in (rows, columns))
+        return tuple(start + offset for start, offset in zip(self.origin, center, strict=True))
 
 
 def emptyProposal(shape, presence=0.0):

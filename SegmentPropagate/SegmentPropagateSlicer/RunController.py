@@ -122,9 +122,11 @@ class RunController:
             self._preview.end()
             self._setState(State.IDLE)
         else:
-            if not run.sameFrame:
+            if run.sameFrame:
+                self._preview.showAgain(self.review.proposals, run.proposals)
+            else:
                 self._showRun(self.review)
-            self._preview.showAll(self.review.proposals)
+                self._preview.showAgain(self.review.proposals, self.review.proposals)
             self._setState(State.REVIEW)
         if sentence:
             self.errorOccurred.emit(sentence)

@@ -7,7 +7,7 @@ import numpy as np
 import slicer
 import vtk
 
-from SegmentPropagateSlicer.PromptReader import arrayOf, labelmapOf
+from SegmentPropagateSlicer.PromptReader import arrayOf, labelmapOf, nearestPlaces
 from SegmentPropagateSlicer.VolumeReader import VolumeReader, worldFromLocal
 
 EDIT_EVERYWHERE = 0
@@ -156,7 +156,7 @@ class SegmentWriter:
         extent = _extentOf(world, grid, proposals)
         if image is not None:
             slab = _extentOfSlab(world, grid, min(proposals), max(proposals))
-            extent = _union(extent, _intersection(_effectiveExtent(image, label), slab))
+            extent = _union(extent, _effectiveExtent(image, label, _intersection(image.GetExtent(), slab)))
         if extent is None:
             return None, None
         return _Lattice(world, matrix, extent), _read(image, label, extent)
@@ -192,9 +192,9 @@ class SegmentWriter:
         if node.GetSourceVolumeIntensityMask():
             low, high = node.GetSourceVolumeIntensityMaskRange()
             stack = np.moveaxis(VolumeReader(node.GetSourceVolumeNode() or volumeNode).voxels, grid.axis, 0)
-            for k, (places, inside) in enumerate(_places(lattice, grid)):
-                values = stack[tuple(place[inside] for place in places)]
-                editable[k][inside] &= (values >= low) & (values <= high)
+            for k, (places, _inside) in enumerate(_places(lattice, grid)):
+                values = stack[tuple(places)]
+                editable[k] &= (values >= low) & (values <= high)
         return editable
 
     def _overwritten(self, segmentationNode, segmentId):
@@ -236,32 +236,27 @@ def _read(image, label, extent):
 
 
 def _places(lattice, grid):
-    """Per k of the lattice: `(slice, row, column)` index arrays of shape `(j, i)`, and where they are in the volume."""
+    """Per k of the lattice: slice, row and column, broadcasting to `(j, i)`, and where these are in the volume."""
     matrix = np.linalg.inv(grid.worldFromSlice) @ lattice.worldFromIndex
     i0, i1, j0, j1, k0, k1 = lattice.extent
-    j, i = np.arange(j0, j1 + 1)[:, None], np.arange(i0, i1 + 1)[None, :]
+    axes = np.arange(j0, j1 + 1)[:, None], np.arange(i0, i1 + 1)[None, :]
     for k in range(k0, k1 + 1):
-        inside, places = np.ones((len(j), i.shape[1]), dtype=bool), []
-        for row, size in zip(matrix[:3], (grid.count, *grid.shape), strict=True):
-            place = np.floor(row[0] * i + row[1] * j + (row[2] * k + row[3] + 0.5)).astype(np.int32)
-            inside &= (place >= 0) & (place < size)
-            places.append(place)
-        yield places, inside
+        steps = np.c_[matrix[:3, 1], matrix[:3, 0], matrix[:3, 2] * k + matrix[:3, 3]]
+        yield nearestPlaces(steps, axes, (grid.count, *grid.shape))
 
 
 def _sample(lattice, grid, proposals):
     """The proposals on the lattice, nearest voxel: the mask, and where there is a proposal at all."""
-    stack = np.zeros((max(proposals) + 1 - min(proposals), *grid.shape), dtype=bool)
+    first = min(proposals)
+    stack = np.zeros((max(proposals) + 1 - first, *grid.shape), dtype=bool)
     known = np.zeros(grid.count, dtype=bool)
     for index, proposal in proposals.items():
-        stack[index - min(proposals)][proposal.place] = proposal.box
+        stack[index - first][proposal.place] = proposal.box
         known[index] = True
     new, inSlices = np.zeros(lattice.shape, dtype=bool), np.zeros(lattice.shape, dtype=bool)
     for k, ((s, row, column), inside) in enumerate(_places(lattice, grid)):
-        here = inside.copy()
-        here[inside] = known[s[inside]]
-        inSlices[k] = here
-        new[k][here] = stack[s[here] - min(proposals), row[here], column[here]]
+        inSlices[k] = inside & known[s]
+        new[k] = stack[np.clip(s - first, 0, len(stack) - 1), row, column] & inSlices[k]
     return new, inSlices
 
 
@@ -289,22 +284,20 @@ def _extentOfBounds(world, grid, bounds):
     return tuple(int(value) for pair in zip(low, high, strict=True) for value in pair)
 
 
-def _effectiveExtent(image, label):
-    """Extent of the voxels that carry the label; None when there are none."""
-    values = arrayOf(image)
-    if not values.size:
+def _effectiveExtent(image, label, within):
+    """Extent of the voxels that carry the label, looking within an extent; None when there are none."""
+    if within is None:
         return None
-    planes = [np.flatnonzero([(plane == label).any() for plane in values])]
-    if not len(planes[0]):
+    values = arrayOf(image)[_index(within, image.GetExtent())]
+    flat, planes = np.zeros(values.shape[1:], dtype=bool), np.zeros(len(values), dtype=bool)
+    for k, plane in enumerate(values):  # a plane at a time: no second copy of a whole labelmap
+        found = plane == label
+        planes[k] = found.any()
+        flat |= found
+    used = [np.flatnonzero(axis) for axis in (flat.any(axis=0), flat.any(axis=1), planes)]  # i, j, k
+    if not planes.any():
         return None
-    flat = np.zeros(values.shape[1:], dtype=bool)
-    for k in planes[0]:
-        flat |= values[k] == label
-    planes += [np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))]
-    starts = image.GetExtent()[::2]
-    return tuple(
-        int(start + edge) for start, used in zip(starts, planes[::-1], strict=True) for edge in (used[0], used[-1])
-    )
+    return tuple(int(start + edge) for start, u in zip(within[::2], used, strict=True) for edge in (u[0], u[-1]))
 
 
 def _union(one, other):

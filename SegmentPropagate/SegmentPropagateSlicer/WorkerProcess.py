@@ -17,6 +17,7 @@ from SegmentPropagateLib.messages import Decoder, Message, MessageError, encode
 from SegmentPropagateSlicer.Signal import Signal
 
 CHUNK_BYTES = 1 << 20  # a slot that hands over so much takes about a millisecond
+READ_BYTES = 1 << 18
 FINAL = ("hello", "devices", "volume", "inspect", "segment", "done", "cancelled", "error")
 """Replies after which nothing more comes for a request."""
 LOG_CHARACTERS = 200_000
@@ -56,6 +57,7 @@ class WorkerProcess:
         self._cause = None
         self._cancelTimer = self._timer(cancelTimeoutMs, self._onCancelTimeout)
         self._startTimer = self._timer(startTimeoutMs, self._onStartTimeout)
+        self._readTimer = self._timer(0, self._onOutput)
         self._failTimer = self._timer(0, self._onFailedToStart)
 
     @property
@@ -145,6 +147,8 @@ class WorkerProcess:
 
     def _onFinished(self, exitCode, _exitStatus=None):
         self._onLog()
+        while self._process is not None and self._process.bytesAvailable():
+            self._onOutput()
         self._end(self._cause or _("The worker ended unexpectedly (code {code}); see Details.").format(code=exitCode))
 
     def _end(self, sentence):
@@ -203,9 +207,12 @@ class WorkerProcess:
                 self._outgoing.popleft()
 
     def _onOutput(self):
+        """Take a few slices at a time: a quick model on a large volume must not hold the main thread."""
         if self._process is None:
             return
-        data = self._process.readAllStandardOutput().data()
+        data = self._process.read(READ_BYTES).data()
+        if self._process.bytesAvailable():
+            self._readTimer.start()
         try:
             messages = self._decoder.feed(data or b"")
         except MessageError as error:
