@@ -1,0 +1,247 @@
+"""Which memory bank does what: the experiment of PLAN.md (`make ablation`)."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ablation_report import summarize, write_figure
+from sam2.modeling.memory_encoder import CXBlock, Fuser
+from sam2.modeling.sam2_base import SAM2Base
+
+from SegmentPropagateLib.appearance import WindowsAppearance
+from SegmentPropagateLib.memory import MemoryPolicy, long_bank, short_bank
+from SegmentPropagateLib.metrics import dice
+from SegmentPropagateLib.network import build_network
+from SegmentPropagateLib.network_config import NetworkConfig, StarterShape
+from SegmentPropagateLib.propagator import ImageStack
+from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, Target, TrainingVolume, draw_clip
+from SegmentPropagateLib.training.forward import ClipForward, ClipPrompt, Teacher
+from SegmentPropagateLib.training.losses import LossWeights
+from SegmentPropagateLib.training.optimizer import Rates
+from SegmentPropagateLib.training.phantoms import make_phantom
+from SegmentPropagateLib.training.starter import as_volume, draw_target
+from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+SIZE = 96
+VOLUME = (32, SIZE, SIZE)
+SHAPE = StarterShape((16, 32, 64, 96), (1, 1, 1, 1), 64, 16, 2, 128, 128, 32)
+BASE_FAMILIES = ("organs", "twins", "reappearing", "branching", "nested", "soup")
+BASE_SEEDS, ADAPT_SEEDS, TEST_SEEDS = 30_000_000, 40_000_000, 50_000_000
+POLICIES: Mapping[str, MemoryPolicy] = {
+    "base": MemoryPolicy((long_bank(),)),
+    "M_O": MemoryPolicy((long_bank(),)),
+    "M_R=7": MemoryPolicy((short_bank(7),)),
+    "M_R=1": MemoryPolicy((short_bank(1),)),
+    "M_O+M_R=7": MemoryPolicy((long_bank(), short_bank(7))),
+    "M_O+M_R=1": MemoryPolicy((long_bank(), short_bank(1))),
+    "M_O+M_O": MemoryPolicy((long_bank(), long_bank())),
+}
+AUGMENTATION = Augmentation(rotation_deg=15, shear_deg=5, stretch=0.05, gamma=0.2, noise=0.03, slice_jitter=0.03)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Sizes of the experiment; PLAN.md fixes the full ones."""
+
+    base_steps: int = 6000
+    base_batch: int = 6
+    adapt_steps: Mapping[int, int] | None = None
+    seeds: int = 5
+    volumes: int = 200
+    draws: int = 10_000
+
+    def steps(self, regime: int) -> int:
+        """Adaptation steps with so many volumes."""
+        return (self.adapt_steps or {5: 500, 1: 100})[regime]
+
+
+QUICK = Scale(base_steps=12, base_batch=2, adapt_steps={5: 3, 1: 2}, seeds=2, volumes=3, draws=200)
+
+
+def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Run what has not been run before, then summarize."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="every part at a size that shows nothing but that it runs")
+    parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "ablation", help="for what is already done")
+    parser.add_argument("--out", type=Path, default=HERE, help="for results.json and results.png")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    scale = QUICK if arguments.quick else Scale()
+    code = code_hash()
+    work = arguments.work / f"{'quick' if arguments.quick else 'full'}-{code[:12]}"
+    work.mkdir(parents=True, exist_ok=True)
+    base = base_weights(work / "base.pt", scale)
+    runs = []
+    for regime in (5, 1):
+        for seed in range(scale.seeds):
+            for arm in POLICIES:
+                runs.append(run_arm(work, base, arm, regime, seed, scale))
+                print(f"{regime} volume(s), seed {seed}, {arm}: done", flush=True)  # noqa: T201
+    results = {"code_sha256": code, "scale": vars(scale), **summarize(runs, list(POLICIES), scale.draws)}
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    write_figure(arguments.out / "results.png", results)
+    return results
+
+
+def code_hash() -> str:
+    """Of everything that the results depend on."""
+    library = ROOT / "SegmentPropagateLib"
+    files = [*HERE.glob("ablation*.py"), HERE / "PLAN.md", *(library / "training").glob("*.py")]
+    files += [
+        library / name for name in ("memory.py", "network.py", "network_config.py", "appearance.py", "metrics.py")
+    ]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------------ training
+
+
+def base_weights(path: Path, scale: Scale) -> dict[str, torch.Tensor]:
+    """Phase 1: a network with the long bank alone, trained from nothing; kept in a file."""
+    if path.exists():
+        return torch.load(path, weights_only=True)
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig("starter", "conv", SIZE, SHAPE))
+    rates = Rates(1e-3, 1e-3, final=0.02, layer_decay=1.0, weight_decay=0.05, warm_up=60)
+    loss = LossWeights(cross_entropy=1.0, iou=0.1, presence=0.7, absent_masks=0.3)
+    trainer = Trainer(
+        network, POLICIES["base"], TrainerSettings(scale.base_steps, rates, loss, clip_norm=1.0), torch.device("cpu")
+    )
+    for step in range(scale.base_steps):
+        share = step / scale.base_steps
+        length = 3 if share < 0.15 else 4 if share < 0.3 else 6 if share < 0.6 else 8
+        rng = np.random.default_rng([1, step])
+        clips = []
+        while len(clips) < scale.base_batch:
+            number = step + int(rng.integers(64))
+            family = BASE_FAMILIES[number % len(BASE_FAMILIES)]
+            drawn = draw_target(as_volume(make_phantom(BASE_SEEDS + number, family, VOLUME)), length, rng)
+            if drawn is not None:
+                clips.append(draw_clip(*drawn, clip_settings(length, reverse=0.0), rng))
+        masks = torch.stack([clip.masks for clip in clips], 1)
+        stands_in = torch.from_numpy(rng.random((length, len(clips))) < max(0.05, 0.6 - 1.5 * share))
+        trainer.step(clips, mask_prompt(clips), Teacher(masks, stands_in))
+    state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    torch.save(state, path)
+    return state
+
+
+def adapt(base: Mapping[str, torch.Tensor], arm: str, regime: int, seed: int, scale: Scale) -> SAM2Base:
+    """Phase 2: one arm on so many volumes of `contact`."""
+    state = {name: tensor.clone() for name, tensor in base.items()}
+    for name in base:
+        if name.startswith("memory_attention."):
+            state[f"recent_{name}"] = base[name].clone()
+    torch.manual_seed(seed)
+    fuser = Fuser(CXBlock(SHAPE.width, layer_scale_init_value=1e-6), num_layers=2)
+    state |= {f"recent_memory_fuser.{name}": tensor for name, tensor in fuser.state_dict().items()}
+    network = build_network(NetworkConfig("starter", "conv", SIZE, SHAPE), state)
+    if arm == "base":
+        return network
+    steps = scale.steps(regime)
+    rates = Rates(2e-4, 2e-4, final=0.1, layer_decay=1.0, weight_decay=0.1)
+    trainer = Trainer(network, POLICIES[arm], TrainerSettings(steps, rates, seed=seed), torch.device("cpu"))
+    volumes = [contact_volume(ADAPT_SEEDS + 100 * seed + number) for number in range(regime)]
+    for step in range(steps):
+        rng = np.random.default_rng([2, seed, step])
+        volume = volumes[step % regime]
+        present = np.flatnonzero(volume.masks((1,)).sum((1, 2)) >= 12)
+        clip = draw_clip(volume, Target((1,), tuple(present.tolist())), clip_settings(8, reverse=0.5), rng)
+        trainer.step([clip], mask_prompt([clip]))
+    return network.eval().requires_grad_(False)
+
+
+def clip_settings(length: int, reverse: float) -> ClipSettings:
+    """Whole slices."""
+    return ClipSettings(SIZE, windows=True, slices=length, reverse=reverse, augmentation=AUGMENTATION)
+
+
+def mask_prompt(clips: Sequence[Any]) -> ClipPrompt:
+    """The first slices' masks."""
+    return ClipPrompt(masks=torch.stack([clip.prompt_mask for clip in clips]))
+
+
+def contact_volume(seed: int) -> TrainingVolume:
+    """A phantom in which a look-alike takes over where the target, label 1, ends."""
+    phantom = make_phantom(seed, "contact", VOLUME, hardness=1.0)
+    gray = np.zeros(VOLUME, np.uint8)
+    return TrainingVolume(str(seed), ImageStack(phantom.values, gray, phantom.spacing_kji_mm), (phantom.labels,))
+
+
+# ----------------------------------------------------------------------------------------------------------- measuring
+
+
+def run_arm(
+    work: Path, base: Mapping[str, torch.Tensor], arm: str, regime: int, seed: int, scale: Scale
+) -> dict[str, Any]:
+    """Adapt and measure one arm, or read what was measured before."""
+    path = work / f"{arm}-{regime}-{seed}.json"
+    if not path.exists():
+        network = adapt(base, arm, regime, seed, scale)
+        forward = ClipForward(network, POLICIES[arm])
+        figures = [measure(forward, contact_volume(TEST_SEEDS + number)) for number in range(scale.volumes)]
+        result = {"arm": arm, "regime": regime, "seed": seed, "figures": figures}
+        path.write_text(json.dumps(result), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def measure(forward: ClipForward, volume: TrainingVolume) -> dict[str, Any]:
+    """Figures of one volume: means over kinds of slices, and absent-slice DSC by distance from the target's end."""
+    truth, twin = volume.masks((1,)), volume.masks((2,))
+    present = np.flatnonzero(truth.any((1, 2)))
+    key = int(present[len(present) // 2])
+    result = np.zeros_like(truth)
+    result[key] = truth[key]
+    for indices in (np.arange(key, len(truth)), np.arange(key, -1, -1)):
+        result[indices[1:]] = propagate(forward, volume, truth[key], indices)
+    scores: dict[str, list[float]] = {"absent": [], "contested": [], "present": []}
+    by_distance: dict[str, list[float]] = {}
+    for index in range(len(truth)):
+        score = dice(result[index], truth[index])
+        if index == key:
+            continue
+        if truth[index].any():
+            scores["present"].append(score)
+            continue
+        scores["absent"].append(score)
+        if twin[index].any():
+            scores["contested"].append(score)
+        if index > present[-1]:
+            by_distance.setdefault(str(index - int(present[-1])), []).append(score)
+    means = {name: float(np.mean(values)) if values else None for name, values in scores.items()}
+    return {**means, "volume": dice(result, truth), "beyond_end": {d: v[0] for d, v in by_distance.items()}}
+
+
+@torch.no_grad()
+def propagate(forward: ClipForward, volume: TrainingVolume, key_mask: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Masks of the slices after the first, in the order given."""
+    if len(indices) < 2:
+        return np.zeros((0, SIZE, SIZE), bool)
+    values = torch.from_numpy(volume.stack.values[indices].astype(np.float32))
+    mask = torch.from_numpy(key_mask)
+    images = WindowsAppearance.from_key(values[0], mask).apply(values)[:, None]
+    masks = []
+    for _, answer in forward(images, ClipPrompt(masks=mask[None])):
+        best = answer.logits[0, answer.ious[0].argmax()]
+        resized = torch.nn.functional.interpolate(best[None, None], (SIZE, SIZE), mode="bilinear", align_corners=False)
+        masks.append((resized[0, 0] > 0).numpy() & bool(answer.presence[0, 0] > 0))
+    return np.stack(masks)
+
+
+if __name__ == "__main__":
+    main()
