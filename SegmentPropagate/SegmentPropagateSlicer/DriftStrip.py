@@ -15,8 +15,9 @@ class Strip(qt.QLabel):
 
     def mousePressEvent(self, event):
         """Qt calls this."""
+        position = event.position() if hasattr(event, "position") else event.pos()  # Qt 6, Qt 5
         if self.onPressed is not None and self.width > 0:
-            self.onPressed(event.pos().x() / self.width)
+            self.onPressed(position.x() / self.width)
 
 
 class DriftStrip:

@@ -2,9 +2,9 @@
 
     python Testing/Benchmarks/bench_panel.py
 
-Measures what buttons and events do, painting of the panel included; `responsiveness.py` measures the logic alone. The bar
-is 50 ms but for opening the panel, handing the image over (once per image), Accept, and the editor's own Undo. The time of
-the processor is given beside the time of the clock, which grows on a busy machine.
+Measures what buttons and events do, painting of the panel included; `responsiveness.py` measures the logic alone. The
+bar is 50 ms but for opening the panel, handing the image over (once per image), Accept, and the editor's own Undo. The
+time of the processor is given beside the time of the clock, which grows on a busy machine.
 """
 
 import os

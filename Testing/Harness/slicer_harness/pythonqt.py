@@ -103,7 +103,7 @@ def find_signal(obj, signature):
     normalized = normalize(signature)
     if normalized in declared:
         return getattr(obj, declared[normalized])
-    meta = obj.metaObject()
+    meta = type(obj).staticMetaObject  # what obj.metaObject() gives dies with obj, and takes this one with it
     # clicked() is the clone of clicked(bool=false): indexOfSignal knows both
     if meta.indexOfSignal(normalized) < 0:
         raise ValueError(f"{type(obj).__name__} has no signal {signature!r}")

@@ -3,8 +3,8 @@
     Slicer --no-splash --testing --ignore-slicerrc --additional-module-paths $PWD/SegmentPropagate \
         --python-script $PWD/Testing/Harness/tools/run_in_slicer.py SegmentPropagate OUT
 
-Writes OUT/result.txt (PASS, or a traceback), OUT/panel.png, and OUT/api.txt: classes and signals of the real widgets, to
-compare the stand-ins with.
+Writes OUT/result.txt (PASS, or a traceback), OUT/panel.png, and OUT/api.txt: classes and signals of the real widgets,
+to compare the stand-ins with.
 """
 
 import sys
