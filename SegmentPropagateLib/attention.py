@@ -65,11 +65,11 @@ class KeptKeysAttention:
         self._key_offsets = [
             self._rope(layer.cross_attn_image.k_proj(place + times)).to(dtype) for layer in self._layers
         ]  # (slots, HW, C) per layer
-        self._cos, self._sin, self._place = (table.to(dtype) for table in (self._cos, self._sin, self._place))
+        self._cos, self._sin = self._cos.to(dtype), self._sin.to(dtype)
 
     def start(self, top: Tensor) -> Tensor:
         """The first self-attention over image tokens `(B, HW, C)`: the part that needs no memory."""
-        return self._attend_self(self._layers[0], top.to(self._dtype) + 0.1 * self._place)
+        return self._attend_self(self._layers[0], top.float() + 0.1 * self._place)
 
     def keys(self, tokens: Tensor) -> list[Tensor]:
         """Rotated keys `(HW, C)` per layer of one memory `(HW, M)`, but for the constant that depends on its age."""

@@ -86,7 +86,7 @@ class Tracker:
     """A network on a device.
 
     Args:
-        network: in evaluation mode; moved to the device.
+        network: in evaluation mode; moved to the device, and its matrices to the precision.
         device: where to compute.
         dtype: float32 (equal to `sam2` up to rounding) or bfloat16.
     """
@@ -105,12 +105,14 @@ class Tracker:
             self._places = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = self._embed(None)
         self._times = PointerTimes(network)
+        if dtype != torch.float32:
+            _cast_matrices(network, dtype)
         self._fuser: Any = getattr(network, "recent_memory_fuser", None)
         self._side = network.image_size // network.backbone_stride
 
     def on_cpu(self) -> Tracker:
         """The same network on the CPU, in float32."""
-        return Tracker(self._network, torch.device("cpu"), torch.float32)
+        return Tracker(self._network.float(), torch.device("cpu"), torch.float32)
 
     @property
     def image_size(self) -> int:
@@ -259,3 +261,10 @@ class Tracker:
         if self.dtype == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
+
+
+def _cast_matrices(network: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Spare autocast the casting of weights on every call; norms and embeddings stay float32, as it leaves them."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            module.to(dtype)

@@ -9,6 +9,7 @@ from SegmentPropagateLib.card import Card
 from SegmentPropagateLib.engine import NetworkPropagator
 from SegmentPropagateLib.errors import OutOfMemoryError
 from SegmentPropagateLib.geometry import Geometry
+from SegmentPropagateLib.network import build_network
 from SegmentPropagateLib.network_config import NetworkConfig
 from SegmentPropagateLib.prompts import BoxPrompt, MaskPrompt, PointsPrompt
 from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings
@@ -289,3 +290,21 @@ def own_steps(network, stack, lanes, short_slices):
                     out["pred_masks"], size=stack.slice_shape, mode="bilinear", align_corners=False
                 )[0, 0].numpy()
     return logits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "variant", "size"), [("starter", "conv", 128), ("sam2.1", "t", 64)])
+def test_bf16_gives_nearly_the_same_masks(family, variant, size):
+    """Slow where bf16 is emulated. Weights are not trained, so that rounding moves more pixels than it would."""
+    stack = ImageStack(VALUES, GRAY, (3.0, 1.0, 1.0))
+    masks = {}
+    for precision in ("exact", "bf16"):
+        torch.manual_seed(0)
+        network = build_network(NetworkConfig(family, variant, size))
+        propagator = NetworkPropagator(network, Card(family, variant, size), "cpu", precision)
+        propagator.open(stack, PropagationSettings(roi="off"))
+        updates = propagator.run([Lane(1, (KEY,), (range(KEY + 1, KEY + 3),))], {1: {KEY: MASK}})
+        masks[precision] = [update.logits for update in updates]
+    for exact, bf16 in zip(masks["exact"], masks["bf16"], strict=True):
+        assert np.abs(exact - bf16).max() <= 0.05 * max(np.abs(exact).max(), 1)
+        assert np.abs(exact - bf16).max() > 0
