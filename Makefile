@@ -18,7 +18,7 @@ SETUP_INPUTS := Makefile pyproject.toml constraints.txt
 SYSTEM_LIBRARIES := libGL.so.1 libEGL.so.1 libxkbcommon.so.0 libdbus-1.so.3 libfontconfig.so.1
 SYSTEM_PACKAGES := libgl1 libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
 
-.PHONY: help demo test test-slow lint bench evaluate starter ablation setup clean
+.PHONY: screenshots help demo test test-slow lint bench evaluate starter ablation setup clean
 
 help:
 	@echo "make demo       propagate an object through a drawn volume and write a picture (demo-output/)"
@@ -27,6 +27,7 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      speed and memory against the upstream predictor"
 	@echo "make evaluate   accuracy on real volumes, where they are at hand"
+	@echo "make screenshots  pictures of the Slicer panel in its states"
 	@echo "make starter    train the bundled model anew"
 	@echo "make ablation   which memory bank does what"
 	@echo "make setup      only what the other targets set up for themselves"
@@ -50,6 +51,9 @@ bench: $(VENV)/ready
 
 evaluate: $(VENV)/ready
 	@$(BIN)/python Testing/Benchmarks/evaluate.py
+
+screenshots: $(VENV)/ready-for-tests
+	@$(BIN)/python Testing/Harness/tools/screenshot_panel.py Resources/Screenshots
 
 starter: $(VENV)/ready
 	@$(BIN)/python -m SegmentPropagateLib.training.starter

@@ -2,6 +2,8 @@
 
 import qt
 
+from SegmentPropagateSlicer.Review import SUSPICIOUS as SUSPICION_WORTH_A_LOOK
+
 HEIGHT = 46
 GROUND = 5  # pixels below the bars, for locks
 SHARPNESS = 2  # drawn larger than shown, for screens with small pixels
@@ -94,6 +96,6 @@ def barColor(score):
     """A key, a suspicious slice, an empty one, or an ordinary one."""
     if score["source"] == "key":
         return KEY
-    if score["areaJump"] or score["centerJump"]:
+    if score["suspicion"] >= SUSPICION_WORTH_A_LOOK:
         return SUSPICIOUS
     return EMPTY if score["source"] == "empty" else SURE

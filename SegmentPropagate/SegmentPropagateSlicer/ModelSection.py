@@ -56,13 +56,19 @@ class ModelSection:
 
     # ---- remembered choices -------------------------------------------------------------------------------------
 
-    def restoreRemembered(self):
-        """Take model, device and precision of the last Slicer session into a parameter node that has none."""
+    def restoreRemembered(self, networksMissing):
+        """Take model, device and precision of the last Slicer session into a parameter node that has none.
+
+        Args:
+            networksMissing: whether PyTorch or SAM 2 are not installed; the first model is then the classical one.
+        """
         node, settings = self.context.parameters.node, slicer.app.userSettings()
         for name in REMEMBERED:
             value = settings.value(f"SegmentPropagate/{name}", "")
             if value and not node.GetParameter(name):
                 setattr(self.context.parameters, name, str(value))
+        if not node.GetParameter("model"):
+            self.context.parameters.model = "classical" if networksMissing else "starter"
 
     def recentFiles(self):
         """Checkpoint files that were opened, latest first, as far as they still exist."""

@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.DriftStrip import DriftStrip
 from SegmentPropagateSlicer.Logic import State
+from SegmentPropagateSlicer.Review import SUSPICIOUS
 
 
 class ReviewSection:
@@ -127,6 +128,8 @@ def sliceText(name, score):
     if score["predictedIou"] is not None:
         parts.append(_("predicted IoU {value}").format(value=f"{score['predictedIou']:.2f}"))
     parts.append(_("{area} mm²").format(area=round(score["areaMm2"])))
+    if score["suspicion"] >= SUSPICIOUS and not (score["areaJump"] or score["centerJump"]):
+        parts.append(_("the model is unsure"))
     if score["areaJump"]:
         parts.append(_("the area jumps"))
     if score["centerJump"]:

@@ -154,7 +154,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObservers(self._onParametersModified)
             parameters.node = node
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
-            self.model.restoreRemembered()
+            self.model.restoreRemembered(networksMissing=bool(self.installer.sentence()))
         self._takeEditorNode()
         keys = parameters.keys
         self.logic.setInputs(parameters.volume, parameters.segmentation)

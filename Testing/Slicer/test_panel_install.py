@@ -50,6 +50,7 @@ def test_the_banner_says_what_is_missing_how_large_it_is_and_what_works_without(
         assert panel.ui.installBanner.isVisible()
         for part in ("PyTorch", "SAM 2", "0.2 GB", "3 GB", "classical propagator works without"):
             assert part in panel.ui.installLabel.text
+        assert panel.parameters.model == "classical"
         panel.press("addKeyButton")
         assert panel.ui.propagateButton.enabled
 
