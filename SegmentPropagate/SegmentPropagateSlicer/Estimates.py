@@ -40,12 +40,12 @@ class Estimates:
             known["modelBytes"] = max(int(peakMib * 2**20) - copiesOf(volumeNode), 0)
         self._store.setValue(SETTING, json.dumps({**measured, _name(run.settings): known}))
 
-    def of(self, settings, volumeNode, objects, slices):
-        """What a run would take; see `SegmentPropagateLogic.estimate`."""
+    def of(self, settings, volumeNode, objects, slices, warm):
+        """What a run would take, `warm` with the model loaded; see `SegmentPropagateLogic.estimate`."""
         known = self.recall(settings)
         seconds = known.get("secondsPerSlice")
         if seconds is not None:
-            seconds = seconds * objects * slices + known.get("loadSeconds", 0.0)
+            seconds = seconds * objects * slices + (0.0 if warm else known.get("loadSeconds", 0.0))
         needed, available = copiesOf(volumeNode) + known.get("modelBytes", 0), availableBytes()
         warning = ""
         if available is not None and needed > available:

@@ -57,7 +57,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self._writer = SegmentWriter()
         self._keys = Keys()
         self._snapshots = {}  # (plane, slice) -> what the segments held before a proposal was copied into them
-        runner = Runner(self.process)
+        self._runner = runner = Runner(self.process)
         self._control = control = RunController(runner, self.preview, self._estimates)
         self._prompt = PromptPreview(runner, self.preview)
         self._prompt.failed.connect(control.errorOccurred.emit)
@@ -209,7 +209,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             "warning" (a sentence, or "").
         """
         volumeNode = VolumeReader(self.volumeNode).node
-        return self._estimates.of(self.settings, volumeNode, len(segmentIds), last - first + 1)
+        warm = self._runner.isWarm(self.settings)
+        return self._estimates.of(self.settings, volumeNode, len(segmentIds), last - first + 1, warm)
 
     def startSession(self, segmentIds, first, last):
         """Compute a proposal for the range. States: starting, running, then review, or after an error as before.

@@ -3,13 +3,15 @@
 import math
 
 AREA_JUMP = math.log(1.6)
-"""A step to the neighbor beyond this ratio of areas is suspicious."""
+"""A step to the neighbor beyond this ratio of areas is suspicious..."""
+AREA_CHANGE = 0.2
+"""... if it is also more than this share of the largest key: objects end in small steps of large ratios."""
+LOST_SHARE = 0.25
+"""An object that still has this share of the largest key, and is gone on the next slice, is lost."""
 CENTER_JUMP = 0.5
 """So is a step of the center beyond this share of the object's equivalent radius..."""
 CENTER_JUMP_MM = 3.0
 """... if it is longer than this."""
-LOST_AREA = 100
-"""An object of so many pixels that is gone on the next slice is lost rather than at its end."""
 SUSPICIOUS = 0.3
 """Below this, no slice is named."""
 
@@ -77,15 +79,21 @@ def _jumps(slices, keys, grid):
         nearest = min(keys, key=lambda key: abs(key - index))
         neighbor = slices.get(index + (1 if nearest > index else -1))
         if neighbor is not None:
-            found[index] = _steps(neighbor, proposal, grid)
+            largest = max(key.area for key in keys.values())
+            found[index] = _areaJumps(neighbor.area, proposal.area, largest), _centerJumps(neighbor, proposal, grid)
     return found
 
 
-def _steps(before, after, grid):
+def _areaJumps(before, after, largest):
+    if not before or not after:
+        return before >= LOST_SHARE * largest
+    return abs(math.log(after / before)) > AREA_JUMP and abs(after - before) > AREA_CHANGE * largest
+
+
+def _centerJumps(before, after, grid):
     if not before.area or not after.area:
-        return before.area >= LOST_AREA, False
-    areaJump = abs(math.log(after.area / before.area)) > AREA_JUMP and max(before.area, after.area) >= 16
+        return False
     rows, columns = (b - a for a, b in zip(before.center, after.center, strict=True))
     shift = math.hypot(rows * grid.pixelSizeMm[0], columns * grid.pixelSizeMm[1])
     radius = math.sqrt(before.area * grid.pixelAreaMm2 / math.pi)
-    return areaJump, shift > max(CENTER_JUMP_MM, CENTER_JUMP * radius)
+    return shift > max(CENTER_JUMP_MM, CENTER_JUMP * radius)

@@ -112,6 +112,7 @@ class RunController:
 
     def _onDone(self, run, header):
         self.run, self.review, run.previous = None, run, None
+        self._runner.noteLoaded(run.settings)
         self._estimates.record(run, self._nodes[0], header.get("peak_mib"))
         self._setState(State.REVIEW)
 

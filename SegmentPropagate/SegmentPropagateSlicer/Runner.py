@@ -17,6 +17,7 @@ class Runner:
         self.statusChanged = Signal("text")
         self.process = process
         self._sent = None  # (generation of the worker, identity of the volume)
+        self._loaded = None  # (generation of the worker, what chooses the model)
 
     def ask(self, volumeNode, run, onMessage, request=None, masks=None):
         """Send a request about a volume; returns its id.
@@ -39,6 +40,14 @@ class Runner:
             )
             self._sent = self.process.generation, reader.identity
         return self.process.request(header, onMessage, masks)
+
+    def isWarm(self, settings):
+        """Whether the worker has the model of these `RunSettings` loaded."""
+        return self.process.isRunning and self._loaded == (self.process.generation, settings.modelHeader())
+
+    def noteLoaded(self, settings):
+        """A run with these `RunSettings` has ended well."""
+        self._loaded = self.process.generation, settings.modelHeader()
 
     def _onVolume(self, message, onMessage):
         if message.type == "error":

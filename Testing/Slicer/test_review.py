@@ -1,0 +1,70 @@
+"""Which slices of a proposal are named as worth correcting."""
+
+import numpy as np
+import pytest
+from SegmentPropagateSlicer import Review
+from SegmentPropagateSlicer.Proposal import proposalOfMask
+from SegmentPropagateSlicer.Run import Run
+from SegmentPropagateSlicer.RunSettings import RunSettings
+from SegmentPropagateSlicer.SliceGrid import SliceGrid
+
+from SegmentPropagateLib.geometry import Geometry
+
+SHAPE = (27, 96, 96)
+
+
+def ball():
+    k, j, i = np.indices(SHAPE)
+    return ((k - 13) / 10) ** 2 + ((j - 48) / 26) ** 2 + ((i - 44) / 20) ** 2 <= 1
+
+
+def runOver(mask, key=13):
+    run = Run(RunSettings(), SliceGrid(Geometry(SHAPE, np.diag([1.0, 1, 3, 1])), "axial"), ["A"], 0, 26, {})
+    run.keys = {("A", key): proposalOfMask(mask[key])}
+    run.proposals["A"] = {index: proposalOfMask(plane) for index, plane in enumerate(mask) if index != key}
+    return run
+
+
+def test_a_smooth_object_with_smooth_ends_is_not_suspicious():
+    found = Review.scores(runOver(ball()), "A")
+    assert [score["sliceIndex"] for score in found] == list(range(27))
+    assert not any(score["areaJump"] or score["centerJump"] for score in found)
+    assert Review.nextSuspicious(found) is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "flag"),
+    [
+        (lambda mask: mask.__setitem__(18, np.roll(mask[18], 30, 1)), "centerJump"),
+        (lambda mask: mask.__setitem__((18, slice(20, 90), slice(5, 90)), True), "areaJump"),
+        (lambda mask: mask.__setitem__(18, False), "areaJump"),
+    ],
+    ids=["moved", "spilled", "lost"],
+)
+def test_a_slice_that_jumps_is_named_next(spoil, flag):
+    mask = ball()
+    spoil(mask)
+    found = Review.scores(runOver(mask), "A")
+    assert found[18][flag]
+    assert Review.nextSuspicious(found) in (18, 19)
+    assert not any(score[flag] for score in found[:18])
+
+
+def test_keys_and_confirmed_slices_are_trusted():
+    mask = ball()
+    mask[18] = np.roll(mask[18], 30, 1)
+    found = Review.scores(runOver(mask, key=18), "A")
+    assert found[18]["suspicion"] == 0
+    found = Review.scores(runOver(mask), "A", confirmed=[18, 19])
+    assert Review.nextSuspicious(found) is None
+
+
+def test_a_doubtful_presence_and_a_low_predicted_iou_are_suspicious():
+    run = runOver(ball())
+    good = run.proposals["A"][7]
+    run.proposals["A"][7] = type(good)(good.shape, good.origin, good.box, presence=0.5, predictedIou=0.9)
+    run.proposals["A"][9] = type(good)(good.shape, good.origin, good.box, presence=0.99, predictedIou=0.4)
+    found = Review.scores(run, "A")
+    assert Review.nextSuspicious(found) == 7
+    assert Review.nextSuspicious(found, after=7) == 9
+    assert Review.nextSuspicious(found, after=9) == 7
