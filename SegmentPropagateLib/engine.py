@@ -84,6 +84,8 @@ class NetworkPropagator:
             self._cache.clear()
             self._prompted.clear()
         self._settings = settings
+        if self._scene is not None:
+            self._tracker = self._scene.tracker  # it may have had to move to the CPU
         self._scene = Scene(stack, self._tracker, self._cache)
         factor = self._card.roi_factor if settings.roi == "auto" else None
         self._finder = ViewFinder(stack.slice_shape, stack.spacing_mm[1:], factor)

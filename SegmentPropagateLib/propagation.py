@@ -157,6 +157,8 @@ class Propagation:
         remembered = self._remember(going_on, [outcomes[id(state)] for state in going_on])
         for state, memory in zip(going_on, remembered, strict=True):
             state.seen[state.index] = Seen(memory, state.view, state.view)
+        views = {(state.lane.object_id, state.view) for state in states}
+        self._keys = {name: memory for name, memory in self._keys.items() if (name[0], name[2]) in views}
         return [outcomes[id(state)] for state in states]
 
     def _look(self, states: Sequence[LaneState]) -> list[Outcome]:
@@ -175,13 +177,14 @@ class Propagation:
         looks = []
         for state in states:
             reads = self._reads(state)
-            wanted = {index for bank in reads for index, _ in (*bank.spatial, *bank.pointers)}
-            memories = {index: self._recall(state, index) for index in wanted}
+            attended = {index for bank in reads for index, _ in bank.spatial}
+            pointed = {index for bank in reads for index, _ in bank.pointers} - attended  # in whatever view
+            memories = {index: state.seen[index].memory for index in pointed - set(state.lane.keys)}
+            memories |= {index: self._recall(state, index) for index in attended | (pointed & set(state.lane.keys))}
             features = self._scene.features(state.index, state.view, state.appearance)
             looks.append(Look(features, reads, memories))
-            for index, seen in state.seen.items():
-                if index not in wanted:
-                    seen.memory.keys = None
+            for index in state.seen.keys() - attended:
+                state.seen[index].memory.keys = None
         return self._scene.tracker.look(looks, len(self._scene.stack))
 
     def _remember(self, states: Sequence[LaneState], outcomes: Sequence[Outcome]) -> list[Memory]:
@@ -225,6 +228,8 @@ class Propagation:
 
     def _follow(self, state: LaneState, outcome: Outcome) -> bool:
         """Move the lane's view where the object came near its edge; return whether it was moved."""
+        if self._finder.factor is None:
+            return False
         view = self._finder.follow(state.view, self._mask(outcome, state.view))
         moved = view != state.view
         state.view = view

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, log
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +13,11 @@ Pixels = TypeVar("Pixels", bound=Any)
 
 NEAR_BORDER = 0.08
 """A mask this close to a view's edge (fraction of the view's side) is about to leave it."""
+
+SIZE_STEP = 1.1
+PLACE_STEP = 8
+"""Sizes of views are powers of 1.1 apart and places an eighth of the size, so that a corrected outline mostly leads to
+the same view, whose features are kept."""
 
 LARGEST_GROWTH = 1.5
 """How much a view may grow at once, so that one leaking slice does not give up the close-up."""
@@ -45,7 +51,8 @@ class ViewFinder:
     Args:
         slice_shape: `(rows, columns)`.
         pixel_mm: spacing of rows and columns; a view is square in millimetres unless the slice ends.
-        factor: side of a view over the longer side of the object's bounding box; None always takes the whole slice.
+        factor: side of a view over the longer side of the object's bounding box (up to 1.1 times that); None always
+            takes the whole slice.
         smallest: shortest side of a view, in pixels of the finer axis.
     """
 
@@ -73,7 +80,8 @@ class ViewFinder:
         if self.factor is None or not mask.any() or not self._is_near_edge(view, mask):
             return view
         old_mm = max(view.rows * self.pixel_mm[0], view.columns * self.pixel_mm[1])
-        wanted_mm = max(old_mm, self.factor * self._extent_mm(mask))
+        one_less = old_mm - min(self.pixel_mm)  # so that rounding to pixels does not make it grow a step
+        wanted_mm = max(one_less, self.factor * self._extent_mm(mask))
         return self._square(mask, min(wanted_mm, LARGEST_GROWTH * old_mm))
 
     def for_memory(self, view: View, mask: NDArray[np.bool_]) -> View:
@@ -91,7 +99,8 @@ class ViewFinder:
         return View(row, column, rows, columns)
 
     def _square(self, mask: NDArray[np.bool_], side_mm: float) -> View:
-        side_mm = max(side_mm, self.smallest * min(self.pixel_mm))
+        smallest_mm = self.smallest * min(self.pixel_mm)
+        side_mm = smallest_mm * SIZE_STEP ** max(0, ceil(log(side_mm / smallest_mm, SIZE_STEP) - 1e-6))
         spans = [
             _place(bounds, round(side_mm / spacing), size)
             for bounds, spacing, size in zip(_bounds(mask), self.pixel_mm, self.slice_shape, strict=True)
@@ -122,5 +131,6 @@ def _bounds(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
 def _place(bounds: tuple[int, int], length: int, size: int) -> tuple[int, int]:
     """Start and length of a run of `length` pixels centered on the bounds, within `0..size-1`."""
     length = min(max(length, 1), size)
-    start = round((bounds[0] + bounds[1] + 1 - length) / 2)
+    step = max(1, length // PLACE_STEP)
+    start = round((bounds[0] + bounds[1] + 1 - length) / 2 / step) * step
     return min(max(start, 0), size - length), length
