@@ -78,7 +78,7 @@ $(VENV)/bin/python:
 
 $(VENV)/ready: $(VENV)/bin/python $(SETUP_INPUTS)
 	@echo "Installing torch"
-	@$(PIP) "setuptools>=77" torch
+	@$(PIP) "setuptools>=77" wheel torch
 	@echo "Installing sam2, checked by its SHA-256"
 	@echo "$(SAM2)" > $(VENV)/sam2.txt
 	@SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check \

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from doubles import ThresholdPropagator
 
 from SegmentPropagateLib import volume_io, weights
-from SegmentPropagateLib.cli import arguments, main
+from SegmentPropagateLib.cli import arguments, demo, main
 from SegmentPropagateLib.cli import propagate as command
 
 SHAPE = (12, 20, 24)  # k, j, i
@@ -460,7 +460,8 @@ def test_python_m_is_the_same_program():
     assert len(answer.stderr.splitlines()) == 1
 
 
-def test_the_demo_writes_segmentation_picture_and_report_and_says_how_good_it_is(tmp_path, capsys):
+def test_the_demo_writes_segmentation_picture_and_report_and_says_how_good_it_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo, "SHAPE_KJI", (28, 96, 96))
     assert main(["demo", "--out", str(tmp_path / "demo"), "--model", "classical"]) == 0
     files = {path.name for path in (tmp_path / "demo").iterdir()}
     assert files == {"image.nii.gz", "outlines.seg.nrrd", "result.seg.nrrd", "overlay.png", "report.json"}

@@ -31,9 +31,11 @@ def test_every_linked_file_exists():
         assert (ROOT / link).exists(), link
 
 
-def test_the_python_example_is_python():
-    (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
-    compile(block, "README.md", "exec")
+def test_the_python_examples_are_python():
+    blocks = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+    assert blocks
+    for block in blocks:
+        compile(block, "README.md", "exec")
 
 
 def test_every_model_and_its_licence_are_told():
