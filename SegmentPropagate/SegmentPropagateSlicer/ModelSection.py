@@ -164,7 +164,7 @@ def describe(model):
     """One line about a registered model, its licence and its download; for a file, its path."""
     known = REGISTRY.get(model)
     if known is None:
-        return model
+        return model if Path(model).is_file() else _("This file is no longer there: choose another model.")
     about = known.about[:1].upper() + known.about[1:]
     parts = [f"{about}.", _("Licence: {licence}.").format(licence=known.licence)]
     if not known.is_ready and known.url is None:

@@ -121,13 +121,13 @@ def sliceText(name, score):
     """One line about a slice of the proposal."""
     start = _("{name}, slice {number}: ").format(name=name, number=score["sliceIndex"])
     if score["source"] == "key":
-        return start + _("key slice, {area} mm².").format(area=round(score["areaMm2"]))
+        return start + _("key slice, {area}\u00a0mm².").format(area=round(score["areaMm2"]))
     if score["source"] == "empty":
         return start + _("the object is not there.")
     parts = [_("presence {percent} %").format(percent=round(100 * score["presence"]))]
     if score["predictedIou"] is not None:
         parts.append(_("predicted IoU {value}").format(value=f"{score['predictedIou']:.2f}"))
-    parts.append(_("{area} mm²").format(area=round(score["areaMm2"])))
+    parts.append(_("{area}\u00a0mm²").format(area=round(score["areaMm2"])))
     if score["suspicion"] >= SUSPICIOUS and not (score["areaJump"] or score["centerJump"]):
         parts.append(_("the model is unsure"))
     if score["areaJump"]:

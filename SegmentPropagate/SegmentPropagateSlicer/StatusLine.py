@@ -2,11 +2,12 @@
 
 import traceback
 
+import qt
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import SegmentPropagateError
 
-ERROR_STYLE = "color: #d9413a"  # legible on the light and on the dark theme
+RED_ON_LIGHT, RED_ON_DARK = "#c62828", "#ff7b70"
 LONGEST_LOG = 20000
 
 
@@ -34,7 +35,8 @@ class StatusLine:
 
     def complain(self, sentence):
         """Say what went wrong; it stays until the next sentence."""
-        self._show(sentence, ERROR_STYLE)
+        dark = self.label.palette.color(qt.QPalette.Window).lightness() < 128
+        self._show(sentence, f"color: {RED_ON_DARK if dark else RED_ON_LIGHT}")
 
     def log(self, text):
         """Keep a line of the worker's stderr."""

@@ -28,8 +28,9 @@ def slicer_app():
 
 @pytest.fixture
 def slicer(slicer_app):
-    """The `slicer` module on an empty scene; an exception in a Qt slot fails the test."""
+    """The `slicer` module on an empty scene and fresh settings; an exception in a Qt slot fails the test."""
     mrml.clear_scene()
+    slicer_app.app.userSettings().clear()
     slicer_app.harness.slotErrors.clear()
     yield slicer_app
     mrml.clear_scene()

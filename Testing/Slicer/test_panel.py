@@ -97,6 +97,62 @@ def test_all_visible_segments_leaves_out_hidden_ones(panel):
     assert panel.widget.context.segmentIds() == [panel.segmentId]
 
 
+# ---- model ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_file_is_recognized_at_once_and_listed_as_recent(panel, tmp_path, monkeypatch):
+    import qt
+
+    path = tmp_path / "my-model.pt"
+    path.write_bytes(b"weights")
+    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", staticmethod(lambda *_: str(path)))
+    panel.press("openCheckpointButton")
+    assert panel.said("inspectModel") == [("inspectModel", str(path))]
+    assert panel.ui.modelSelector.currentText == "my-model.pt"
+    panel.logic.modelInspected.emit({"sentence": "SLM-SAM 2 tiny, 1024 px, 7 short slices."})
+    assert panel.ui.modelInfo.text == "SLM-SAM 2 tiny, 1024 px, 7 short slices."
+    assert panel.widget.model.recentFiles() == [str(path)]
+    path.unlink()
+    assert panel.widget.model.recentFiles() == []
+
+
+def test_cancelling_the_file_dialog_changes_nothing(panel, monkeypatch):
+    import qt
+
+    before = panel.parameters.model
+    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", staticmethod(lambda *_: ""))
+    panel.press("openCheckpointButton")
+    assert panel.parameters.model == before
+
+
+def test_a_model_says_its_licence_and_what_it_downloads(panel, monkeypatch):
+    from SegmentPropagateSlicer.ModelSection import describe
+
+    assert "Licence: Apache-2.0." in describe("classical")
+    assert describe("/nowhere/x.pt") == "This file is no longer there: choose another model."
+    monkeypatch.setattr("SegmentPropagateLib.weights.NamedModel.is_ready", False)
+    assert describe("sam2.1-tiny").endswith("Downloaded on first use (156 MB).")
+
+
+def test_graphics_cards_are_listed_by_name(slicer, tmp_path):
+    import stat
+    import time
+
+    from SegmentPropagateSlicer.Devices import Devices
+
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'NVIDIA H200'\necho 'NVIDIA RTX A2000'\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    found = []
+    devices = Devices(lambda: found.append(True), str(program))
+    end = time.monotonic() + 20
+    while not found and time.monotonic() < end:
+        slicer.app.processEvents()
+        time.sleep(0.01)
+    assert devices.choices()[1:3] == [("cuda:0", "NVIDIA H200"), ("cuda:1", "NVIDIA RTX A2000")]
+    devices.stop()
+
+
 # ---- keys and range -------------------------------------------------------------------------------------------------
 
 
@@ -306,7 +362,7 @@ def test_an_unexpected_exception_ends_in_the_panel_and_not_in_qt(prompted):
 
 def test_review_appears_with_the_proposal_and_goes_with_it(reviewed):
     assert reviewed.ui.reviewSection.isVisible()
-    assert reviewed.ui.sliceInfo.text == "Left kidney, slice 18: key slice, 960 mm²."
+    assert reviewed.ui.sliceInfo.text == "Left kidney, slice 18: key slice, 960\u00a0mm²."
     reviewed.press("discardButton")
     assert reviewed.said("discard")
     assert reviewed.sentence() == "Discarded: the segment is as it was before the run."
@@ -475,14 +531,10 @@ def test_keys_and_choices_survive_saving_and_reopening_the_scene(slicer, tmp_pat
 
 
 def test_the_model_is_remembered_for_the_next_session(slicer):
-    settings = slicer.app.userSettings()
-    try:
-        with openedPanel(slicer) as panel:
-            assert panel.parameters.model == "starter"  # the first time, where nothing is missing
-            panel.widget.model.choose("tiny")
-        slicer.mrmlScene.Clear(False)
-        with openedPanel(slicer, logic=DrivenLogic()) as panel:
-            assert panel.parameters.model == "tiny"
-            assert panel.ui.modelSelector.currentData == "tiny"
-    finally:
-        settings.remove("SegmentPropagate/model")
+    with openedPanel(slicer) as panel:
+        assert panel.parameters.model == "starter"  # the first time, where nothing is missing
+        panel.widget.model.choose("sam2.1-tiny")
+    slicer.mrmlScene.Clear(False)
+    with openedPanel(slicer) as panel:
+        assert panel.parameters.model == "sam2.1-tiny"
+        assert panel.ui.modelSelector.currentData == "sam2.1-tiny"

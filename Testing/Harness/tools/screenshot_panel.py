@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 for folder in ("Testing/Slicer", "Testing/Harness", "SegmentPropagate", "."):
     sys.path.insert(0, str(ROOT / folder))
 
+from PIL import Image
 from slicer_harness import mrml, panel
 
 WIDTH = 430
@@ -44,10 +45,13 @@ def points(slicer, widget):
 
 def running(slicer, widget):
     """Half way through the range."""
+    from panel_double import drawnScores
+
     prompted(slicer, widget)
     slicer.app.processEvents()
+    widget.logic.scores = [score for score in drawnScores(7, 29, 18) if 18 <= score["sliceIndex"] <= 27]
     widget.run.toggle()
-    widget.logic.statusChanged.emit("Propagating upward")
+    widget.logic.statusChanged.emit("Propagating...")
     widget.logic.progressChanged.emit(9, 22, 12.0)
 
 
@@ -78,6 +82,12 @@ def missing(slicer, widget):
 STATES = {f.__name__: f for f in (idle, prompted, points, running, review, error, missing)}
 
 
+def save(widget, path):
+    """A small PNG: a panel has few colors."""
+    widget.grab().save(str(path))
+    Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 def main():
     """Draw the pictures."""
     slicer = panel.bootstrap(os.environ.get("REAL_SLICER_PYTHON"))
@@ -105,7 +115,7 @@ def main():
                 widget.parent.resize(WIDTH, widget.parent.sizeHint.height())
             widget.refresh()
             slicer.app.processEvents()
-            widget.parent.grab().save(str(folder / f"panel-{state}-{'dark' if dark else 'light'}.png"))
+            save(widget.parent, folder / f"panel-{state}-{'dark' if dark else 'light'}.png")
             widget.exit()
             widget.cleanup()
             widget.parent.hide()
