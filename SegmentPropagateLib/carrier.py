@@ -36,10 +36,26 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Guess:
-    """Soft mask, float32 `(rows, columns)` in 0..1, and presence as a logit."""
+    """What is thought of one slice.
+
+    Args:
+        soft: float32 `(rows, columns)` in 0..1, above 0.5 inside the object.
+        presence: logit, <= 0 where the object is held to be absent.
+        predicted_iou: 0..1. Linear in the presence; on other slices than it was fitted to it ranks their true IoU with
+            a correlation of .85 (Spearman) and is off by .15 on average.
+    """
 
     soft: Image
     presence: float
+    predicted_iou: float
+
+    def mixed(self, other: Guess, share: float) -> Guess:
+        """A weighted mean; `share` is the other's."""
+        return Guess(
+            (1 - share) * self.soft + share * other.soft,
+            (1 - share) * self.presence + share * other.presence,
+            (1 - share) * self.predicted_iou + share * other.predicted_iou,
+        )
 
 
 class Carrier:
@@ -55,7 +71,7 @@ class Carrier:
 
     def __init__(self, stack: ImageStack, key: int, mask: Mask, slices: range, stated: bool) -> None:
         self._stack, self._slices, self._stated = stack, slices, stated
-        self._guesses: dict[int, Guess] = {}
+        self._done: list[tuple[Region, Image | None, float]] = []  # in the small: whole slices would fill the memory
         self._region = Region.around(mask, stack.spacing_mm[1:])
         self._image = self._region.take(stack.values[key])
         self._soft = self._region.take(mask)
@@ -69,16 +85,21 @@ class Carrier:
 
     def at(self, index: int) -> Guess:
         """Return the guess for a slice, computing those before it first."""
-        while index not in self._guesses:
-            number = len(self._guesses)
-            ended = number > 0 and self._guesses[self._slices[number - 1]].presence <= 0
-            self._guesses[self._slices[number]] = self._nothing() if ended else self._advance(number)
-        return self._guesses[index]
+        number = self._slices.index(index)
+        while len(self._done) <= number:
+            ended = bool(self._done) and self._presence(self._done[-1][2]) <= 0
+            soft, agreement = (None, ABSENT) if ended else self._advance(len(self._done))
+            self._done.append((self._region, soft, agreement))
+        region, soft, agreement = self._done[number]
+        shape, presence = self._stack.slice_shape, self._presence(agreement)
+        full = np.zeros(shape, dtype=np.float32) if soft is None or presence <= 0 else region.put(soft, shape)
+        return Guess(full, presence, float(np.clip(0.32 + 0.24 * agreement, 0, 1)))
 
-    def _nothing(self, presence: float = ABSENT) -> Guess:
-        return Guess(np.zeros(self._stack.slice_shape, dtype=np.float32), presence)
+    def _presence(self, agreement: float) -> float:
+        return agreement + (STATED if self._stated and agreement > ABSENT else 0.0)
 
-    def _advance(self, number: int) -> Guess:
+    def _advance(self, number: int) -> tuple[Image, float]:
+        """Soft mask in the region, and the logit that the votes alone give the object's presence."""
         self._follow()
         if not self._grown:
             self._grown = self._grow(number)
@@ -89,17 +110,13 @@ class Carrier:
         votes = (warped - 0.5) + (grown - 0.5) + INTENSITY_VOTE * likelihood
         soft = _sigmoid(SHARPNESS * ndimage.gaussian_filter(votes, 1.0))
         self._image, self._soft = image, warped  # registration goes on from its own result: feeding back gained nothing
-        presence = self._presence(soft, grown, likelihood)
-        return (
-            Guess(self._region.put(soft, self._stack.slice_shape), presence)
-            if presence > 0
-            else self._nothing(presence)
-        )
+        return soft, self._agreement(soft, grown, likelihood)
 
-    def _presence(self, soft: Image, grown: Image, likelihood: Image) -> float:
+    def _agreement(self, soft: Image, grown: Image, likelihood: Image) -> float:
         """Logit of the object being there: do the votes agree, does the place look like the object, how much is left?
 
-        The weights are a logistic regression over the slices of 34 organs and 48 phantoms.
+        The weights are a logistic regression over the slices of 34 organs and 48 phantoms; 0.4 was taken off the
+        intercept, which left their mean DSC as it was and halved the slices with a mask where the object is absent.
         """
         inside = soft > 0.5
         area = int(inside.sum())
@@ -110,8 +127,8 @@ class Carrier:
         agreement = float((grown[inside] > 0.5).mean())
         sureness = np.clip(np.log(sure / (1 - sure + 1e-3)), -1.0, 4.0)
         shrinkage = np.clip(np.log(area / max(self._area, 1)), -4.0, 0.5)
-        logit = 0.73 * looks + 2.03 * agreement + 0.37 * sureness + 0.13 * shrinkage - 1.49
-        return float(logit) + (STATED if self._stated else 0.0)
+        logit = 0.73 * looks + 2.03 * agreement + 0.37 * sureness + 0.13 * shrinkage - 1.89
+        return float(logit)
 
     def _follow(self) -> None:
         """Move the region when the object comes near its border; region growing then starts anew."""

@@ -73,8 +73,7 @@ class _Passes:
         first = self._pass(object_id, near, range(near + step, far, step)).at(index)
         second = self._pass(object_id, far, range(far - step, near, -step)).at(index)
         share = abs(index - near) / abs(far - near)
-        soft = (1 - share) * first.soft + share * second.soft
-        return Guess(soft, (1 - share) * first.presence + share * second.presence)
+        return first.mixed(second, share)
 
     def _pass(self, object_id: int, key: int, slices: range) -> Carrier:
         name = (object_id, key, slices)
@@ -93,7 +92,7 @@ def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, shape: tup
         for index in leg:
             if settings.stop_after_empty is not None and empty >= settings.stop_after_empty:
                 nothing = np.zeros(shape, dtype=bool)
-                yield SliceUpdate(lane.object_id, index, nothing, ABSENT, float("nan"))
+                yield SliceUpdate(lane.object_id, index, nothing, ABSENT, 0.0)
                 continue
             guess = passes.guess(lane.object_id, bounds, leg, index)
             soft = np.clip(guess.soft, 1e-4, 1 - 1e-4)
@@ -101,7 +100,7 @@ def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, shape: tup
             mask = logits > 0
             empty = 0 if mask.any() else empty + 1
             presence = guess.presence if mask.any() else min(guess.presence, -1.0)
-            yield SliceUpdate(lane.object_id, index, mask, presence, float("nan"), logits)
+            yield SliceUpdate(lane.object_id, index, mask, presence, guess.predicted_iou, logits)
 
 
 def _bounds(lane: Lane, leg: range) -> tuple[int, int | None]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,8 +103,11 @@ def _library(*names: str) -> tuple[Path, ...]:
 def _results(method: Method, targets: list[Target], out: Path) -> Iterator[dict[str, Any]]:
     """One result per target: `open` and `range` hold figures, `masks` the file with the masks of both runs."""
     propagator = None
+    code = _digest((*method.sources, HERE / "evaluate.py", HERE / "evaluation_targets.py"))  # before it can change
     for target in targets:
-        stem = out / "runs" / f"{method.name}-{_digest(method, target)}"
+        name = hashlib.sha256(repr((code, target.case, target.name, method.settings)).encode())
+        name.update(_digest(target.files).encode())
+        stem = out / "runs" / f"{method.name}-{name.hexdigest()[:16]}"
         if not stem.with_suffix(".json").exists():
             propagator = propagator or method.make()
             stem.parent.mkdir(parents=True, exist_ok=True)
@@ -122,11 +125,11 @@ def _results(method: Method, targets: list[Target], out: Path) -> Iterator[dict[
         yield {**json.loads(stem.with_suffix(".json").read_text()), "masks": str(stem.with_suffix(".npz"))}
 
 
-def _digest(method: Method, target: Target) -> str:
-    digest = hashlib.sha256(repr((target.case, target.name, method.settings)).encode())
-    for path in (*method.sources, *target.files, HERE / "evaluate.py", HERE / "evaluation_targets.py"):
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
 
 
 def propagate(
