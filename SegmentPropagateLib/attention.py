@@ -67,6 +67,11 @@ class KeptKeysAttention:
         ]  # (slots, HW, C) per layer
         self._cos, self._sin = self._cos.to(dtype), self._sin.to(dtype)
 
+    @property
+    def key_bytes(self) -> int:
+        """Size of the keys of one memory."""
+        return sum(offsets[0].nbytes for offsets in self._key_offsets)
+
     def start(self, top: Tensor) -> Tensor:
         """The first self-attention over image tokens `(B, HW, C)`: the part that needs no memory."""
         return self._attend_self(self._layers[0], top.float() + 0.1 * self._place)

@@ -23,8 +23,8 @@ from SegmentPropagateLib.views import ViewFinder
 
 DTYPES: Mapping[str, torch.dtype] = {"exact": torch.float32, "bf16": torch.bfloat16}
 
-CACHE_MB = 400.0
-"""Features kept: about 65 slices of 512 x 512 or 16 of 1024 x 1024 pixels."""
+CACHE_MB = 320.0
+"""Features kept: 64 slices of 512 x 512 or 16 of 1024 x 1024 pixels."""
 
 
 class NetworkPropagator:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.appearance import Appearance, ChooseAppearance
-from SegmentPropagateLib.memory import MemoryPolicy, Reads, select
+from SegmentPropagateLib.memory import MEMORY_SLOTS, MemoryPolicy, Reads, select
 from SegmentPropagateLib.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.scene import Scene
 from SegmentPropagateLib.tracker import Look, Memory, Outcome
@@ -17,6 +17,10 @@ from SegmentPropagateLib.views import View, ViewFinder
 
 VIEW_CORRECTIONS = 2
 """How often a slice is looked at again because its object came near the edge of the view."""
+
+KEPT_KEYS_MB = 1024
+"""Keys of recent memories are kept from slice to slice up to this size: 4 objects at 1024 x 1024 pixels. Computing
+them again takes 6 % of a slice's time."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,11 @@ class Propagation:
             looks.append(Look(features, reads, memories))
             for index in state.seen.keys() - attended:
                 state.seen[index].memory.keys = None
-        return self._scene.tracker.look(looks, len(self._scene.stack))
+        outcomes = self._scene.tracker.look(looks, len(self._scene.stack))
+        if len(self._lanes) * MEMORY_SLOTS * self._scene.tracker.key_bytes > KEPT_KEYS_MB * 2**20:
+            for seen in (seen for state in states for seen in state.seen.values()):
+                seen.memory.keys = None
+        return outcomes
 
     def _remember(self, states: Sequence[LaneState], outcomes: Sequence[Outcome]) -> list[Memory]:
         def work(pairs: Sequence[tuple[LaneState, Outcome]]) -> list[Memory]:

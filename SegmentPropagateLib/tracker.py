@@ -119,6 +119,16 @@ class Tracker:
         """Side of the square input in pixels."""
         return self._network.image_size
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of an image, and of a memory."""
+        return self._side**2
+
+    @property
+    def key_bytes(self) -> int:
+        """Size of `Memory.keys`."""
+        return sum(attention.key_bytes for attention in self._attentions)
+
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Features:
         """Features of an image `(1, 3, S, S)`."""

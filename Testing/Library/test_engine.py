@@ -5,6 +5,7 @@ import pytest
 import torch
 import upstream
 
+from SegmentPropagateLib.attention import KeptKeysAttention
 from SegmentPropagateLib.card import Card
 from SegmentPropagateLib.engine import NetworkPropagator
 from SegmentPropagateLib.errors import OutOfMemoryError
@@ -178,6 +179,19 @@ def test_features_kept_are_bounded(network):
     assert propagator._cache._bytes <= 3 * 2**20
     unbounded, _ = finished(NetworkPropagator(network, Card("starter", "conv", 128)), VOLUME, {1: {KEY: MASK}})
     assert same_results(session.results(1), unbounded.results(1))
+
+
+def test_keys_that_would_take_too_much_memory_are_computed_again(propagator, monkeypatch):
+    expected, _ = finished(propagator, VOLUME, {1: {KEY: MASK}})
+    monkeypatch.setattr("SegmentPropagateLib.propagation.KEPT_KEYS_MB", 0.1)
+    session = Session(propagator, VOLUME)
+    session.add_key(1, KEY, MaskPrompt(MASK))
+    computed = []
+    keys = KeptKeysAttention.keys
+    monkeypatch.setattr(KeptKeysAttention, "keys", lambda self, tokens: computed.append(1) or keys(self, tokens))
+    list(session.propagate(0, LAST))
+    assert len(computed) > 2 * (LAST + 1)  # more than once per slice and attention
+    assert same_results(session.results(1), expected.results(1))
 
 
 def test_lanes_are_split_when_memory_is_short(propagator, monkeypatch):

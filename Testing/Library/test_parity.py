@@ -111,6 +111,17 @@ def test_masks_give_the_logits_of_sam2(random_network, folder, count, pass_mode)
     assert_same(updates, expected, tolerance=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [512, 1024])
+def test_larger_images_give_the_logits_of_sam2(folder, size):
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig("sam2.1", "t", size))
+    expected = run_upstream(network, folder, {1: MASK}, "independent")
+    lanes = lanes_of([1], "independent", **REACH)
+    updates = run(NetworkPropagator(network, Card("sam2.1", "t", size)), {1: MASK}, "independent", lanes=lanes)
+    assert_same(updates, expected, tolerance=1e-4)
+
+
 @pytest.mark.parametrize("pass_mode", ["independent", "coupled"])
 def test_a_box_gives_the_logits_of_sam2(random_network, folder, pass_mode):
     expected = run_upstream(random_network, folder, {1: None}, pass_mode, box=np.array(BOX, np.float32))

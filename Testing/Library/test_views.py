@@ -28,6 +28,8 @@ class BrightnessTracker:
 
     image_size = 128
     device = torch.device("cpu")
+    tokens = 64
+    key_bytes = 0
 
     def __init__(self):
         self.remembered = []
