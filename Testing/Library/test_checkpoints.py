@@ -327,7 +327,9 @@ def write_efficient(path):
 
 
 def write_program(path):
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+    with zipfile.ZipFile(path, "w") as archive:  # as torch.jit.save writes it
+        for name in ("data.pkl", "code/__torch__.py", "constants.pkl"):
+            archive.writestr(f"net/{name}", "")
 
 
 def write_safetensors(path):
