@@ -15,8 +15,8 @@ SAM2 := sam2==1.1.0 --hash=sha256:7e0ea252d43c10d853e3acfce0b5770ac683c30481bd6d
 SETUP_INPUTS := Makefile pyproject.toml constraints.txt
 
 # Shared libraries that PySide6 and slicer-core load, and the Debian packages that bring them.
-SYSTEM_LIBRARIES := libGL.so.1 libEGL.so.1 libxkbcommon.so.0 libdbus-1.so.3 libfontconfig.so.1
-SYSTEM_PACKAGES := libgl1 libegl1 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
+SYSTEM_LIBRARIES := libGL.so.1 libEGL.so.1 libglib-2.0.so.0 libxkbcommon.so.0 libdbus-1.so.3 libfontconfig.so.1
+SYSTEM_PACKAGES := libgl1 libegl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
 
 .PHONY: screenshots help demo test test-slow lint bench evaluate starter ablation setup clean
 
