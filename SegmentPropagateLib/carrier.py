@@ -137,17 +137,12 @@ class Carrier:
         inner = inside[margin:-margin, margin:-margin]
         if inner.sum() == inside.sum() or not inner.any():
             return
-        rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-        origin, step = self._region.origin_rc, self._region.step_rc
-        center = tuple(
-            origin[axis] + step[axis] * (edge[0] + edge[-1]) / 2 for axis, edge in enumerate((rows, columns))
-        )
-        if (
-            max(abs(new - old) / width for new, old, width in zip(center, self._region.center_rc, step, strict=True))
-            < 8
-        ):
-            return
-        moved = self._region.moved((center[0], center[1]))
+        middles = [float(np.flatnonzero(inside.any(axis=axis))[[0, -1]].mean()) for axis in (1, 0)]
+        if max(abs(middle - (GRID - 1) / 2) for middle in middles) < GRID // 16:
+            return  # too large rather than aside
+        first, step = self._region.origin_rc, self._region.step_rc
+        center = first[0] + step[0] * middles[0], first[1] + step[1] * middles[1]
+        moved = self._region.moved(center)
         shape = self._stack.slice_shape
         self._soft = moved.take(self._region.put(self._soft, shape))
         self._region, self._grown = moved, []

@@ -26,6 +26,8 @@ def outline(image: NDArray[Any], prompt: BoxPrompt | PointsPrompt) -> NDArray[np
     if isinstance(prompt, PointsPrompt):
         for (i, j), positive in zip(np.rint(prompt.points_ij).astype(int), prompt.positive, strict=True):
             (inside if positive else outside)[j, i] = True
+    if box is None:  # somewhere the object must end
+        outside[[0, -1]] = outside[:, [0, -1]] = True
     values = ndimage.gaussian_filter(np.asarray(image, dtype=np.float32), 0.7)
     low, high = np.percentile(values, (1, 99))
     own = values[inside] if inside.any() else values
