@@ -92,8 +92,7 @@ def windows_appearance(stack: ImageStack, key: int, view: View, mask: NDArray[np
 
 def view_values(stack: ImageStack, index: int, view: View, size: int) -> Tensor:
     """The volume's own values in a view, float32 `(size, size)`, bilinear with antialiasing."""
-    values = torch.from_numpy(np.ascontiguousarray(view.cut(stack.values[index]), dtype=np.float32))
-    return _resize(values, size)
+    return _resize(torch.from_numpy(np.array(view.cut(stack.values[index]), dtype=np.float32)), size)
 
 
 def resize_mask(mask: NDArray[np.bool_], size: int) -> Tensor:
