@@ -22,6 +22,8 @@ class ModuleProxy:
         return self._widget
 
 
+ORIENTATIONS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}  # of the views of the default layout
+
 # attribute of slicer.modules -> (logic class, name under which the application logic knows it)
 LOGICS = {
     "volumes": ("vtkSlicerVolumesLogic", "Volumes"),
@@ -92,7 +94,7 @@ def bootstrap():
 def _slice_views(slicer, app_logic):
     """Red, Green and Yellow of the default layout, as far as MRML goes: slice logic, node, composite node."""
     logics = {}
-    for name, orientation in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal")):
+    for name, orientation in ORIENTATIONS.items():
         logic = slicer.vtkMRMLSliceLogic()
         logic.SetMRMLApplicationLogic(app_logic)
         logic.SetMRMLScene(slicer.mrmlScene)
@@ -127,10 +129,12 @@ def _auto_subject_hierarchy(slicer, scene):
 
 
 def clear_scene():
-    """Between tests: like File > Close Scene."""
+    """Between tests: like File > Close Scene, and the views turned back."""
     import slicer
 
     slicer.mrmlScene.Clear(False)
+    for name, logic in slicer.harness.sliceLogics.items():
+        logic.GetSliceNode().SetOrientation(ORIENTATIONS[name])
     gc.collect()
 
 

@@ -85,7 +85,9 @@ STATES = {f.__name__: f for f in (idle, prompted, points, running, review, error
 def save(widget, path):
     """A small PNG: a panel has few colors."""
     widget.grab().save(str(path))
-    Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(path).convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
 
 
 def main():
