@@ -111,6 +111,7 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--batch", type=_count, metavar="N", help="sequences per step")
     parser.add_argument("--slices", type=_count, metavar="N", help="slices per sequence")
     parser.add_argument("--prompt", choices=("mask", "box", "points", "mask-box", "mixed"), help="on the first slice")
+    parser.add_argument("--roi", choices=("auto", "off"), help="learn from crops around the object, or whole slices")
     parser.add_argument("--clicks", type=_count, metavar="N", help="simulated clicks that correct a box or point")
     parser.add_argument("--rate", type=float, metavar="X", help="learning rate; the image encoder's keeps its ratio")
     parser.add_argument(

@@ -15,7 +15,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
 
 SETTINGS = (
-    *("epochs", "steps", "batch", "slices", "prompt", "clicks"),
+    *("epochs", "steps", "batch", "slices", "prompt", "clicks", "roi"),
     *("image_size", "short_slices", "plane", "intensity", "seed"),
 )
 

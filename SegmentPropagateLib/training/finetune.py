@@ -112,7 +112,8 @@ def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[SAM2
         network = build_network(config, seed_slm_from_sam21(network.state_dict()))
         card = replace(card, family="slm-sam2")
     short = settings.short_slices or card.short_slices
-    card = replace(card, short_slices=short, intensity=settings.intensity, parents=parents, metrics={}, sha256="")
+    card = replace(card, short_slices=short, roi=settings.roi, intensity=settings.intensity, parents=parents)
+    card = replace(card, metrics={}, sha256="")
     return network, card
 
 
@@ -232,6 +233,7 @@ class _Run:
     def _head(self, card: Card) -> dict[str, Any]:
         """What identifies the run; a run is only resumed by one with the same head."""
         recipe = asdict(self._settings)
+        del recipe["checkpointing"]  # changes what is kept in memory, not what is learned
         return {
             "parents": dict(card.parents),
             "recipe": {**recipe, "labels": list(recipe["labels"] or []), "steps": self._steps, "slices": self._length},

@@ -34,6 +34,7 @@ class FinetuneSettings:
         short_memory: give a SAM 2.1 or MedSAM2 file a short memory first, which makes it an SLM-SAM 2.
         short_slices: length of the short memory bank; None takes the starting point's.
         image_size: side of the network's input; None takes the starting point's.
+        roi: `auto` shows a crop around the object, as runs do by default; `off` shows whole slices, as the papers do.
         plane: along which volumes are cut.
         intensity: preset for gray levels.
         labels: label values to learn; None takes all.
@@ -57,6 +58,7 @@ class FinetuneSettings:
     short_memory: bool = True
     short_slices: int | None = None
     image_size: int | None = None
+    roi: Literal["auto", "off"] = "auto"
     plane: str = "axial"
     intensity: str = "auto"
     labels: tuple[int, ...] | None = None
@@ -67,7 +69,7 @@ class FinetuneSettings:
 
     def clips_for(self, card: Card, length: int) -> ClipSettings:
         """How to cut clips for a model whose volumes allow clips of that length."""
-        roi = (ROI_FACTORS[0] * card.roi_factor, ROI_FACTORS[1] * card.roi_factor) if card.roi == "auto" else None
+        roi = (ROI_FACTORS[0] * card.roi_factor, ROI_FACTORS[1] * card.roi_factor) if self.roi == "auto" else None
         return ClipSettings(
             image_size=card.image_size,
             windows=card.family == "starter",

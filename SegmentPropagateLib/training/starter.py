@@ -34,7 +34,7 @@ from SegmentPropagateLib.metrics import dice
 from SegmentPropagateLib.models import choose_device, choose_precision
 from SegmentPropagateLib.network import build_network
 from SegmentPropagateLib.network_config import NetworkConfig
-from SegmentPropagateLib.propagator import ImageStack
+from SegmentPropagateLib.propagator import ImageStack, PropagationSettings
 from SegmentPropagateLib.training.clips import Augmentation, Clip, ClipSettings, Target, TrainingVolume, draw_clip
 from SegmentPropagateLib.training.forward import ClipPrompt, Teacher, policy_of
 from SegmentPropagateLib.training.losses import LossWeights
@@ -238,7 +238,7 @@ def measure(network: torch.nn.Module, card: Card, device: torch.device, seeds: S
         gray = np.zeros(phantom.values.shape, np.uint8)
         stack = ImageStack(phantom.values, gray, phantom.spacing_kji_mm)
         volume = TrainingVolume("phantom", stack, (phantom.labels,))
-        result, key = propagate_target(propagator, volume, Target((1,), ()))
+        result, key = propagate_target(propagator, volume, Target((1,), ()), PropagationSettings())
         truth, twin = phantom.labels == 1, phantom.labels == 2
         whole.append(dice(result, truth))
         for index in range(len(truth)):

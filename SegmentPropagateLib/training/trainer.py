@@ -132,6 +132,6 @@ def out_of_memory_told() -> Iterator[None]:
         if not is_full:
             raise
         raise OutOfMemoryError(
-            "Training ran out of memory: lower --batch or --slices, or --image-size, or add --checkpointing on; what "
-            "was learned so far is kept and --resume goes on from there."
+            "Training ran out of memory: add --checkpointing on (--resume then goes on from the last save), or start "
+            "anew with a lower --batch, --slices or --image-size."
         ) from error

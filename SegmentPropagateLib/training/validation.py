@@ -22,7 +22,9 @@ def frozen_propagator(network: SAM2Base, card: Card, device: torch.device) -> Ne
     return NetworkPropagator(copy.deepcopy(network).eval().requires_grad_(False), card, device)
 
 
-def propagate_target(propagator: Propagator, volume: TrainingVolume, target: Target) -> tuple[NDArray[np.bool_], int]:
+def propagate_target(
+    propagator: Propagator, volume: TrainingVolume, target: Target, settings: PropagationSettings
+) -> tuple[NDArray[np.bool_], int]:
     """Carry the largest slice of a target both ways through the whole stack.
 
     Returns:
@@ -33,7 +35,7 @@ def propagate_target(propagator: Propagator, volume: TrainingVolume, target: Tar
     result = np.zeros_like(reference)
     result[key] = reference[key]
     legs = (range(key + 1, len(reference)), range(key - 1, -1, -1))
-    propagator.open(volume.stack, PropagationSettings())
+    propagator.open(volume.stack, settings)
     lanes = [Lane(1, (key,), (leg,)) for leg in legs if leg]
     for update in propagator.run(lanes, {1: {key: reference[key]}}):
         result[update.slice_index] = update.mask
@@ -45,8 +47,9 @@ def mean_dice(
 ) -> float:
     """Mean 3-D DSC over targets, open range, key slice included; NaN without targets."""
     propagator = frozen_propagator(network, card, device)
+    settings = PropagationSettings(roi="auto" if card.roi == "auto" else "off")
     scores = [
-        dice(propagate_target(propagator, volume, target)[0], volume.masks(target.values))
+        dice(propagate_target(propagator, volume, target, settings)[0], volume.masks(target.values))
         for volume, target in examples
     ]
     return float(np.mean(scores)) if scores else float("nan")

@@ -169,7 +169,7 @@ def test_running_out_of_memory_says_what_to_lower(dataset, tiny, tmp_path, monke
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(Trainer, "_loss", full)
-    with pytest.raises(OutOfMemoryError, match="lower --batch or --slices"):
+    with pytest.raises(OutOfMemoryError, match="lower --batch, --slices or --image-size"):
         finetune(dataset, tiny, tmp_path / "m.pt", SETTINGS, Conduct())
 
 
