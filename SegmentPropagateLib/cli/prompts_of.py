@@ -76,7 +76,7 @@ def _check_keys_in_range(request: Request) -> None:
         if outside:
             raise InputError(
                 f"The range {request.first}:{request.last} leaves out key slice {outside[0]} of {_called(segment)}: "
-                "widen --range or choose another --key-slice."
+                "widen --range, or choose another --key-slice or --label."
             )
 
 

@@ -69,7 +69,7 @@ def _open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Pr
                 bar.update(done - bar.n)
 
             weights.fetch(model, notify=say, progress=show)
-    return load_model(arguments.model, device=arguments.device, precision=arguments.precision)
+    return load_model(arguments.model, device=arguments.device, precision=arguments.precision, notify=say)
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:
