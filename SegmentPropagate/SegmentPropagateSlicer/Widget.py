@@ -108,8 +108,10 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # ---- life of the module -------------------------------------------------------------------------------------
 
     def enter(self):
-        """Slicer calls this when the module is opened."""
-        self._takeParameterNode()
+        """Slicer calls this when the module is opened; a proposal that waits for review is still there."""
+        if self.context.parameters.node is not self.logic.getParameterNode():
+            self._takeParameterNode()
+        self.refresh()
         self.ui.segmentEditor.setupViewObservations()
         self.ui.segmentEditor.installKeyboardShortcuts()
         self.shortcuts.install()

@@ -71,6 +71,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         return self._keys
 
     def setKeys(self, keys):
+        self.calls.append(("setKeys",))
         self._keys = tuple(keys)
         self.keysChanged.emit()
 

@@ -438,6 +438,18 @@ def test_a_locked_slice_is_shown_as_locked_and_can_be_unlocked(reviewed):
     assert [call[3] for call in reviewed.said("confirmSlices")] == [True, False]
 
 
+def test_leaving_the_module_and_coming_back_keeps_the_proposal_and_the_keys(reviewed):
+    replaced = len(reviewed.said("setKeys"))
+    reviewed.widget.exit()
+    reviewed.settle()
+    reviewed.widget.enter()
+    reviewed.settle()
+    assert len(reviewed.said("setKeys")) == replaced
+    assert reviewed.logic.state == "review"
+    assert [key.sliceIndex for key in reviewed.logic.keys] == [18]
+    assert reviewed.ui.acceptButton.enabled
+
+
 # ---- shortcuts ------------------------------------------------------------------------------------------------------
 
 
