@@ -18,7 +18,7 @@ from SegmentPropagateLib.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation import Objects, PromptOutcomes, Propagation
 from SegmentPropagateLib.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.scene import Scene
-from SegmentPropagateLib.tracker import Tracker
+from SegmentPropagateLib.tracker import Outcome, Tracker
 from SegmentPropagateLib.views import ViewFinder
 
 DTYPES: Mapping[str, torch.dtype] = {"exact": torch.float32, "bf16": torch.bfloat16}
@@ -51,12 +51,12 @@ class NetworkPropagator:
         keep_prompt_memory: bool = False,
     ) -> None:
         self._card = card
-        self._precision = precision
         self._choose_appearance = windows_appearance if card.family == "starter" else rgb_appearance
         self._reads_short_bank = hasattr(network, "recent_memory_attention")
         self._tracker = Tracker(network, torch.device(device), DTYPES[precision])
         self._cache = FeatureCache(cache_mb)
         self._settings = PropagationSettings()
+        self._policy = self._policy_of(self._settings)
         self._scene: Scene | None = None
         self._keeps_prompt_memory = keep_prompt_memory
         self._prompted: PromptOutcomes = {}
@@ -73,13 +73,18 @@ class NetworkPropagator:
             "sha256": self._card.sha256,
             "intensity": self._card.intensity,
             "device": str(tracker.device),
-            "precision": self._precision,
-            "short_slices": self._short_slices if self._reads_short_bank else None,
+            "precision": next(name for name, dtype in DTYPES.items() if dtype == tracker.dtype),
+            "short_slices": self._policy.banks[1].recent if len(self._policy.banks) > 1 else None,
             "notes": list(self._scene.notes) if self._scene else [],
         }
 
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
-        """Forget the previous stack and take a new one; the same one again may have other settings."""
+        """Forget the previous stack and take a new one; the same one again may have other settings.
+
+        Raises:
+            InputError: the short memory bank cannot have the length that the settings ask for.
+        """
+        self._policy = self._policy_of(settings)
         if self._scene is None or self._scene.stack is not stack:
             self._cache.clear()
             self._prompted.clear()
@@ -102,8 +107,12 @@ class NetworkPropagator:
         appearance = self._choose_appearance(scene.stack, slice_index, view, boxed, scene.tracker.image_size)
         points, labels = _as_points(prompt)
         points = (points - (view.column, view.row)) / (view.columns, view.rows) * scene.tracker.image_size
-        features = scene.features(slice_index, view, appearance)
-        outcome = scene.tracker.take_points(features, torch.tensor(points, dtype=torch.float32), labels)
+
+        def decode(_: Sequence[object]) -> list[Outcome]:
+            features = scene.features(slice_index, view, appearance)
+            return [scene.tracker.take_points(features, torch.tensor(points, dtype=torch.float32), labels)]
+
+        outcome = scene.in_batches(decode, [prompt], when_moved=lambda: None)[0]
         logits = scene.slice_logits(outcome, view)
         if self._keeps_prompt_memory:
             self._prompted[slice_index, (logits > 0).tobytes()] = outcome
@@ -111,15 +120,14 @@ class NetworkPropagator:
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
         """Carry the masks along the lanes, all lanes one slice per step; closing the iterator cancels the run."""
-        policy = MemoryPolicy((long_bank(),))
-        if self._reads_short_bank:
-            policy = MemoryPolicy((long_bank(), short_bank(self._short_slices)))
         objects = Objects(key_masks, self._choose_appearance, self._prompted)
-        return Propagation(self._opened(), self._finder, policy, self._settings, objects).run(lanes)
+        return Propagation(self._opened(), self._finder, self._policy, self._settings, objects).run(lanes)
 
-    @property
-    def _short_slices(self) -> int:
-        return self._settings.short_slices or self._card.short_slices
+    def _policy_of(self, settings: PropagationSettings) -> MemoryPolicy:
+        if not self._reads_short_bank:
+            return MemoryPolicy((long_bank(),))
+        slices = self._card.short_slices if settings.short_slices is None else settings.short_slices
+        return MemoryPolicy((long_bank(), short_bank(slices)))
 
     def _opened(self) -> Scene:
         if self._scene is None:

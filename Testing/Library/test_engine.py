@@ -8,7 +8,7 @@ import upstream
 from SegmentPropagateLib.attention import KeptKeysAttention
 from SegmentPropagateLib.card import Card
 from SegmentPropagateLib.engine import NetworkPropagator
-from SegmentPropagateLib.errors import OutOfMemoryError
+from SegmentPropagateLib.errors import InputError, OutOfMemoryError
 from SegmentPropagateLib.geometry import Geometry
 from SegmentPropagateLib.network import build_network
 from SegmentPropagateLib.network_config import NetworkConfig
@@ -171,6 +171,12 @@ def test_a_box_and_points_give_a_mask(propagator):
     both = PointsPrompt(points.points_ij, points.positive, box)
     masks = [propagator.segment(KEY, prompt) for prompt in (box, points, both)]
     assert all(mask.shape == MASK.shape and mask.dtype == bool for mask in masks)
+
+
+@pytest.mark.parametrize("short_slices", [0, 8])
+def test_a_short_bank_of_impossible_length_is_refused_at_once(propagator, short_slices):
+    with pytest.raises(InputError, match=f"1 to 7 recent slices, got {short_slices}"):
+        Session(propagator, VOLUME, settings=PropagationSettings(short_slices=short_slices))
 
 
 def test_features_kept_are_bounded(network):
