@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from SegmentPropagateLib import weights
 from SegmentPropagateLib.classical import ClassicalPropagator
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.partner import PartnerPropagator
 from SegmentPropagateLib.propagator import Propagator
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def load_model(
     precision: str = "auto",
     image_size: int | None = None,
     notify: Callable[[str], None] = log.warning,
+    partner: bool | None = None,
 ) -> Propagator:
     """Load a model.
 
@@ -34,6 +36,7 @@ def load_model(
         precision: `exact` is float32, `bf16` is quicker on hardware made for it, `auto` chooses by device.
         image_size: side of the square that the network is to see, in pixels; None takes the file's own.
         notify: is told about a download before it starts.
+        partner: average the network with the classical propagator; None does so for the bundled `starter` only.
 
     Raises:
         InputError: there is no such model, file, device or precision, or PyTorch is missing.
@@ -57,7 +60,10 @@ def load_model(
     chosen_precision = choose_precision(precision, chosen)
     path = weights.fetch(weights.find(name), notify) if name in weights.REGISTRY else Path(name)
     network, card = checkpoints.load_network(path, image_size)
-    return engine.NetworkPropagator(network, card, chosen, chosen_precision)
+    propagator = engine.NetworkPropagator(network, card, chosen, chosen_precision)
+    if partner or (partner is None and name == "starter"):
+        return PartnerPropagator(propagator, ClassicalPropagator())
+    return propagator
 
 
 def choose_device(device: str) -> torch.device:

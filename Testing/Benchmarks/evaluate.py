@@ -32,6 +32,8 @@ from SegmentPropagateLib.session import Session
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+STARTER = str(ROOT / "SegmentPropagateLib" / "models" / "starter.pt")
+"""The bundled network alone; the model named `starter` has its partner beside it."""
 NEAR = 5
 """Slices on either side of the key slice that count as near."""
 
@@ -67,7 +69,7 @@ def main() -> None:
     if not (arguments.data / "TARGETS.json").exists():
         print(f"Skipped: there are no evaluation volumes in '{arguments.data}'.")
         return
-    methods = [_model(name, arguments.roi) for name in arguments.model or ("classical", "starter")]
+    methods = [_model(name, arguments.roi) for name in arguments.model or ("classical", STARTER, "starter")]
     if not arguments.no_baselines:
         sources = (HERE / "evaluation_baselines.py", *_library("regions", "registration", "growcut"))
         plain = PropagationSettings()
@@ -84,8 +86,7 @@ def _model(name: str, roi: str) -> Method:
     else:
         path = weights.fetch(weights.find(name)) if name in weights.REGISTRY else Path(name)
         sources = (path, *sorted((ROOT / "SegmentPropagateLib").glob("*.py")))
-    title = Path(name).stem if Path(name).suffix else name
-    return Method(title, lambda: _load(name), sources, settings)
+    return Method(Path(name).name, lambda: _load(name), sources, settings)
 
 
 def _load(name: str) -> Any:

@@ -1,0 +1,83 @@
+"""Averaging a network with the classical propagator, on two doubles that say what they are told to."""
+
+import numpy as np
+import pytest
+
+from SegmentPropagateLib.partner import SURE, PartnerPropagator
+from SegmentPropagateLib.prompts import BoxPrompt
+from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings, SliceUpdate
+
+KEY = np.ones((1, 4), dtype=bool)
+LANES = [Lane(1, (2,), (range(1, -1, -1),)), Lane(1, (2,), (range(3, 5),))]
+
+
+class Says:
+    """Gives the same logits and presence on every slice; `order` sorts the updates."""
+
+    def __init__(self, logits, presence=3.0, order=1):
+        self.info = {"model": "double", "family": "drawn"}
+        self.logits, self.presence, self.order = np.array([logits], dtype=np.float32), presence, order
+        self.opened, self.closed = None, False
+
+    def open(self, stack, settings):
+        self.opened = stack, settings
+
+    def segment(self, slice_index, prompt):
+        return self.logits > 0
+
+    def run(self, lanes, key_masks):
+        try:
+            for index in sorted((index for lane in lanes for index in lane.slices), key=lambda i: self.order * i):
+                mask = self.logits > 0 if self.presence > 0 else np.zeros((1, 4), dtype=bool)
+                yield SliceUpdate(1, index, mask, self.presence, 0.7, self.logits)
+        finally:
+            self.closed = True
+
+
+def run(network, partner):
+    return list(PartnerPropagator(network, partner).run(LANES, {1: {2: KEY}}))
+
+
+def test_the_mask_is_where_the_mean_of_both_is_above_one_half():
+    updates = run(Says([4, 0.5, -4, -1]), Says([4, -4, 1, 5]))
+    assert [update.slice_index for update in updates] == [0, 1, 3, 4]
+    for update in updates:
+        assert update.mask.tolist() == [[True, False, False, True]]
+        assert np.array_equal(update.logits > 0, update.mask)
+        assert update.presence > 0
+
+
+def test_updates_are_paired_by_slice_whatever_the_order():
+    updates = run(Says([1, 1, -1, -1], order=-1), Says([1, -1, 1, -1]))
+    assert [update.slice_index for update in updates] == [4, 3, 1, 0]
+
+
+def test_the_partner_decides_that_the_object_has_ended():
+    assert not any(update.mask.any() for update in run(Says([9, 9, 9, 9]), Says([9, 9, 9, 9], presence=-1.0)))
+
+
+@pytest.mark.parametrize(("presence", "kept"), [(SURE + 1, True), (SURE - 1, False)])
+def test_a_network_that_sees_nothing_is_overruled_only_by_a_sure_partner(presence, kept):
+    updates = run(Says([-9, -9, -9, -9], presence=-2.0), Says([3, 3, 3, -3], presence=presence))
+    assert all(update.mask.any() == kept for update in updates)
+    assert all((update.presence > 0) == kept for update in updates)
+
+
+def test_closing_the_run_closes_both():
+    network, partner = Says([1, 1, 1, 1]), Says([1, 1, 1, 1])
+    updates = PartnerPropagator(network, partner).run(LANES, {1: {2: KEY}})
+    next(updates)
+    updates.close()
+    assert network.closed
+    assert partner.closed
+
+
+def test_both_get_the_stack_and_the_network_answers_prompts():
+    network, partner = Says([1, -1, 1, 1]), Says([-1, -1, -1, -1])
+    both = PartnerPropagator(network, partner)
+    gray = np.zeros((5, 1, 4), dtype=np.uint8)
+    stack, settings = ImageStack(gray, gray, (1.0, 1.0, 1.0)), PropagationSettings()
+    both.open(stack, settings)
+    assert network.opened == partner.opened == (stack, settings)
+    assert both.segment(2, BoxPrompt((0, 0, 3, 0))).tolist() == [[True, False, True, True]]
+    assert both.info["partner"] == "double"
