@@ -47,7 +47,6 @@ class Service:
         self._session: tuple[tuple[Any, ...], Session] | None = None
         self.commands: Mapping[str, Callable[[Message, Send, Cancelled], None]] = {
             "hello": self.hello,
-            "devices": self.devices,
             "volume": self.volume,
             "inspect": self.inspect,
             "segment": self.segment,
@@ -58,18 +57,6 @@ class Service:
         """Say who this is; imports nothing heavy."""
         missing = [name for name in ("torch", "sam2") if importlib.util.find_spec(name) is None]
         send(Message({"type": "hello", "pid": os.getpid(), "version": __version__, "missing": missing}))
-
-    def devices(self, _request: Message, send: Send, _cancelled: Cancelled) -> None:
-        """List what torch could run on, as `[name, label]`; the CPU alone where torch is missing."""
-        found = [["cpu", "CPU"]]
-        if importlib.util.find_spec("torch") is not None:
-            import torch
-
-            cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-            found = [[f"cuda:{n}", torch.cuda.get_device_name(n)] for n in range(cuda)] + found
-            if torch.backends.mps.is_available():
-                found.insert(0, ["mps", "Apple GPU (MPS)"])
-        send(Message({"type": "devices", "devices": found}))
 
     def volume(self, request: Message, send: Send, _cancelled: Cancelled) -> None:
         """Take the voxels, `(k, j, i)`; they stay until the next ones."""
@@ -183,15 +170,13 @@ class Service:
 
 
 def set_keys(session: Session, wanted: Mapping[tuple[int, int], NDArray[np.bool_]]) -> None:
-    """Give the session exactly these keys, `(object id, slice) -> mask`, touching only those that differ."""
+    """Give the session exactly these keys, `(object id, slice) -> mask`; one that has not changed costs nothing."""
     for object_id in session.object_ids:
         for index in session.keys(object_id):
             if (object_id, index) not in wanted:
                 session.remove_key(object_id, index)
     for (object_id, index), mask in wanted.items():
-        known = session.results(object_id).get(index) if index in session.keys(object_id) else None
-        if known is None or not np.array_equal(known.mask, mask):
-            session.add_key(object_id, index, MaskPrompt(mask))
+        session.add_key(object_id, index, MaskPrompt(mask))
 
 
 def _send_final(

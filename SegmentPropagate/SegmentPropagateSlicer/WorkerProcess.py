@@ -18,7 +18,7 @@ from SegmentPropagateSlicer.Signal import Signal
 
 CHUNK_BYTES = 1 << 20  # a slot that hands over so much takes about a millisecond
 READ_BYTES = 1 << 18
-FINAL = ("hello", "devices", "volume", "inspect", "segment", "done", "cancelled", "error")
+FINAL = ("hello", "volume", "inspect", "segment", "done", "cancelled", "error")
 """Replies after which nothing more comes for a request."""
 LOG_CHARACTERS = 200_000
 
@@ -64,11 +64,6 @@ class WorkerProcess:
     def isRunning(self):
         """Whether a worker is alive."""
         return self._process is not None
-
-    @property
-    def isBusy(self):
-        """Whether a request waits for its final reply."""
-        return bool(self._callbacks)
 
     def request(self, header, onMessage, array=None):
         """Send a request; `onMessage(Message)` is called for each reply. Returns the id for `cancel`."""

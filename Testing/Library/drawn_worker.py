@@ -1,5 +1,6 @@
 """A worker whose models are doubles: slow, hanging, dying, out of memory; run it as a script."""
 
+import itertools
 import os
 import signal
 import sys
@@ -34,6 +35,13 @@ class Slow(ThresholdPropagator):
             yield update
 
 
+class EndsEarly(ThresholdPropagator):
+    """Gives up after four slices."""
+
+    def run(self, lanes, key_masks):
+        return itertools.islice(super().run(lanes, key_masks), 4)
+
+
 def run_out_of_memory():
     raise MemoryError
 
@@ -63,6 +71,8 @@ def load_model(name, device="auto", precision="auto", image_size=None):
         return ThresholdPropagator()
     if name == "slow":
         return Slow()
+    if name == "ends_early":
+        return EndsEarly()
     if name in TROUBLES:
         return Troubled(TROUBLES[name])
     if os.path.exists(name):  # noqa: PTH110

@@ -126,6 +126,14 @@ def test_a_range_is_filled_and_every_slice_is_sent_once(client, drawn):
     assert messages[2].header["total"] == 11
 
 
+def test_slices_after_a_lane_s_early_end_are_sent_as_empty(client, drawn):
+    client.propagate(drawn, "ends_early")
+    found = slices(client.until("done", "error"))
+    assert sorted(found) == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+    assert [index for index, mask in found.items() if mask.any()] == [4, 6, 3, 7]
+    assert not any(found[index].any() for index in (0, 1, 2, 8, 9, 10, 11))
+
+
 def test_a_corrected_slice_recomputes_its_stretch_and_the_rest_is_sent_from_memory(client, drawn):
     client.propagate(drawn)
     client.until("done")

@@ -270,7 +270,7 @@ def test_a_worker_behind_a_launcher_is_killed_with_it(slicer, makeBench, tmp_pat
             return True
         return False
 
-    bench.until(isGone)
+    bench.until(isGone, 6)  # before the worker gives up by itself for want of input
 
 
 def test_the_real_worker_propagates_with_the_classical_model(slicer, makeBench):
