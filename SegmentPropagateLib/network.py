@@ -172,7 +172,15 @@ def build_network(config: NetworkConfig, state_dict: Mapping[str, Tensor] | None
         with _Unfilled():
             network = _assemble(config)
         network.load_state_dict(state_dict, strict=True, assign=True)
+    _share_rotations(network)
     return network.eval().requires_grad_(False)
+
+
+def _share_rotations(network: SAM2Base) -> None:
+    """Let all memory attention layers use one table: at 1024 pixels each of their 16 tables takes 4 MB."""
+    layers = [module for module in network.modules() if isinstance(module, RoPEAttention)]
+    for layer in layers:
+        layer.freqs_cis = layers[0].freqs_cis
 
 
 def expected_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:

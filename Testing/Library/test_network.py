@@ -110,6 +110,14 @@ def test_weights_become_the_network_s_own_without_a_copy_and_without_gradients()
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
+def test_memory_attention_layers_share_their_rotation_table():
+    network = build_network(NetworkConfig("starter", "conv", 128))
+    tables = [module.freqs_cis for module in network.modules() if hasattr(module, "freqs_cis")]
+    assert len(tables) == 4
+    assert len({table.data_ptr() for table in tables}) == 1
+    assert tables[0].shape == (256, 48)
+
+
 def test_a_network_without_weights_starts_from_random_ones():
     torch.manual_seed(1)
     network = build_network(NetworkConfig("starter", "conv", 128))
