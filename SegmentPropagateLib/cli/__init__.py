@@ -26,8 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except InputError as error:
         return _fail(error, 2)
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("SegmentPropagateLib"):
+            raise
+        return _fail(f"This command needs PyTorch and sam2, and '{error.name}' is not installed: see the README.", 2)
     except (SegmentPropagateError, OSError, MemoryError) as error:
-        return _fail(error or "The machine ran out of memory.", 1)
+        return _fail(str(error) or "The machine ran out of memory.", 1)
     except KeyboardInterrupt:
         return _fail("Interrupted; nothing was written.", 130)
     except Exception:  # noqa: BLE001 - the outer border: a bug, and a maintainer needs its traceback

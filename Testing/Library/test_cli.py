@@ -520,3 +520,12 @@ def test_finetune_answers_a_mistake_by_one_sentence(changes, tmp_path, here, cap
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
     assert sorted(here.rglob("*")) == before
+
+
+def test_a_command_that_needs_torch_says_so_where_it_is_missing(inputs):
+    code = "import sys; sys.modules['torch'] = None; from SegmentPropagateLib.cli import main; sys.exit(main())"
+    for words in ["inspect", "broken.pt"], words_of({"--model": "starter"}, inputs / "missing.nrrd"):
+        answer = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=inputs)
+        assert answer.returncode == 2, answer.stderr
+        assert len(answer.stderr.splitlines()) == 1
+        assert "PyTorch" in answer.stderr
