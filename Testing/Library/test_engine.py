@@ -27,6 +27,15 @@ STARTER = NetworkConfig("starter", "conv", 128)
 SETTINGS = {"roi": PropagationSettings(), "whole": PropagationSettings(roi="off")}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """The network is too small for more, and threads that wait for a busy processor take minutes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def network():
     """Masks of the size of the object, and an object score around 0 that varies from slice to slice."""
