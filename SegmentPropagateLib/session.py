@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,20 +63,15 @@ class _Claim:
         return cls(*box, np.clip(update.logits[box], -100, 100).astype(np.float16))
 
 
-@dataclass(frozen=True)
-class _Done:
-    """A lane that was computed, and a digest of the key masks it was conditioned by."""
+class _Done(NamedTuple):
+    """A lane that was computed, and a digest of the key masks it was conditioned by.
+
+    A lane is taken for done only over the very same slices: propagators may use that a range ends where the user says
+    that the object does.
+    """
 
     lane: Lane
     keys_digest: str
-
-    def covers(self, lane: Lane, keys_digest: str) -> bool:
-        """Whether that lane's slices are the same ones, or the first of them."""
-        if keys_digest != self.keys_digest or lane.keys != self.lane.keys:
-            return False
-        if len(lane.legs) == 1 == len(self.lane.legs):
-            return lane.slices == self.lane.slices[: len(lane.slices)]
-        return lane.legs == self.lane.legs
 
 
 class Session:
@@ -257,7 +252,7 @@ class Session:
                 f"The range {first}:{last} leaves out the key slice of object {object_id} ({named}): widen the range."
             )
         done = self._done.get(object_id, [])
-        return [lane for lane in lanes if not any(old.covers(lane, self._keys_digest(lane)) for old in done)]
+        return [lane for lane in lanes if _Done(lane, self._keys_digest(lane)) not in done]
 
     def _keys_digest(self, lane: Lane) -> str:
         digest = hashlib.sha256()

@@ -64,11 +64,11 @@ class ThresholdPropagator:
 
 
 class SignaturePropagator(ThresholdPropagator):
-    """Each slice's mask depends on the lane's keys and on the path to it, so that any stale slice shows."""
+    """Each slice's mask depends on the lane's keys and on all of its slices, so that any stale slice shows."""
 
     def _update(self, lane: Lane, slice_index: int, key_masks: KeyMasks) -> SliceUpdate:
         self.visited.append((lane.object_id, slice_index))
-        path = lane.slices[: lane.slices.index(slice_index) + 1]
+        path = (slice_index, *lane.slices)
         keys = [(key, key_masks[lane.object_id][key].tobytes()) for key in lane.keys]
         seed = abs(hash((tuple(keys), path, lane.object_id))) % 2**32
         mask = np.random.default_rng(seed).random(self.stack.slice_shape) > 0.5

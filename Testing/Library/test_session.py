@@ -91,16 +91,18 @@ def test_painting_a_key_again_recomputes_both_of_its_sides():
     assert {update.slice_index for update in _run(session)} == {0, 1, 3, 4, 5}
 
 
-def test_widening_the_range_equals_a_run_over_the_wide_range():
-    narrow, _ = _session(SignaturePropagator())
-    narrow.add_key(1, 5, _painted(1))
-    _run(narrow, 4, 8)
-    _run(narrow, 2, 8)
-    wide, _ = _session(SignaturePropagator())
-    wide.add_key(1, 5, _painted(1))
-    _run(wide, 2, 8)
-    assert (narrow.mask(1) == wide.mask(1)).all()
-    assert _run(narrow, 4, 7) == []
+@pytest.mark.parametrize("other", [(2, 8), (4, 7), (5, 11)])
+def test_changing_the_range_equals_a_run_over_the_new_range(other):
+    changed, _ = _session(SignaturePropagator())
+    changed.add_key(1, 5, _painted(1))
+    _run(changed, 4, 8)
+    _run(changed, *other)
+    fresh, _ = _session(SignaturePropagator())
+    fresh.add_key(1, 5, _painted(1))
+    _run(fresh, *other)
+    inside = slice(other[0], other[1] + 1)
+    assert (changed.mask(1)[inside] == fresh.mask(1)[inside]).all()
+    assert _run(changed, *other) == []
 
 
 @pytest.mark.parametrize("pass_mode", ["independent", "coupled"])
