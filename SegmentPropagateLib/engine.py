@@ -10,21 +10,21 @@ import torch
 from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 
-from SegmentPropagateLib.appearance import rgb_appearance, windows_appearance
 from SegmentPropagateLib.card import Card
-from SegmentPropagateLib.encoder import FeatureCache
 from SegmentPropagateLib.memory import MemoryPolicy, long_bank, short_bank
 from SegmentPropagateLib.prompts import BoxPrompt, PointsPrompt
-from SegmentPropagateLib.propagation import Objects, PromptOutcomes, Propagation
 from SegmentPropagateLib.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
-from SegmentPropagateLib.scene import Scene
-from SegmentPropagateLib.tracker import Outcome, Tracker
-from SegmentPropagateLib.views import ViewFinder
+from SegmentPropagateLib.tracking.appearance import rgb_appearance, windows_appearance
+from SegmentPropagateLib.tracking.encoder import FeatureCache
+from SegmentPropagateLib.tracking.propagation import Objects, PromptOutcomes, Propagation
+from SegmentPropagateLib.tracking.scene import Scene
+from SegmentPropagateLib.tracking.tracker import Outcome, Tracker
+from SegmentPropagateLib.tracking.views import ViewFinder
 
 DTYPES: Mapping[str, torch.dtype] = {"exact": torch.float32, "bf16": torch.bfloat16}
 
-CACHE_MB = 320.0
-"""Features kept: 64 slices of 512 x 512 or 16 of 1024 x 1024 pixels."""
+CACHE_MB = 256.0
+"""Features kept: 51 slices of 512 x 512 or 12 of 1024 x 1024 pixels; 200 slices then stay below 1.2 GiB in all."""
 
 
 class NetworkPropagator:

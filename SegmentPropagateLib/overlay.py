@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from SegmentPropagateLib.files import PathLike, replacing
+from SegmentPropagateLib.formats.segments import SegmentInfo
 from SegmentPropagateLib.geometry import Geometry, Plane
-from SegmentPropagateLib.segments import SegmentInfo
 from SegmentPropagateLib.session import Session, SliceResult
 from SegmentPropagateLib.slices import stack_of
 

@@ -14,12 +14,12 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.dicom import is_dicom, read_series
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import PathLike, check_writable, replacing
+from SegmentPropagateLib.formats.dicom import is_dicom, read_series
+from SegmentPropagateLib.formats.integrity import check_complete
+from SegmentPropagateLib.formats.segments import SegmentInfo, default_segment, read_segments, write_seg_nrrd
 from SegmentPropagateLib.geometry import Geometry
-from SegmentPropagateLib.integrity import check_complete
-from SegmentPropagateLib.segments import SegmentInfo, default_segment, read_segments, write_seg_nrrd
 
 OUTPUT_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".mha")
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse

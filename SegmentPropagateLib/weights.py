@@ -163,7 +163,7 @@ def cache_folder() -> Path:
 
 def bundled_folder() -> Path:
     """Folder of the model files that come with the package."""
-    return Path(__file__).resolve().parent / "models"
+    return Path(__file__).resolve().parent / "bundled"
 
 
 def find(name: str) -> NamedModel:

@@ -14,9 +14,9 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from SegmentPropagateLib.appearance import IMAGENET_MEAN, IMAGENET_STD, WindowsAppearance
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagator import ImageStack
+from SegmentPropagateLib.tracking.appearance import IMAGENET_MEAN, IMAGENET_STD, WindowsAppearance
 from SegmentPropagateLib.training.forward import ClipPrompt
 
 PromptKind = Literal["mask", "box", "points", "mask-box", "mixed"]

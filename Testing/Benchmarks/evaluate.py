@@ -32,7 +32,8 @@ from SegmentPropagateLib.session import Session
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-STARTER = str(ROOT / "SegmentPropagateLib" / "models" / "starter.pt")
+CLASSICAL = ROOT / "SegmentPropagateLib" / "classical"
+STARTER = str(ROOT / "SegmentPropagateLib" / "bundled" / "starter.pt")
 """The bundled network alone; the model named `starter` has its partner beside it."""
 NEAR = 5
 """Slices on either side of the key slice that count as near."""
@@ -71,7 +72,10 @@ def main() -> None:
         return
     methods = [_model(name, arguments.roi) for name in arguments.model or ("classical", STARTER, "starter")]
     if not arguments.no_baselines:
-        sources = (HERE / "evaluation_baselines.py", *_library("regions", "registration", "growcut"))
+        sources = (
+            HERE / "evaluation_baselines.py",
+            *_classical("regions", "registration", "growcut"),
+        )
         plain = PropagationSettings()
         methods = [*(Method(name, make, sources, plain) for name, make in baselines().items()), *methods]
     targets = list(read_targets(arguments.data, arguments.only))
@@ -82,10 +86,10 @@ def main() -> None:
 def _model(name: str, roi: str) -> Method:
     settings = PropagationSettings(roi=roi)
     if name == "classical":
-        sources = _library("classical", "carrier", "regions", "registration", "growcut")
+        sources = _classical()
     else:
         path = weights.fetch(weights.find(name)) if name in weights.REGISTRY else Path(name)
-        sources = (path, *sorted((ROOT / "SegmentPropagateLib").glob("*.py")))
+        sources = (path, *sorted((ROOT / "SegmentPropagateLib").rglob("*.py")))
     return Method(Path(name).name, lambda: _load(name), sources, settings)
 
 
@@ -96,9 +100,9 @@ def _load(name: str) -> Any:
     return propagator
 
 
-def _library(*names: str) -> tuple[Path, ...]:
-    files = (ROOT / "SegmentPropagateLib" / f"{name}.py" for name in names)
-    return tuple(file for file in files if file.exists())
+def _classical(*names: str) -> tuple[Path, ...]:
+    """Source files of the classical propagator; all of them where none is named."""
+    return tuple(sorted(path for path in CLASSICAL.glob("*.py") if not names or path.stem in names))
 
 
 def _results(method: Method, targets: list[Target], out: Path) -> Iterator[dict[str, Any]]:

@@ -16,12 +16,12 @@ from ablation_report import summarize, write_figure
 from sam2.modeling.memory_encoder import CXBlock, Fuser
 from sam2.modeling.sam2_base import SAM2Base
 
-from SegmentPropagateLib.appearance import WindowsAppearance
 from SegmentPropagateLib.memory import MemoryPolicy, long_bank, short_bank
 from SegmentPropagateLib.metrics import dice
 from SegmentPropagateLib.network import build_network
 from SegmentPropagateLib.network_config import NetworkConfig, StarterShape
 from SegmentPropagateLib.propagator import ImageStack
+from SegmentPropagateLib.tracking.appearance import WindowsAppearance
 from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, Target, TrainingVolume, draw_clip
 from SegmentPropagateLib.training.forward import ClipForward, ClipPrompt, Teacher
 from SegmentPropagateLib.training.losses import LossWeights
@@ -100,7 +100,8 @@ def code_hash() -> str:
     library = ROOT / "SegmentPropagateLib"
     files = [*HERE.glob("ablation*.py"), HERE / "PLAN.md", *(library / "training").glob("*.py")]
     files += [
-        library / name for name in ("memory.py", "network.py", "network_config.py", "appearance.py", "metrics.py")
+        library / name
+        for name in ("memory.py", "network.py", "network_config.py", "tracking/appearance.py", "metrics.py")
     ]
     digest = hashlib.sha256()
     for file in sorted(files):

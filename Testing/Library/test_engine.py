@@ -5,7 +5,6 @@ import pytest
 import torch
 import upstream
 
-from SegmentPropagateLib.attention import KeptKeysAttention
 from SegmentPropagateLib.card import Card
 from SegmentPropagateLib.engine import NetworkPropagator
 from SegmentPropagateLib.errors import InputError, OutOfMemoryError
@@ -15,7 +14,8 @@ from SegmentPropagateLib.network_config import NetworkConfig
 from SegmentPropagateLib.prompts import BoxPrompt, MaskPrompt, PointsPrompt
 from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings
 from SegmentPropagateLib.session import Session
-from SegmentPropagateLib.tracker import Tracker
+from SegmentPropagateLib.tracking.attention import KeptKeysAttention
+from SegmentPropagateLib.tracking.tracker import Tracker
 from SegmentPropagateLib.volume_io import Volume
 
 GRAY, MASK, BOX = upstream.synthetic_volume()
@@ -198,7 +198,7 @@ def test_features_kept_are_bounded(network):
 
 def test_keys_that_would_take_too_much_memory_are_computed_again(propagator, monkeypatch):
     expected, _ = finished(propagator, VOLUME, {1: {KEY: MASK}})
-    monkeypatch.setattr("SegmentPropagateLib.propagation.KEPT_KEYS_MB", 0.1)
+    monkeypatch.setattr("SegmentPropagateLib.tracking.propagation.KEPT_KEYS_MB", 0.1)
     session = Session(propagator, VOLUME)
     session.add_key(1, KEY, MaskPrompt(MASK))
     computed = []
@@ -291,8 +291,8 @@ def test_the_engine_equals_the_networks_own_steps(network, propagator, short_sli
 
 @torch.inference_mode()
 def own_steps(network, stack, lanes, short_slices):
-    from SegmentPropagateLib.appearance import resize_mask, windows_appearance
-    from SegmentPropagateLib.views import View
+    from SegmentPropagateLib.tracking.appearance import resize_mask, windows_appearance
+    from SegmentPropagateLib.tracking.views import View
 
     network.short_slices = short_slices
     view = View(0, 0, *stack.slice_shape)

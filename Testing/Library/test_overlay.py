@@ -7,10 +7,10 @@ from PIL import Image
 from scipy import ndimage
 from test_geometry import STORAGE, directions_of, geometry_of
 
+from SegmentPropagateLib.formats.segments import SegmentInfo
 from SegmentPropagateLib.geometry import Plane
 from SegmentPropagateLib.overlay import OverlayObject, View, chosen_slices, draw_contact_sheet, write_overlay
 from SegmentPropagateLib.prompts import MaskPrompt
-from SegmentPropagateLib.segments import SegmentInfo
 from SegmentPropagateLib.session import Session, SliceResult
 
 GREEN = (0.0, 1.0, 0.0)

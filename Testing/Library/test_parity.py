@@ -18,7 +18,7 @@ from SegmentPropagateLib.network import build_network
 from SegmentPropagateLib.network_config import NetworkConfig
 from SegmentPropagateLib.prompts import BoxPrompt
 from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings
-from SegmentPropagateLib.tracker import Tracker
+from SegmentPropagateLib.tracking.tracker import Tracker
 
 FIGURES = json.loads((Path(__file__).resolve().parents[1] / "Data" / "golden_figures.json").read_text())
 REFERENCE = Path(__file__).resolve().parents[2].parent / "shared" / "reference"

@@ -8,10 +8,10 @@ import pytest
 import SimpleITK as sitk
 
 from SegmentPropagateLib.cli import main
+from SegmentPropagateLib.formats.segments import SegmentInfo
 from SegmentPropagateLib.geometry import Plane
 from SegmentPropagateLib.intensity import to_gray
 from SegmentPropagateLib.metrics import dice
-from SegmentPropagateLib.segments import SegmentInfo
 from SegmentPropagateLib.slices import make_stack
 from SegmentPropagateLib.volume_io import OUTPUT_SUFFIXES, read_labels, read_volume, write_segmentation
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from tiny_training import ball_volume
 
-from SegmentPropagateLib.appearance import RgbAppearance, windows_appearance
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.tracking.appearance import RgbAppearance, windows_appearance
+from SegmentPropagateLib.tracking.views import View
 from SegmentPropagateLib.training.clips import (
     Augmentation,
     ClipSettings,
@@ -17,7 +18,6 @@ from SegmentPropagateLib.training.clips import (
     draw_prompt,
     draw_run,
 )
-from SegmentPropagateLib.views import View
 
 PLAIN = ClipSettings(image_size=64, slices=4, augmentation=None)
 

@@ -10,8 +10,8 @@ from scipy.spatial.transform import Rotation
 from test_geometry import STORAGE, directions_of, geometry_of
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.segments import SegmentInfo
 from SegmentPropagateLib.geometry import Geometry
-from SegmentPropagateLib.segments import SegmentInfo
 from SegmentPropagateLib.volume_io import (
     OUTPUT_SUFFIXES,
     Volume,

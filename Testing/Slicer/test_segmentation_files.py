@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
+from SegmentPropagateLib.formats.segments import SegmentInfo
 from SegmentPropagateLib.geometry import Geometry
-from SegmentPropagateLib.segments import SegmentInfo
 from SegmentPropagateLib.volume_io import read_labels, read_volume, write_segmentation
 
 SHAPE = (6, 8, 10)

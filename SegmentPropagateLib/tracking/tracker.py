@@ -13,10 +13,10 @@ from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
 from torch import Tensor
 from torch.nn import functional
 
-from SegmentPropagateLib.attention import Bank, KeptKeysAttention, PointerTimes
-from SegmentPropagateLib.encoder import Features
-from SegmentPropagateLib.hiera import HieraEncoder
 from SegmentPropagateLib.memory import Reads, pointer_span
+from SegmentPropagateLib.tracking.attention import Bank, KeptKeysAttention, PointerTimes
+from SegmentPropagateLib.tracking.encoder import Features
+from SegmentPropagateLib.tracking.hiera import HieraEncoder
 
 Points = tuple[Tensor, Tensor]
 """Pixels of the network's input `(1, N, 2)`, x and y, and int32 labels `(1, N)`."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.growcut import growcut
+from SegmentPropagateLib.classical.growcut import growcut
 from SegmentPropagateLib.prompts import BoxPrompt, PointsPrompt
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.carrier import ABSENT, Carrier, Guess
-from SegmentPropagateLib.outline import outline
+from SegmentPropagateLib.classical.carrier import ABSENT, Carrier, Guess
+from SegmentPropagateLib.classical.outline import outline
 from SegmentPropagateLib.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
 

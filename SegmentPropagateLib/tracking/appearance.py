@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.propagator import ImageStack
-from SegmentPropagateLib.views import View
+from SegmentPropagateLib.tracking.views import View
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

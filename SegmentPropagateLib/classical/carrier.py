@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.growcut import growcut
+from SegmentPropagateLib.classical.growcut import growcut
+from SegmentPropagateLib.classical.regions import GRID, Region
+from SegmentPropagateLib.classical.registration import warp_onto
 from SegmentPropagateLib.propagator import ImageStack
-from SegmentPropagateLib.regions import GRID, Region
-from SegmentPropagateLib.registration import warp_onto
 
 ABSENT = -10.0
 """Presence of an object of which nothing is left."""

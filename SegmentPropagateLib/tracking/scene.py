@@ -13,12 +13,12 @@ from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch import Tensor
 from torch.nn import functional
 
-from SegmentPropagateLib.appearance import Appearance, resize_mask
-from SegmentPropagateLib.encoder import FeatureCache, Features
 from SegmentPropagateLib.errors import OutOfMemoryError
 from SegmentPropagateLib.propagator import ImageStack
-from SegmentPropagateLib.tracker import Memory, Outcome, Tracker
-from SegmentPropagateLib.views import View
+from SegmentPropagateLib.tracking.appearance import Appearance, resize_mask
+from SegmentPropagateLib.tracking.encoder import FeatureCache, Features
+from SegmentPropagateLib.tracking.tracker import Memory, Outcome, Tracker
+from SegmentPropagateLib.tracking.views import View
 
 log = logging.getLogger(__name__)
 

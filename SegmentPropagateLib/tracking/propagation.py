@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.appearance import Appearance, ChooseAppearance
 from SegmentPropagateLib.memory import MEMORY_SLOTS, MemoryPolicy, Reads, select
 from SegmentPropagateLib.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
-from SegmentPropagateLib.scene import Scene
-from SegmentPropagateLib.tracker import Look, Memory, Outcome
-from SegmentPropagateLib.views import View, ViewFinder
+from SegmentPropagateLib.tracking.appearance import Appearance, ChooseAppearance
+from SegmentPropagateLib.tracking.scene import Scene
+from SegmentPropagateLib.tracking.tracker import Look, Memory, Outcome
+from SegmentPropagateLib.tracking.views import View, ViewFinder
 
 VIEW_CORRECTIONS = 2
 """How often a slice is looked at again because its object came near the edge of the view."""
