@@ -8,11 +8,10 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
 
+# Run from a source checkout; an installed extension has the library beside this file.
 _checkout = Path(__file__).resolve().parents[1]
 if (_checkout / "SegmentPropagateLib").is_dir() and str(_checkout) not in sys.path:
-    sys.path.append(
-        str(_checkout)
-    )  # run from a source checkout; an installed extension has the library beside this file
+    sys.path.append(str(_checkout))
 
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic  # noqa: E402, F401  Slicer looks for it here
 from SegmentPropagateSlicer.SelfTest import SegmentPropagateTest  # noqa: E402, F401
