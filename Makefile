@@ -35,8 +35,9 @@ help:
 demo: $(VENV)/ready
 	@$(BIN)/segment-propagate demo --out demo-output
 
+# One process per core, each file in one of them (fixtures are shared within files), one thread in each process.
 test: $(VENV)/ready-for-tests
-	@$(BIN)/python -m pytest -m "not slow and not gpu"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
 
 test-slow: $(VENV)/ready-for-tests
 	@$(BIN)/python -m pytest -m "slow"
