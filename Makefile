@@ -80,12 +80,12 @@ $(VENV)/bin/python:
 $(VENV)/ready: $(VENV)/bin/python $(SETUP_INPUTS)
 	@echo "Installing torch"
 	@$(PIP) "setuptools>=77" wheel torch
-	@echo "Installing sam2, checked by its SHA-256"
+	@echo "Installing the rest"
+	@$(PIP) --no-build-isolation -e ".[sam2]"
+	@echo "Installing sam2, checked by its SHA-256, without the torchvision that nothing here uses"
 	@echo "$(SAM2)" > $(VENV)/sam2.txt
 	@SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --no-build-isolation --no-deps --require-hashes -r $(VENV)/sam2.txt
-	@echo "Installing the rest (pip may remark that sam2 wants torchvision: nothing here uses it)"
-	@$(PIP) --no-build-isolation -e ".[sam2]"
 	@touch $@
 
 $(VENV)/ready-for-tests: $(VENV)/ready
