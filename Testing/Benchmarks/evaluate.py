@@ -72,10 +72,7 @@ def main() -> None:
         return
     methods = [_model(name, arguments.roi) for name in arguments.model or ("classical", STARTER, "starter")]
     if not arguments.no_baselines:
-        sources = (
-            HERE / "evaluation_baselines.py",
-            *_classical("regions", "registration", "growcut"),
-        )
+        sources = (HERE / "evaluation_baselines.py", *_classical("regions", "registration", "growcut"))
         plain = PropagationSettings()
         methods = [*(Method(name, make, sources, plain) for name, make in baselines().items()), *methods]
     targets = list(read_targets(arguments.data, arguments.only))
@@ -86,11 +83,11 @@ def main() -> None:
 def _model(name: str, roi: str) -> Method:
     settings = PropagationSettings(roi=roi)
     if name == "classical":
-        sources = _classical()
-    else:
-        path = weights.fetch(weights.find(name)) if name in weights.REGISTRY else Path(name)
-        sources = (path, *sorted((ROOT / "SegmentPropagateLib").rglob("*.py")))
-    return Method(Path(name).name, lambda: _load(name), sources, settings)
+        return Method(name, lambda: _load(name), _classical(), settings)
+    is_named = name in weights.REGISTRY
+    path = weights.fetch(weights.find(name)) if is_named else Path(name)
+    sources = (path, *sorted((ROOT / "SegmentPropagateLib").rglob("*.py")))
+    return Method(name if is_named else f"{path.stem} alone", lambda: _load(name), sources, settings)
 
 
 def _load(name: str) -> Any:
@@ -110,12 +107,13 @@ def _results(method: Method, targets: list[Target], out: Path) -> Iterator[dict[
     propagator = None
     code = _digest((*method.sources, HERE / "evaluate.py", HERE / "evaluation_targets.py"))  # before it can change
     for target in targets:
-        name = hashlib.sha256(repr((code, target.case, target.name, method.settings)).encode())
+        name = hashlib.sha256(repr((method.name, code, target.case, target.name, method.settings)).encode())
         name.update(_digest(target.files).encode())
-        stem = out / "runs" / f"{method.name}-{name.hexdigest()[:16]}"
-        if not stem.with_suffix(".json").exists():
+        cached = out / "runs" / f"{name.hexdigest()}.json"
+        masks = cached.with_suffix(".npz")
+        if not cached.exists():
             propagator = propagator or method.make()
-            stem.parent.mkdir(parents=True, exist_ok=True)
+            cached.parent.mkdir(parents=True, exist_ok=True)
             opened, open_seconds = propagate(propagator, target, method.settings, (0, len(target.truth) - 1))
             ranged, range_seconds = propagate(propagator, target, method.settings, target.extent)
             result = {
@@ -124,10 +122,10 @@ def _results(method: Method, targets: list[Target], out: Path) -> Iterator[dict[
                 "open": {**figures(opened, target), "seconds_per_slice": open_seconds},
                 "range": {**figures(ranged, target), "seconds_per_slice": range_seconds},
             }
-            np.savez_compressed(stem.with_suffix(".npz"), open=opened, range=ranged)
-            stem.with_suffix(".json").write_text(json.dumps(result))
+            np.savez_compressed(masks, open=opened, range=ranged)
+            cached.write_text(json.dumps(result))
             print(f"{method.name:12s} {target.case}/{target.name}: DSC {result['open']['dsc']:.3f}", flush=True)
-        yield {**json.loads(stem.with_suffix(".json").read_text()), "masks": str(stem.with_suffix(".npz"))}
+        yield {**json.loads(cached.read_text()), "masks": str(masks)}
 
 
 def _digest(files: Iterable[Path]) -> str:
