@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.memory import MEMORY_SLOTS, MemoryPolicy, Reads, select
+from SegmentPropagateLib.memory import MEMORY_SLOTS, POINTER_SLOTS, MemoryPolicy, Reads, select
 from SegmentPropagateLib.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.tracking.appearance import Appearance, ChooseAppearance
 from SegmentPropagateLib.tracking.scene import Scene
@@ -76,6 +76,13 @@ class LaneState:
     def rest(self) -> list[int]:
         """Slices still to be done, the next one first."""
         return [index for index, _, _ in self._visits[self.step :]]
+
+    def forget(self) -> None:
+        """Drop the memories that no slice to come can read: those farther behind it than any pointer is read from."""
+        coming = self._visits[self.step + 1 :]
+        for index in list(self.seen):
+            if not any(0 < (visit - index) * direction < POINTER_SLOTS for visit, direction, _ in coming):
+                del self.seen[index]
 
     def stop(self) -> None:
         """Leave the remaining slices alone."""
@@ -161,6 +168,7 @@ class Propagation:
         remembered = self._remember(going_on, [outcomes[id(state)] for state in going_on])
         for state, memory in zip(going_on, remembered, strict=True):
             state.seen[state.index] = Seen(memory, state.view, state.view)
+            state.forget()
         views = {(state.lane.object_id, state.view) for state in states}
         self._keys = {name: memory for name, memory in self._keys.items() if (name[0], name[2]) in views}
         return [outcomes[id(state)] for state in states]

@@ -9,12 +9,14 @@ from SegmentPropagateLib.card import Card
 from SegmentPropagateLib.engine import NetworkPropagator
 from SegmentPropagateLib.errors import InputError, OutOfMemoryError
 from SegmentPropagateLib.geometry import Geometry
+from SegmentPropagateLib.memory import POINTER_SLOTS, long_bank, select, short_bank
 from SegmentPropagateLib.network import build_network
 from SegmentPropagateLib.network_config import NetworkConfig
 from SegmentPropagateLib.prompts import BoxPrompt, MaskPrompt, PointsPrompt
 from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings
 from SegmentPropagateLib.session import Session
 from SegmentPropagateLib.tracking.attention import KeptKeysAttention
+from SegmentPropagateLib.tracking.propagation import LaneState
 from SegmentPropagateLib.tracking.tracker import Tracker
 from SegmentPropagateLib.volume_io import Volume
 
@@ -337,3 +339,20 @@ def test_bf16_gives_nearly_the_same_masks(family, variant, size):
     for exact, bf16 in zip(masks["exact"], masks["bf16"], strict=True):
         assert np.abs(exact - bf16).max() <= 0.05 * max(np.abs(exact).max(), 1)
         assert np.abs(exact - bf16).max() > 0
+
+
+@pytest.mark.parametrize("legs", [(range(6, 60),), (range(6, 60), range(4, -1, -1)), (range(40, 0, -1),)])
+def test_a_lane_forgets_what_it_can_never_read_again_and_nothing_else(legs):
+    start = legs[0][0] - legs[0].step
+    state = LaneState(Lane(1, (start,), legs), home=None, appearance=None)
+    policy = (long_bank(), short_bank(7))
+    everything = set()
+    while state.rest:
+        for bank in policy:
+            kept = select(bank, state.index, state.direction, (start,), set(state.seen), 99)
+            assert kept == select(bank, state.index, state.direction, (start,), everything, 99)
+        everything.add(state.index)
+        state.seen[state.index] = None
+        state.forget()
+        assert len(state.seen) <= 2 * POINTER_SLOTS
+        state.advance()
