@@ -15,3 +15,7 @@ class CheckpointError(InputError):
 
 class OutOfMemoryError(SegmentPropagateError):
     """The device ran out of memory even after every fallback; the session stays usable."""
+
+
+class CancelledError(SegmentPropagateError):
+    """The user does not want the result any more."""

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib import __version__
-from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib import __version__, weights
+from SegmentPropagateLib.errors import CancelledError, InputError
 from SegmentPropagateLib.geometry import Geometry
 from SegmentPropagateLib.messages import Message
 from SegmentPropagateLib.prompts import BoxPrompt, MaskPrompt, PointsPrompt
@@ -74,9 +74,9 @@ class Service:
         summary = found.to_dict() | {"problems": list(found.problems), "card": found.card.to_dict()}
         send(Message({"type": "inspect", "summary": summary}))
 
-    def segment(self, request: Message, send: Send, _cancelled: Cancelled) -> None:
+    def segment(self, request: Message, send: Send, cancelled: Cancelled) -> None:
         """Turn a box or points on a slice into a mask; no key is made."""
-        session = self._open_session(request.header, send)
+        session = self._open_session(request.header, send, cancelled)
         header, index = request.header, int(request.header["slice"])
         box = BoxPrompt(tuple(header["box_ij"])) if header.get("box_ij") else None
         if header.get("points_ij"):
@@ -93,7 +93,7 @@ class Service:
     def propagate(self, request: Message, send: Send, cancelled: Cancelled) -> None:
         """Fill a range; sends every slice that has a result, and `done` or `cancelled` at the end."""
         header, began = request.header, time.monotonic()
-        session = self._open_session(header, send)
+        session = self._open_session(header, send, cancelled)
         masks = request.array if request.array is not None else np.zeros((0, 1, 1), bool)
         set_keys(
             session, {(int(o), int(s)): mask.astype(bool) for (o, s), mask in zip(header["keys"], masks, strict=True)}
@@ -137,19 +137,22 @@ class Service:
     def _info(self) -> Mapping[str, Any]:
         return self._model[1].info if self._model else {}
 
-    def _propagator(self, wanted: Mapping[str, Any], send: Send) -> tuple[tuple[Any, ...], Propagator]:
+    def _propagator(
+        self, wanted: Mapping[str, Any], send: Send, cancelled: Cancelled
+    ) -> tuple[tuple[Any, ...], Propagator]:
         identity = (*sorted(wanted.items()), _state_of_file(wanted["name"]))
         if self._model is None or self._model[0] != identity:
             self._session = self._model = None  # before the new one is loaded: both might not fit
+            download(wanted["name"], send, cancelled)
             send(Message({"type": "stage", "stage": "model"}))
             options = {key: wanted[key] for key in ("device", "precision", "image_size")}
             self._model = identity, self._load_model(wanted["name"], **options)
         return self._model
 
-    def _open_session(self, header: Mapping[str, Any], send: Send) -> Session:
+    def _open_session(self, header: Mapping[str, Any], send: Send, cancelled: Cancelled) -> Session:
         if self._voxels is None or self._voxels[0] != header["volume"]:
             raise InputError("The worker does not have this volume: send it first.")
-        model_identity, propagator = self._propagator(header["model"], send)
+        model_identity, propagator = self._propagator(header["model"], send, cancelled)
         wanted, affine = header["session"], header["ijk_to_ras"]
         identity = (header["volume"], *affine, *sorted(wanted.items()), model_identity)
         if self._session is None or self._session[0] != identity:
@@ -217,6 +220,25 @@ def _scores(presence: float, predicted_iou: float) -> dict[str, float | None]:
         "presence": presence if math.isfinite(presence) else None,
         "predicted_iou": predicted_iou if math.isfinite(predicted_iou) else None,
     }
+
+
+def download(name: str, send: Send, cancelled: Cancelled) -> None:
+    """Fetch a named model that is not at hand, telling every percent; what has arrived survives a cancellation."""
+    model = weights.REGISTRY.get(name)
+    if model is None or model.is_ready:
+        return
+    told = -1
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal told
+        if cancelled():
+            raise CancelledError(f"The download of {name} was cancelled.")
+        percent = 100 * done // total if total else done >> 20
+        if percent != told:
+            told = percent
+            send(Message({"type": "stage", "stage": "download", "bytes": done, "total": total}))
+
+    weights.fetch(model, progress=progress)
 
 
 def _state_of_file(name: str) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from SegmentPropagateLib.errors import InputError, OutOfMemoryError, SegmentPropagateError
+from SegmentPropagateLib.errors import CancelledError, InputError, OutOfMemoryError, SegmentPropagateError
 from SegmentPropagateLib.messages import Message, MessageError, read_message, write_message
 from SegmentPropagateLib.propagator import Propagator
 from SegmentPropagateLib.service import LoadModel, Service
@@ -84,6 +84,8 @@ class Worker:
             command(request, send, cancelled)
         except BrokenPipeError:
             self._ended.set()
+        except CancelledError:
+            send(Message({"type": "cancelled"}))
         except Exception as error:  # noqa: BLE001 - the border of the process: a bug must not end it
             if not isinstance(error, SegmentPropagateError):
                 traceback.print_exc()

@@ -92,7 +92,7 @@ class RunController:
             self.progressChanged.emit(run.done, run.total, run.secondsLeft)
         elif message.type == "stage":
             run.loadedModel |= message.header["stage"] == "model"
-            self.statusChanged.emit(_stageText(message.header["stage"], run.settings))
+            self.statusChanged.emit(_stageText(message.header, run.settings))
         elif message.type == "started":
             run.start(int(message.header["total"]))
             if self.state == State.STARTING:
@@ -142,7 +142,12 @@ class RunController:
             self.stateChanged.emit(state)
 
 
-def _stageText(stage, settings):
-    if stage == "model":
-        return _("Loading the model '{name}'...").format(name=Path(settings.model).name)
+def _stageText(header, settings):
+    name = Path(settings.model).name
+    if header["stage"] == "download":
+        done, total = header["bytes"] >> 20, header["total"]
+        size = _("{done} of {total} MB").format(done=done, total=total >> 20) if total else f"{done} MB"
+        return _("Downloading the model '{name}': {size}").format(name=name, size=size)
+    if header["stage"] == "model":
+        return _("Loading the model '{name}'...").format(name=name)
     return _("Preparing the slices...")

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from SegmentPropagateLib import weights
-from SegmentPropagateLib.errors import CheckpointError, InputError
+from SegmentPropagateLib import service, weights
+from SegmentPropagateLib.errors import CancelledError, CheckpointError, InputError
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -268,3 +268,22 @@ def test_every_named_model_states_its_licence_and_a_secure_source():
         assert model.url is None or model.url.startswith("https://")
         assert model.sha256 is None or re.fullmatch("[0-9a-f]{64}", model.sha256)
         assert model.url is None or model.url.endswith(model.file_name)
+
+
+def test_the_worker_tells_how_far_a_download_is(model, monkeypatch):
+    monkeypatch.setattr(weights, "REGISTRY", {model.name: model})
+    sent = []
+    service.download(model.name, sent.append, lambda: False)
+    assert model.is_ready
+    assert sent[-1].header["bytes"] == sent[-1].header["total"] == model.path.stat().st_size
+    assert [message.header["stage"] for message in sent] == ["download"] * len(sent)
+    service.download(model.name, pytest.fail, lambda: True)  # at hand: nothing is asked, told or cancelled
+
+
+def test_a_cancelled_download_ends_at_once_and_goes_on_the_next_time(server, model, monkeypatch, cache):
+    monkeypatch.setattr(weights, "REGISTRY", {model.name: model})
+    with pytest.raises(CancelledError):
+        service.download(model.name, lambda message: None, lambda: True)
+    assert not model.is_ready
+    service.download(model.name, lambda message: None, lambda: False)
+    assert model.is_ready
