@@ -228,7 +228,7 @@ def _check_digest(model: NamedModel, path: Path, file: Path, notify: Notify) -> 
     digest = file_sha256(file)
     expected = model.sha256
     if expected is None and record.is_file():
-        expected = record.read_text().split()[0]
+        expected = record.read_text(encoding="utf-8").split()[0]
     if expected is None:
         notify(
             f"The publisher's SHA-256 of {path.name} is not known to us; this file's is {digest}, kept for next time."
@@ -294,7 +294,7 @@ def _continue(model: NamedModel, part: Path, progress: Progress | None) -> None:
     url = str(model.url)
     _require_secure(url)
     tag_file = part.with_name(part.name + ".etag")
-    tag = tag_file.read_text() if tag_file.is_file() else None
+    tag = tag_file.read_text(encoding="utf-8") if tag_file.is_file() else None
     have = _size(part)
     headers = {"Accept-Encoding": "identity"}
     if have and (tag or model.sha256):  # with neither, halves of two versions could be joined unnoticed

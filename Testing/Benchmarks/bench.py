@@ -168,13 +168,18 @@ def peak_gib() -> float:
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 2**20
+    return (
+        next(
+            int(line.split()[1]) for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+        )
+        / 2**20
+    )
 
 
 def describe(arguments: argparse.Namespace, device: torch.device, precision: str) -> str:
     """Device, CPU flags that matter, threads."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     facts = dict(line.split("\t: ", 1) for line in lines if "\t: " in line)
     facts.update(line.split("\t\t: ", 1) for line in lines if "\t\t: " in line)
     flags = {"avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_tile"} & set(facts.get("flags", "").split())

@@ -125,7 +125,7 @@ def _results(method: Method, targets: list[Target], out: Path) -> Iterator[dict[
             np.savez_compressed(masks, open=opened, range=ranged)
             cached.write_text(json.dumps(result))
             print(f"{method.name:12s} {target.case}/{target.name}: DSC {result['open']['dsc']:.3f}", flush=True)
-        yield {**json.loads(cached.read_text()), "masks": str(masks)}
+        yield {**json.loads(cached.read_text(encoding="utf-8")), "masks": str(masks)}
 
 
 def _digest(files: Iterable[Path]) -> str:

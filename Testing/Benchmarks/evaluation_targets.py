@@ -54,7 +54,7 @@ class Target:
 
 def read_targets(data: Path, only: str = "") -> Iterator[Target]:
     """Read the targets of `TARGETS.json`, a volume at a time; `only` is a part of `case/name`."""
-    listed = json.loads((data / "TARGETS.json").read_text())["targets"]
+    listed = json.loads((data / "TARGETS.json").read_text(encoding="utf-8"))["targets"]
     wanted = [entry for entry in listed if only in f"{entry['case']}/{entry['name']}"]
     for case in dict.fromkeys(entry["case"] for entry in wanted):
         image, label_file = _files(data / case)

@@ -71,7 +71,7 @@ def test_every_arm_starts_from_the_base_and_two_banks_start_as_their_sum(ablatio
 def test_a_reduced_experiment_runs_to_its_end_and_is_not_run_twice(ablation, tmp_path, monkeypatch):
     words = ["--quick", "--threads", "1", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
     results = ablation.main(words)
-    stored = json.loads((tmp_path / "out" / "results.json").read_text())
+    stored = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert set(stored["5 volumes"]["arms"]) == set(ablation.POLICIES)
     assert stored["code_sha256"] == ablation.code_hash()
     assert (tmp_path / "out" / "results.png").stat().st_size > 1000

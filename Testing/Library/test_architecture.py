@@ -212,10 +212,16 @@ def test_only_the_module_itself_lies_in_the_module_folder():
 
 
 def test_what_the_package_needs_and_what_is_pinned_agree():
-    lists = re.findall(r"^(?:dependencies|sam2|test) = (\[.*?\])", (ROOT / "pyproject.toml").read_text(), re.M | re.S)
+    lists = re.findall(
+        r"^(?:dependencies|sam2|test) = (\[.*?\])", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M | re.S
+    )
     wanted = {plain(line) for text in lists for line in ast.literal_eval(text)} | {"torch", "sam2"}
     assert {"numpy", "hydra-core", "pytest"} <= wanted
-    pinned = {plain(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if line[:1].isalnum()}
+    pinned = {
+        plain(line)
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if line[:1].isalnum()
+    }
     assert wanted <= pinned
 
 

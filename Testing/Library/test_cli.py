@@ -260,7 +260,7 @@ def test_the_report_tells_every_slice_of_every_object(double, out, tmp_path):
     report = tmp_path / "report.json"
     words = ["--label", 1, "--key-slice", 5, "--range", "0:8", "--report", report, "--roi", "off", "--short-slices", 3]
     assert propagate("image.nii.gz", "--mask", "labels.nii.gz", *words, "-o", out) == 0
-    told = json.loads(report.read_text())
+    told = json.loads(report.read_text(encoding="utf-8"))
     (thing,) = told["objects"]
     assert [entry["slice"] for entry in thing["slices"]] == list(range(9))
     sources = {entry["slice"]: entry["source"] for entry in thing["slices"]}
@@ -281,7 +281,7 @@ def test_auto_takes_the_intensities_that_the_model_was_trained_with(double, out,
     monkeypatch.setattr(double, "info", {"intensity": "bone"}, raising=False)
     for words, preset in ([], "bone"), (["--intensity", "lung"], "lung"):
         propagate("image.nii.gz", "--mask", "labels.nii.gz", *words, "--report", tmp_path / "r.json", "-o", out)
-        assert json.loads((tmp_path / "r.json").read_text())["intensity"]["preset"] == preset
+        assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["intensity"]["preset"] == preset
 
 
 def test_what_the_model_notes_is_told(double, out, monkeypatch, capsys):

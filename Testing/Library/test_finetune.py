@@ -81,7 +81,7 @@ def test_a_run_that_was_killed_resumes_to_the_weights_it_would_have_had(dataset,
     finetune(dataset, tiny, tmp_path / "torn.pt", settings, Conduct(resume=True))
     assert _equal(_weights(tmp_path / "whole.last.pt"), _weights(tmp_path / "torn.last.pt"))
     assert _equal(_weights(tmp_path / "whole.pt"), _weights(tmp_path / "torn.pt"))
-    logs = [json.loads((tmp_path / name).read_text()) for name in ("whole.log.json", "torn.log.json")]
+    logs = [json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("whole.log.json", "torn.log.json")]
     assert logs[0]["records"] == logs[1]["records"]
     assert [record["step"] for record in logs[1]["records"]] == [1, 2, 3, 4]
     assert not _equal(_weights(tmp_path / "whole.last.pt"), _weights(tiny))
@@ -100,7 +100,7 @@ def test_the_result_is_a_model_that_opens_like_any_other_and_says_where_it_comes
     assert card.metrics["validation"]["best_dsc"] == pytest.approx(facts["validation_dsc"], abs=1e-3)
     assert card.recipe["steps_done"] in (1, 2)
     assert (card.family, card.image_size, card.roi) == ("starter", 64, "auto")
-    records = json.loads((tmp_path / "mine.log.json").read_text())["records"]
+    records = json.loads((tmp_path / "mine.log.json").read_text(encoding="utf-8"))["records"]
     terms = ("focal", "cross_entropy", "dice", "iou", "presence")
     assert records[0]["loss"] == pytest.approx(sum(records[0][term] for term in terms), rel=1e-4)
     with Image.open(tmp_path / "mine.curve.png") as curve:
@@ -110,7 +110,7 @@ def test_the_result_is_a_model_that_opens_like_any_other_and_says_where_it_comes
 def test_the_best_weights_are_kept_beside_the_last_ones(dataset, tiny, tmp_path):
     settings = replace(SETTINGS, steps=6, rates=replace(RATES, rest=0.05, encoder=0.05), validation=0.3, validations=6)
     finetune(dataset, tiny, tmp_path / "m.pt", settings, Conduct())
-    scores = [r["validation_dsc"] for r in json.loads((tmp_path / "m.log.json").read_text())["records"]]
+    scores = [r["validation_dsc"] for r in json.loads((tmp_path / "m.log.json").read_text(encoding="utf-8"))["records"]]
     best = inspect_checkpoint(tmp_path / "m.pt").card
     assert best.recipe["steps_done"] == 1 + int(np.argmax(scores))
     assert inspect_checkpoint(tmp_path / "m.last.pt").card.recipe["steps_done"] == 6
@@ -158,7 +158,9 @@ def test_two_processes_learn_what_one_does_with_twice_the_batch(dataset, tiny, t
     apart = torch.cat([(one[name] - two[name]).flatten() for name in one]).norm()
     assert moved > 0.1
     assert apart < 0.005 * moved  # sums in another order, and AdamW magnifies gradients that are next to nothing
-    logs = [json.loads((tmp_path / f"{name}.log.json").read_text())["records"] for name in ("one", "two")]
+    logs = [
+        json.loads((tmp_path / f"{name}.log.json").read_text(encoding="utf-8"))["records"] for name in ("one", "two")
+    ]
     for first, second in zip(*logs, strict=True):
         assert first["loss"] == pytest.approx(second["loss"], rel=1e-4)
         assert first["gradient_norm"] == pytest.approx(second["gradient_norm"], rel=1e-3)

@@ -21,7 +21,7 @@ from SegmentPropagateLib.network_config import HIERA_TRUNKS, NetworkConfig, Star
 TESTING = Path(__file__).resolve().parents[1]
 SHARED = TESTING.parents[1] / "shared"
 REFERENCE = SHARED / "reference"
-RELEASED = json.loads((TESTING / "Data" / "state_dicts.json").read_text())
+RELEASED = json.loads((TESTING / "Data" / "state_dicts.json").read_text(encoding="utf-8"))
 YAML = Path(importlib.util.find_spec("sam2").origin).parent / "configs"
 
 needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason="the folder of reference outputs is absent")
@@ -58,14 +58,14 @@ def test_the_tensors_are_those_of_the_released_file(name):
 @needs_reference
 @pytest.mark.parametrize("name", RELEASED)
 def test_a_state_dict_of_the_manifest_loads_strictly(name):
-    manifest = json.loads((REFERENCE / f"{name}.manifest.json").read_text())
+    manifest = json.loads((REFERENCE / f"{name}.manifest.json").read_text(encoding="utf-8"))
     build_network(config_of(name), {key: torch.zeros(1).expand(shape) for key, shape in manifest.items()})
 
 
 @pytest.mark.parametrize("family", ["sam2", "sam2.1"])
 @pytest.mark.parametrize("variant", HIERA_TRUNKS)
 def test_the_settings_are_those_of_the_installed_configuration(family, variant):
-    released = yaml.safe_load((YAML / family / f"{family}_hiera_{variant}.yaml").read_text())["model"]
+    released = yaml.safe_load((YAML / family / f"{family}_hiera_{variant}.yaml").read_text(encoding="utf-8"))["model"]
     config = NetworkConfig(family, variant)
     network = build_network(config, constant_weights(config))
     numbers = {key: value for key, value in released.items() if isinstance(value, bool | int | float)}

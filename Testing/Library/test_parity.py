@@ -20,7 +20,7 @@ from SegmentPropagateLib.prompts import BoxPrompt
 from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings
 from SegmentPropagateLib.tracking.tracker import Tracker
 
-FIGURES = json.loads((Path(__file__).resolve().parents[1] / "Data" / "golden_figures.json").read_text())
+FIGURES = json.loads((Path(__file__).resolve().parents[1] / "Data" / "golden_figures.json").read_text(encoding="utf-8"))
 REFERENCE = Path(__file__).resolve().parents[2].parent / "shared" / "reference"
 KEY = FIGURES["key"]
 GRAY, MASK, BOX = upstream.synthetic_volume()

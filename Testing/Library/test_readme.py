@@ -20,8 +20,12 @@ def test_every_command_is_one_that_the_program_takes():
 
 
 def test_every_make_target_exists():
-    makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT + (ROOT / ".github" / "CONTRIBUTING.md").read_text(), re.M))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(
+        re.findall(
+            r"(?:^|`)make ([a-z-]+)", TEXT + (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.M
+        )
+    )
     assert {"demo", "test"} <= targets
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
 

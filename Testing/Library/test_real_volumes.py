@@ -17,7 +17,7 @@ from SegmentPropagateLib.volume_io import OUTPUT_SUFFIXES, read_labels, read_vol
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 MANIFEST = DATA / "MANIFEST.json"
-CASES = json.loads(MANIFEST.read_text())["cases"] if MANIFEST.is_file() else []
+CASES = json.loads(MANIFEST.read_text(encoding="utf-8"))["cases"] if MANIFEST.is_file() else []
 
 pytestmark = [pytest.mark.data, pytest.mark.skipif(not CASES, reason=f"no real volumes at {DATA}")]
 
@@ -143,4 +143,4 @@ def test_the_command_line_takes_every_kind_of_file(case, tmp_path):
     np.testing.assert_array_equal(result.mask(value)[key], labels.mask(value)[key])
     assert not np.delete(result.mask(value), range(first, last + 1), axis=0).any()
     assert (tmp_path / "sheet.png").stat().st_size > 1000
-    assert json.loads((tmp_path / "report.json").read_text())["objects"][0]["label"] == value
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["objects"][0]["label"] == value

@@ -38,7 +38,7 @@ def small_phantoms(monkeypatch):
 
 
 def test_the_bundled_file_is_the_recorded_one_and_small_enough():
-    record = json.loads((FOLDER / "starter.json").read_text())
+    record = json.loads((FOLDER / "starter.json").read_text(encoding="utf-8"))
     summary = inspect_checkpoint(FOLDER / "starter.pt")
     assert summary.sha256 == record["sha256"]
     assert (FOLDER / "starter.pt").stat().st_size <= 10_000_000
@@ -54,10 +54,10 @@ def test_the_bundled_card_says_how_it_was_trained_and_how_good_it_is():
     assert card.metrics["real_targets"]["count"] == 33
 
 
-@pytest.mark.parametrize("seed", json.loads((FOLDER / "starter.json").read_text())["dsc"])
+@pytest.mark.parametrize("seed", json.loads((FOLDER / "starter.json").read_text(encoding="utf-8"))["dsc"])
 def test_the_bundled_model_reproduces_its_recorded_figures(seed):
     network, card = load_network(FOLDER / "starter.pt")
-    recorded = json.loads((FOLDER / "starter.json").read_text())["dsc"][seed]
+    recorded = json.loads((FOLDER / "starter.json").read_text(encoding="utf-8"))["dsc"][seed]
     assert abs(measure(network, card, torch.device("cpu"), [int(seed)])["dsc"] - recorded) <= 0.01
 
 
@@ -86,7 +86,7 @@ def test_training_goes_on_from_its_saved_state_as_if_it_had_not_stopped(tmp_path
     whole, torn = (torch.load(tmp_path / f"{name}.pt", weights_only=True)["model"] for name in ("whole", "torn"))
     assert all(torch.equal(whole[name], torn[name]) for name in whole)
     card = inspect_checkpoint(tmp_path / "torn.pt").card
-    assert card.parents["starter.pt"] == json.loads((FOLDER / "starter.json").read_text())["sha256"]
+    assert card.parents["starter.pt"] == json.loads((FOLDER / "starter.json").read_text(encoding="utf-8"))["sha256"]
     assert card.recipe["steps_done"] == 3
 
 

@@ -20,7 +20,7 @@ VERSIONS = ("v5.10.0", "v5.12.3", "HEAD")
 
 @pytest.fixture(scope="module")
 def api_text():
-    return (TOOLS / "qt_api.json").read_text()
+    return (TOOLS / "qt_api.json").read_text(encoding="utf-8")
 
 
 def test_the_module_names_only_what_slicer_5_10_and_later_have(slicer_app, api_text):
@@ -78,14 +78,14 @@ def test_only_the_module_itself_lies_in_the_module_folder():
 
 
 def test_the_extensions_index_can_read_the_metadata():
-    text = (ROOT / "CMakeLists.txt").read_text()
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     for name in ("EXTENSION_ICONURL", "EXTENSION_SCREENSHOTURLS", "EXTENSION_HOMEPAGE", "EXTENSION_DESCRIPTION"):
         assert re.search(rf'set\({name} "[^"\n]+"\)', text), name
     assert 'set(EXTENSION_DEPENDS "PyTorch")' in text
 
 
 def test_the_pictures_that_the_metadata_names_are_in_the_repository():
-    text = (ROOT / "CMakeLists.txt").read_text()
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     paths = re.findall(r"/main/(Resources/\S+?\.png)", text)
     assert len(paths) >= 3
     assert [path for path in paths if not (ROOT / path).is_file()] == []
@@ -95,6 +95,6 @@ def test_every_text_that_the_user_sees_is_translatable():
     """A sentence handed to the panel's texts without _() would stay English."""
     pattern = re.compile(r'(?:\.text = |say\(|complain\(|addItem\(|InputError\(|InstallError\()f?"[^"]*[a-z]{3} ')
     folder = ROOT / "SegmentPropagate" / "SegmentPropagateSlicer"
-    found = [f"{path.name}: {line}" for path in folder.glob("*.py") for line in path.read_text().splitlines()
+    found = [f"{path.name}: {line}" for path in folder.glob("*.py") for line in path.read_text(encoding="utf-8").splitlines()
              if pattern.search(line)]  # fmt: skip
     assert found == []

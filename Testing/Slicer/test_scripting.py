@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_scripting_example_runs_as_it_stands(slicer, capsys):
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     (example,) = [code for code in re.findall(r"```python\n(.*?)```", text, re.S) if "import slicer" in code]
     k, j, i = np.indices((27, 64, 64))
     kidney = ((k - 13) / 10) ** 2 + ((j - 32) / 18) ** 2 + ((i - 30) / 14) ** 2 <= 1

@@ -15,7 +15,11 @@ from SegmentPropagateLib.volume_io import read_labels, read_volume, write_segmen
 
 SHAPE = (6, 8, 10)
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-CASES = json.loads((DATA / "MANIFEST.json").read_text())["cases"] if (DATA / "MANIFEST.json").is_file() else []
+CASES = (
+    json.loads((DATA / "MANIFEST.json").read_text(encoding="utf-8"))["cases"]
+    if (DATA / "MANIFEST.json").is_file()
+    else []
+)
 
 
 def oblique_geometry():

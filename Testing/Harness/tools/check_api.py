@@ -113,7 +113,7 @@ class FileChecker:
     def __init__(self, path, api, widgets, names, report):
         self.api, self.widgets, self.names = api, widgets, names
         self.report = lambda node, text: report(path, node.lineno, text)
-        self.tree = ast.parse(path.read_text())
+        self.tree = ast.parse(path.read_text(encoding="utf-8"))
         self.called = {id(n.func) for n in ast.walk(self.tree) if isinstance(n, ast.Call)}
         self.inner = {id(n.value) for n in ast.walk(self.tree) if isinstance(n, ast.Attribute)}
         self.own = {n.name for n in ast.walk(self.tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
@@ -225,7 +225,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--api", type=Path, default=Path(__file__).with_name("qt_api.json"))
     arguments = parser.parse_args()
-    problems = problems_in(arguments.folder, arguments.api.read_text())
+    problems = problems_in(arguments.folder, arguments.api.read_text(encoding="utf-8"))
     for (path, line, text), tags in sorted(problems.items()):
         print(f"{path}:{line}: {text}  [{', '.join(tags)}]")
     print(f"{len(problems)} problem(s)")

@@ -32,13 +32,13 @@ def pattern_of(name):
 
 def listed(package, name):
     """What the CMakeLists.txt lists."""
-    return pattern_of(name).search((ROOT / package / "CMakeLists.txt").read_text()).group(1).split()
+    return pattern_of(name).search((ROOT / package / "CMakeLists.txt").read_text(encoding="utf-8")).group(1).split()
 
 
 def write(package):
     """Bring the lists in line with the files on disk."""
     path = ROOT / package / "CMakeLists.txt"
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     for name, scripts in LISTS.items():
         lines = "".join(f"  {file}\n" for file in files_on_disk(package, scripts))
         text = pattern_of(name).sub(f"set({name}\n{lines}  )\n", text)
