@@ -95,6 +95,10 @@ def test_every_text_that_the_user_sees_is_translatable():
     """A sentence handed to the panel's texts without _() would stay English."""
     pattern = re.compile(r'(?:\.text = |say\(|complain\(|addItem\(|InputError\(|InstallError\()f?"[^"]*[a-z]{3} ')
     folder = ROOT / "SegmentPropagate" / "SegmentPropagateSlicer"
-    found = [f"{path.name}: {line}" for path in folder.glob("*.py") for line in path.read_text(encoding="utf-8").splitlines()
-             if pattern.search(line)]  # fmt: skip
+    found = [
+        f"{path.name}: {line}"
+        for path in folder.glob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if pattern.search(line)
+    ]
     assert found == []
