@@ -196,7 +196,7 @@ class _Run:
             weights=self._settings.weights,
             clip_norm=self._settings.clip_norm,
             checkpointing=checkpointing,
-            precision=choose_precision(self._conduct.precision, self._device),
+            precision=choose_precision(self._conduct.precision, self._device, card.family),
             seed=self._settings.seed,
         )
 

@@ -274,7 +274,12 @@ class StarterRun:
             self._parents = {init.name: card.sha256, **card.parents}
         rates = Rates(settings.rate, settings.rate, final=0.02, layer_decay=1.0, weight_decay=0.05, warm_up=60)
         trainer_settings = TrainerSettings(
-            settings.steps, rates, LOSS, clip_norm=1.0, precision=choose_precision("auto", device), seed=settings.seed
+            settings.steps,
+            rates,
+            LOSS,
+            clip_norm=1.0,
+            precision=choose_precision("auto", device, "starter"),
+            seed=settings.seed,
         )
         self._trainer = Trainer(network, policy_of(network, 1), trainer_settings, device)
         self._average = {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -355,8 +355,10 @@ def test_ctrl_c_in_a_real_process_ends_with_130_and_no_file(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.nrrd", "labels.nrrd"]
 
 
+# A job in the background ignores SIGINT, and so do its children unless they set it anew.
 INTERRUPTIBLE = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from SegmentPropagateLib.classical import ClassicalPropagator
 from SegmentPropagateLib.cli import main
 run = ClassicalPropagator.run

@@ -123,6 +123,13 @@ def test_the_automatic_precision_follows_the_hardware(hardware, have, device, pr
     assert choose_precision("exact", torch.device(device)) == "exact"
 
 
+def test_the_small_family_stays_exact_on_a_cpu_unless_asked(hardware):
+    hardware(amx=True, cuda=1)
+    assert choose_precision("auto", torch.device("cpu"), "starter") == "exact"
+    assert choose_precision("bf16", torch.device("cpu"), "starter") == "bf16"
+    assert choose_precision("auto", torch.device("cuda"), "starter") == "bf16"
+
+
 def test_bf16_is_refused_where_it_would_take_hours(hardware):
     hardware()
     with pytest.raises(InputError, match="no bf16 units"):
