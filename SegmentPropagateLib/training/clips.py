@@ -138,17 +138,25 @@ class Clip:
 
 
 def draw_clip(volume: TrainingVolume, target: Target, settings: ClipSettings, rng: np.random.Generator) -> Clip:
-    """Cut a clip at a random place where its first slice holds the target."""
+    """Cut a clip at a random place where its first slice holds the target; refuse a target too small to see."""
+    clip = try_clip(volume, target, settings, rng)
+    if clip is None:
+        raise InputError(
+            f"Label {', '.join(map(str, target.values))} of '{volume.name}' covers too few pixels to learn from "
+            f"at {settings.image_size} x {settings.image_size}: leave it out or raise the image size."
+        )
+    return clip
+
+
+def try_clip(volume: TrainingVolume, target: Target, settings: ClipSettings, rng: np.random.Generator) -> Clip | None:
+    """The same; None where the target is too small in all of 20 attempts, or an augmentation pushes it out of sight."""
     for _ in range(20):
         run, reversed_order = draw_run(target.slices, len(volume.stack), settings, rng)
         clip = _render(volume, target, run, settings, rng)
         if clip is not None:
             images, masks, prompt_mask = clip
             return Clip(images, masks, prompt_mask, reversed_order)
-    raise InputError(
-        f"Label {', '.join(map(str, target.values))} of '{volume.name}' covers too few pixels to learn from "
-        f"at {settings.image_size} x {settings.image_size}: leave it out or raise the image size."
-    )
+    return None
 
 
 def draw_run(

@@ -35,7 +35,7 @@ from SegmentPropagateLib.models import choose_device, choose_precision
 from SegmentPropagateLib.network import build_network
 from SegmentPropagateLib.network_config import NetworkConfig
 from SegmentPropagateLib.propagator import ImageStack, PropagationSettings
-from SegmentPropagateLib.training.clips import Augmentation, Clip, ClipSettings, Target, TrainingVolume, draw_clip
+from SegmentPropagateLib.training.clips import Augmentation, Clip, ClipSettings, Target, TrainingVolume, try_clip
 from SegmentPropagateLib.training.forward import ClipPrompt, Teacher, policy_of
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
@@ -212,8 +212,9 @@ def draw_batch(pool: PhantomPool, settings: StarterSettings, step: int) -> tuple
     while len(clips) < stage.batch:
         number = step * stage.batch // 4 + int(rng.integers(POOL))
         drawn = draw_target(pool.get(TRAINING_SEEDS + settings.seed * 1_000_000 + number), stage.slices, rng)
-        if drawn is not None:
-            clips.append(draw_clip(*drawn, clip_settings, rng))
+        clip = None if drawn is None else try_clip(*drawn, clip_settings, rng)
+        if clip is not None:
+            clips.append(clip)
     masks = torch.stack([clip.masks for clip in clips], 1)
     stands_in = torch.from_numpy(rng.random((stage.slices, stage.batch)) < stage.taught)
     return clips, Teacher(masks, stands_in)

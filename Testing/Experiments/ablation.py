@@ -23,7 +23,7 @@ from SegmentPropagateLib.network import build_network
 from SegmentPropagateLib.network_config import NetworkConfig, StarterShape
 from SegmentPropagateLib.propagator import ImageStack
 from SegmentPropagateLib.tracking.appearance import WindowsAppearance
-from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, Target, TrainingVolume, draw_clip
+from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, Target, TrainingVolume, draw_clip, try_clip
 from SegmentPropagateLib.training.forward import ClipForward, ClipPrompt, Teacher
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
@@ -124,7 +124,13 @@ def base_weights(path: Path, scale: Scale) -> dict[str, torch.Tensor]:
     trainer = Trainer(
         network, POLICIES["base"], TrainerSettings(scale.base_steps, rates, loss, clip_norm=1.0), torch.device("cpu")
     )
-    for step in range(scale.base_steps):
+    unfinished = path.with_suffix(".state.pt")
+    if unfinished.exists():
+        trainer.load_state_dict(torch.load(unfinished, weights_only=True))
+    for step in range(trainer.step_count, scale.base_steps):
+        if step % 250 == 249:
+            torch.save(trainer.state_dict(), unfinished)
+            print(f"base: step {step} of {scale.base_steps}", flush=True)  # noqa: T201
         share = step / scale.base_steps
         length = 3 if share < 0.15 else 4 if share < 0.3 else 6 if share < 0.6 else 8
         rng = np.random.default_rng([1, step])
@@ -133,8 +139,9 @@ def base_weights(path: Path, scale: Scale) -> dict[str, torch.Tensor]:
             number = step + int(rng.integers(64))
             family = BASE_FAMILIES[number % len(BASE_FAMILIES)]
             drawn = draw_target(as_volume(make_phantom(BASE_SEEDS + number, family, VOLUME)), length, rng)
-            if drawn is not None:
-                clips.append(draw_clip(*drawn, clip_settings(length, reverse=0.0), rng))
+            clip = None if drawn is None else try_clip(*drawn, clip_settings(length, reverse=0.0), rng)
+            if clip is not None:
+                clips.append(clip)
         masks = torch.stack([clip.masks for clip in clips], 1)
         stands_in = torch.from_numpy(rng.random((length, len(clips))) < max(0.05, 0.6 - 1.5 * share))
         trainer.step(clips, mask_prompt(clips), Teacher(masks, stands_in))
