@@ -235,7 +235,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
                 `accept=False` waits but leaves the proposal for review.
 
         Raises:
-            SegmentPropagateError: one sentence on what is wrong.
+            SegmentPropagateError: one sentence on what is wrong; also where the worker is silent for longer than
+                `WorkerProcess(stallTimeoutMs=...)` allows.
         """
         self._checkNotBusy()
         wait, accept = options.pop("wait", True), options.pop("accept", True)

@@ -4,6 +4,7 @@ import qt
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Amounts import byteSize, duration
 from SegmentPropagateSlicer.Context import planeTitle
 from SegmentPropagateSlicer.Logic import State
 
@@ -132,18 +133,3 @@ def estimateText(found):
         parts.append(_("{size} of memory").format(size=byteSize(found["memoryBytes"])))
     text = ", ".join(parts) + "."
     return f"{text} {found['warning']}" if found["warning"] else text
-
-
-def duration(seconds):
-    """`8 s`, `3 min`, `1 h 20 min`."""
-    if seconds < 90:
-        return _("{count} s").format(count=max(1, round(seconds)))
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return _("{count} min").format(count=minutes)
-    return _("{hours} h {minutes} min").format(hours=minutes // 60, minutes=minutes % 60)
-
-
-def byteSize(count):
-    """`300 MB`, `2.4 GB`."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{round(count / 1e6)} MB"

@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 
 import SegmentPropagateLib
 from SegmentPropagateLib.messages import Decoder, Message, MessageError, encode
+from SegmentPropagateSlicer.Amounts import duration
 from SegmentPropagateSlicer.Signal import Signal
 
 CHUNK_BYTES = 1 << 20  # a slot that hands over so much takes about a millisecond
@@ -21,6 +22,8 @@ READ_BYTES = 1 << 18
 FINAL = ("hello", "volume", "inspect", "segment", "done", "cancelled", "error")
 """Replies after which nothing more comes for a request."""
 LOG_CHARACTERS = 200_000
+STALL_TICKS = 10
+"""A worker's silence is counted in so many steps, of which a computer that slept for hours misses at most one."""
 
 
 @dataclass(eq=False)
@@ -40,9 +43,11 @@ class WorkerProcess:
         command: program and arguments; None runs the library's worker in Slicer's own Python.
         cancelTimeoutMs: a worker that does not obey a cancellation for so long is killed.
         startTimeoutMs: a worker that does not say hello for so long is killed.
+        stallTimeoutMs: so is one that owes an answer and sends nothing for so long. The slowest thing it does without
+            a word is a slice of the largest network for many segments on a small CPU: minutes.
     """
 
-    def __init__(self, command=None, cancelTimeoutMs=15_000, startTimeoutMs=120_000):
+    def __init__(self, command=None, cancelTimeoutMs=15_000, startTimeoutMs=120_000, stallTimeoutMs=1_200_000):
         self.logReceived = Signal("text")
         self.generation = 0  # counts the processes, so that callers know when a new one has forgotten everything
         self.log = ""
@@ -59,6 +64,8 @@ class WorkerProcess:
         self._startTimer = self._timer(startTimeoutMs, self._onStartTimeout)
         self._readTimer = self._timer(0, self._onOutput)
         self._failTimer = self._timer(0, self._onFailedToStart)
+        self._stallTimeoutMs, self._silentTicks = stallTimeoutMs, 0
+        self._stallTimer = self._timer(stallTimeoutMs // STALL_TICKS, self._onSilence)
 
     @property
     def isRunning(self):
@@ -130,6 +137,7 @@ class WorkerProcess:
         self._startTimer.stop()
         if message.type == "hello":
             self._pid, self._greeted = int(message.header["pid"]), True
+            self._listen()
             self._pump()
 
     def _onProcessError(self, error):
@@ -156,6 +164,7 @@ class WorkerProcess:
     def _forget(self):
         self._cancelTimer.stop()
         self._startTimer.stop()
+        self._stallTimer.stop()
         process, self._process, self._pid, self._greeted = self._process, None, 0, False
         self._outgoing.clear()
         if process is not None:
@@ -168,11 +177,32 @@ class WorkerProcess:
     def _onStartTimeout(self):
         self.kill(_("The worker did not answer after its start and was ended; see Details."))
 
+    def _listen(self):
+        """Count the worker's silence from now on, while it owes an answer."""
+        self._silentTicks = 0
+        if self._greeted and self._callbacks:
+            self._stallTimer.start()
+        else:
+            self._stallTimer.stop()
+
+    def _onSilence(self):
+        self._silentTicks += 1
+        if self._silentTicks < STALL_TICKS:
+            self._stallTimer.start()
+            return
+        self.kill(
+            _("The worker sent nothing for {time} and was ended; the next run starts a new one.").format(
+                time=duration(self._stallTimeoutMs / 1000)
+            )
+        )
+
     # ---- bytes --------------------------------------------------------------------------------------------------
 
     def _send(self, header, onMessage, array=None):
         self._lastId += 1
         self._callbacks[self._lastId] = onMessage
+        if not self._stallTimer.active:
+            self._listen()
         self._enqueue(Message({**header, "id": self._lastId}, array))
         return self._lastId
 
@@ -187,6 +217,7 @@ class WorkerProcess:
         self._pump()
 
     def _onWritten(self, _count=0):
+        self._listen()
         self._pump()
 
     def _pump(self):
@@ -215,6 +246,7 @@ class WorkerProcess:
             return
         for message in messages:
             self._deliver(message)
+        self._listen()
 
     def _deliver(self, message):
         requestId = int(message.header.get("id", 0))

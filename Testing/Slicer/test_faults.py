@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from bench import DRAWN_WORKER
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic, State
-from SegmentPropagateSlicer.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer.WorkerProcess import STALL_TICKS, WorkerProcess
 
-from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 
 
 def checkNextRun(bench, model="threshold"):
@@ -75,6 +75,28 @@ def test_a_worker_that_hangs_is_ended_when_it_does_not_obey(lonelyBench):
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     checkNextRun(bench)
+
+
+def test_a_script_does_not_wait_for_ever_for_a_worker_that_hangs(slicer, makeBench):
+    bench = makeBench(process=WorkerProcess(DRAWN_WORKER, stallTimeoutMs=800))
+    before = bench.fingerprint()
+    with pytest.raises(SegmentPropagateError, match="sent nothing for 1 s and was ended"):
+        bench.logic.propagate(bench.volume, bench.segmentation, [bench.segment], [5], model="hang", intensity="none")
+    checkAsBefore(bench, before, "sent nothing")
+    checkNextRun(bench)
+
+
+def test_a_slow_worker_is_left_alone_as_long_as_it_says_something(lonelyBench):
+    bench, process = lonelyBench, lonelyBench.process
+    bench.use("slow")
+    bench.logic.startSession([bench.segment], 0, 11)
+    for seen in (1, 3, 5):  # slices
+        bench.until(lambda seen=seen: len(bench.logic.reviewScores(bench.segment)) > seen)
+        for _tick in range(STALL_TICKS - 1):
+            process._onSilence()
+    bench.until(lambda: bench.logic.state == State.REVIEW)
+    assert process.generation == 1
+    assert not process._stallTimer.active  # it owes nothing now
 
 
 def test_a_worker_out_of_memory(lonelyBench):
