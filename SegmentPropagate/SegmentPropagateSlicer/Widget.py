@@ -54,6 +54,8 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._followLogic()
         self._followScene()
         self._takeParameterNode()
+        if getattr(self.parent, "isEntered", False):  # reloaded while open: Slicer does not call enter() again
+            self.enter()
 
     def _makeSections(self, resources):
         ui = self.ui
@@ -126,10 +128,10 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         """Slicer calls this at exit and before a reload."""
+        self.exit()  # a reload hides this panel without closing it
         self._refreshTimer.stop()
         self.removeObservers()
         self.prompt.placement.removeObservers()
-        self.shortcuts.uninstall()
         self.model.devices.stop()
         self.logic.shutdown()
 
