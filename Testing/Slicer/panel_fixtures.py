@@ -56,13 +56,13 @@ def openedPanel(app, logic=None, installer=None, fill=True):
     widget = panel.load_module(MODULE, logic=logic or DrivenLogic(), installer=installer or NothingMissing())
     scene = fillScene(app) if fill else (None, None, None)
     widget.parent.resize(430, 1000)
-    widget.enter()
+    widget.parent.enter()
     opened = OpenPanel(app, widget, scene)
     opened.settle()
     yield opened
     assert pythonqt.stray_attributes(widget.parent) == []
-    widget.exit()
-    widget.cleanup()
+    widget.parent.exit()
+    app.app.moduleManager().unload("SegmentPropagate")
     widget.parent.hide()
     widget.parent.deleteLater()
     opened.settle()

@@ -18,3 +18,13 @@ class QFileDialog(QtWidgets.QFileDialog):
     @staticmethod
     def getOpenFileName(*arguments):
         return QtWidgets.QFileDialog.getOpenFileName(*arguments)[0]
+
+
+class QMenu(QtWidgets.QMenu):
+    """PythonQt takes whatever is no widget for the title; Slicer's developer section relies on that."""
+
+    def __init__(self, *arguments):
+        first = arguments[:1]
+        if first and not isinstance(first[0], QtWidgets.QWidget | str):
+            arguments = (str(first[0]), *arguments[1:])
+        super().__init__(*arguments)

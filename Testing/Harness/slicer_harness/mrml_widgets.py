@@ -517,17 +517,20 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def effectNameOrder(self):
         return getattr(self, "_effect_order", [])
 
+    # -- the views and the keyboard: only whether it listens, for tests to ask
+    _listens_to_keys = _listens_to_views = False
+
     def installKeyboardShortcuts(self, parent=None):
-        pass
+        self._listens_to_keys = True
 
     def uninstallKeyboardShortcuts(self):
-        pass
+        self._listens_to_keys = False
 
     def setupViewObservations(self):
-        pass
+        self._listens_to_views = True
 
     def removeViewObservations(self):
-        pass
+        self._listens_to_views = False
 
     def updateEffectList(self):
         pass

@@ -20,7 +20,7 @@ def bootstrap(real_slicer_python=None):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     sys.path.insert(0, str(SHIMS))
 
-    from PySide6 import QtCore, QtWidgets
+    from PySide6 import QtWidgets
 
     from slicer_harness import mrml, pythonqt
 
@@ -38,7 +38,6 @@ def bootstrap(real_slicer_python=None):
     slicer.__getattr__ = placeholder_for("slicer", ("qMRML", "qSlicer"))
     # slicer is a namespace package on purpose: these become slicer.ScriptedLoadableModule, slicer.i18n ...
     slicer.__path__.append(str(Path(real_slicer_python or SLICER_PYTHON) / "slicer"))
-    QtCore.QCoreApplication.setApplicationName("slicer-harness")
     return slicer
 
 
@@ -65,9 +64,11 @@ class App(CoreApp):
 
         super().__init__(folder)
         self._qt, self._module_manager, self._slots = application, ModuleManager(), {}
+        QtCore.QCoreApplication.setOrganizationName("slicer-harness")
+        QtCore.QCoreApplication.setApplicationName("slicer-harness")
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, folder)
-        self._settings = QtCore.QSettings(os.path.join(folder, "settings.ini"), QtCore.QSettings.IniFormat)
+        self._settings = QtCore.QSettings()  # the same that modules get from qt.QSettings()
 
     def connect(self, signal, slot):
         """qSlicerApplication's own signals never fire here by themselves; `fire` lets a test do it."""
@@ -97,6 +98,9 @@ class App(CoreApp):
     def moduleManager(self):
         return self._module_manager
 
+    def restart(self):
+        raise NotImplementedError("the harness cannot restart")
+
     def topLevelWidgets(self):
         return self._qt.topLevelWidgets()
 
@@ -125,10 +129,64 @@ def use_theme(dark):
 
 
 class ModuleManager:
-    def connect(self, _signal, _slot):
+    """Who wants to know that a module is unloaded."""
+
+    SIGNAL = "moduleAboutToBeUnloaded(QString)"
+
+    def __init__(self):
+        self._slots = []
+
+    def connect(self, signal, slot):
+        if signal == self.SIGNAL:
+            self._slots.append(slot)
         return True
 
-    disconnect = connect
+    def disconnect(self, signal, slot):
+        self._slots = [known for known in self._slots if known != slot]
+        return True
+
+    def unload(self, name):
+        """What Slicer does with every module when it exits."""
+        for slot in tuple(self._slots):
+            slot(name)
+
+
+def module_panel(path, widget_arguments):
+    """The `qSlicerScriptedLoadableModuleWidget` of a module: the parent of its Python widget, which it can replace."""
+    import slicer
+    from PySide6 import QtWidgets
+
+    class ModulePanel(slicer.qMRMLWidget):
+        """Knows whether the module is open, and makes the Python widget again on reload."""
+
+        isEntered = False
+
+        def __init__(self):
+            super().__init__()
+            self.setLayout(QtWidgets.QVBoxLayout())
+            self.setMRMLScene(slicer.mrmlScene)
+
+        def enter(self):
+            self.isEntered = True
+            self._widget.enter()
+
+        def exit(self):
+            self.isEntered = False
+            self._widget.exit()
+
+        def make(self, arguments):
+            """Make the Python widget and let it set itself up."""
+            self._widget = getattr(sys.modules[path.stem], path.stem + "Widget")(self, **arguments)
+            setattr(slicer.modules, path.stem + "Widget", self._widget)
+            self._widget.setup()
+            return self._widget
+
+        def reload(self):
+            """As in Slicer: `setup` runs, `enter` does not, even while the module is open."""
+            self.make({})
+
+    panel = ModulePanel()
+    return panel, panel.make(widget_arguments)
 
 
 def load_module(path, **widget_arguments):
@@ -137,7 +195,6 @@ def load_module(path, **widget_arguments):
     ``widget_arguments``: what a test hands to the widget's constructor instead of the real thing.
     """
     import slicer
-    from PySide6 import QtWidgets
 
     from slicer_harness.mrml import ModuleProxy
 
@@ -153,13 +210,7 @@ def load_module(path, **widget_arguments):
     proxy = ModuleProxy(name, path=str(path))
     proxy.module = getattr(python_module, name)(proxy)
     setattr(slicer.modules, name.lower(), proxy)
-    panel = slicer.qMRMLWidget()
-    panel.setLayout(QtWidgets.QVBoxLayout())
-    panel.setMRMLScene(slicer.mrmlScene)
-    proxy._widget = panel
-    widget = getattr(python_module, name + "Widget")(panel, **widget_arguments)
-    setattr(slicer.modules, name + "Widget", widget)
-    widget.setup()
-    panel.show()
+    proxy._widget, widget = module_panel(path, widget_arguments)
+    proxy._widget.show()
     slicer.app.processEvents()
     return widget
