@@ -137,8 +137,7 @@ def base_weights(path: Path, scale: Scale) -> dict[str, torch.Tensor]:
         clips = []
         while len(clips) < scale.base_batch:
             number = step + int(rng.integers(64))
-            family = BASE_FAMILIES[number % len(BASE_FAMILIES)]
-            drawn = draw_target(as_volume(make_phantom(BASE_SEEDS + number, family, VOLUME)), length, rng)
+            drawn = draw_target(base_volume(number), length, rng)
             clip = None if drawn is None else try_clip(*drawn, clip_settings(length, reverse=0.0), rng)
             if clip is not None:
                 clips.append(clip)
@@ -148,6 +147,13 @@ def base_weights(path: Path, scale: Scale) -> dict[str, torch.Tensor]:
     state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
     torch.save(state, path)
     return state
+
+
+@functools.lru_cache(maxsize=80)
+def base_volume(number: int) -> TrainingVolume:
+    """A phantom of phase 1; a step draws from the 64 that begin with its own."""
+    family = BASE_FAMILIES[number % len(BASE_FAMILIES)]
+    return as_volume(make_phantom(BASE_SEEDS + number, family, VOLUME))
 
 
 def adapt(base: Mapping[str, torch.Tensor], arm: str, regime: int, seed: int, scale: Scale) -> SAM2Base:
