@@ -9,6 +9,7 @@ from SegmentPropagateSlicer.Key import Key
 from SegmentPropagateSlicer.PromptReader import PromptReader
 from SegmentPropagateSlicer.Proposal import emptyProposal, proposalOfMask
 from SegmentPropagateSlicer.Signal import Signal
+from SegmentPropagateSlicer.SliceGrid import SliceGrid
 
 
 class Keys:
@@ -34,6 +35,25 @@ class Keys:
     def confirmed(self, segmentId, plane):
         """Locked slices of a segment, ascending."""
         return [key.sliceIndex for key in self if (key.segmentId, key.plane, key.confirmed) == (segmentId, plane, True)]
+
+    def locked(self, geometry):
+        """segmentId -> list of `(SliceGrid, slices)` that nothing may change; not what Accept has yet to write.
+
+        Args:
+            geometry: `Geometry` of the volume.
+        """
+        found = {}
+        for key in self:
+            if key.confirmed and key.place not in self.pinned:
+                found.setdefault(key.segmentId, {}).setdefault(key.plane, []).append(key.sliceIndex)
+        return {
+            segmentId: [(SliceGrid(geometry, plane), indices) for plane, indices in planes.items()]
+            for segmentId, planes in found.items()
+        }
+
+    def absent(self, plane):
+        """Set of `(segmentId, slice)` that were locked as holding nothing."""
+        return {(k.segmentId, k.sliceIndex) for k in self if k.confirmed and k.plane == plane and not k.areaMm2}
 
     def replaceAll(self, keys):
         """Forget all keys and take these; keys of segments that do not exist are dropped."""

@@ -1,6 +1,5 @@
 """What the panel does, without the panel: keys, runs, review, accept. Knows MRML, no widgets."""
 
-import time
 from dataclasses import replace
 
 import slicer
@@ -9,14 +8,15 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from slicer.util import VTKObservationMixin
 
-from SegmentPropagateLib.errors import InputError, SegmentPropagateError
-from SegmentPropagateSlicer import Review
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer import Review, Scripting
 from SegmentPropagateSlicer.Estimates import Estimates
 from SegmentPropagateSlicer.Keys import Keys
 from SegmentPropagateSlicer.ModelSummary import describe
 from SegmentPropagateSlicer.Preview import Preview
 from SegmentPropagateSlicer.PromptPreview import PromptPreview
 from SegmentPropagateSlicer.PromptReader import PromptReader
+from SegmentPropagateSlicer.ReviewWriter import ReviewWriter
 from SegmentPropagateSlicer.Run import Run
 from SegmentPropagateSlicer.RunController import RunController, State
 from SegmentPropagateSlicer.Runner import Runner
@@ -54,9 +54,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self.process = process or WorkerProcess()
         self.preview = Preview()
         self._estimates = estimates or Estimates(slicer.app.userSettings())
-        self._writer = SegmentWriter()
         self._keys = Keys()
-        self._snapshots = {}  # (plane, slice) -> what the segments held before a proposal was copied into them
+        self._writer = ReviewWriter(SegmentWriter(), self._keys)
         self._runner = runner = Runner(self.process)
         self._control = control = RunController(runner, self.preview, self._estimates)
         self._prompt = PromptPreview(runner, self.preview)
@@ -146,18 +145,20 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """Replace all keys, e.g. from a saved scene; keys of vanished segments are dropped."""
         self._keys.replaceAll(keys)
 
-    def confirmSlices(self, segmentId, sliceIndices, confirmed=True):
+    def confirmSlices(self, segmentId, sliceIndices, confirmed=True, plane=None):
         """Lock slices (never changed again by a run or Accept), or unlock them.
 
-        In review, the proposal of a slice that is locked is kept as it is and written with the next Accept.
+        Outside a review a slice is locked as it is drawn, empty or not. In review, the proposal of a slice that is
+        locked is kept as it is and written with the next Accept, unless the user has drawn there.
         """
         review = self._control.review
-        grid = review.grid if review else self._grid()
+        grid = self._grid(plane or (review.grid.plane if review else None))
+        proposals = review.proposals.get(segmentId, {}) if review and review.grid.plane == grid.plane else {}
         for index in sliceIndices:
             grid.checkIndex(index)
             if confirmed:
-                proposals = review.proposals.get(segmentId, {}) if review else {}
-                self._keys.lock(grid, segmentId, index, proposals.get(index))
+                drawn = self._writer.isEdited(self._nodes(), grid, (segmentId, index))
+                self._keys.lock(grid, segmentId, index, None if drawn else proposals.get(index))
             else:
                 self._keys.unlock((segmentId, grid.plane, index))
             self.sliceUpdated.emit(segmentId, index)
@@ -173,6 +174,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             positive: one bool per point, all True when None.
         """
         self._checkNotBusy()
+        self._writer.checkUnlocked(segmentId, self.settings.plane, sliceIndex)
         prompt = {"boxRas": boxRas, "pointsRas": pointsRas, "positive": positive}
         place = segmentId, sliceIndex
         self._prompt.request(self._nodes(), self.settings, self._grid(), place, prompt, self._control.review)
@@ -180,7 +182,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def usePreview(self):
         """Write the previewed mask into the segment on that slice (one undo step) and make the slice a key."""
         grid, segmentId, index, proposal = self._prompt.take()
-        self._copyIntoSegment(grid, segmentId, index, proposal)
+        self._writer.copy(self._nodes(), grid, (segmentId, index), proposal, self._control.review is not None)
         self._keys.add(grid, segmentId, index)
 
     def dropPreview(self):
@@ -229,6 +231,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             segmentationNode: holds the segments.
             segmentIds: None takes all segments that have keys.
             keys: slice numbers `[14]` for all segments, or `{segmentId: [14, 20]}`; None keeps the keys of `addKey`.
+                Locked slices stay locked either way.
             first: first slice; None is the volume's first.
             last: last slice, inclusive; None is the volume's last.
             **options: fields of `RunSettings`; `wait=False` returns at once and leaves the proposal for review;
@@ -242,21 +245,12 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         wait, accept = options.pop("wait", True), options.pop("accept", True)
         self.setInputs(volumeNode, segmentationNode)
         self.setSettings(replace(self.settings, **options))
+        self._nodes()
         if keys is not None:
-            self._takeKeys(keys if isinstance(keys, dict) else dict.fromkeys(segmentIds or self._segmentIds(), keys))
+            Scripting.takeKeys(self, segmentIds, keys)
         segmentIds = segmentIds or list(dict.fromkeys(k.segmentId for k in self._keys if k.plane == self._grid().plane))
-        first, last = first or 0, self.sliceCount() - 1 if last is None else last
-        sentences = []
-        self.errorOccurred.connect(sentences.append)
-        try:
-            self.startSession(segmentIds, first, last)
-            while wait and self.state in State.BUSY:
-                slicer.app.processEvents()
-                time.sleep(0.002)
-        finally:
-            self.errorOccurred.disconnect(sentences.append)
-        if sentences:
-            raise SegmentPropagateError(sentences[0])
+        last = self.sliceCount() - 1 if last is None else last
+        Scripting.run(self, segmentIds, first or 0, last, wait)
         return self.accept() if wait and accept and self.state == State.REVIEW else {}
 
     def cancel(self):
@@ -282,16 +276,21 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return Review.nextSuspicious(self.reviewScores(segmentId), after)
 
     def editSlice(self, segmentId, sliceIndex):
-        """Copy the proposal of one slice into the segment (one undo step), to be corrected with the Segment Editor."""
+        """Copy the proposal of one slice into the segment (one undo step), to be corrected with the Segment Editor.
+
+        A key slice is in the segment already. Discard takes back what is then done to the slice.
+        """
         review = self._inReview()
         proposal = review.proposals.get(segmentId, {}).get(sliceIndex)
-        if proposal is None:
+        isKey = (segmentId, sliceIndex) in review.keys
+        if proposal is None and not isKey:
             raise InputError(_("There is no proposal on slice {index}.").format(index=sliceIndex))
-        self._copyIntoSegment(review.grid, segmentId, sliceIndex, proposal)
+        self._writer.copy(self._nodes(), review.grid, (segmentId, sliceIndex), None if isKey else proposal)
 
     def correct(self, segmentId, sliceIndex):
         """Make what the segment now holds on that slice a key, and compute again only what that changes."""
         review = self._inReview()
+        self._writer.checkUnlocked(segmentId, review.grid.plane, sliceIndex)
         self._keys.add(self._grid(review.grid.plane), segmentId, sliceIndex)
         settings = replace(self.settings, plane=review.grid.plane)
         self._start(review.segmentIds, review.first, review.last, settings)
@@ -308,23 +307,14 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         grid = self._grid(review.grid.plane)
         if (grid.axis, grid.count, grid.shape) != (review.grid.axis, review.grid.count, review.grid.shape):
             raise InputError(_("The image has changed since the run: discard the proposal and run again."))
-        slices = {i: self._acceptable(review, i) for i in review.segmentIds if i in self._segmentIds()}
-        changed = self._writer.write(*self._nodes()[::-1], grid, {i: found for i, found in slices.items() if found})
-        self._keys.settle()
-        self._snapshots.clear()
+        changed = self._writer.accept(self._nodes(), grid, review)
         self._control.endReview()
         return changed
 
     def discard(self):
         """Drop the proposal; the segments hold what they held before the run."""
         self._inReview()
-        self._keys.unpin()
-        if self._snapshots:
-            self._writer.restore(self.segmentationNode, self._snapshots.values())
-            for key in self.keys:
-                if (key.plane, key.sliceIndex) in self._snapshots:
-                    self._keys.remove(key.place)
-            self._snapshots.clear()
+        self._writer.discard(self.segmentationNode)
         self._control.endReview()
 
     def shutdown(self):
@@ -343,15 +333,6 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             raise InputError(_("Choose a segmentation first."))
         return VolumeReader(self.volumeNode).node, self.segmentationNode
 
-    def _segmentIds(self):
-        return list(self.segmentationNode.GetSegmentation().GetSegmentIDs())
-
-    def _takeKeys(self, wanted):
-        self._keys.replaceAll(())
-        for segmentId, indices in wanted.items():
-            for index in indices:
-                self.addKey(segmentId, index)
-
     def _start(self, segmentIds, first, last, settings):
         nodes, grid = self._nodes(), self._grid(settings.plane)
         for index in (first, last):
@@ -361,30 +342,9 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             raise InputError(text.format(first=first, last=last))
         keys = self._keys.outlines(grid, segmentIds, first, last)
         self._prompt.drop()
-        overlaps = self._writer.allowsOverlap
-        run = Run(settings, grid, segmentIds, first, last, keys, self._control.review, not overlaps)
+        run = Run(settings, grid, segmentIds, first, last, keys, self._control.review, not self._writer.allowsOverlap)
+        run.absent = self._keys.absent(grid.plane) - set(keys)
         self._control.start(run, nodes)
-
-    def _acceptable(self, review, segmentId):
-        """Slices that Accept writes: what was computed, but no key and nothing locked unless it waits to be written."""
-        plane, locked = review.grid.plane, self._keys.confirmed(segmentId, review.grid.plane)
-        found = {
-            index: proposal
-            for index, proposal in review.proposals[segmentId].items()
-            if (segmentId, index) not in review.keys and index not in locked
-        }
-        pinned = {
-            place[2]: proposal for place, proposal in self._keys.pinned.items() if place[:2] == (segmentId, plane)
-        }
-        return {**found, **pinned}
-
-    def _copyIntoSegment(self, grid, segmentId, index, proposal):
-        """Write one slice; in review, remember what was there, so that Discard brings it back."""
-        volumeNode, segmentationNode = self._nodes()
-        if self._control.review is not None and (grid.plane, index) not in self._snapshots:
-            snapshot = self._writer.snapshot(segmentationNode, volumeNode, grid, index)
-            self._snapshots[grid.plane, index] = snapshot
-        self._writer.write(segmentationNode, volumeNode, grid, {segmentId: {index: proposal}})
 
     def _inReview(self):
         if self.state != State.REVIEW:
@@ -397,8 +357,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def _abandon(self, sentence):
         self._prompt.drop()
-        self._keys.unpin()
-        self._snapshots.clear()
+        self._writer.forget()
         self._control.abandon(sentence)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from SegmentPropagateSlicer.Proposal import Proposal
+from SegmentPropagateSlicer.Proposal import Proposal, emptyProposal
 from SegmentPropagateSlicer.RunSettings import RunSettings
 from SegmentPropagateSlicer.SliceGrid import SliceGrid
 
@@ -33,6 +33,7 @@ class Run:
     keys: dict
     previous: "Run | None" = None
     resolveOverlaps: bool = True
+    absent: set = field(default_factory=set)  # (segmentId, slice) that the user has locked as empty
     proposals: dict = field(default_factory=dict)  # segmentId -> slice -> Proposal
     requestId: int = 0
     done: int = 0
@@ -98,6 +99,8 @@ class Run:
         """Keep a slice that the worker sent; returns `(segmentId, slice, Proposal)`."""
         segmentId = self.segmentIds[int(message.header["object"]) - 1]
         index, proposal = int(message.header["slice"]), Proposal.ofMessage(message)
+        if (segmentId, index) in self.absent:
+            proposal = emptyProposal(proposal.shape)
         self.proposals[segmentId][index] = proposal
         self.done = max(self.done, int(message.header.get("done", 0)))
         return segmentId, index, proposal

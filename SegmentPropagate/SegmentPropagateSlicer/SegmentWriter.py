@@ -7,7 +7,7 @@ import numpy as np
 import slicer
 import vtk
 
-from SegmentPropagateSlicer.PromptReader import arrayOf, labelmapOf, nearestPlaces
+from SegmentPropagateSlicer.PromptReader import arrayOf, indexFromWorld, labelmapOf, nearestPlaces
 from SegmentPropagateSlicer.VolumeReader import VolumeReader, worldFromLocal
 
 EDIT_EVERYWHERE = 0
@@ -66,7 +66,7 @@ class SegmentWriter:
         node = self._editorNode
         return node is not None and node.GetOverwriteMode() == node.OverwriteNone
 
-    def write(self, segmentationNode, volumeNode, grid, slices):
+    def write(self, segmentationNode, volumeNode, grid, slices, locked=None):
         """Give segments these slices; every other voxel of theirs stays as it is.
 
         Args:
@@ -74,6 +74,8 @@ class SegmentWriter:
             volumeNode: the volume that the slices belong to, whose intensities masking by intensity asks.
             grid: its `SliceGrid`.
             slices: segmentId -> slice index -> `Proposal`.
+            locked: segmentId -> list of `(SliceGrid, slice indices)` that neither this segment's slices nor another
+                segment that overwrites may change.
 
         Returns:
             dict: segmentId -> number of voxels changed. Where it is 0 for all, no undo step is made.
@@ -81,10 +83,14 @@ class SegmentWriter:
         Raises:
             InputError: before anything is changed.
         """
-        changes = {
-            segmentId: self._changes(segmentationNode, volumeNode, grid, segmentId, proposals)
-            for segmentId, proposals in slices.items()
-        }
+        changes = {}
+        for segmentId, proposals in slices.items():
+            lattice, added, removed = self._changes(segmentationNode, volumeNode, grid, segmentId, proposals)
+            if lattice is not None and locked:
+                fixed = _voxelsOf(lattice, locked.get(segmentId, ()))
+                added &= ~(fixed | self._lockedByOthers(segmentationNode, segmentId, lattice, locked))
+                removed &= ~fixed
+            changes[segmentId] = lattice, added, removed
         counts = {segmentId: sum(int(mask.sum()) for mask in change[1:]) for segmentId, change in changes.items()}
         if any(counts.values()):
             with self._oneStep(segmentationNode):
@@ -197,6 +203,16 @@ class SegmentWriter:
                 editable[k] &= (values >= low) & (values <= high)
         return editable
 
+    def _lockedByOthers(self, segmentationNode, segmentId, lattice, locked):
+        """Voxels that other segments hold on their locked slices and would lose to this one."""
+        found = np.zeros(lattice.shape, dtype=bool)
+        for other in self._overwritten(segmentationNode, segmentId):
+            if other in locked:
+                fixed = _voxelsOf(lattice, locked[other])
+                if fixed.any():
+                    found |= fixed & _heldBy(segmentationNode, other, lattice)
+        return found
+
     def _overwritten(self, segmentationNode, segmentId):
         """The other segments that give way to this one."""
         node = self._editorNode
@@ -232,6 +248,35 @@ def _read(image, label, extent):
     common = _intersection(extent, image.GetExtent()) if image is not None else None
     if common is not None:
         found[_index(common, extent)] = arrayOf(image)[_index(common, image.GetExtent())] == label
+    return found
+
+
+def _voxelsOf(lattice, stacks):
+    """Which voxels of the lattice lie on slices, given as `(SliceGrid, slice indices)`: bool `(k, j, i)`."""
+    found = np.zeros(lattice.shape, dtype=bool)
+    for grid, indices in stacks:
+        wanted = np.zeros(grid.count, dtype=bool)
+        wanted[indices] = True
+        for k, ((s, _row, _column), inside) in enumerate(_places(lattice, grid)):
+            found[k] |= inside & wanted[s]
+    return found
+
+
+def _heldBy(segmentationNode, segmentId, lattice):
+    """What a segment, maybe with a grid of its own, holds on the lattice: bool `(k, j, i)`, nearest voxel."""
+    image, label = labelmapOf(segmentationNode, segmentId)
+    found = np.zeros(lattice.shape, dtype=bool)
+    if image is None:
+        return found
+    values = arrayOf(image)
+    matrix = indexFromWorld(segmentationNode, image) @ lattice.worldFromIndex
+    matrix[:3, 3] -= image.GetExtent()[::2]
+    i0, i1, j0, j1, k0, k1 = lattice.extent
+    axes = np.arange(j0, j1 + 1)[:, None], np.arange(i0, i1 + 1)[None, :]
+    for k in range(k0, k1 + 1):
+        steps = np.c_[matrix[:3, 1], matrix[:3, 0], matrix[:3, 2] * k + matrix[:3, 3]]
+        (i, j, slab), inside = nearestPlaces(steps, axes, values.shape[::-1])
+        found[k - k0] = (values[slab, j, i] == label) & inside
     return found
 
 
