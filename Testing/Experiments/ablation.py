@@ -33,8 +33,8 @@ from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-SIZE = 96
-VOLUME = (32, SIZE, SIZE)
+SIZE = 80
+VOLUME = (28, SIZE, SIZE)
 SHAPE = StarterShape((16, 32, 64, 96), (1, 1, 1, 1), 64, 16, 2, 128, 128, 32)
 BASE_FAMILIES = ("organs", "twins", "reappearing", "branching", "nested", "soup")
 BASE_SEEDS, ADAPT_SEEDS, TEST_SEEDS = 30_000_000, 40_000_000, 50_000_000
@@ -54,7 +54,7 @@ AUGMENTATION = Augmentation(rotation_deg=15, shear_deg=5, stretch=0.05, gamma=0.
 class Scale:
     """Sizes of the experiment; PLAN.md fixes the full ones."""
 
-    base_steps: int = 6000
+    base_steps: int = 2500
     base_batch: int = 6
     adapt_steps: Mapping[int, int] | None = None
     seeds: int = 5
@@ -63,7 +63,7 @@ class Scale:
 
     def steps(self, regime: int) -> int:
         """Adaptation steps with so many volumes."""
-        return (self.adapt_steps or {5: 500, 1: 100})[regime]
+        return (self.adapt_steps or {5: 250, 1: 100})[regime]
 
 
 QUICK = Scale(base_steps=12, base_batch=2, adapt_steps={5: 3, 1: 2}, seeds=2, volumes=3, draws=200)
