@@ -19,7 +19,7 @@ from SegmentPropagateLib.files import replacing
 from SegmentPropagateLib.training.starter import VALIDATION_SEEDS, measure
 
 RECORD_SEEDS = (9_100, 9_101, 9_105)
-"""Phantoms (organs, contact, spine) whose DSC is recorded one by one."""
+"""Phantoms (nested, spine, contact) whose DSC is recorded one by one."""
 
 
 def bundle(model: Path, folder: Path, facts: Path | None) -> None:

@@ -300,6 +300,68 @@ def _soup_gray(scene: Scene) -> float:
     return float(scene.rng.uniform(0, 255))
 
 
+def _crowd(scene: Scene) -> None:
+    rng, canvas = scene.rng, scene.canvas
+    fat = float(rng.uniform(10, 110))
+    soft = scene.visible_gray(fat, 25.0)
+    middle = scene.at(*rng.normal(0, [8, 4, 4]))
+    radii = scene.at(400, rng.uniform(50, 66), rng.uniform(58, 74))
+    wall = scene.size * np.array([0, *rng.uniform(6, 12, 2)], np.float32)
+    scene.paint(3, canvas.ellipsoid(middle, radii, power=2.6), "skin and fat", fat)
+    scene.paint(4, canvas.ellipsoid(middle, radii - wall * 0.4, power=2.6), "muscle", soft + rng.normal(0, 6))
+    inside = canvas.ellipsoid(middle, radii - wall, power=2.6)
+    scene.paint(5, inside, "fat between organs", fat)
+    _crowd_spine(scene, middle + radii * np.array([0, 0.5, 0], np.float32), soft)
+    organs = _crowd_organs(scene, middle, radii, inside, soft)
+    # A layer of fat parts neighbors in some places; in others they touch.
+    window = (1, 3, 3)
+    borders = ndimage.maximum_filter(scene.labels, window) != ndimage.minimum_filter(scene.labels, window)
+    parted = smooth_noise(rng, canvas.shape_kji, 14 * scene.size / canvas.spacing)[0] > rng.uniform(-0.6, 1.5)
+    scene.labels[borders & parted & np.isin(scene.labels, organs)] = 5
+    target, beside = (int(value) for value in rng.choice(organs, 2, replace=False))
+    for value, organ, name in ((1, target, "target"), (2, beside, "look-alike")):
+        scene.labels[scene.labels == organ] = value
+        scene.names[value], scene.gray[value] = name, scene.gray.pop(organ)
+        del scene.names[organ]
+
+
+def _crowd_spine(scene: Scene, back: NDArray[np.float32], soft: float) -> None:
+    """Vertebrae (label 6) in muscle (label 7)."""
+    rng = scene.rng
+    width, height = rng.uniform(11, 16) * scene.size, rng.uniform(20, 32) * scene.size
+    for side in (-1, 1):
+        line = back + np.stack([scene.at(k, 6, side * 20) for k in (-200, 200)])
+        scene.paint(7, scene.canvas.tube(line, [13 * scene.size] * 2), "back muscle", soft + rng.normal(0, 6))
+    gray = scene.visible_gray(soft)
+    for level in range(-3, 4):
+        center = back + np.array([(level + rng.uniform(-0.05, 0.05)) * 1.2 * height, -0.4 * width, 0], np.float32)
+        scene.paint(6, _vertebra(scene, center, height, width), "vertebrae", gray, scene.labels != 0)
+
+
+def _crowd_organs(
+    scene: Scene, middle: NDArray[np.float32], radii: NDArray[np.float32], inside: Mask, soft: float
+) -> list[int]:
+    """Organs, vessels and gut, the large ones first; returns their labels."""
+    rng, organs = scene.rng, []
+    sizes = np.sort(np.exp(rng.uniform(np.log(5), np.log(42), int(rng.integers(26, 46)))))[::-1]
+    for value, size_mm in enumerate(sizes * scene.size, start=10):
+        kind = str(rng.choice(["ellipsoid", "blob", "blob", "tube", "tube", "branch"]))
+        center = middle + (rng.uniform(-0.8, 0.8, 3) * [80 * scene.size, radii[1], radii[2]]).astype(np.float32)
+        mask = _soup_shape(scene, center, float(size_mm) if kind in ("ellipsoid", "blob") else float(size_mm) / 2, kind)
+        # Most organs make way for what is there; some press into it.
+        where = inside & (scene.labels == 5) if rng.random() < 0.7 else inside & ~np.isin(scene.labels, (6, 7))
+        if np.count_nonzero(mask & where) < 60:
+            continue
+        organs.append(value)
+        gray = soft + rng.normal(0, 12) if rng.random() < 0.7 else float(rng.uniform(0, 255))
+        scene.paint(value, mask, kind, float(np.clip(gray, 5, 250)), where)
+        if rng.random() < 0.2:  # gas, fluid or contrast in a gut
+            steps = max(1, int(size_mm * rng.uniform(0.15, 0.3) / scene.canvas.spacing[1]))
+            lumen = ndimage.binary_erosion(mask & where, np.ones((1, 3, 3)), steps)
+            scene.paint(8, lumen, "lumen", float(scene.gray.get(8, rng.choice([5.0, rng.uniform(0, 255)]))))
+    return [value for value in organs if np.any(scene.labels == value)]
+
+
 SCENES: Mapping[str, Callable[[Scene], None]] = {
     "organs": _organs,
     "contact": _contact,
@@ -309,4 +371,5 @@ SCENES: Mapping[str, Callable[[Scene], None]] = {
     "nested": _nested,
     "spine": _spine,
     "soup": _soup,
+    "crowd": _crowd,
 }

@@ -48,7 +48,7 @@ TRAINING_SEEDS = 10_000_000  # phantoms with seeds from here on are trained on, 
 VALIDATION_SEEDS = range(9_000, 9_024)
 VOLUME_SHAPES = ((32, 128, 128), (48, 112, 112), (64, 96, 96))
 POOL = 48
-"""Phantoms that a step's clips are drawn from; the pool moves on by one phantom for every four clips."""
+"""Phantoms that a step's clips are drawn from; the pool moves on by one phantom for every eight clips."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def draw_target(volume: TrainingVolume, length: int, rng: np.random.Generator) -
     if len(starts) == 0:
         return None
     start = int(rng.choice(starts))
-    values = (part, *_neighbors(labels[start], part, rng)) if rng.random() < 0.3 else (part,)
+    values = (part, *_neighbors(labels[start], part, rng)) if rng.random() < 0.4 else (part,)
     return volume, Target(values, (start,))
 
 
@@ -210,7 +210,7 @@ def draw_batch(pool: PhantomPool, settings: StarterSettings, step: int) -> tuple
     clips: list[Clip] = []
     rng = np.random.default_rng([settings.seed, step])
     while len(clips) < stage.batch:
-        number = step * stage.batch // 4 + int(rng.integers(POOL))
+        number = step * stage.batch // 8 + int(rng.integers(POOL))
         drawn = draw_target(pool.get(TRAINING_SEEDS + settings.seed * 1_000_000 + number), stage.slices, rng)
         clip = None if drawn is None else try_clip(*drawn, clip_settings, rng)
         if clip is not None:
@@ -233,7 +233,7 @@ def measure(network: torch.nn.Module, card: Card, device: torch.device, seeds: S
     present: list[float] = []
     contested: list[float] = []
     absent: list[float] = []
-    families = ("organs", "contact", "twins", "reappearing", "nested", "spine")
+    families = ("organs", "contact", "twins", "reappearing", "nested", "spine", "crowd", "soup")
     for seed in seeds:
         phantom = make_phantom(seed, families[seed % len(families)], (32, 96, 96))
         gray = np.zeros(phantom.values.shape, np.uint8)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.training import phantoms
@@ -15,7 +16,7 @@ def test_a_seed_gives_the_same_phantom_again_and_another_seed_another(family):
     assert not np.array_equal(first.values, other.values)
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in ("soup", "mixed")])
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in ("soup", "crowd", "mixed")])
 def test_a_named_family_has_a_visible_target_that_ends_within_the_volume(family):
     present, absent, contrast = [], 0, []
     for seed in range(8):
@@ -31,6 +32,26 @@ def test_a_named_family_has_a_visible_target_that_ends_within_the_volume(family)
     assert np.mean(present) >= 5
     assert absent >= 8
     assert np.mean(contrast) > 0.5
+
+
+def test_in_a_crowd_the_target_touches_many_organs_of_nearly_its_own_gray():
+    neighbors, alike, present = [], [], []
+    for seed in range(8):
+        phantom = make_phantom(seed, "crowd")
+        target = phantom.labels == 1
+        around = ndimage.binary_dilation(target, np.ones((1, 5, 5))) & ~target
+        touching = [value for value in np.unique(phantom.labels[around]) if value not in (0, 3, 5)]  # air and fat
+        neighbors.append(len(touching))
+        spread = phantom.values[target].std()
+        gaps = [
+            abs(float(phantom.values[target].mean() - phantom.values[phantom.labels == value].mean()))
+            for value in touching
+        ]
+        alike += [gap < 2 * spread for gap in gaps]
+        present.append(target.any((1, 2)).sum())
+    assert np.mean(neighbors) >= 3
+    assert np.mean(alike) >= 0.4
+    assert min(present) >= 2
 
 
 def test_contact_phantoms_are_as_hard_as_they_are_said_to_be():
