@@ -33,8 +33,8 @@ from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-SIZE = 80
-VOLUME = (28, SIZE, SIZE)
+SIZE = 64
+VOLUME = (28, 96, 96)
 SHAPE = StarterShape((16, 32, 64, 96), (1, 1, 1, 1), 64, 16, 2, 128, 128, 32)
 BASE_FAMILIES = ("organs", "twins", "reappearing", "branching", "nested", "soup")
 BASE_SEEDS, ADAPT_SEEDS, TEST_SEEDS = 30_000_000, 40_000_000, 50_000_000
@@ -54,7 +54,7 @@ AUGMENTATION = Augmentation(rotation_deg=15, shear_deg=5, stretch=0.05, gamma=0.
 class Scale:
     """Sizes of the experiment; PLAN.md fixes the full ones."""
 
-    base_steps: int = 2500
+    base_steps: int = 3000
     base_batch: int = 6
     adapt_steps: Mapping[int, int] | None = None
     seeds: int = 5
@@ -63,7 +63,7 @@ class Scale:
 
     def steps(self, regime: int) -> int:
         """Adaptation steps with so many volumes."""
-        return (self.adapt_steps or {5: 250, 1: 100})[regime]
+        return (self.adapt_steps or {5: 300, 1: 100})[regime]
 
 
 QUICK = Scale(base_steps=12, base_batch=2, adapt_steps={5: 3, 1: 2}, seeds=2, volumes=3, draws=200)
@@ -138,7 +138,7 @@ def base_weights(path: Path, scale: Scale) -> dict[str, torch.Tensor]:
         while len(clips) < scale.base_batch:
             number = step + int(rng.integers(64))
             drawn = draw_target(base_volume(number), length, rng)
-            clip = None if drawn is None else try_clip(*drawn, clip_settings(length, reverse=0.0), rng)
+            clip = None if drawn is None else try_clip(*drawn, clip_settings(length, reverse=0.0, roi=(1.7, 3.0)), rng)
             if clip is not None:
                 clips.append(clip)
         masks = torch.stack([clip.masks for clip in clips], 1)
@@ -181,9 +181,9 @@ def adapt(base: Mapping[str, torch.Tensor], arm: str, regime: int, seed: int, sc
     return network.eval().requires_grad_(False)
 
 
-def clip_settings(length: int, reverse: float) -> ClipSettings:
-    """Whole slices."""
-    return ClipSettings(SIZE, windows=True, slices=length, reverse=reverse, augmentation=AUGMENTATION)
+def clip_settings(length: int, reverse: float, roi: tuple[float, float] | None = None) -> ClipSettings:
+    """Windows around objects for the base, whole slices for the volumes of `contact`."""
+    return ClipSettings(SIZE, windows=True, slices=length, reverse=reverse, roi_factor=roi, augmentation=AUGMENTATION)
 
 
 def mask_prompt(clips: Sequence[Any]) -> ClipPrompt:
@@ -194,8 +194,15 @@ def mask_prompt(clips: Sequence[Any]) -> ClipPrompt:
 def contact_volume(seed: int) -> TrainingVolume:
     """A phantom in which a look-alike takes over where the target, label 1, ends."""
     phantom = make_phantom(seed, "contact", VOLUME, hardness=1.0)
-    gray = np.zeros(VOLUME, np.uint8)
-    return TrainingVolume(str(seed), ImageStack(phantom.values, gray, phantom.spacing_kji_mm), (phantom.labels,))
+    bounds = [np.flatnonzero((phantom.labels == 1).any(axis)) for axis in ((0, 2), (0, 1))]
+    starts = [
+        int(np.clip((places[0] + places[-1] + 1 - SIZE) // 2, 0, side - SIZE))
+        for places, side in zip(bounds, VOLUME[1:], strict=True)
+    ]
+    window = (slice(None), *(slice(start, start + SIZE) for start in starts))
+    values = np.ascontiguousarray(phantom.values[window])
+    stack = ImageStack(values, np.zeros(values.shape, np.uint8), phantom.spacing_kji_mm)
+    return TrainingVolume(str(seed), stack, (np.ascontiguousarray(phantom.labels[window]),))
 
 
 # ----------------------------------------------------------------------------------------------------------- measuring
