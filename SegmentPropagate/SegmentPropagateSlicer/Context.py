@@ -11,6 +11,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Parameters import ALL_VISIBLE, Parameters
 
 PLANES = ("axial", "coronal", "sagittal")
+VIEWS = ("Red", "Green", "Yellow")
 
 
 def planeTitle(plane):
@@ -43,7 +44,7 @@ class Context:
 
     def sliceNode(self):
         """The vtkMRMLSliceNode of the chosen view."""
-        return slicer.mrmlScene.GetSingletonNode(self.parameters.view, "vtkMRMLSliceNode")
+        return sliceNodeOf(self.parameters.view)
 
     def shownVolume(self):
         """The volume in the background of the chosen view, or None."""
@@ -102,7 +103,28 @@ class Context:
         segment = self.parameters.segmentation.GetSegmentation().GetSegment(segmentId)
         return segment.GetName() if segment else segmentId
 
+    def isLocked(self, segmentId, plane, sliceIndex):
+        """Whether a slice of a segment is locked."""
+        place = segmentId, plane, sliceIndex
+        return any(key.confirmed and key.place == place for key in self.logic.keys)
+
     def jumpToSlice(self, sliceIndex, plane=None):
-        """Show a slice in the chosen view."""
-        ras = self.logic.slicePositionRas(sliceIndex, plane or self.plane())
+        """Show a slice in the chosen view; where that has another plane, a view that has this one is chosen."""
+        plane = plane or self.plane()
+        names = [name for name in (self.parameters.view, *VIEWS) if self._shows(name, plane)]
+        if names:
+            self.parameters.view = names[0]
+        ras = self.logic.slicePositionRas(sliceIndex, plane)
         self.sliceNode().JumpSliceByOffsetting(*[float(value) for value in ras])
+
+    def _shows(self, viewName, plane):
+        node = sliceNodeOf(viewName)
+        try:
+            return node is not None and self.logic.sliceIndexInView(node, plane) is not None
+        except InputError:
+            return False
+
+
+def sliceNodeOf(viewName):
+    """The vtkMRMLSliceNode of a view, or None."""
+    return slicer.mrmlScene.GetSingletonNode(viewName, "vtkMRMLSliceNode")

@@ -31,7 +31,7 @@ class DriftStrip:
     """
 
     def __init__(self, layout, onSlice):
-        self._scores, self._onSlice = [], onSlice
+        self._slices, self._onSlice = (), onSlice
         self.label = Strip()
         self.label.setMinimumSize(80, HEIGHT)
         self.label.setMaximumHeight(HEIGHT)
@@ -46,29 +46,32 @@ class DriftStrip:
             self._onSlice(index)
 
     def indexAt(self, fraction):
-        """The slice number at a fraction of the width; None without scores."""
-        if not self._scores:
+        """The slice number at a fraction of the width; None while there is no range."""
+        if not self._slices:
             return None
-        return self._scores[min(int(fraction * len(self._scores)), len(self._scores) - 1)]["sliceIndex"]
+        return self._slices[min(int(fraction * len(self._slices)), len(self._slices) - 1)]
 
-    def show(self, scores, current=None):
+    def show(self, scores, slices, current=None):
         """Draw.
 
         Args:
-            scores: as `SegmentPropagateLogic.reviewScores` gives them.
+            scores: as `SegmentPropagateLogic.reviewScores` gives them; slices that have not been computed are missing.
+            slices: slice numbers of the whole range.
             current: slice number to mark, or None.
         """
-        self._scores = scores
+        self._slices, known = slices, {score["sliceIndex"]: score for score in scores}
         width = max(80, self.label.width)
         pixmap = qt.QPixmap(SHARPNESS * width, SHARPNESS * HEIGHT)
         pixmap.fill(qt.QColor(0, 0, 0, 0))
         painter = qt.QPainter()
         painter.begin(pixmap)
         painter.scale(SHARPNESS, SHARPNESS)
-        for number, score in enumerate(scores):
-            left, right = (round(n * width / len(scores)) for n in (number, number + 1))
-            drawBar(painter, score, left, max(1, right - left - (1 if right - left > 2 else 0)))
-            if score["sliceIndex"] == current:
+        painter.fillRect(0, HEIGHT - GROUND - 1, width, 1, qt.QColor(EMPTY))  # of what is not computed yet
+        for number, index in enumerate(slices):
+            left, right = (round(n * width / len(slices)) for n in (number, number + 1))
+            if index in known:
+                drawBar(painter, known[index], left, max(1, right - left - (1 if right - left > 2 else 0)))
+            if index == current:
                 painter.fillRect(left, 0, max(2, right - left - 1), 3, qt.QColor(CURRENT))
         painter.end()
         self.label.setPixmap(pixmap)

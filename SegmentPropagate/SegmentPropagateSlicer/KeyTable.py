@@ -19,8 +19,9 @@ class KeyTable:
         self.context = context
         self._shown = None
         self.table = context.ui.keyTable
-        self.table.setColumnCount(5)
-        self.table.setHorizontalHeaderLabels([_("Slice"), _("Segment"), _("Plane"), _("Area"), ""])
+        self.table.setColumnCount(6)
+        self.table.setHorizontalHeaderLabels([_("Slice"), _("Segment"), _("Plane"), _("Area"), "", ""])
+        self._lockIcon, self._unlockIcon = (qt.QIcon(context.icon(name)) for name in ("lock", "unlock"))
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(24)
         header = self.table.horizontalHeader()
@@ -46,15 +47,29 @@ class KeyTable:
         self.table.setRowCount(len(shown))
         for row, (key, name) in enumerate(shown):
             area = _("{area} mm²").format(area=round(key.areaMm2)) if key.areaMm2 else ""
+            if key.confirmed and not key.areaMm2:
+                area = _("empty")
             for column, text in enumerate((str(key.sliceIndex), name, planeTitle(key.plane), area)):
-                item = qt.QTableWidgetItem(text)
-                if key.confirmed:
-                    item.setToolTip(_("Locked: never changed by a run."))
-                self.table.setItem(row, column, item)
-            self.table.setCellWidget(row, 4, self._removeButton(key))
+                self.table.setItem(row, column, qt.QTableWidgetItem(text))
+            self.table.setCellWidget(row, 4, self._lockButton(key))
+            self.table.setCellWidget(row, 5, self._removeButton(key))
         rowHeight = self.table.rowHeight(0) if shown else 0
         height = self.table.horizontalHeader().height + min(len(shown), ROWS_SHOWN) * rowHeight + 4
         self.table.setFixedHeight(height)
+
+    def _lockButton(self, key):
+        button = qt.QToolButton()
+        button.setIcon(self._lockIcon if key.confirmed else self._unlockIcon)
+        button.setAutoRaise(True)
+        if key.confirmed:
+            button.setToolTip(_("Locked: no run and no correction changes this slice. Press to unlock."))
+        else:
+            button.setToolTip(_("Lock this slice: no later run or correction changes it."))
+        toggle = self.context.status.guarded(
+            lambda: self.context.logic.confirmSlices(key.segmentId, [key.sliceIndex], not key.confirmed, key.plane)
+        )
+        button.connect("clicked()", toggle)
+        return button
 
     def _removeButton(self, key):
         button = qt.QToolButton()

@@ -37,7 +37,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     Slice numbers are 0-based indices along the volume's array axis nearest to the normal of `settings.plane`.
 
     Signals: `stateChanged(state)`, `statusChanged(text)`, `progressChanged(slicesDone, slicesTotal, secondsLeft or
-    None)`, `sliceUpdated(segmentId, sliceIndex)`, `keysChanged()`, `previewReady(segmentId, sliceIndex, areaMm2)`,
+    None)`, `downloadProgressed(bytesDone, bytesTotal)` (0 where not known, both 0 when there is no download any more),
+    `sliceUpdated(segmentId, sliceIndex)`, `keysChanged()`, `previewReady(segmentId, sliceIndex, areaMm2)`,
     `modelInspected(summary)`, `noticeGiven(sentence)`, `errorOccurred(sentence)`, `logReceived(text)`.
 
     Args:
@@ -61,7 +62,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self._prompt = PromptPreview(runner, self.preview)
         self._prompt.failed.connect(control.errorOccurred.emit)
         self.stateChanged, self.progressChanged = control.stateChanged, control.progressChanged
-        self.statusChanged, self.sliceUpdated = control.statusChanged, control.sliceUpdated
+        self.statusChanged, self.sliceUpdated = runner.statusChanged, control.sliceUpdated
+        self.downloadProgressed = runner.downloadProgressed
         self.noticeGiven, self.errorOccurred = control.noticeGiven, control.errorOccurred
         self.keysChanged, self.previewReady = self._keys.changed, self._prompt.ready
         self.modelInspected, self.logReceived = Signal("summary"), self.process.logReceived
@@ -254,10 +256,20 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         return self.accept() if wait and accept and self.state == State.REVIEW else {}
 
     def cancel(self):
-        """Stop the run within one slice; nothing of it is kept. A worker that does not obey is killed."""
+        """Stop the run within one slice; nothing of it is kept. A worker that does not obey is killed.
+
+        Outside a run, stop the download that a previewed outline waits for.
+        """
         self._control.cancel()
+        self._prompt.cancelDownload()
 
     # ---- review -------------------------------------------------------------------------------------------------
+
+    @property
+    def proposed(self):
+        """`(segmentIds, plane, first, last)` of the proposal that is being computed or reviewed; None without one."""
+        run = self._control.shown
+        return (tuple(run.segmentIds), run.grid.plane, run.first, run.last) if run else None
 
     def reviewScores(self, segmentId):
         """One dict per slice of the range, ascending.
@@ -273,7 +285,13 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def nextSuspiciousSlice(self, segmentId, after=None):
         """The slice worth correcting next, most suspicious first, or next after a slice; None when nothing is."""
-        return Review.nextSuspicious(self.reviewScores(segmentId), after)
+        found = Review.nextSuspicious({segmentId: self.reviewScores(segmentId)}, (segmentId, after))
+        return found[1] if found else None
+
+    def nextSuspicious(self, after=None):
+        """The same over all segments of the proposal: `(segmentId, sliceIndex)`, next after such a place, or None."""
+        segmentIds = self.proposed[0] if self.proposed else ()
+        return Review.nextSuspicious({i: self.reviewScores(i) for i in segmentIds}, after)
 
     def editSlice(self, segmentId, sliceIndex):
         """Copy the proposal of one slice into the segment (one undo step), to be corrected with the Segment Editor.

@@ -77,6 +77,7 @@ class Parameters:
     negativePoints = Node()
 
     segment = Text()  # segment ID, or ALL_VISIBLE
+    reviewSegment = Text()  # segment ID whose slices the drift strip shows, of several
     view = Text("Red")  # name of the slice view that the user outlines in
     promptMode = Text("paint", ("paint", "box", "points"))
     first = Whole()

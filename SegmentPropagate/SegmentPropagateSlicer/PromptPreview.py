@@ -23,6 +23,7 @@ class PromptPreview:
         self._runner, self._preview = runner, preview
         self._run = None  # a Run over the one slice
         self._review = None  # the proposal that was shown before, to be shown again
+        self._downloads = False  # the model that is to answer is on its way
 
     def request(self, nodes, settings, grid, place, prompt, review):
         """Ask for an outline; `ready` or `failed` follows.
@@ -46,7 +47,7 @@ class PromptPreview:
         self.drop()
         self._run = run = Run(settings, grid, [segmentId], index, index, {})
         self._review = review
-        self._runner.ask(nodes[0], run, lambda message: self._onMessage(run, nodes, message), header)
+        run.requestId = self._runner.ask(nodes[0], run, lambda message: self._onMessage(run, nodes, message), header)
 
     def take(self):
         """End the preview and return `(grid, segmentId, slice, Proposal)`; InputError when there is no outline yet."""
@@ -57,8 +58,16 @@ class PromptPreview:
         ((index, proposal),) = run.proposals[run.segmentIds[0]].items()
         return run.grid, run.segmentIds[0], index, proposal
 
+    def cancelDownload(self):
+        """Stop the download that the outline waits for, if there is one; what has arrived is kept for another time."""
+        if self._downloads:
+            self._endDownload()
+            self._runner.process.cancel(self._run.requestId)
+            self._run = None
+
     def drop(self):
         """Forget the outline, and show what was shown before."""
+        self.cancelDownload()
         run, self._run = self._run, None
         if run is None:
             return
@@ -72,6 +81,11 @@ class PromptPreview:
     def _onMessage(self, run, nodes, message):
         if run is not self._run:
             return
+        if message.type == "stage":
+            self._downloads = message.header["stage"] == "download"
+            self._runner.tellStage(message.header, run.settings)
+            return
+        self._endDownload()
         if message.type == "error":
             self._run = None
             self.failed.emit(message.header["sentence"])
@@ -81,3 +95,8 @@ class PromptPreview:
                 self._preview.begin(nodes[0], run.grid, nodes[1], run.segmentIds, index, index)
             self._preview.show(segmentId, index, proposal)
             self.ready.emit(segmentId, index, proposal.area * run.grid.pixelAreaMm2)
+
+    def _endDownload(self):
+        if self._downloads:
+            self._downloads = False
+            self._runner.downloadProgressed.emit(0, 0)

@@ -1,16 +1,13 @@
 """The section Key slices: how the object is shown to the model, and on which slices."""
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateSlicer.Context import planeTitle
+from SegmentPropagateSlicer.Context import VIEWS, planeTitle, sliceNodeOf
 from SegmentPropagateSlicer.KeyTable import KeyTable
 from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Placement import Placement
-
-VIEWS = ("Red", "Green", "Yellow")
 
 
 class PromptSection:
@@ -37,6 +34,8 @@ class PromptSection:
         ui.placeNegativeButton.connect("clicked()", guarded(lambda: self._togglePlacing("negativePoints")))
         ui.clearPromptButton.connect("clicked()", guarded(self.clearPrompt))
         ui.addKeyButton.connect("clicked()", guarded(self.addKey))
+        ui.lockSliceButton.setIcon(qt.QIcon(context.icon("lock")))
+        ui.lockSliceButton.connect("clicked()", guarded(self.lock))
         context.logic.previewReady.connect(self._onPreviewReady)
 
     # ---- actions ------------------------------------------------------------------------------------------------
@@ -63,6 +62,17 @@ class PromptSection:
             self.clearPrompt()
         else:
             self.preview()
+
+    def lock(self):
+        """Lock the slice in the view as the segment has it, or unlock it."""
+        locked = self.context.ui.lockSliceButton.checked
+        try:
+            plane, index = self.context.planeAndSlice()
+            segmentId = self.context.currentSegmentId()
+            self.context.logic.confirmSlices(segmentId, [index], locked, plane)
+            self.context.status.say(lockText(self.context.logic.keys, (segmentId, plane, index), locked))
+        finally:
+            self.refresh()
 
     def preview(self):
         """Let the model outline the object at the box or the points."""
@@ -133,7 +143,20 @@ class PromptSection:
         ui.promptHint.text = hint(mode)
         ui.addKeyButton.text = self._keyButtonText(mode)
         ui.addKeyButton.enabled = self.context.logic.state not in State.BUSY and bool(self.context.segmentIds())
+        self._refreshLock()
         self.keyTable.refresh()
+
+    def _refreshLock(self):
+        """In review, the button beside the drift strip does it."""
+        ui, context = self.context.ui, self.context
+        ui.lockSliceButton.setVisible(context.logic.state != State.REVIEW)
+        ui.lockSliceButton.enabled = ui.addKeyButton.enabled
+        try:
+            plane, index = context.planeAndSlice()
+            locked = context.isLocked(context.currentSegmentId(), plane, index)
+        except InputError:
+            locked = False
+        ui.lockSliceButton.setChecked(locked)
 
     def _keyButtonText(self, mode):
         if mode == "paint":
@@ -144,7 +167,7 @@ class PromptSection:
         box = self.context.ui.viewSelector
         for row in range(box.count):
             name = box.itemData(row)
-            node = slicer.mrmlScene.GetSingletonNode(name, "vtkMRMLSliceNode")
+            node = sliceNodeOf(name)
             orientation = node.GetOrientation().lower() if node else ""
             text = _("{view}: {orientation}").format(view=name, orientation=planeTitle(orientation))
             if name == self.context.parameters.view:
@@ -160,7 +183,7 @@ class PromptSection:
             plane, index = self.context.planeAndSlice()
         except InputError:
             return ""
-        return _(", slice {number} of {count}").format(number=index, count=self.context.logic.sliceCount(plane))
+        return _(", slice {number} (0 to {last})").format(number=index, last=self.context.logic.sliceCount(plane) - 1)
 
 
 def hint(mode):
@@ -170,3 +193,13 @@ def hint(mode):
         "box": _("Click two corners around the object in the view, then:"),
         "points": _("Click on the object in the view; a click beside it takes that part away. Then:"),
     }[mode]
+
+
+def lockText(keys, place, locked):
+    """What locking or unlocking a slice has done."""
+    index = place[2]
+    if not locked:
+        return _("Slice {number} is no longer locked.").format(number=index)
+    if not next(key for key in keys if key.place == place).areaMm2:
+        return _("Slice {number} is locked as empty: no run puts the object there.").format(number=index)
+    return _("Slice {number} is locked: no run changes it.").format(number=index)

@@ -34,12 +34,19 @@ def scores(run, segmentId, confirmed=()):
 
 
 def nextSuspicious(found, after=None):
-    """The slice to look at: the worst, or the next worst after one that was named; None when all is well."""
+    """The place to look at: the worst, or the next worst after one that was named; None when all is well.
+
+    Args:
+        found: segmentId -> its scores.
+        after: `(segmentId, sliceIndex)`, or None.
+    """
     ranked = sorted(
-        (score for score in found if score["suspicion"] >= SUSPICIOUS),
-        key=lambda score: (-score["suspicion"], score["sliceIndex"]),
+        (-score["suspicion"], score["sliceIndex"], number, segmentId)
+        for number, (segmentId, ofSegment) in enumerate(found.items())
+        for score in ofSegment
+        if score["suspicion"] >= SUSPICIOUS
     )
-    order = [score["sliceIndex"] for score in ranked]
+    order = [(segmentId, sliceIndex) for _suspicion, sliceIndex, _number, segmentId in ranked]
     if not order:
         return None
     return order[(order.index(after) + 1) % len(order)] if after in order else order[0]

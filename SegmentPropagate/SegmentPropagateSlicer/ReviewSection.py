@@ -4,6 +4,7 @@ import qt
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Context import planeTitle
 from SegmentPropagateSlicer.DriftStrip import DriftStrip
 from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Review import SUSPICIOUS
@@ -21,7 +22,13 @@ class ReviewSection:
         ui, guarded = context.ui, context.status.guarded
         self.strip = DriftStrip(ui.driftHolder.layout(), self.goTo)
         self._scores = []
+        self._isOpen = False
         ui.correctButton.setIcon(qt.QIcon(context.icon("correct")))
+        ui.lockButton.setIcon(qt.QIcon(context.icon("lock")))
+        ui.reviewSegmentSelector.connect(
+            "activated(int)", guarded(lambda: self.choose(ui.reviewSegmentSelector.currentData))
+        )
+        ui.segmentEditor.connect("currentSegmentIDChanged(QString)", guarded(self._followEditor))
         ui.nextButton.connect("clicked()", guarded(self.nextSuspicious))
         ui.lockButton.connect("clicked()", guarded(self.lock))
         ui.editButton.connect("clicked()", guarded(self.edit))
@@ -29,39 +36,76 @@ class ReviewSection:
         ui.acceptButton.connect("clicked()", guarded(self.accept))
         ui.discardButton.connect("clicked()", guarded(self.discard))
 
+    # ---- which segment ------------------------------------------------------------------------------------------
+
+    def segmentIds(self):
+        """The segments of the proposal that still exist."""
+        proposed, node = self.context.logic.proposed, self.context.parameters.segmentation
+        known = node.GetSegmentation().GetSegmentIDs() if node else ()
+        return [segmentId for segmentId in proposed[0] if segmentId in known] if proposed else []
+
+    def segmentId(self):
+        """The one whose slices the strip shows, and which is edited, corrected and locked; InputError without one."""
+        ids, chosen = self.segmentIds(), self.context.parameters.reviewSegment
+        if not ids:
+            raise InputError(_("There is no proposal to review: propagate first."))
+        return chosen if chosen in ids else ids[0]
+
+    def choose(self, segmentId):
+        """Show the slices of a segment, and take it in the Segment Editor."""
+        self.context.parameters.reviewSegment = segmentId
+        self.context.ui.segmentEditor.setCurrentSegmentID(segmentId)
+        self.refresh()
+
+    def _followEditor(self):
+        selected = self.context.ui.segmentEditor.currentSegmentID()
+        if selected in self.segmentIds():
+            self.choose(selected)
+
     # ---- actions ------------------------------------------------------------------------------------------------
 
     def goTo(self, sliceIndex):
-        """Show a slice in the chosen view."""
-        self.context.status.guarded(lambda: self.context.jumpToSlice(sliceIndex))()
+        """Show a slice of the proposal."""
+        self.context.status.guarded(lambda: self.context.jumpToSlice(sliceIndex, self.context.logic.proposed[1]))()
 
     def nextSuspicious(self):
-        """Show the slice that is worth correcting next."""
-        here = self._current()
-        after = here if any(score["sliceIndex"] == here for score in self._scores) else None
-        found = self.context.logic.nextSuspiciousSlice(self.context.currentSegmentId(), after)
+        """Show the slice that is worth correcting next, of whichever segment."""
+        try:
+            here = self.segmentId(), self._current()
+        except InputError:
+            here = None  # another plane in the view
+        found = self.context.logic.nextSuspicious(here)
         if found is None:
             self.context.status.say(_("No suspicious slice: area, position and confidence run smoothly."))
+            return
+        segmentId, sliceIndex = found
+        self.choose(segmentId)
+        self.goTo(sliceIndex)
+        if len(self.segmentIds()) > 1:
+            text = _("Slice {number} of {name} is worth a look.")
         else:
-            self.context.jumpToSlice(found)
-            self.context.status.say(_("Slice {number} is worth a look.").format(number=found))
+            text = _("Slice {number} is worth a look.")
+        self.context.status.say(text.format(number=sliceIndex, name=self.context.segmentName(segmentId)))
 
     def lock(self):
         """Confirm the slice in the view, or unlock it."""
-        self.context.logic.confirmSlices(
-            self.context.currentSegmentId(), [self._current()], self.context.ui.lockButton.checked
-        )
-        self.refresh()
+        locked = self.context.ui.lockButton.checked
+        try:
+            segmentId, plane, index = self.segmentId(), self.context.logic.proposed[1], self._current()
+            self.context.logic.confirmSlices(segmentId, [index], locked, plane)
+        finally:
+            self.refresh()
 
     def edit(self):
         """Put the proposed outline into the segment and take the brush."""
-        self.context.logic.editSlice(self.context.currentSegmentId(), self._current())
+        self.context.logic.editSlice(self.segmentId(), self._current())
+        self.context.ui.segmentEditor.setCurrentSegmentID(self.segmentId())
         self.context.ui.segmentEditor.setActiveEffectByName("Paint")
         self.context.status.say(_("Correct the outline in the view, then press Correct."))
 
     def correct(self):
         """Make the corrected slice a key and compute again what it changes."""
-        self.context.logic.correct(self.context.currentSegmentId(), self._current())
+        self.context.logic.correct(self.segmentId(), self._current())
 
     def accept(self):
         """Write the proposal into the segments."""
@@ -78,52 +122,67 @@ class ReviewSection:
         self.context.status.say(_("Discarded: the segment is as it was before the run."))
 
     def _current(self):
-        return self.context.planeAndSlice()[1]
+        """The slice in the view; InputError where the view has another plane than the proposal."""
+        (plane, index), wanted = self.context.planeAndSlice(), self.context.logic.proposed[1]
+        if plane != wanted:
+            raise InputError(
+                _(
+                    "The chosen view shows {plane} slices, the proposal is {wanted}: choose a view of that plane."
+                ).format(plane=planeTitle(plane), wanted=planeTitle(wanted))
+            )
+        return index
 
     # ---- showing ------------------------------------------------------------------------------------------------
 
     def refresh(self):
-        """Show the proposal of the current segment; nothing while there is none."""
+        """Show the proposal; nothing while there is none. Stays open while a correction starts."""
         ui, state = self.context.ui, self.context.logic.state
-        ui.reviewSection.setVisible(state in (State.REVIEW, State.RUNNING))
-        inReview = state == State.REVIEW
+        ids = self.segmentIds()
+        self._isOpen = bool(ids) and (state in (State.REVIEW, State.RUNNING) or self._isOpen)
+        ui.reviewSection.setVisible(self._isOpen)
         for button in (ui.nextButton, ui.lockButton, ui.editButton, ui.correctButton, ui.acceptButton,
                        ui.discardButton):  # fmt: skip
-            button.enabled = inReview
-        if state not in (State.REVIEW, State.RUNNING):
+            button.enabled = state == State.REVIEW
+        if not self._isOpen:
             self._scores = []
             return
-        try:
-            segmentId = self.context.currentSegmentId()
-            self._scores = self.context.logic.reviewScores(segmentId)
-        except InputError:
-            self._scores = []
+        self._fillSegments(ids)
+        self._scores = self.context.logic.reviewScores(self.segmentId())
         self.refreshCurrent()
 
     def refreshCurrent(self):
-        """Show the slice in the view; cheap, called whenever the view moves."""
+        """Show the slice in the view."""
         try:
             current = self._current()
         except InputError:
             current = None
-        self.strip.show(self._scores, current)
+        _ids, _plane, first, last = self.context.logic.proposed
+        self.strip.show(self._scores, range(first, last + 1), current)
         score = next((s for s in self._scores if s["sliceIndex"] == current), None)
         ui = self.context.ui
-        ui.sliceInfo.text = self._describe(score) if score else _("Click a bar to go to its slice.")
+        name = self.context.segmentName(self.segmentId())
+        ui.sliceInfo.text = sliceText(name, score) if score else _("Click a bar to go to its slice.")
         ui.lockButton.setChecked(bool(score and score["confirmed"]))
 
-    def _describe(self, score):
-        name = self.context.segmentName(self.context.currentSegmentId())
-        return sliceText(name, score)
+    def _fillSegments(self, ids):
+        ui = self.context.ui
+        box, wanted = ui.reviewSegmentSelector, [(i, self.context.segmentName(i)) for i in ids]
+        if [(box.itemData(row), box.itemText(row)) for row in range(box.count)] != wanted:
+            box.clear()
+            for segmentId, name in wanted:
+                box.addItem(name, segmentId)
+        box.setCurrentIndex(ids.index(self.segmentId()))
+        ui.reviewSegmentRow.setVisible(len(ids) > 1)
 
 
 def sliceText(name, score):
     """One line about a slice of the proposal."""
     start = _("{name}, slice {number}: ").format(name=name, number=score["sliceIndex"])
     if score["source"] == "key":
-        return start + _("key slice, {area}\u00a0mm².").format(area=round(score["areaMm2"]))
+        text = _("key slice, locked, {area}\u00a0mm².") if score["confirmed"] else _("key slice, {area}\u00a0mm².")
+        return start + text.format(area=round(score["areaMm2"]))
     if score["source"] == "empty":
-        return start + _("the object is not there.")
+        return start + (_("locked as empty.") if score["confirmed"] else _("the object is not there."))
     parts = [_("presence {percent} %").format(percent=round(100 * score["presence"]))]
     if score["predictedIou"] is not None:
         parts.append(_("predicted IoU {value}").format(value=f"{score['predictedIou']:.2f}"))
@@ -134,4 +193,6 @@ def sliceText(name, score):
         parts.append(_("the area jumps"))
     if score["centerJump"]:
         parts.append(_("the position jumps"))
+    if score["confirmed"]:
+        parts.append(_("locked"))
     return start + ", ".join(parts) + "."

@@ -1,7 +1,5 @@
 """The course of a run: from Propagate to a proposal in review, or back to where it began."""
 
-from pathlib import Path
-
 from slicer.i18n import tr as _
 
 from SegmentPropagateSlicer.Signal import Signal
@@ -29,7 +27,6 @@ class RunController:
 
     def __init__(self, runner, preview, estimates):
         self.stateChanged = Signal("state")
-        self.statusChanged = runner.statusChanged
         self.progressChanged = Signal("slicesDone", "slicesTotal", "secondsLeft")
         self.sliceUpdated = Signal("segmentId", "sliceIndex")
         self.noticeGiven = Signal("sentence")
@@ -57,7 +54,7 @@ class RunController:
             self._showRun(run)
         self._setState(State.STARTING)
         if not self._runner.process.isRunning:
-            self.statusChanged.emit(_("Starting the worker..."))
+            self._runner.statusChanged.emit(_("Starting the worker..."))
         run.requestId = self._runner.ask(nodes[0], run, lambda message: self._onMessage(run, message), masks=run.masks)
 
     def cancel(self):
@@ -92,7 +89,7 @@ class RunController:
             self.progressChanged.emit(run.done, run.total, run.secondsLeft)
         elif message.type == "stage":
             run.loadedModel |= message.header["stage"] == "model"
-            self.statusChanged.emit(_stageText(message.header, run.settings))
+            self._runner.tellStage(message.header, run.settings)
         elif message.type == "started":
             run.start(int(message.header["total"]))
             if self.state == State.STARTING:
@@ -140,14 +137,3 @@ class RunController:
         if state != self.state:
             self.state = state
             self.stateChanged.emit(state)
-
-
-def _stageText(header, settings):
-    name = Path(settings.model).name
-    if header["stage"] == "download":
-        done, total = header["bytes"] >> 20, header["total"]
-        size = _("{done} of {total} MB").format(done=done, total=total >> 20) if total else f"{done} MB"
-        return _("Downloading the model '{name}': {size}").format(name=name, size=size)
-    if header["stage"] == "model":
-        return _("Loading the model '{name}'...").format(name=name)
-    return _("Preparing the slices...")

@@ -22,11 +22,14 @@ class RunSection:
     def __init__(self, context, rangeControls):
         self.context, self.rangeControls = context, rangeControls
         self._notices = []  # of the run, shown again at its end
+        self._state = State.IDLE
+        self._downloads = False  # a model is being downloaded, for a run or for an outline
         ui, logic = context.ui, context.logic
         ui.propagateButton.setIcon(qt.QIcon(context.icon("propagate")))
         ui.propagateButton.connect("clicked()", context.status.guarded(self.toggle))
         logic.stateChanged.connect(self._onState)
         logic.progressChanged.connect(self._onProgress)
+        logic.downloadProgressed.connect(self._onDownload)
         logic.statusChanged.connect(context.status.say)
         logic.noticeGiven.connect(self._onNotice)
         logic.errorOccurred.connect(context.status.complain)
@@ -39,6 +42,10 @@ class RunSection:
             return
         if logic.state in State.BUSY:
             logic.cancel()
+            return
+        if self._downloads:
+            logic.cancel()
+            self.context.status.say(_("The download was stopped; what has arrived is kept for the next time."))
             return
         problem = self.problem()
         if problem:
@@ -78,13 +85,12 @@ class RunSection:
     def refresh(self):
         """Show the state of the logic and the estimate."""
         ui, state = self.context.ui, self.context.logic.state
-        busy = state in State.BUSY
+        busy = state in State.BUSY or self._downloads
         problem = "" if busy else self.problem()
-        ui.propagateButton.text = {
-            State.STARTING: _("Cancel"),
-            State.RUNNING: _("Cancel"),
-            State.CANCELLING: _("Cancelling..."),
-        }.get(state, _("Propagate"))
+        if state == State.CANCELLING:
+            ui.propagateButton.text = _("Cancelling...")
+        else:
+            ui.propagateButton.text = _("Cancel") if busy else _("Propagate")
         ui.propagateButton.enabled = state != State.CANCELLING and not problem
         ui.progressBar.setVisible(busy)
         ui.estimateLabel.setVisible(not busy)
@@ -98,13 +104,21 @@ class RunSection:
         return estimateText(found)
 
     def _onState(self, state):
+        before, self._state, self._downloads = self._state, state, False
         if state == State.STARTING:
             self._notices = []
-            self.context.ui.progressBar.setRange(0, 0)  # busy: how many slices is not known yet
-            self.context.ui.progressBar.format = ""
+            self._onProgress(0, 0, None)
+        elif before == State.CANCELLING:
+            self.context.status.say(_("Cancelled: everything is as it was before."))
         elif state == State.REVIEW:
-            ready = _("The proposal is ready: look through it, then accept or discard it.")
-            self.context.status.say(" ".join([ready, *self._notices]))
+            self.context.status.say(" ".join([self._ready(), *self._notices]))
+
+    def _ready(self):
+        place = self.context.logic.nextSuspicious()
+        if place is None:
+            return _("The proposal is ready: look through it, then accept or discard it.")
+        text = _("The proposal is ready: look at slice {number} of {name} first, then accept or discard it.")
+        return text.format(number=place[1], name=self.context.segmentName(place[0]))
 
     def _onNotice(self, sentence):
         self._notices.append(sentence)
@@ -112,12 +126,21 @@ class RunSection:
 
     def _onProgress(self, done, total, secondsLeft):
         bar = self.context.ui.progressBar
-        bar.setRange(0, total)
+        bar.setRange(0, total)  # (0, 0) is busy: how many slices is not known yet
         bar.setValue(done)
-        text = _("%v of %m slices")
+        text = _("%v of %m slices") if total else ""
         if secondsLeft is not None:
             text += _(", {time} left").format(time=duration(secondsLeft))
         bar.format = text
+
+    def _onDownload(self, done, total):
+        bar = self.context.ui.progressBar
+        bar.setRange(0, total >> 20)  # (0, 0) is busy: of unknown size, or at its end
+        bar.setValue(done >> 20)
+        bar.format = _("%v of %m MB") if total else ""
+        if self._downloads != bool(done or total):
+            self._downloads = not self._downloads
+            self.refresh()
 
 
 def estimateText(found):

@@ -1,5 +1,7 @@
 """Asks the worker about a volume, which crosses once and again only when its voxels change or the worker is new."""
 
+from pathlib import Path
+
 from slicer.i18n import tr as _
 
 from SegmentPropagateSlicer.Signal import Signal
@@ -15,6 +17,7 @@ class Runner:
 
     def __init__(self, process):
         self.statusChanged = Signal("text")
+        self.downloadProgressed = Signal("bytesDone", "bytesTotal")
         self.process = process
         self._sent = None  # (generation of the worker, identity of the volume)
         self._loaded = None  # (generation of the worker, what chooses the model)
@@ -48,6 +51,19 @@ class Runner:
     def noteLoaded(self, settings):
         """A run with these `RunSettings` has ended well."""
         self._loaded = self.process.generation, settings.modelHeader()
+
+    def tellStage(self, header, settings):
+        """Say what the worker does before the first slice; `header` is of its message."""
+        name = Path(settings.model).name
+        if header["stage"] == "download":
+            self.statusChanged.emit(_("Downloading the model '{name}'...").format(name=name))
+            self.downloadProgressed.emit(header["bytes"], header["total"] or 0)
+            return
+        self.downloadProgressed.emit(0, 0)
+        isModel = header["stage"] == "model"
+        self.statusChanged.emit(
+            _("Loading the model '{name}'...").format(name=name) if isModel else _("Preparing the slices...")
+        )
 
     def _onVolume(self, message, onMessage):
         if message.type == "error":

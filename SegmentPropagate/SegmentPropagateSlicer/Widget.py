@@ -9,14 +9,14 @@ import vtk
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from SegmentPropagateSlicer.Context import Context
+from SegmentPropagateSlicer.Context import VIEWS, Context
 from SegmentPropagateSlicer.InputSection import InputSection
 from SegmentPropagateSlicer.InstallBanner import InstallBanner
 from SegmentPropagateSlicer.Installer import Installer
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 from SegmentPropagateSlicer.ModelSection import ModelSection
 from SegmentPropagateSlicer.Parameters import Parameters
-from SegmentPropagateSlicer.PromptSection import VIEWS, PromptSection
+from SegmentPropagateSlicer.PromptSection import PromptSection
 from SegmentPropagateSlicer.RangeControls import RangeControls
 from SegmentPropagateSlicer.ReviewSection import ReviewSection
 from SegmentPropagateSlicer.RunSection import RunSection

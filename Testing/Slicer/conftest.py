@@ -15,9 +15,12 @@ for folder in (ROOT / "Testing" / "Harness", ROOT / "SegmentPropagate", ROOT):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-from slicer_harness import mrml, panel  # noqa: E402
+from slicer_harness import mrml  # noqa: E402
+from slicer_harness import panel as harness_panel  # noqa: E402
 
-APPLICATION = panel.bootstrap(os.environ.get("REAL_SLICER_PYTHON"))  # test files import the module when collected
+APPLICATION = harness_panel.bootstrap(
+    os.environ.get("REAL_SLICER_PYTHON")
+)  # test files import the module when collected
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +43,4 @@ def slicer(slicer_app):
 
 
 from bench_fixtures import bench, lonelyBench, makeBench, warmWorker  # noqa: E402, F401
+from panel_fixtures import panel, prompted, reviewed  # noqa: E402, F401

@@ -3,6 +3,7 @@
 import numpy as np
 import slicer
 import vtk
+from SegmentPropagateSlicer import Review
 from SegmentPropagateSlicer.Key import Key
 from SegmentPropagateSlicer.RunController import State
 from SegmentPropagateSlicer.Signal import Signal
@@ -13,8 +14,8 @@ from SegmentPropagateLib.errors import InputError
 AXES = {"axial": 2, "coronal": 1, "sagittal": 0}  # of RAS, and of ijk in the drawn volume
 
 
-SIGNALS = ("stateChanged", "statusChanged", "progressChanged", "sliceUpdated", "keysChanged", "previewReady",
-           "modelInspected", "noticeGiven", "errorOccurred", "logReceived")  # fmt: skip
+SIGNALS = ("stateChanged", "statusChanged", "progressChanged", "downloadProgressed", "sliceUpdated", "keysChanged",
+           "previewReady", "modelInspected", "noticeGiven", "errorOccurred", "logReceived")  # fmt: skip
 
 
 class DrivenLogic(ScriptedLoadableModuleLogic):
@@ -26,7 +27,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         for name in SIGNALS:
             setattr(self, name, Signal())
         self.state, self.volumeNode, self.segmentationNode = State.IDLE, None, None
-        self.calls, self._keys, self.scores = [], (), []
+        self.calls, self._keys, self.scores, self._asked = [], (), [], None
 
     def go(self, state):
         self.state = state
@@ -82,8 +83,11 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
     def removeKey(self, key):
         self.setKeys([known for known in self._keys if known != key])
 
-    def confirmSlices(self, segmentId, sliceIndices, confirmed=True):
+    def confirmSlices(self, segmentId, sliceIndices, confirmed=True, plane=None):
         self.calls.append(("confirmSlices", segmentId, tuple(sliceIndices), confirmed))
+        places = {(segmentId, plane, index) for index in sliceIndices}
+        kept = [key for key in self._keys if key.place not in places]
+        self.setKeys(kept + [Key(*place, 412.0, confirmed) for place in sorted(places)])
         for score in self.scores:
             if score["sliceIndex"] in sliceIndices:
                 score["confirmed"] = confirmed
@@ -112,6 +116,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
 
     def startSession(self, segmentIds, first, last):
         self.calls.append(("startSession", tuple(segmentIds), first, last))
+        self._asked = tuple(segmentIds), self.settings.plane, first, last
         self.go(State.RUNNING)
 
     def cancel(self):
@@ -119,13 +124,16 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         self.go(State.IDLE)
 
     # ---- review
-    def reviewScores(self, segmentId):
-        return self.scores
+    @property
+    def proposed(self):
+        return None if self.state == State.IDLE else self._asked
 
-    def nextSuspiciousSlice(self, segmentId, after=None):
-        self.calls.append(("nextSuspiciousSlice", segmentId, after))
-        jumps = [score["sliceIndex"] for score in self.scores if score["areaJump"]]
-        return jumps[0] if jumps else None
+    def reviewScores(self, segmentId):
+        return self.scores.get(segmentId, []) if isinstance(self.scores, dict) else self.scores
+
+    def nextSuspicious(self, after=None):
+        self.calls.append(("nextSuspicious", after))
+        return Review.nextSuspicious({i: self.reviewScores(i) for i in self.proposed[0]}, after)
 
     def editSlice(self, segmentId, sliceIndex):
         self.calls.append(("editSlice", segmentId, sliceIndex))

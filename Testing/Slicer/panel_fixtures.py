@@ -3,8 +3,10 @@
 from contextlib import contextmanager
 from pathlib import Path
 
-from panel_double import DrivenLogic, NothingMissing, fillScene
-from slicer_harness import panel, pythonqt
+import pytest
+from panel_double import DrivenLogic, NothingMissing, drawnScores, fillScene
+from slicer_harness import panel as harness_panel
+from slicer_harness import pythonqt
 
 MODULE = Path(__file__).resolve().parents[2] / "SegmentPropagate" / "SegmentPropagate.py"
 
@@ -53,7 +55,7 @@ class OpenPanel:
 @contextmanager
 def openedPanel(app, logic=None, installer=None, fill=True):
     """The module's panel, opened and closed as Slicer does."""
-    widget = panel.load_module(MODULE, logic=logic or DrivenLogic(), installer=installer or NothingMissing())
+    widget = harness_panel.load_module(MODULE, logic=logic or DrivenLogic(), installer=installer or NothingMissing())
     scene = fillScene(app) if fill else (None, None, None)
     widget.parent.resize(430, 1000)
     widget.parent.enter()
@@ -66,3 +68,28 @@ def openedPanel(app, logic=None, installer=None, fill=True):
     widget.parent.hide()
     widget.parent.deleteLater()
     opened.settle()
+
+
+@pytest.fixture
+def panel(slicer):
+    with openedPanel(slicer) as opened:
+        yield opened
+
+
+@pytest.fixture
+def prompted(panel):
+    """One key slice on axial slice 18."""
+    panel.press("addKeyButton")
+    return panel
+
+
+@pytest.fixture
+def reviewed(prompted):
+    """A proposal for slices 7 to 29 with a jump at 24."""
+    prompted.parameters.first, prompted.parameters.last = 7, 29
+    prompted.settle()
+    prompted.press("propagateButton")
+    prompted.logic.scores = drawnScores(7, 29, 18, jump=(24,))
+    prompted.logic.go("review")
+    prompted.settle()
+    return prompted

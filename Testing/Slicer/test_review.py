@@ -25,11 +25,16 @@ def runOver(mask, key=13):
     return run
 
 
+def nextSlice(found, after=None):
+    place = Review.nextSuspicious({"A": found}, ("A", after))
+    return place and place[1]
+
+
 def test_a_smooth_object_with_smooth_ends_is_not_suspicious():
     found = Review.scores(runOver(ball()), "A")
     assert [score["sliceIndex"] for score in found] == list(range(27))
     assert not any(score["areaJump"] or score["centerJump"] for score in found)
-    assert Review.nextSuspicious(found) is None
+    assert nextSlice(found) is None
 
 
 @pytest.mark.parametrize(
@@ -46,7 +51,7 @@ def test_a_slice_that_jumps_is_named_next(spoil, flag):
     spoil(mask)
     found = Review.scores(runOver(mask), "A")
     assert found[18][flag]
-    assert Review.nextSuspicious(found) in (18, 19)
+    assert nextSlice(found) in (18, 19)
     assert not any(score[flag] for score in found[:18])
 
 
@@ -56,7 +61,7 @@ def test_keys_and_confirmed_slices_are_trusted():
     found = Review.scores(runOver(mask, key=18), "A")
     assert found[18]["suspicion"] == 0
     found = Review.scores(runOver(mask), "A", confirmed=[18, 19])
-    assert Review.nextSuspicious(found) is None
+    assert nextSlice(found) is None
 
 
 def test_a_doubtful_presence_and_a_low_predicted_iou_are_suspicious():
@@ -65,6 +70,21 @@ def test_a_doubtful_presence_and_a_low_predicted_iou_are_suspicious():
     run.proposals["A"][7] = type(good)(good.shape, good.origin, good.box, presence=0.5, predictedIou=0.9)
     run.proposals["A"][9] = type(good)(good.shape, good.origin, good.box, presence=0.99, predictedIou=0.4)
     found = Review.scores(run, "A")
-    assert Review.nextSuspicious(found) == 7
-    assert Review.nextSuspicious(found, after=7) == 9
-    assert Review.nextSuspicious(found, after=9) == 7
+    assert nextSlice(found) == 7
+    assert nextSlice(found, after=7) == 9
+    assert nextSlice(found, after=9) == 7
+
+
+def test_the_worst_slices_of_all_segments_are_named_in_turn():
+    lost, moved = ball(), ball()
+    lost[18] = False
+    moved[9] = np.roll(moved[9], 40, 1)
+    found = {"A": Review.scores(runOver(lost), "A"), "B": Review.scores(runOver(moved), "A")}
+    seen, place = [], None
+    for _press in range(6):
+        place = Review.nextSuspicious(found, place)
+        seen.append(place)
+    assert {("A", 18), ("B", 9)} <= set(seen)
+    assert len(set(seen)) == sum(
+        score["suspicion"] >= Review.SUSPICIOUS for scores in found.values() for score in scores
+    )

@@ -1,0 +1,109 @@
+"""The download of a model shows how far it is and can be cancelled, for a run and for an outline."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from downloading_worker import SIZE_MB
+from SegmentPropagateSlicer.Logic import State
+from SegmentPropagateSlicer.WorkerProcess import WorkerProcess
+
+WORKER = [sys.executable, str(Path(__file__).with_name("downloading_worker.py"))]
+DONE = (0, 0)
+
+
+@pytest.fixture
+def distant(slicer, makeBench):
+    """A bench whose model has yet to be downloaded; `told` lists the progress, `ready` the outlines."""
+    bench = makeBench(process=WorkerProcess(WORKER))
+    bench.use("distant")
+    bench.told, bench.ready = [], []
+    bench.logic.previewReady.connect(lambda *what: bench.ready.append(what))
+    bench.logic.downloadProgressed.connect(lambda *what: bench.told.append(what))
+    return bench
+
+
+def askForOutline(bench):
+    bench.logic.previewPrompt(bench.segment, 6, pointsRas=[bench.logic.slicePositionRas(6)])
+
+
+def test_a_run_waits_for_the_download_and_tells_how_far_it_is(distant):
+    distant.run()
+    assert distant.told[:SIZE_MB] == [(n << 20, SIZE_MB << 20) for n in range(1, SIZE_MB + 1)]
+    assert distant.told[SIZE_MB] == DONE
+    assert distant.logic.state == State.REVIEW
+    distant.logic.accept()
+    assert np.array_equal(distant.get(), distant.truth)
+
+
+def test_a_download_that_a_run_waits_for_can_be_cancelled(distant):
+    before = distant.fingerprint()
+    distant.logic.startSession([distant.segment], 0, 11)
+    distant.until(lambda: distant.told)
+    distant.logic.cancel()
+    distant.until(lambda: distant.logic.state == State.IDLE)
+    assert len(distant.told) < SIZE_MB
+    assert distant.fingerprint() == before
+    assert not distant.errors
+    distant.run()
+    assert distant.logic.state == State.REVIEW
+    assert distant.process.generation == 1
+
+
+def test_a_download_that_an_outline_waits_for_can_be_cancelled(distant):
+    askForOutline(distant)
+    distant.until(lambda: distant.told)
+    distant.logic.cancel()
+    assert distant.told[-1] == DONE
+    askForOutline(distant)
+    distant.until(lambda: distant.ready)
+    assert distant.told[-1] == DONE
+    assert len(distant.ready) == 1
+    assert not distant.errors
+    assert distant.process.generation == 1
+
+
+def test_another_outline_takes_the_place_of_the_one_that_waits_for_a_download(distant):
+    askForOutline(distant)
+    distant.until(lambda: distant.told)
+    askForOutline(distant)
+    distant.until(lambda: distant.ready)
+    distant.until(lambda: distant.told[-1] == DONE)
+    assert len(distant.ready) == 1
+
+
+def test_the_panel_shows_the_megabytes_and_the_button_cancels(prompted):
+    ui = prompted.ui
+    prompted.logic.downloadProgressed.emit(30 << 20, 156 << 20)
+    prompted.settle()
+    assert ui.progressBar.isVisible()
+    assert (ui.progressBar.value, ui.progressBar.maximum, ui.progressBar.format) == (30, 156, "%v of %m MB")
+    assert ui.propagateButton.text == "Cancel"
+    prompted.press("propagateButton")
+    assert prompted.said("cancel")
+    assert not prompted.said("startSession")
+    prompted.logic.downloadProgressed.emit(*DONE)
+    prompted.settle()
+    assert not ui.progressBar.isVisible()
+    assert ui.propagateButton.text == "Propagate"
+    assert prompted.sentence() == "The download was stopped; what has arrived is kept for the next time."
+
+
+def test_the_panel_goes_from_the_download_to_the_slices(prompted):
+    prompted.press("propagateButton")
+    prompted.logic.go("starting")
+    prompted.logic.downloadProgressed.emit(30 << 20, 0)  # of unknown size
+    assert prompted.ui.progressBar.maximum == 0
+    prompted.logic.downloadProgressed.emit(*DONE)
+    prompted.logic.progressChanged.emit(3, 22, 9.0)
+    prompted.settle()
+    assert prompted.ui.progressBar.format == "%v of %m slices, 9 s left"
+    assert prompted.ui.propagateButton.text == "Cancel"
+
+
+def test_a_run_that_was_cancelled_says_so(prompted):
+    prompted.press("propagateButton")
+    prompted.logic.go("cancelling")
+    prompted.logic.go("idle")
+    assert prompted.sentence() == "Cancelled: everything is as it was before."
