@@ -3,6 +3,7 @@
 
 SHELL := /bin/bash
 VENV := .venv
+VIEWS := .venv-views
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -27,7 +28,7 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      speed and memory against the upstream predictor"
 	@echo "make evaluate   accuracy on real volumes, where they are at hand"
-	@echo "make screenshots  pictures of the Slicer panel in its states"
+	@echo "make screenshots  pictures of the Slicer panel in its states, and of a result in slice and 3-D views"
 	@echo "make starter    train the bundled model anew"
 	@echo "make ablation   which memory bank does what"
 	@echo "make setup      only what the other targets set up for themselves"
@@ -53,8 +54,9 @@ bench: $(VENV)/ready
 evaluate: $(VENV)/ready
 	@$(BIN)/python Testing/Benchmarks/evaluate.py
 
-screenshots: $(VENV)/ready-for-tests
+screenshots: $(VENV)/ready-for-tests $(VIEWS)/ready
 	@$(BIN)/python Testing/Harness/tools/screenshot_panel.py Resources/Screenshots
+	@$(BIN)/python Testing/Harness/tools/screenshot_views.py --views-python $(VIEWS)/bin/python Resources/Screenshots/views.png
 
 starter: $(VENV)/ready
 	@$(BIN)/python -m SegmentPropagateLib.training.starter
@@ -65,7 +67,7 @@ ablation: $(VENV)/ready
 setup: $(VENV)/ready-for-tests
 
 clean:
-	rm -rf $(VENV) demo-output build *.egg-info
+	rm -rf $(VENV) $(VIEWS) demo-output build *.egg-info
 
 $(VENV)/bin/python:
 	@python=""; for name in python3.12 python3.11 python3.10 python3; do \
@@ -95,6 +97,12 @@ $(VENV)/ready-for-tests: $(VENV)/ready
 	  $(call install_packages,$(SYSTEM_PACKAGES)); fi
 	@echo "Installing what the tests need"
 	@$(PIP) --no-build-isolation -e ".[sam2,test]"
+	@touch $@
+
+$(VIEWS)/ready: Testing/Harness/tools/requirements-views.txt | $(VENV)/ready-for-tests
+	@echo "Installing what renders slice and 3-D views, into $(VIEWS)"
+	@$(BIN)/python -m venv --clear $(VIEWS)
+	@$(VIEWS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 # As root on Debian and Ubuntu install the packages, else name the one command that does.
