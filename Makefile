@@ -10,6 +10,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 # Waiting threads sleep instead of spinning; Qt draws without a screen.
 export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
+# numpy's BLAS spins as well: phantoms took 4 times as long beside a training.
+export OPENBLAS_NUM_THREADS := 1
 export QT_QPA_PLATFORM := offscreen
 
 SAM2 := sam2==1.1.0 --hash=sha256:7e0ea252d43c10d853e3acfce0b5770ac683c30481bd6de311300e9d44f45b74
