@@ -228,8 +228,8 @@ class SegmentWriter:
 def _add(segmentationNode, segmentId, lattice, added):
     if added.any():
         image, module = lattice.image(added), slicer.vtkSlicerSegmentationsModuleLogic
-        module.SetBinaryLabelmapToSegment(
-            image, segmentationNode, segmentId, module.MODE_MERGE_MAX, image.GetExtent(), False, []
+        module.SetBinaryLabelmapToSegment(  # MODE_MERGE_MAX would write 1, which is another segment's value
+            image, segmentationNode, segmentId, module.MODE_MERGE_MASK, image.GetExtent(), False, []
         )
 
 

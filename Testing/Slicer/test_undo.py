@@ -169,6 +169,43 @@ def test_neighbors_in_a_shared_labelmap_stay_bit_identical(bench):
     assert np.array_equal(bench.get(), stray)
 
 
+def shareOneLabelmap(bench):
+    """Two segments as the Segment Editor leaves them: one labelmap, the propagated one with the value 2 in it."""
+    first = np.zeros_like(bench.truth)
+    first[:, 0:3, :] = True
+    segmentation = bench.segmentation.GetSegmentation()
+    drawn = bench.get()
+    bench.logic.setKeys([])
+    segmentation.RemoveAllSegments()
+    neighbor, bench.segment = bench.addSegment("First"), bench.addSegment("Second")
+    bench.set(neighbor, first)
+    bench.set(bench.segment, drawn & ~first)
+    segmentation.CollapseBinaryLabelmaps(False)
+    assert segmentation.GetNumberOfLayers() == 1
+    assert segmentation.GetSegment(bench.segment).GetLabelValue() == 2
+    bench.logic.addKey(bench.segment, 5)
+    return neighbor, bench.get(neighbor)
+
+
+@pytest.mark.parametrize("mode", ["OverwriteAllSegments", "OverwriteNone"])
+def test_a_segment_with_another_value_in_a_shared_labelmap_is_written_as_itself(bench, editor, mode):
+    neighbor, mask = shareOneLabelmap(bench)
+    editor.SetOverwriteMode(getattr(editor, mode))
+    before = bench.fingerprint()
+    bench.run()
+    bench.logic.editSlice(bench.segment, 7)
+    assert np.array_equal(bench.get()[7], bench.truth[7])
+    bench.logic.accept()
+    expected = bench.truth.copy()
+    expected[5] &= ~mask[5]  # the key slice, as drawn
+    assert np.array_equal(bench.get(), expected)
+    added = expected & mask
+    assert np.array_equal(bench.get(neighbor), mask & ~added if mode == "OverwriteAllSegments" else mask)
+    bench.logic.undo()
+    bench.logic.undo()
+    assert bench.fingerprint() == before
+
+
 def test_a_slice_copied_for_correction_gives_back_what_it_cut_from_others(bench, editor):
     neighbor, _mask = neighborOf(bench)
     editor.SetOverwriteMode(editor.OverwriteAllSegments)
