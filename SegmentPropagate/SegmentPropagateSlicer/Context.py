@@ -108,6 +108,17 @@ class Context:
         place = segmentId, plane, sliceIndex
         return any(key.confirmed and key.place == place for key in self.logic.keys)
 
+    def sayLocked(self, place, locked):
+        """Say what locking or unlocking a `(segmentId, plane, sliceIndex)` has done."""
+        held = next((key.areaMm2 for key in self.logic.keys if key.place == place), 0)
+        if not locked:
+            text = _("Slice {number} is no longer locked.")
+        elif held:
+            text = _("Slice {number} is locked: no run changes it.")
+        else:
+            text = _("Slice {number} is locked as empty: no run puts the object there.")
+        self.status.say(text.format(number=place[2]))
+
     def jumpToSlice(self, sliceIndex, plane=None):
         """Show a slice in the chosen view; where that has another plane, a view that has this one is chosen."""
         plane = plane or self.plane()

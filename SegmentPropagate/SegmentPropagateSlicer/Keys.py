@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Key import Key
 from SegmentPropagateSlicer.PromptReader import PromptReader
-from SegmentPropagateSlicer.Proposal import emptyProposal, proposalOfMask
+from SegmentPropagateSlicer.Proposal import proposalOfMask
 from SegmentPropagateSlicer.Signal import Signal
 from SegmentPropagateSlicer.SliceGrid import SliceGrid
 
@@ -35,6 +35,11 @@ class Keys:
     def confirmed(self, segmentId, plane):
         """Locked slices of a segment, ascending."""
         return [key.sliceIndex for key in self if (key.segmentId, key.plane, key.confirmed) == (segmentId, plane, True)]
+
+    def outlineAndColor(self, grid, key):
+        """`Proposal` of what a key has now, maybe nothing, and the color of its segment, three numbers 0..1."""
+        outline = self.pinned.get(key.place) or self._read(grid, key.segmentId, key.sliceIndex)
+        return outline, self.segmentationNode.GetSegmentation().GetSegment(key.segmentId).GetColor()
 
     def locked(self, geometry):
         """segmentId -> list of `(SliceGrid, slices)` that nothing may change; not what Accept has yet to write.
@@ -129,9 +134,8 @@ class Keys:
     def _outline(self, grid, key):
         if key.place in self.pinned:
             return self.pinned[key.place]
-        if key.confirmed and not key.areaMm2:
-            return emptyProposal(grid.shape)  # confirmed as holding nothing
-        outline = self._drawn(grid, key.segmentId, key.sliceIndex)
+        read = self._read if key.confirmed else self._drawn  # what is locked may hold nothing
+        outline = read(grid, key.segmentId, key.sliceIndex)
         area = outline.area * grid.pixelAreaMm2
         if abs(area - key.areaMm2) > 1e-6:
             self._replace(replace(key, areaMm2=area))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -9,7 +10,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from slicer.util import VTKObservationMixin
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateSlicer import Review, Scripting
+from SegmentPropagateSlicer import KeyPicture, Review, Scripting
 from SegmentPropagateSlicer.Estimates import Estimates
 from SegmentPropagateSlicer.Keys import Keys
 from SegmentPropagateSlicer.ModelSummary import describe
@@ -138,6 +139,12 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def addKey(self, segmentId, sliceIndex, plane=None, confirmed=False):
         """Make what the segment holds on that slice a key; InputError when it is empty there."""
         self._keys.add(self._grid(plane), segmentId, sliceIndex, confirmed)
+
+    def keyPicture(self, key, size):
+        """The outline of a key on its slice, uint8 `(size, size, 3)`; InputError where image or segment have gone."""
+        grid = self._grid(key.plane)
+        plane = np.moveaxis(VolumeReader(self.volumeNode).voxels, grid.axis, 0)[key.sliceIndex]
+        return KeyPicture.draw(grid, plane, *self._keys.outlineAndColor(grid, key), size)
 
     def removeKey(self, key):
         """Forget a key; the segment keeps its voxels."""
@@ -309,6 +316,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """Make what the segment now holds on that slice a key, and compute again only what that changes."""
         review = self._inReview()
         self._writer.checkUnlocked(segmentId, review.grid.plane, sliceIndex)
+        self._writer.checkNotErased(self._nodes(), review.grid, (segmentId, sliceIndex))
         self._keys.add(self._grid(review.grid.plane), segmentId, sliceIndex)
         settings = replace(self.settings, plane=review.grid.plane)
         self._start(review.segmentIds, review.first, review.last, settings)

@@ -107,7 +107,7 @@ class ModelSection:
             slicer.app.userSettings().setValue(f"SegmentPropagate/{name}", value)
 
     def _onInspected(self, summary):
-        self._inspected[self.context.parameters.model] = summary["sentence"]
+        self._inspected[summary["path"]] = summary["sentence"]
         self.refresh()
 
     def _fillRecentMenu(self):

@@ -57,9 +57,11 @@ class PromptSection:
         if self.context.parameters.promptMode == "paint":
             plane, index = self.context.planeAndSlice()
             logic.addKey(self.context.currentSegmentId(), index, plane)
+            self.context.status.clear()
         elif self._preview is not None:
             logic.usePreview()
             self.clearPrompt()
+            self.context.status.say(_("The outline is in the segment and a key: correct it with Paint if needed."))
         else:
             self.preview()
 
@@ -70,7 +72,7 @@ class PromptSection:
             plane, index = self.context.planeAndSlice()
             segmentId = self.context.currentSegmentId()
             self.context.logic.confirmSlices(segmentId, [index], locked, plane)
-            self.context.status.say(lockText(self.context.logic.keys, (segmentId, plane, index), locked))
+            self.context.sayLocked((segmentId, plane, index), locked)
         finally:
             self.refresh()
 
@@ -193,13 +195,3 @@ def hint(mode):
         "box": _("Click two corners around the object in the view, then:"),
         "points": _("Click on the object in the view; a click beside it takes that part away. Then:"),
     }[mode]
-
-
-def lockText(keys, place, locked):
-    """What locking or unlocking a slice has done."""
-    index = place[2]
-    if not locked:
-        return _("Slice {number} is no longer locked.").format(number=index)
-    if not next(key for key in keys if key.place == place).areaMm2:
-        return _("Slice {number} is locked as empty: no run puts the object there.").format(number=index)
-    return _("Slice {number} is locked: no run changes it.").format(number=index)

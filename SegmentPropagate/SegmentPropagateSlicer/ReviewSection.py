@@ -93,6 +93,7 @@ class ReviewSection:
         try:
             segmentId, plane, index = self.segmentId(), self.context.logic.proposed[1], self._current()
             self.context.logic.confirmSlices(segmentId, [index], locked, plane)
+            self.context.sayLocked((segmentId, plane, index), locked)
         finally:
             self.refresh()
 

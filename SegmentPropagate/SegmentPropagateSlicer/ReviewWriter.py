@@ -56,6 +56,12 @@ class ReviewWriter:
         copied = self._copies.get((place[0], grid.plane, place[1]))
         return copied is not None and not np.array_equal(copied, self._mask(nodes, grid, place))
 
+    def checkNotErased(self, nodes, grid, place):
+        """Raise InputError for a slice that was copied and on which the user has left nothing."""
+        if self.isEdited(nodes, grid, place) and not self._mask(nodes, grid, place).any():
+            text = _("Nothing is left on slice {index}: lock it to keep it empty, or outline the object there.")
+            raise InputError(text.format(index=place[1]))
+
     def accept(self, nodes, grid, review):
         """Write the proposal of a `Run`; returns segmentId -> number of voxels changed."""
         present = nodes[1].GetSegmentation().GetSegmentIDs()

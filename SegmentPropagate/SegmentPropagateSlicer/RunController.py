@@ -94,6 +94,7 @@ class RunController:
             run.start(int(message.header["total"]))
             if self.state == State.STARTING:
                 self._setState(State.RUNNING)
+            self._runner.statusChanged.emit(_("Propagating..."))
             self.progressChanged.emit(0, run.total, None)
             self._notify(run, message.header)
         elif message.type == "done":

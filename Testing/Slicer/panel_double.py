@@ -3,10 +3,14 @@
 import numpy as np
 import slicer
 import vtk
-from SegmentPropagateSlicer import Review
+from SegmentPropagateSlicer import KeyPicture, Review
 from SegmentPropagateSlicer.Key import Key
+from SegmentPropagateSlicer.PromptReader import PromptReader
+from SegmentPropagateSlicer.Proposal import proposalOfMask
 from SegmentPropagateSlicer.RunController import State
 from SegmentPropagateSlicer.Signal import Signal
+from SegmentPropagateSlicer.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.VolumeReader import VolumeReader
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SegmentPropagateLib.errors import InputError
@@ -79,6 +83,14 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
     def addKey(self, segmentId, sliceIndex, plane=None, confirmed=False):
         self.calls.append(("addKey", segmentId, sliceIndex, plane))
         self.setKeys([*self._keys, Key(segmentId, plane, sliceIndex, 412.0, confirmed)])
+
+    def keyPicture(self, key, size):
+        reader = VolumeReader(self.volumeNode)
+        grid = SliceGrid(reader.geometry, key.plane)
+        mask = PromptReader(grid).segmentMask(self.segmentationNode, key.segmentId, key.sliceIndex)
+        plane = np.moveaxis(reader.voxels, grid.axis, 0)[key.sliceIndex]
+        color = self.segmentationNode.GetSegmentation().GetSegment(key.segmentId).GetColor()
+        return KeyPicture.draw(grid, plane, proposalOfMask(mask), color, size)
 
     def removeKey(self, key):
         self.setKeys([known for known in self._keys if known != key])
@@ -187,7 +199,8 @@ def fillScene(app):
     k, j, i = np.indices((40, 64, 64))
     body = ((i - 32) / 26) ** 2 + ((j - 32) / 22) ** 2 < 1
     organ = ((i - 36) / 9) ** 2 + ((j - 30) / 7) ** 2 + ((k - 18) / 12) ** 2 < 1
-    values = (-1000 + 1040 * body + 90 * organ).astype(np.int16)
+    spleen = ((i - 18) / 5) ** 2 + ((j - 38) / 7) ** 2 + ((k - 15) / 9) ** 2 < 1
+    values = (-1000 + 1040 * body + 90 * organ + 60 * spleen).astype(np.int16)
     values += np.random.default_rng(0).normal(0, 12, values.shape).astype(np.int16)
     volume = app.util.addVolumeFromArray(values, ijkToRAS=np.diag([1.5, 1.5, 3.0, 1.0]), name="Abdomen CT")
     volume.CreateDefaultDisplayNodes()
@@ -195,7 +208,9 @@ def fillScene(app):
     segmentation.CreateDefaultDisplayNodes()
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     organId = segmentation.GetSegmentation().AddEmptySegment("", "Left kidney")
-    segmentation.GetSegmentation().AddEmptySegment("", "Spleen")
+    spleenId = segmentation.GetSegmentation().AddEmptySegment("", "Spleen")
+    for segmentId, color in ((organId, (0.93, 0.6, 0.18)), (spleenId, (0.66, 0.45, 0.82))):
+        segmentation.GetSegmentation().GetSegment(segmentId).SetColor(*color)
     outline = np.zeros(values.shape, np.uint8)
     outline[18] = organ[18]
     app.util.updateSegmentBinaryLabelmapFromArray(outline, segmentation, organId, volume)

@@ -182,3 +182,27 @@ def test_discard_forgets_no_key_of_another_segment_on_an_edited_slice(bench):
     bench.until(lambda: bench.logic.state == State.REVIEW)
     bench.logic.discard()
     assert {(key.segmentId, key.sliceIndex) for key in bench.logic.keys} == {(bench.segment, 5), (other, 8)}
+
+
+def test_a_slice_that_was_erased_is_corrected_by_locking_it(bench):
+    bench.run()
+    bench.logic.editSlice(bench.segment, 8)
+    mask = bench.get()
+    mask[8] = False
+    bench.set(bench.segment, mask)
+    with pytest.raises(InputError, match="Nothing is left on slice 8: lock it to keep it empty"):
+        bench.logic.correct(bench.segment, 8)
+    bench.logic.confirmSlices(bench.segment, [8])
+    bench.logic.accept()
+    assert not bench.get()[8].any()
+    assert bench.get()[7].any()
+
+
+def test_a_locked_slice_that_the_user_erases_stays_erased(locked):
+    mask = locked.get()
+    mask[8] = False
+    locked.set(locked.segment, mask)
+    locked.run()
+    locked.logic.accept()
+    assert not locked.get()[8].any()
+    assert ("axial", 8, True) in keysOf(locked)

@@ -84,7 +84,9 @@ def test_a_checkpoint_file_is_recognized_at_once_and_listed_as_recent(panel, tmp
     panel.press("openCheckpointButton")
     assert panel.said("inspectModel") == [("inspectModel", str(path))]
     assert panel.ui.modelSelector.currentText == "my-model.pt"
-    panel.logic.modelInspected.emit({"sentence": "SLM-SAM 2 tiny, 1024 px, 7 short slices."})
+    panel.logic.modelInspected.emit({"path": "/other.pt", "sentence": "Of a file that was chosen before."})
+    assert panel.ui.modelInfo.text != "Of a file that was chosen before."
+    panel.logic.modelInspected.emit({"path": str(path), "sentence": "SLM-SAM 2 tiny, 1024 px, 7 short slices."})
     assert panel.ui.modelInfo.text == "SLM-SAM 2 tiny, 1024 px, 7 short slices."
     assert panel.widget.model.recentFiles() == [str(path)]
     path.unlink()

@@ -146,6 +146,14 @@ def test_the_strip_shows_the_segment_that_is_chosen_and_the_buttons_act_on_it(se
     )
 
 
+def test_keys_are_listed_in_the_order_of_the_segments(severalReviewed):
+    table = severalReviewed.ui.keyTable
+    severalReviewed.logic.addKey(severalReviewed.segmentId, 4, "axial")
+    severalReviewed.settle()
+    rows = [(table.item(row, 1).text(), table.item(row, 0).text()) for row in range(table.rowCount)]
+    assert rows == [("Left kidney", "4"), ("Left kidney", "18"), ("Spleen", "15")]
+
+
 def test_the_strip_follows_the_segment_editor(severalReviewed):
     panel = severalReviewed
     panel.ui.segmentEditor.setCurrentSegmentID(panel.spleen)

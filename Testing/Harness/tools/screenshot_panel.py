@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 for folder in ("Testing/Slicer", "Testing/Harness", "SegmentPropagate", "."):
     sys.path.insert(0, str(ROOT / folder))
 
+import numpy as np
 from PIL import Image
 from slicer_harness import mrml, panel
 
@@ -55,13 +56,32 @@ def running(slicer, widget):
     widget.logic.progressChanged.emit(9, 22, 12.0)
 
 
-def review(slicer, widget):
-    """A finished proposal with one jump."""
-    from panel_double import drawnScores
+def outline(slicer, widget, segmentId, index, center, radii):
+    """Draw an ellipse `(row, column)` into a segment on an axial slice."""
+    parameters, (row, column) = widget.context.parameters, np.indices((64, 64))
+    shape = slicer.util.arrayFromVolume(parameters.volume).shape
+    found = slicer.util.arrayFromSegmentBinaryLabelmap(parameters.segmentation, segmentId, parameters.volume)
+    mask = np.zeros(shape, np.uint8) if found is None else found.astype(np.uint8)
+    mask[index] = ((row - center[0]) / radii[0]) ** 2 + ((column - center[1]) / radii[1]) ** 2 < 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, parameters.segmentation, segmentId, parameters.volume)
 
+
+def review(slicer, widget):
+    """A finished proposal for two segments, with one jump; a locked slice."""
+    from panel_double import drawnScores
+    from SegmentPropagateSlicer.Key import Key
+
+    kidney, spleen = widget.context.parameters.segmentation.GetSegmentation().GetSegmentIDs()
+    outline(slicer, widget, kidney, 12, (30, 36), (6, 7.6))
+    outline(slicer, widget, spleen, 15, (38, 18), (7, 5))
+    widget.context.parameters.segment = "*"
     running(slicer, widget)
-    widget.logic.scores = drawnScores(7, 29, 18, jump=(24, 25))
-    widget.logic.scores[3]["confirmed"] = True
+    keys = [Key(spleen, "axial", 15, 241.0), Key(kidney, "axial", 12, 308.0, confirmed=True)]
+    widget.logic.setKeys([*keys, *widget.logic.keys])
+    widget.logic.startSession([kidney, spleen], 7, 29)
+    scores = drawnScores(7, 29, 18, jump=(24, 25))
+    scores[12 - 7].update(confirmed=True, source="key")
+    widget.logic.scores = {kidney: scores, spleen: drawnScores(7, 29, 15)}
     widget.context.status.clear()
     widget.logic.go("review")
     slicer.app.processEvents()
@@ -72,7 +92,7 @@ def error(slicer, widget):
     """The worker died."""
     prompted(slicer, widget)
     widget.context.status.log("Killed")
-    widget.logic.errorOccurred.emit("The computing process ended unexpectedly: press Propagate to start a new one.")
+    widget.logic.errorOccurred.emit("The worker ended unexpectedly (code 9); see Details.")
 
 
 def missing(slicer, widget):
