@@ -102,5 +102,6 @@ class Run:
         if (segmentId, index) in self.absent:
             proposal = emptyProposal(proposal.shape)
         self.proposals[segmentId][index] = proposal
+        _ = proposal.center  # kept by the proposal: now it is a moment, for all slices at the end it would be felt
         self.done = max(self.done, int(message.header.get("done", 0)))
         return segmentId, index, proposal
