@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.classical.carrier import ABSENT, Carrier, Guess
 from SegmentPropagateLib.classical.outline import outline
+from SegmentPropagateLib.classical.tapering import shrinkage
 from SegmentPropagateLib.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
 
@@ -42,7 +43,7 @@ class ClassicalPropagator:
         """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""
         stack = self._opened()
         passes = _Passes(stack, key_masks)
-        walks = [_walk(lane, passes, self._settings, stack.slice_shape) for lane in lanes]
+        walks = [_walk(lane, passes, self._settings, stack) for lane in lanes]
         for step in zip_longest(*walks):
             for update in step:
                 if update is not None:
@@ -84,19 +85,19 @@ class _Passes:
         return self._passes[name]
 
 
-def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, shape: tuple[int, int]) -> Iterator[SliceUpdate]:
+def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, stack: ImageStack) -> Iterator[SliceUpdate]:
     """Yield the updates of one lane."""
     for leg in lane.legs:
         bounds = _bounds(lane, leg)
         empty = 0
         for index in leg:
             if settings.stop_after_empty is not None and empty >= settings.stop_after_empty:
-                nothing = np.zeros(shape, dtype=bool)
+                nothing = np.zeros(stack.slice_shape, dtype=bool)
                 yield SliceUpdate(lane.object_id, index, nothing, ABSENT, 0.0)
                 continue
             guess = passes.guess(lane.object_id, bounds, leg, index)
             soft = np.clip(guess.soft, 1e-4, 1 - 1e-4)
-            logits = np.log(soft / (1 - soft))
+            logits = np.log(soft / (1 - soft)) - np.float32(shrinkage(lane, leg, index, len(stack)))
             mask = logits > 0
             empty = 0 if mask.any() else empty + 1
             presence = guess.presence if mask.any() else min(guess.presence, -1.0)

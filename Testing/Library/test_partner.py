@@ -47,6 +47,11 @@ def test_the_mask_is_where_the_mean_of_both_is_above_one_half():
         assert update.presence > 0
 
 
+def test_where_both_are_sure_and_disagree_the_partner_wins():
+    for update in run(Says([-9, 9, 9, -9]), Says([9, -9, 9, -9])):
+        assert update.mask.tolist() == [[True, False, True, False]]
+
+
 def test_updates_are_paired_by_slice_whatever_the_order():
     updates = run(Says([1, 1, -1, -1], order=-1), Says([1, -1, 1, -1]))
     assert [update.slice_index for update in updates] == [4, 3, 1, 0]
@@ -58,7 +63,7 @@ def test_the_partner_decides_that_the_object_has_ended():
 
 @pytest.mark.parametrize(("presence", "kept"), [(SURE + 1, True), (SURE - 1, False)])
 def test_a_network_that_sees_nothing_is_overruled_only_by_a_sure_partner(presence, kept):
-    updates = run(Says([-9, -9, -9, -9], presence=-2.0), Says([3, 3, 3, -3], presence=presence))
+    updates = run(Says([-9, -9, -9, -9], presence=-2.0), Says([2, 2, 2, -2], presence=presence))
     assert all(update.mask.any() == kept for update in updates)
     assert all((update.presence > 0) == kept for update in updates)
 
