@@ -152,7 +152,8 @@ class WorkerProcess:
         self._onLog()
         while self._process is not None and self._process.bytesAvailable():
             self._onOutput()
-        self._end(self._cause or _("The worker ended unexpectedly (code {code}): try again, or see Details.").format(code=exitCode))
+        sentence = _("The worker ended unexpectedly (code {code}): try again, or see Details.").format(code=exitCode)
+        self._end(self._cause or sentence)
 
     def _end(self, sentence):
         """Answer every open request with the sentence; the next request starts a new worker."""
