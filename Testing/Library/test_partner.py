@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from SegmentPropagateLib.partner import SURE, PartnerPropagator
+from SegmentPropagateLib.partner import SURE, UNSURE, PartnerPropagator
 from SegmentPropagateLib.prompts import BoxPrompt
 from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings, SliceUpdate
 
@@ -64,6 +64,13 @@ def test_the_partner_decides_that_the_object_has_ended():
 @pytest.mark.parametrize(("presence", "kept"), [(SURE + 1, True), (SURE - 1, False)])
 def test_a_network_that_sees_nothing_is_overruled_only_by_a_sure_partner(presence, kept):
     updates = run(Says([-9, -9, -9, -9], presence=-2.0), Says([2, 2, 2, -2], presence=presence))
+    assert all(update.mask.any() == kept for update in updates)
+    assert all((update.presence > 0) == kept for update in updates)
+
+
+@pytest.mark.parametrize(("presence", "kept"), [(UNSURE / 2, False), (UNSURE * 2, True)])
+def test_a_network_that_sees_nothing_prevails_over_a_partner_in_doubt(presence, kept):
+    updates = run(Says([-9, -9, -9, -9], presence=-2.0), Says([9, 9, 9, -9], presence=presence))
     assert all(update.mask.any() == kept for update in updates)
     assert all((update.presence > 0) == kept for update in updates)
 
