@@ -272,7 +272,7 @@ class StarterRun:
             self._parents: dict[str, str] = {}
         else:
             network, card = load_network(init)  # type: ignore[assignment]
-            self._parents = {init.name: card.sha256, **card.parents}
+            self._parents = {**card.parents, init.name: card.sha256}  # the file itself before its own parents
         rates = Rates(settings.rate, settings.rate, final=0.02, layer_decay=1.0, weight_decay=0.05, warm_up=60)
         trainer_settings = TrainerSettings(
             settings.steps,
