@@ -78,13 +78,13 @@ class PartnerPropagator:
         return shrinkage(lane, leg, index, self._slices)
 
 
-def average(network: SliceUpdate, partner: SliceUpdate, shrinkage: float = 0.0) -> SliceUpdate:
+def average(network: SliceUpdate, partner: SliceUpdate, taken_off: float = 0.0) -> SliceUpdate:
     """Mean of two opinions on one slice; empty where the partner holds that the object has ended.
 
     Args:
         network: the network's opinion.
         partner: the partner's.
-        shrinkage: what to take off the network's logits; the partner has done so itself.
+        taken_off: the network's logits; the partner has done so itself.
     """
     if partner.presence <= 0:
         return partner
@@ -93,14 +93,14 @@ def average(network: SliceUpdate, partner: SliceUpdate, shrinkage: float = 0.0) 
             return partner
         if partner.presence < UNSURE:
             return replace(partner, mask=np.zeros_like(partner.mask), presence=-1.0, logits=None)
-    soft = NETWORK_SHARE * _soft(network, shrinkage) + (1 - NETWORK_SHARE) * _soft(partner)
+    soft = NETWORK_SHARE * _soft(network, taken_off) + (1 - NETWORK_SHARE) * _soft(partner)
     logits = np.log(soft / (1 - soft))
     mask = logits > 0
     presence = partner.presence if mask.any() else -1.0
     return SliceUpdate(partner.object_id, partner.slice_index, mask, presence, partner.predicted_iou, logits)
 
 
-def _soft(update: SliceUpdate, shrinkage: float = 0.0) -> NDArray[np.float32]:
+def _soft(update: SliceUpdate, taken_off: float = 0.0) -> NDArray[np.float32]:
     """Probabilities, away from 0 and 1; those of a mask without logits are as good as certain."""
     logits = np.where(update.mask, 9.0, -9.0) if update.logits is None else np.clip(update.logits, -9.0, 9.0)
-    return (1 / (1 + np.exp(shrinkage - logits))).astype(np.float32)
+    return (1 / (1 + np.exp(taken_off - logits))).astype(np.float32)

@@ -13,7 +13,7 @@ from SegmentPropagateLib.propagator import Lane
 ANYWHERE = 0.25
 """Taken off the logits of all slices beyond the last key slice."""
 AT_THE_END = 0.8
-"""Taken off in addition on the last slice of a stated range; falls with the square of the distance from the key."""
+"""Taken off in addition on the last slice of a stated range; before it as the square of the way from the key."""
 
 
 def shrinkage(lane: Lane, leg: range, index: int, slices: int) -> float:

@@ -53,8 +53,7 @@ def make_optimizer(network: nn.Module, rates: Rates) -> torch.optim.AdamW:
         [
             {"params": parameters, "lr": rate, "lr_start": rate, "weight_decay": decay}
             for (rate, decay), parameters in groups.items()
-        ],
-        fused=True,
+        ]
     )
 
 

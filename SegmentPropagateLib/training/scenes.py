@@ -312,7 +312,9 @@ def _crowd(scene: Scene) -> None:
     inside = canvas.ellipsoid(middle, radii - wall, power=2.6)
     scene.paint(5, inside, "fat between organs", fat)
     _crowd_spine(scene, middle + radii * np.array([0, 0.5, 0], np.float32), soft)
-    organs = _crowd_organs(scene, middle, radii, inside, soft)
+    organs: list[int] = []
+    while len(organs) < 2:  # on a coarse grid most may be too small to be drawn
+        organs = _crowd_organs(scene, middle, radii, inside, soft)
     # A layer of fat parts neighbors in some places; in others they touch.
     window = (1, 3, 3)
     borders = ndimage.maximum_filter(scene.labels, window) != ndimage.minimum_filter(scene.labels, window)

@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="model name or file; may be given several times")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--only", default="", help="a part of CASE/TARGET")
+    parser.add_argument("--others", action="store_true", help="the labels that are not among the targets")
     parser.add_argument("--roi", choices=("auto", "off"), default="auto")
     parser.add_argument("--no-baselines", action="store_true")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "evaluation")
@@ -75,7 +76,7 @@ def main() -> None:
         sources = (HERE / "evaluation_baselines.py", *_classical("regions", "registration", "growcut"))
         plain = PropagationSettings()
         methods = [*(Method(name, make, sources, plain) for name, make in baselines().items()), *methods]
-    targets = list(read_targets(arguments.data, arguments.only))
+    targets = list(read_targets(arguments.data, arguments.only, arguments.others))
     results = {method.name: list(_results(method, targets, arguments.out)) for method in methods}
     write_report(arguments.out, targets, results)
 

@@ -52,23 +52,38 @@ class Target:
         return int(present[0]), int(present[-1])
 
 
-def read_targets(data: Path, only: str = "") -> Iterator[Target]:
-    """Read the targets of `TARGETS.json`, a volume at a time; `only` is a part of `case/name`."""
+def read_targets(data: Path, only: str = "", others: bool = False) -> Iterator[Target]:
+    """Read targets, a volume at a time.
+
+    Args:
+        data: folder of the cases and of `TARGETS.json`.
+        only: a part of `case/name`.
+        others: the labels that `TARGETS.json` does not list, of 5 slices and 30 pixels on one of them or more.
+    """
     listed = json.loads((data / "TARGETS.json").read_text(encoding="utf-8"))["targets"]
-    wanted = [entry for entry in listed if only in f"{entry['case']}/{entry['name']}"]
-    for case in dict.fromkeys(entry["case"] for entry in wanted):
+    cases = (entry["case"] for entry in listed if others or only in f"{entry['case']}/{entry['name']}")
+    for case in dict.fromkeys(cases):
         image, label_file = _files(data / case)
         volume = read_volume(image)
         labels = read_labels(label_file, volume.geometry)
         axis = volume.geometry.plane_axis(PLANE)
         files = tuple(sorted(image.iterdir())) if image.is_dir() else (image,)
-        for entry in (entry for entry in wanted if entry["case"] == case):
+        wanted = [entry for entry in listed if entry["case"] == case]
+        if others:
+            known = {entry["label"] for entry in wanted}
+            wanted = [{"label": value, "name": f"label {value}"} for value in labels.values if value not in known]
+        for entry in wanted:
+            if only not in f"{case}/{entry['name']}":
+                continue
             mask = labels.mask(entry["label"])
             if entry.get("component") == "largest":
                 parts, _ = ndimage.label(mask)
                 mask = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
             truth = np.ascontiguousarray(stack_of(mask, axis))
-            key = int(truth.sum(axis=(1, 2)).argmax())
+            areas = truth.sum(axis=(1, 2))
+            if others and (np.count_nonzero(areas) < 5 or areas.max() < 30):
+                continue
+            key = int(areas.argmax())
             yield Target(case, entry["name"], (*files, label_file), volume, truth, key)
 
 
