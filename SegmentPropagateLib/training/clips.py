@@ -79,6 +79,7 @@ class Augmentation:
         invert: chance to swap dark and bright.
         noise: largest standard deviation of noise, of the full range, in 4 clips of 10.
         mask_jitter: chance that the outline of a mask prompt is as sloppy as an annotator's.
+        drift: chance that everything moves sideways from slice to slice, as a rib does that crosses thick slices.
     """
 
     flip: float = 0.5
@@ -93,6 +94,7 @@ class Augmentation:
     invert: float = 0.0
     noise: float = 0.0
     mask_jitter: float = 0.0
+    drift: float = 0.0
 
 
 NO_AUGMENTATION = Augmentation(flip=0, rotation_deg=0, shear_deg=0, brightness=0, contrast=0, slice_jitter=0)
@@ -186,6 +188,8 @@ def _render(
     source = (volume.stack.values if settings.windows else volume.stack.gray)[run]
     size, augmentation = settings.image_size, settings.augmentation
     grid = _sampling_grid(view, masks.shape[1:], size, augmentation, rng)
+    if augmentation is not None and augmentation.drift and rng.random() < augmentation.drift:
+        grid = grid + _drift(view, masks.shape, rng)
     pixels = _sample(source, grid, view, size)
     truth = _sample(masks, grid, view, size) > 0.5
     if int(truth[0].sum()) < 12:
@@ -249,17 +253,34 @@ def _sampling_grid(
     )
 
 
+def _drift(view: _View, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+    """A smooth way of the view over `(T, rows, columns)`, `(T, 1, 1, 2)` to be added to a sampling grid.
+
+    It strays from the first slice by up to some 0.4 of the view's side, so that the object stays in sight.
+    """
+    turns = np.arange(shape[0])[:, None] * rng.uniform(0.1, 0.7, 2) + rng.uniform(0, 2 * math.pi, 2)
+    way = np.sin(turns) * rng.uniform(0, 0.2, 2)
+    sides = 2 * np.array([view.sides[1], view.sides[0]]) / np.array([shape[2], shape[1]])
+    return torch.tensor((way - way[0]) * sides, dtype=torch.float32)[:, None, None]
+
+
 def _sample(pixels: NDArray, grid: Tensor, view: _View, size: int) -> Tensor:
-    """Take `(T, rows, columns)` at the grid's places: float32 `(T, size, size)`; smoothed first where it shrinks."""
+    """Take `(T, rows, columns)` at the grid's places: float32 `(T, size, size)`; smoothed first where it shrinks.
+
+    The grid is `(1, size, size, 2)`, or `(T, size, size, 2)` where every slice is looked at in a place of its own.
+    """
     is_mask = pixels.dtype == bool
     floats = np.ascontiguousarray(pixels, np.float32)
     shrink = [side / size for side in view.sides]
     if max(shrink) > 1.3:
         floats = ndimage.gaussian_filter(floats, (0, *(0.5 * factor if factor > 1.3 else 0.0 for factor in shrink)))
     sampled = functional.grid_sample(
-        torch.from_numpy(floats)[None], grid, padding_mode="zeros" if is_mask else "border", align_corners=False
+        torch.from_numpy(floats)[:, None],
+        grid.expand(len(floats), -1, -1, -1),
+        padding_mode="zeros" if is_mask else "border",
+        align_corners=False,
     )
-    return sampled[0]
+    return sampled[:, 0]
 
 
 def _change_intensities(pixels: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:

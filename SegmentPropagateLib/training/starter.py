@@ -93,6 +93,7 @@ CLIPS = ClipSettings(
         invert=0.3,
         noise=0.05,
         mask_jitter=0.6,
+        drift=0.5,
     ),
 )
 LOSS = LossWeights(cross_entropy=1.0, iou=0.1, presence=0.7, absent_masks=0.3)

@@ -6,9 +6,11 @@ import torch
 from tiny_training import ball_volume
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.propagator import ImageStack
 from SegmentPropagateLib.tracking.appearance import RgbAppearance, windows_appearance
 from SegmentPropagateLib.tracking.views import View
 from SegmentPropagateLib.training.clips import (
+    NO_AUGMENTATION,
     Augmentation,
     ClipSettings,
     Target,
@@ -94,6 +96,23 @@ def test_augmentation_moves_all_slices_alike_and_keeps_the_mask_on_the_object():
         for image, mask in zip(clip.images[:, 0], clip.masks, strict=True):
             if mask.sum() > 40:
                 assert image[mask].mean() > image[~mask].mean() + 1
+
+
+def test_drift_moves_object_and_image_together_but_not_the_first_slice():
+    values = np.zeros((12, 64, 64), np.int16)
+    values[:, 28:36, 28:36] = 100
+    stack = ImageStack(values, values.astype(np.uint8), (1.0, 1.0, 1.0))
+    volume, target = TrainingVolume("rod", stack, ((values > 0).astype(np.uint8),)), Target((1,), (0,))
+    still = replace(PLAIN, slices=12, reverse=0, augmentation=NO_AUGMENTATION)
+    moving = replace(still, augmentation=replace(NO_AUGMENTATION, drift=1.0))
+    for seed in range(5):
+        clip = draw_clip(volume, target, moving, np.random.default_rng(seed))
+        at_rest = draw_clip(volume, target, still, np.random.default_rng(seed))
+        assert torch.equal(clip.masks[0], at_rest.masks[0])
+        middles = [mask.nonzero().double().mean(0) for mask in clip.masks]
+        assert max(float((middle - middles[0]).norm()) for middle in middles) > 2
+        bright = clip.images[:, 0] > clip.images[:, 0].mean((1, 2), keepdim=True)
+        assert float((bright == clip.masks).double().mean()) > 0.98  # partial pixels at the rim
 
 
 def test_the_same_seed_draws_the_same_clip_and_another_seed_another():
