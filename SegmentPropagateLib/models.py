@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from SegmentPropagateLib import weights
 from SegmentPropagateLib.classical import ClassicalPropagator
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.finishing import FinishingPropagator
 from SegmentPropagateLib.partner import PartnerPropagator
 from SegmentPropagateLib.propagator import Propagator
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
+
+CLASSICAL_EXCESS = 0.25
+"""By how much the logits of the classical propagator, and of its mean with a network, are too high (see `finishing`)."""
 
 
 def load_model(
@@ -44,7 +48,7 @@ def load_model(
     """
     name = str(name_or_path)
     if name == "classical":
-        return ClassicalPropagator()
+        return FinishingPropagator(ClassicalPropagator(), CLASSICAL_EXCESS)
     if name not in weights.REGISTRY and not Path(name).exists():
         weights.find(name)  # raises, naming what there is
     try:
@@ -62,8 +66,8 @@ def load_model(
     network, card = checkpoints.load_network(path, image_size)
     propagator = engine.NetworkPropagator(network, card, chosen, choose_precision(precision, chosen, card.family))
     if partner or (partner is None and name == "starter"):
-        return PartnerPropagator(propagator, ClassicalPropagator())
-    return propagator
+        return FinishingPropagator(PartnerPropagator(propagator, ClassicalPropagator()), CLASSICAL_EXCESS)
+    return FinishingPropagator(propagator) if card.family == "starter" else propagator  # others: as upstream, exactly
 
 
 def choose_device(device: str) -> torch.device:

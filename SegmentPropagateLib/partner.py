@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.classical.tapering import shrinkage
 from SegmentPropagateLib.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, Propagator, SliceUpdate
 
@@ -39,7 +38,6 @@ class PartnerPropagator:
 
     def __init__(self, network: Propagator, partner: Propagator) -> None:
         self._network, self._partner = network, partner
-        self._slices = 0
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -48,7 +46,6 @@ class PartnerPropagator:
 
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
         """Take a new stack."""
-        self._slices = len(stack)
         self._network.open(stack, settings)
         self._partner.open(stack, settings)
 
@@ -66,26 +63,15 @@ class PartnerPropagator:
                 while place not in waiting:
                     other = next(runs[1])
                     waiting[other.object_id, other.slice_index] = other
-                yield average(update, waiting.pop(place), self._shrinkage(lanes, *place))
+                yield average(update, waiting.pop(place))
         finally:
             for run in runs:
                 if isinstance(run, Generator):
                     run.close()
 
-    def _shrinkage(self, lanes: Sequence[Lane], object_id: int, index: int) -> float:
-        found = ((lane, leg) for lane in lanes if lane.object_id == object_id for leg in lane.legs if index in leg)
-        lane, leg = next(found)
-        return shrinkage(lane, leg, index, self._slices)
 
-
-def average(network: SliceUpdate, partner: SliceUpdate, taken_off: float = 0.0) -> SliceUpdate:
-    """Mean of two opinions on one slice; empty where the partner holds that the object has ended.
-
-    Args:
-        network: the network's opinion.
-        partner: the partner's.
-        taken_off: the network's logits; the partner has done so itself.
-    """
+def average(network: SliceUpdate, partner: SliceUpdate) -> SliceUpdate:
+    """Mean of two opinions on one slice; empty where the partner holds that the object has ended."""
     if partner.presence <= 0:
         return partner
     if not network.mask.any():
@@ -93,14 +79,14 @@ def average(network: SliceUpdate, partner: SliceUpdate, taken_off: float = 0.0) 
             return partner
         if partner.presence < UNSURE:
             return replace(partner, mask=np.zeros_like(partner.mask), presence=-1.0, logits=None)
-    soft = NETWORK_SHARE * _soft(network, taken_off) + (1 - NETWORK_SHARE) * _soft(partner)
+    soft = NETWORK_SHARE * _soft(network) + (1 - NETWORK_SHARE) * _soft(partner)
     logits = np.log(soft / (1 - soft))
     mask = logits > 0
     presence = partner.presence if mask.any() else -1.0
     return SliceUpdate(partner.object_id, partner.slice_index, mask, presence, partner.predicted_iou, logits)
 
 
-def _soft(update: SliceUpdate, taken_off: float = 0.0) -> NDArray[np.float32]:
+def _soft(update: SliceUpdate) -> NDArray[np.float32]:
     """Probabilities, away from 0 and 1; those of a mask without logits are as good as certain."""
     logits = np.where(update.mask, 9.0, -9.0) if update.logits is None else np.clip(update.logits, -9.0, 9.0)
-    return (1 / (1 + np.exp(taken_off - logits))).astype(np.float32)
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.classical.carrier import ABSENT, Carrier, Guess
 from SegmentPropagateLib.classical.outline import outline
-from SegmentPropagateLib.classical.tapering import shrinkage
 from SegmentPropagateLib.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
 
@@ -97,7 +96,7 @@ def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, stack: Ima
                 continue
             guess = passes.guess(lane.object_id, bounds, leg, index)
             soft = np.clip(guess.soft, 1e-4, 1 - 1e-4)
-            logits = np.log(soft / (1 - soft)) - np.float32(shrinkage(lane, leg, index, len(stack)))
+            logits = np.log(soft / (1 - soft))
             mask = logits > 0
             empty = 0 if mask.any() else empty + 1
             presence = guess.presence if mask.any() else min(guess.presence, -1.0)

@@ -1,6 +1,8 @@
-"""Carry a soft mask from one image to the next by deformable registration."""
+"""Bring what is drawn on one image to its place on another by deformable registration."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import SimpleITK as sitk
@@ -9,14 +11,14 @@ from numpy.typing import NDArray
 LEVELS = ((4, 30), (2, 20), (1, 8))
 """Shrink factor and iterations, coarse to fine."""
 
+Image = NDArray[np.float32]
 
-def warp_onto(
-    fixed: NDArray[np.float32], moving: NDArray[np.float32], soft: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Register `moving` onto `fixed` and return `soft` (drawn on `moving`) in the place of the object on `fixed`.
+
+def register(fixed: Image, moving: Image) -> Callable[[Image], Image]:
+    """Register `moving` onto `fixed`; what is returned brings anything of `moving`'s grid to its place on `fixed`.
 
     Symmetric-forces demons (Vercauteren 2009) in three resolutions. All arrays are float32 `(rows, columns)` of one
-    shape; the images should span about 0..1.
+    shape; the images should span about 0..1. Beyond the edge the nearest pixel counts.
     """
     target, source = sitk.GetImageFromArray(fixed), sitk.GetImageFromArray(moving)
     field = None
@@ -32,9 +34,11 @@ def warp_onto(
             field = demons.Execute(coarse_target, coarse_source)
         else:
             field = demons.Execute(coarse_target, coarse_source, sitk.Resample(field, coarse_target))
-    transform = sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
-    warped = sitk.Resample(sitk.GetImageFromArray(soft), target, transform, sitk.sitkLinear, 0.0)
-    return sitk.GetArrayFromImage(warped)
+    resample = sitk.ResampleImageFilter()
+    resample.SetReferenceImage(target)
+    resample.SetTransform(sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64)))
+    resample.SetUseNearestNeighborExtrapolator(True)
+    return lambda image: sitk.GetArrayFromImage(resample.Execute(sitk.GetImageFromArray(image)))
 
 
 def _coarse(image: sitk.Image, shrink: int) -> sitk.Image:

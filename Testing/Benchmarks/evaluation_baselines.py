@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from SegmentPropagateLib.classical.growcut import growcut
 from SegmentPropagateLib.classical.regions import Region
-from SegmentPropagateLib.classical.registration import warp_onto
+from SegmentPropagateLib.classical.registration import register
 from SegmentPropagateLib.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
 
 Carry = Callable[[NDArray[np.float32], NDArray[np.bool_], float], NDArray[np.float32]]
@@ -63,6 +63,7 @@ def baselines() -> dict[str, Callable[[], Baseline]]:
         "grow": partial(Baseline, "grow", intensity_grow),
         "demons+stop": partial(Baseline, "demons+stop", demons_with_stop),
         "growcut": partial(Baseline, "growcut", geodesic_grow),
+        "demons and growcut": partial(Baseline, "demons and growcut", mean_of_both),
     }
 
 
@@ -94,7 +95,7 @@ def demons_with_stop(images: NDArray[np.float32], mask: NDArray[np.bool_], dista
     result = np.zeros((len(images) - 1, *mask.shape), dtype=np.float32)
     soft = mask.astype(np.float32)
     for number in range(len(images) - 1):
-        soft = warp_onto(scaled[number + 1], scaled[number], soft)
+        soft = register(scaled[number + 1], scaled[number])(soft)
         inside = soft > 0.5
         if inside.sum() < 0.05 * mask.sum():
             break
@@ -118,10 +119,15 @@ def geodesic_grow(images: NDArray[np.float32], mask: NDArray[np.bool_], distance
     outside[0] |= ~ndimage.binary_dilation(key, iterations=2)
     outside[0] &= ~key
     _, spread = _band(coarse[0], key)
-    grown = growcut(coarse / spread, inside, outside, (0.05 * distance / 2, 0.05, 0.05))[1:] > 0.5
+    grown = growcut(coarse / spread, inside, outside, (0.05 * distance / 2, 0.05, 0.05))[1:]
     result = np.zeros((len(images) - 1, *mask.shape), dtype=np.float32)
     result[: len(grown)] = np.repeat(np.repeat(grown, 2, axis=1), 2, axis=2)
     return result
+
+
+def mean_of_both(images: NDArray[np.float32], mask: NDArray[np.bool_], distance: float) -> NDArray[np.float32]:
+    """The mean of what demons and GrowCut say, without a stop rule of its own."""
+    return (demons_with_stop(images, mask, distance) + geodesic_grow(images, mask, distance)) / 2
 
 
 def _band(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from SegmentPropagateLib.overlay import View
 from SegmentPropagateLib.slices import make_stack
 
 DRAWS = 10_000
-REFERENCES = ("classical", "demons+stop")
+REFERENCES = ("classical", "demons and growcut", "demons+stop")
 MEASURES = ("dsc", "dsc_near", "absent_with_false_positive", "present_but_empty", "seconds_per_slice")
 TILE, COLUMNS = 160, 9
 
