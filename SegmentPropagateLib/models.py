@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLASSICAL_EXCESS = 0.25
-"""By how much the logits of the classical propagator, and of its mean with a network, are too high (see `finishing`)."""
+"""By how much logits of the classical propagator, and of its mean with a network, are too high (see `finishing`)."""
 
 
 def load_model(
