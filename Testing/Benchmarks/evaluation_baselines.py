@@ -119,14 +119,14 @@ def geodesic_grow(images: NDArray[np.float32], mask: NDArray[np.bool_], distance
     outside[0] |= ~ndimage.binary_dilation(key, iterations=2)
     outside[0] &= ~key
     _, spread = _band(coarse[0], key)
-    grown = growcut(coarse / spread, inside, outside, (0.05 * distance / 2, 0.05, 0.05))[1:]
+    grown = growcut(coarse / spread, inside, outside, (0.05 * distance / 2, 0.05, 0.05))[1:] > 0.5
     result = np.zeros((len(images) - 1, *mask.shape), dtype=np.float32)
     result[: len(grown)] = np.repeat(np.repeat(grown, 2, axis=1), 2, axis=2)
     return result
 
 
 def mean_of_both(images: NDArray[np.float32], mask: NDArray[np.bool_], distance: float) -> NDArray[np.float32]:
-    """The mean of what demons and GrowCut say, without a stop rule of its own."""
+    """The mean of demons with their stop rule and GrowCut: both must see the object."""
     return (demons_with_stop(images, mask, distance) + geodesic_grow(images, mask, distance)) / 2
 
 
