@@ -63,7 +63,7 @@ def test_the_partner_decides_that_the_object_has_ended():
 
 @pytest.mark.parametrize(("presence", "kept"), [(SURE + 1, True), (SURE - 1, False)])
 def test_a_network_that_sees_nothing_is_overruled_only_by_a_sure_partner(presence, kept):
-    updates = run(Says([-9, -9, -9, -9], presence=-2.0), Says([2, 2, 2, -2], presence=presence))
+    updates = run(Says([-9, -9, -9, -9], presence=-2.0), Says([1, 1, 1, -2], presence=presence))
     assert all(update.mask.any() == kept for update in updates)
     assert all((update.presence > 0) == kept for update in updates)
 
