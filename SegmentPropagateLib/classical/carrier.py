@@ -1,6 +1,7 @@
 """Carry one mask slice by slice in one direction: registration, region growing and intensities have a vote each.
 
-Votes, weights and the stop rule were chosen on phantoms and on organs that are not among the evaluation's targets.
+The stop rule was fitted to phantoms and to organs that are not among the evaluation's targets; votes and weights were
+chosen with both in view.
 """
 
 from __future__ import annotations
