@@ -16,7 +16,7 @@ from scipy import ndimage
 from SegmentPropagateLib.classical.growcut import growcut
 from SegmentPropagateLib.classical.patches import fuse
 from SegmentPropagateLib.classical.regions import GRID, Region
-from SegmentPropagateLib.classical.registration import register
+from SegmentPropagateLib.classical.registration import Image, register
 from SegmentPropagateLib.propagator import ImageStack
 
 ABSENT = -10.0
@@ -32,7 +32,6 @@ INTENSITY_VOTE = 0.1
 SHARPNESS = 8.0
 """Sum of the votes to logit."""
 
-Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 

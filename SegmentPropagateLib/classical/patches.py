@@ -10,8 +10,9 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
+
+from SegmentPropagateLib.classical.registration import Image
 
 REACH = 2
 """How far a pixel looks for its like, in samples; 3 gave the same."""
@@ -20,8 +21,6 @@ PATCH = 5
 TOLERANCE = 0.7
 """Difference of patches that is put down to chance, over the spread of the differences between the two slices; 0.5 and
 1 gave the same."""
-
-Image = NDArray[np.float32]
 
 
 def fuse(image: Image, brought: Image, soft: Image) -> Image:

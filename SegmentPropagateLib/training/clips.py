@@ -188,7 +188,7 @@ def _render(
     source = (volume.stack.values if settings.windows else volume.stack.gray)[run]
     size, augmentation = settings.image_size, settings.augmentation
     grid = _sampling_grid(view, masks.shape[1:], size, augmentation, rng)
-    if augmentation is not None and augmentation.drift and rng.random() < augmentation.drift:
+    if augmentation is not None and augmentation.drift and rng.random() < augmentation.drift:  # 0 draws no number
         grid = grid + _drift(view, masks.shape, rng)
     pixels = _sample(source, grid, view, size)
     truth = _sample(masks, grid, view, size) > 0.5

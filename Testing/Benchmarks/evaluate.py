@@ -99,8 +99,10 @@ def _load(name: str) -> Any:
 
 
 def _classical(*names: str) -> tuple[Path, ...]:
-    """Source files of the classical propagator; all of them where none is named."""
-    return tuple(sorted(path for path in CLASSICAL.glob("*.py") if not names or path.stem in names))
+    """Source files of the classical propagator; where none is named all of them, with what `load_model` adds."""
+    if names:
+        return tuple(CLASSICAL / f"{name}.py" for name in names)
+    return (*sorted(CLASSICAL.glob("*.py")), CLASSICAL.parent / "finishing.py", CLASSICAL.parent / "models.py")
 
 
 def _results(method: Method, targets: list[Target], out: Path) -> Iterator[dict[str, Any]]:
