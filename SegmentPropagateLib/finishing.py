@@ -77,7 +77,9 @@ class FinishingPropagator:
         """By how much the logits of a leg's slices are too high."""
         if any((key - leg[-1]) * leg.step > 0 for key in lane.keys):
             return [0.0] * len(leg)  # between two key slices nothing tapers off
-        at_the_end = AT_THE_END if leg[-1] not in (0, self._slices - 1) else 0.0  # the volume's end is not the object's
+        # At the end of the volume an object is cut off, and no smaller than before.
+        tapers = leg[-1] in lane.given_ends and leg[-1] not in (0, self._slices - 1)
+        at_the_end = AT_THE_END if tapers else 0.0
         return [self._excess + at_the_end * (number / len(leg)) ** 2 for number in range(1, len(leg) + 1)]
 
 

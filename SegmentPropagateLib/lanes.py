@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Literal
 
@@ -18,8 +19,11 @@ def plan_lanes(
     first: int,
     last: int,
     pass_mode: Literal["independent", "coupled"],
+    given_ends: Collection[int] = (),
 ) -> list[Lane]:
     """Cover every slice of `first..last` (inclusive) that is not a key slice, each exactly once.
+
+    `given_ends` are those of the two that the user named; see `Lane`.
 
     Independent: one lane per direction and stretch, conditioned by the keys that bound the stretch; slices between two
     keys are shared at the middle. Coupled: one lane, forward from the first key and then in reverse from it.
@@ -33,7 +37,11 @@ def plan_lanes(
         for left, right in pairwise(keys):
             lanes += _between(object_id, key_masks, left, right)
         lanes.append(Lane(object_id, (keys[-1],), (range(keys[-1] + 1, last + 1),)))
-    return [lane for lane in lanes if lane.slices]
+    return [
+        replace(lane, given_ends=tuple(sorted(set(lane.slices).intersection(given_ends))))
+        for lane in lanes
+        if lane.slices
+    ]
 
 
 def _coupled(object_id: int, keys: Sequence[int], first: int, last: int) -> Lane:

@@ -69,11 +69,13 @@ class Lane:
         keys: key slices that condition the lane, in ascending order; `start` is one of them.
         legs: runs of slices in the order of visit. An independent lane has one leg; a coupled lane has a forward leg
             and then a reverse leg that still sees the memories of the first.
+        given_ends: those of its slices that the user named as the first or the last one with the object.
     """
 
     object_id: int
     keys: tuple[int, ...]
     legs: tuple[range, ...]
+    given_ends: tuple[int, ...] = ()
 
     @property
     def slices(self) -> tuple[int, ...]:

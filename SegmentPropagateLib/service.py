@@ -98,8 +98,9 @@ class Service:
         set_keys(
             session, {(int(o), int(s)): mask.astype(bool) for (o, s), mask in zip(header["keys"], masks, strict=True)}
         )
-        first, last = int(header["first"]), int(header["last"])
-        stale = {(lane.object_id, index) for lane in session.plan(first, last) for index in lane.slices}
+        asked = header.get("first"), header.get("last")
+        first, last = session.ends(*asked)
+        stale = {(lane.object_id, index) for lane in session.plan(*asked) for index in lane.slices}
         sent: dict[tuple[int, int], NDArray[np.bool_]] = {}
         send(
             Message({"type": "started", "total": len(stale), "note": session.gray.note, "preset": session.gray.preset})
@@ -113,7 +114,7 @@ class Service:
             for index, result in session.results(object_id).items():
                 if first <= index <= last and result.source != "key" and (object_id, index) not in stale:
                     send_slice(object_id, index, result.mask, _scores(result.presence, result.predicted_iou))
-        updates, computed = session.propagate(first, last), 0
+        updates, computed = session.propagate(*asked), 0
         try:
             for update in updates:
                 if cancelled():

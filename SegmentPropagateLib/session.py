@@ -165,22 +165,38 @@ class Session:
         if not self._keys[object_id]:
             del self._keys[object_id], self._results[object_id]
 
-    def plan(self, first: int, last: int) -> list[Lane]:
+    def ends(self, first: int | None = None, last: int | None = None) -> tuple[int, int]:
+        """The first and the last slice of a range; None is the volume's first or last one.
+
+        Raises:
+            InputError: range reversed or beyond the volume.
+        """
+        from_slice, to_slice = 0 if first is None else first, len(self.stack) - 1 if last is None else last
+        self._check_slice(from_slice, "first slice")
+        self._check_slice(to_slice, "last slice")
+        if from_slice > to_slice:
+            raise InputError(
+                f"The range {from_slice}:{to_slice} is reversed: the first slice must not come after the last."
+            )
+        return from_slice, to_slice
+
+    def plan(self, first: int | None = None, last: int | None = None) -> list[Lane]:
         """Lanes that `propagate(first, last)` would compute: those whose keys or slices have changed.
 
         Raises:
             InputError: range reversed or beyond the volume, no key at all, or none of an object's keys in the range.
         """
-        self._check_slice(first, "first slice")
-        self._check_slice(last, "last slice")
-        if first > last:
-            raise InputError(f"The range {first}:{last} is reversed: the first slice must not come after the last.")
+        ends = self.ends(first, last)
         if not self._keys:
             raise InputError("There is no key slice yet: outline or box the object on one slice first.")
-        return [lane for object_id in self._keys for lane in self._stale(object_id, first, last)]
+        given = {index for index in (first, last) if index is not None}
+        return [lane for object_id in self._keys for lane in self._stale(object_id, ends, given)]
 
-    def propagate(self, first: int, last: int) -> Iterator[SliceUpdate]:
+    def propagate(self, first: int | None = None, last: int | None = None) -> Iterator[SliceUpdate]:
         """Fill the range `first..last` (inclusive) and yield each new slice once.
+
+        A number says that the objects begin or end on that slice, which propagators may rely on. None leaves open where
+        they do, and goes on to the end of the volume.
 
         Key slices and slices outside the range are never changed. The results are taken over when the iterator is
         exhausted; closing it before leaves everything as it was.
@@ -243,8 +259,9 @@ class Session:
         others = [old for old in self._done.get(done.lane.object_id, []) if not filled & set(old.lane.slices)]
         self._done[done.lane.object_id] = [*others, done]
 
-    def _stale(self, object_id: int, first: int, last: int) -> list[Lane]:
-        lanes = plan_lanes(object_id, self._keys[object_id], first, last, self.settings.pass_mode)
+    def _stale(self, object_id: int, ends: tuple[int, int], given_ends: set[int]) -> list[Lane]:
+        first, last = ends
+        lanes = plan_lanes(object_id, self._keys[object_id], first, last, self.settings.pass_mode, given_ends)
         keys = self.keys(object_id)
         if not any(first <= key <= last for key in keys):
             named = ", ".join(map(str, keys))

@@ -223,14 +223,16 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         warm = self._runner.isWarm(self.settings)
         return self._estimates.of(self.settings, volumeNode, len(segmentIds), last - first + 1, warm)
 
-    def startSession(self, segmentIds, first, last):
+    def startSession(self, segmentIds, first=None, last=None):
         """Compute a proposal for the range. States: starting, running, then review, or after an error as before.
+
+        A number tells the model that the object begins or ends on that slice; None leaves open where it does.
 
         Raises:
             InputError: before anything is started.
         """
         self._checkNotBusy()
-        self._start(list(segmentIds), first, last, self.settings)
+        self._start(list(segmentIds), (first, last), self.settings)
 
     def propagate(self, volumeNode, segmentationNode, segmentIds=None, keys=None, first=None, last=None, **options):
         """One call for scripts: run, wait, accept. Returns `{segmentId: number of voxels changed}`.
@@ -241,8 +243,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             segmentIds: None takes all segments that have keys.
             keys: slice numbers `[14]` for all segments, or `{segmentId: [14, 20]}`; None keeps the keys of `addKey`.
                 Locked slices stay locked either way.
-            first: first slice; None is the volume's first.
-            last: last slice, inclusive; None is the volume's last.
+            first: first slice with the object; None leaves open where it begins.
+            last: last slice with it; None leaves open where it ends.
             **options: fields of `RunSettings`; `wait=False` returns at once and leaves the proposal for review;
                 `accept=False` waits but leaves the proposal for review.
 
@@ -258,8 +260,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         if keys is not None:
             Scripting.takeKeys(self, segmentIds, keys)
         segmentIds = segmentIds or list(dict.fromkeys(k.segmentId for k in self._keys if k.plane == self._grid().plane))
-        last = self.sliceCount() - 1 if last is None else last
-        Scripting.run(self, segmentIds, first or 0, last, wait)
+        Scripting.run(self, segmentIds, first, last, wait)
         return self.accept() if wait and accept and self.state == State.REVIEW else {}
 
     def cancel(self):
@@ -319,7 +320,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self._writer.checkNotErased(self._nodes(), review.grid, (segmentId, sliceIndex))
         self._keys.add(self._grid(review.grid.plane), segmentId, sliceIndex)
         settings = replace(self.settings, plane=review.grid.plane)
-        self._start(review.segmentIds, review.first, review.last, settings)
+        self._start(review.segmentIds, review.given, settings)
 
     def accept(self):
         """Write the proposal into the segments: one undo step, masking and overwrite mode obeyed.
@@ -359,17 +360,17 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             raise InputError(_("Choose a segmentation first."))
         return VolumeReader(self.volumeNode).node, self.segmentationNode
 
-    def _start(self, segmentIds, first, last, settings):
+    def _start(self, segmentIds, given, settings):
         nodes, grid = self._nodes(), self._grid(settings.plane)
-        for index in (first, last):
+        run = Run(settings, grid, segmentIds, given, {}, self._control.review, not self._writer.allowsOverlap)
+        for index in (run.first, run.last):
             grid.checkIndex(index)
-        if first > last:
+        if run.first > run.last:
             text = _("The first slice ({first}) lies after the last slice ({last}).")
-            raise InputError(text.format(first=first, last=last))
-        keys = self._keys.outlines(grid, segmentIds, first, last)
+            raise InputError(text.format(first=run.first, last=run.last))
+        run.keys = self._keys.outlines(grid, segmentIds, run.first, run.last)
         self._prompt.drop()
-        run = Run(settings, grid, segmentIds, first, last, keys, self._control.review, not self._writer.allowsOverlap)
-        run.absent = self._keys.absent(grid.plane) - set(keys)
+        run.absent = self._keys.absent(grid.plane) - set(run.keys)
         self._control.start(run, nodes)
 
     def _inReview(self):

@@ -45,7 +45,7 @@ class PromptPreview:
             points, flags = reader.points(prompt["pointsRas"], index, prompt["positive"])
             header["points_ij"], header["positive"] = points.tolist(), flags.tolist()
         self.drop()
-        self._run = run = Run(settings, grid, [segmentId], index, index, {})
+        self._run = run = Run(settings, grid, [segmentId], (index, index), {})
         self._review = review
         run.requestId = self._runner.ask(nodes[0], run, lambda message: self._onMessage(run, nodes, message), header)
 

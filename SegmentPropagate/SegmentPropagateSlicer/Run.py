@@ -18,8 +18,7 @@ class Run:
         settings: `RunSettings`, plane included.
         grid: slices of the volume when the run began.
         segmentIds: what is propagated; the worker calls them 1, 2, ... in this order.
-        first: first slice.
-        last: last slice, inclusive.
+        given: first and last slice as the user gave them; None where not.
         keys: `(segmentId, slice)` -> `Proposal` of the outline that is propagated.
         previous: the proposal in review that this run continues, or None.
         resolveOverlaps: give contested pixels to one of the segments.
@@ -28,8 +27,7 @@ class Run:
     settings: RunSettings
     grid: SliceGrid
     segmentIds: list
-    first: int
-    last: int
+    given: tuple
     keys: dict
     previous: "Run | None" = None
     resolveOverlaps: bool = True
@@ -44,6 +42,16 @@ class Run:
 
     def __post_init__(self):
         self.proposals = {segmentId: {} for segmentId in self.segmentIds}
+
+    @property
+    def first(self):
+        """First slice."""
+        return 0 if self.given[0] is None else self.given[0]
+
+    @property
+    def last(self):
+        """Last slice, inclusive."""
+        return self.grid.count - 1 if self.given[1] is None else self.given[1]
 
     @property
     def sameFrame(self):
@@ -85,8 +93,8 @@ class Run:
             "ijk_to_ras": self.grid.geometry.ijk_to_ras.ravel().tolist(),
             "modality": modality,
             "keys": [[objects[segmentId], index] for segmentId, index in self.keys],
-            "first": self.first,
-            "last": self.last,
+            "first": self.given[0],
+            "last": self.given[1],
             "resolve_overlaps": self.resolveOverlaps,
         }
 

@@ -52,7 +52,8 @@ class RunSection:
             raise InputError(problem)
         self.context.status.clear()
         logic.setSettings(self.context.parameters.runSettings(self.context.plane()))
-        logic.startSession(self.segmentIdsWithKeys(), *self.rangeControls.range())
+        parameters = self.context.parameters
+        logic.startSession(self.segmentIdsWithKeys(), parameters.first, parameters.last)
 
     def segmentIdsWithKeys(self):
         """The chosen segments that have a key in the plane of the chosen view."""

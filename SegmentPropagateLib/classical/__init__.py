@@ -61,25 +61,24 @@ class _Passes:
         self._stack, self._key_masks = stack, key_masks
         self._passes: dict[tuple[int, int, range], Carrier] = {}
 
-    def guess(self, object_id: int, bounds: tuple[int, int | None], leg: range, index: int) -> Guess:
+    def guess(self, lane: Lane, bounds: tuple[int, int | None], leg: range, index: int) -> Guess:
         """Guess one slice of a leg that starts beside `bounds[0]` and lies before `bounds[1]`, if that is a key.
 
         Between two keys both have a say, each in proportion to its nearness.
         """
         near, far = bounds
         if far is None:
-            return self._pass(object_id, near, leg).at(index)
+            return self._pass(lane.object_id, near, leg, leg[-1] in lane.given_ends).at(index)
         step = 1 if far > near else -1
-        first = self._pass(object_id, near, range(near + step, far, step)).at(index)
-        second = self._pass(object_id, far, range(far - step, near, -step)).at(index)
+        # A key beyond is the user's word that the object goes on, as a given end is.
+        first = self._pass(lane.object_id, near, range(near + step, far, step), True).at(index)
+        second = self._pass(lane.object_id, far, range(far - step, near, -step), True).at(index)
         share = abs(index - near) / abs(far - near)
         return first.mixed(second, share)
 
-    def _pass(self, object_id: int, key: int, slices: range) -> Carrier:
+    def _pass(self, object_id: int, key: int, slices: range, stated: bool) -> Carrier:
         name = (object_id, key, slices)
         if name not in self._passes:
-            # A range that ends inside the volume, or a key beyond, is the user's word that the object goes on.
-            stated = slices[-1] not in (0, len(self._stack) - 1)
             self._passes[name] = Carrier(self._stack, key, self._key_masks[object_id][key], slices, stated)
         return self._passes[name]
 
@@ -94,7 +93,7 @@ def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, stack: Ima
                 nothing = np.zeros(stack.slice_shape, dtype=bool)
                 yield SliceUpdate(lane.object_id, index, nothing, ABSENT, 0.0)
                 continue
-            guess = passes.guess(lane.object_id, bounds, leg, index)
+            guess = passes.guess(lane, bounds, leg, index)
             soft = np.clip(guess.soft, 1e-4, 1 - 1e-4)
             logits = np.log(soft / (1 - soft))
             mask = logits > 0

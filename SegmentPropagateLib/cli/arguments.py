@@ -69,7 +69,9 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
         "--key-slice", type=_key_slices, metavar="K[,K2...]|auto", help="default auto: where the label is largest"
     )
     parser.add_argument("--plane", choices=PLANES, default="axial", help="default %(default)s")
-    parser.add_argument("--range", type=_range, metavar="FIRST:LAST", help="slices to fill, inclusive (default: all)")
+    parser.add_argument(
+        "--range", type=_range, metavar="FIRST:LAST", help="first and last slice of the object (default: open)"
+    )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help="default %(default)s")
     parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=", ".join(PRESETS))
     parser.add_argument("--short-slices", type=_count, metavar="N", help="short memory (default: the model's own)")

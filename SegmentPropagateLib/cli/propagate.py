@@ -95,9 +95,9 @@ def _propagate(session: Session, request: Request, quiet: bool) -> None:
     for object_id, prompts in request.prompts.items():
         for key, prompt in prompts.items():
             session.add_key(object_id, key, prompt)
-    total = sum(len(lane.slices) for lane in session.plan(request.first, request.last))
+    total = sum(len(lane.slices) for lane in session.plan(*request.given_range))
     with progress_bar(quiet, total=total, unit="slice") as bar:
-        for _update in session.propagate(request.first, request.last):
+        for _update in session.propagate(*request.given_range):
             bar.update()
 
 

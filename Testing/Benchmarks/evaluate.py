@@ -117,7 +117,7 @@ def _results(method: Method, targets: list[Target], out: Path) -> Iterator[dict[
         if not cached.exists():
             propagator = propagator or method.make()
             cached.parent.mkdir(parents=True, exist_ok=True)
-            opened, open_seconds = propagate(propagator, target, method.settings, (0, len(target.truth) - 1))
+            opened, open_seconds = propagate(propagator, target, method.settings, (None, None))
             ranged, range_seconds = propagate(propagator, target, method.settings, target.extent)
             result = {
                 "case": target.case,
@@ -139,7 +139,7 @@ def _digest(files: Iterable[Path]) -> str:
 
 
 def propagate(
-    propagator: Any, target: Target, settings: PropagationSettings, extent: tuple[int, int]
+    propagator: Any, target: Target, settings: PropagationSettings, extent: tuple[int | None, int | None]
 ) -> tuple[NDArray[np.bool_], float]:
     """Return the masks `(slices, rows, columns)` of a whole run, and its seconds per propagated slice."""
     session = Session(propagator, target.volume, plane=PLANE, settings=settings)

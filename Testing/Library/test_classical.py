@@ -37,9 +37,14 @@ def stack_of(mask, contrast=80.0):
     return ImageStack(values.astype(np.float32), np.zeros(SHAPE, dtype=np.uint8), SPACING_MM)
 
 
-def lanes_of(key, first=0, last=SHAPE[0] - 1, object_id=1):
-    legs = range(key - 1, first - 1, -1), range(key + 1, last + 1)
-    return [Lane(object_id, (key,), (leg,)) for leg in legs if leg]
+def lanes_of(key, first=None, last=None, object_id=1):
+    """One lane per direction; an end that is a number is the user's."""
+    ends = 0 if first is None else first, SHAPE[0] - 1 if last is None else last
+    legs = range(key - 1, ends[0] - 1, -1), range(key + 1, ends[1] + 1)
+    return [
+        Lane(object_id, (key,), (leg,), () if end is None else (end,))
+        for leg, end in zip(legs, (first, last), strict=True)
+    ]
 
 
 def propagate(stack, lanes, keys, settings=None):
@@ -80,9 +85,10 @@ def test_the_mask_stops_where_a_tube_ends_bluntly():
 def test_a_stated_range_counts_as_evidence_that_the_object_is_there():
     truth = tube()
     _, opened = propagate(stack_of(truth), lanes_of(8)[1:], {8: truth[8]})
-    _, stated = propagate(stack_of(truth), lanes_of(8, last=11)[1:], {8: truth[8]})
-    assert stated[0].presence > opened[0].presence + 2
-    assert np.array_equal(stated[0].mask, opened[0].mask)
+    for last in (11, SHAPE[0] - 1):
+        _, stated = propagate(stack_of(truth), lanes_of(8, last=last)[1:], {8: truth[8]})
+        assert stated[0].presence > opened[0].presence + 2
+        assert np.array_equal(stated[0].mask, opened[0].mask)
 
 
 def test_a_lane_ends_at_its_range():

@@ -203,6 +203,12 @@ def test_nothing_is_filled_outside_the_range(double, out):
     assert sorted(np.flatnonzero(read(out).any(axis=(1, 2)))) == [4, 5, 6, 7]
 
 
+@pytest.mark.parametrize(("words", "ends"), [(["--range", "0:11"], {0, 11}), ([], set())])
+def test_a_range_says_where_the_object_ends_even_at_the_ends_of_the_volume(double, out, words, ends):
+    propagate("image.nii.gz", "--mask", "labels.nii.gz", "--label", 1, *words, "-o", out)
+    assert {end for lane in double.runs[0] for end in lane.given_ends} == ends
+
+
 def test_the_output_lies_where_the_image_lies(double, out):
     propagate("image.nii.gz", "--mask", "labels.nii.gz", "-o", out)
     image, result = sitk.ReadImage("image.nii.gz"), sitk.ReadImage(str(out))

@@ -42,9 +42,11 @@ def run(logits, lanes=LANES, keys=None, excess=0.0):
     return {update.slice_index: update for update in updates}
 
 
-def lowered(leg, keys=(10,), excess=0.25):
+def lowered(leg, keys=(10,), excess=0.25, given=True):
     """What is taken off the logits of a leg whose slices are all alike, so that smoothing changes nothing."""
-    done = run(dict.fromkeys(leg, (3, 3)), [Lane(1, keys, (leg,))], dict.fromkeys(keys, KEY | True), excess)
+    done = run(
+        dict.fromkeys(leg, (3, 3)), [Lane(1, keys, (leg,), (leg[-1],) * given)], dict.fromkeys(keys, KEY | True), excess
+    )
     unsmoothed = np.array([done[index].logits[0, 0] for index in leg])
     weights = np.eye(len(leg)) * (1 - 2 * NEIGHBOR) + (np.eye(len(leg), k=1) + np.eye(len(leg), k=-1)) * NEIGHBOR
     weights[-1, -1] += NEIGHBOR if leg[-1] + leg.step not in keys else 0
@@ -106,8 +108,12 @@ def test_towards_a_stated_end_less_and_less_is_believed(leg):
 
 
 @pytest.mark.parametrize("leg", [range(11, 20), range(9, -1, -1)])
-def test_a_range_that_ends_with_the_volume_says_nothing_about_the_end(leg):
+def test_an_object_that_the_end_of_the_volume_cuts_off_does_not_taper(leg):
     assert lowered(leg) == pytest.approx([0.25] * len(leg), abs=1e-4)
+
+
+def test_an_object_whose_end_nobody_stated_does_not_taper():
+    assert lowered(range(11, 16), given=False) == pytest.approx([0.25] * 5, abs=1e-4)
 
 
 @pytest.mark.parametrize("leg", [range(6, 10), range(9, 5, -1)])

@@ -62,3 +62,13 @@ def test_a_coupled_lane_runs_forward_and_then_in_reverse():
 
 def test_keys_beyond_the_range_bound_nothing():
     assert plan_lanes(1, _keys(9), 0, 5, "independent") == []
+
+
+@pytest.mark.parametrize("mode", ["independent", "coupled"])
+def test_a_lane_knows_which_of_its_slices_the_user_named_as_an_end(mode):
+    keys = _keys(5, 8)
+    lanes = plan_lanes(1, keys, 2, 11, mode, given_ends=(2, 11))
+    assert {end for lane in lanes for end in lane.given_ends} == {2, 11}
+    assert all(set(lane.given_ends) <= set(lane.slices) for lane in lanes)
+    assert {end for lane in plan_lanes(1, keys, 2, 11, mode, given_ends=(11,)) for end in lane.given_ends} == {11}
+    assert not any(lane.given_ends for lane in plan_lanes(1, keys, 2, 11, mode))

@@ -232,6 +232,17 @@ def test_a_prompt_that_cannot_be_is_refused_in_one_sentence(prompt, index, words
     assert session.object_ids == ()
 
 
+def test_an_end_that_is_named_reaches_the_lanes_and_one_left_open_does_not():
+    session, truth = _session()
+    session.add_key(1, 6, MaskPrompt(truth[6]))
+    assert session.ends(2) == (2, 11)
+    assert [lane.given_ends for lane in session.plan(2, 11)] == [(2,), (11,)]
+    assert [lane.given_ends for lane in session.plan(2)] == [(2,), ()]
+    assert [lane.given_ends for lane in session.plan()] == [(), ()]
+    _run(session, 2, None)
+    assert [lane.slices[-1] for lane in session.plan(2, 11)] == [11]  # what the user now states changes that way alone
+
+
 def test_propagating_without_any_key_says_what_to_do():
     session, _ = _session()
     with pytest.raises(InputError, match="outline or box the object"):

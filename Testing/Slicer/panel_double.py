@@ -126,9 +126,10 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
             "warning": "",
         }
 
-    def startSession(self, segmentIds, first, last):
+    def startSession(self, segmentIds, first=None, last=None):
         self.calls.append(("startSession", tuple(segmentIds), first, last))
-        self._asked = tuple(segmentIds), self.settings.plane, first, last
+        ends = 0 if first is None else first, self.sliceCount() - 1 if last is None else last
+        self._asked = tuple(segmentIds), self.settings.plane, *ends
         self.go(State.RUNNING)
 
     def cancel(self):

@@ -276,7 +276,7 @@ def test_a_warning_of_the_estimate_is_shown(prompted):
 
 def test_propagate_becomes_cancel_and_back(prompted):
     prompted.press("propagateButton")
-    assert prompted.said("startSession") == [("startSession", (prompted.segmentId,), 0, 39)]
+    assert prompted.said("startSession") == [("startSession", (prompted.segmentId,), None, None)]
     assert prompted.ui.propagateButton.text == "Cancel"
     prompted.logic.progressChanged.emit(9, 22, 12.0)
     prompted.settle()

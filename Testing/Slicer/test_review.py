@@ -19,7 +19,7 @@ def ball():
 
 
 def runOver(mask, key=13):
-    run = Run(RunSettings(), SliceGrid(Geometry(SHAPE, np.diag([1.0, 1, 3, 1])), "axial"), ["A"], 0, 26, {})
+    run = Run(RunSettings(), SliceGrid(Geometry(SHAPE, np.diag([1.0, 1, 3, 1])), "axial"), ["A"], (0, 26), {})
     run.keys = {("A", key): proposalOfMask(mask[key])}
     run.proposals["A"] = {index: proposalOfMask(plane) for index, plane in enumerate(mask) if index != key}
     return run
