@@ -79,7 +79,7 @@ class Augmentation:
         invert: chance to swap dark and bright.
         noise: largest standard deviation of noise, of the full range, in 4 clips of 10.
         mask_jitter: chance that the outline of a mask prompt is as sloppy as an annotator's.
-        drift: chance that everything moves sideways from slice to slice, as a rib does that crosses thick slices.
+        drift: chance that everything moves sideways and bends from slice to slice, as ribs do across thick slices.
     """
 
     flip: float = 0.5
@@ -189,7 +189,7 @@ def _render(
     size, augmentation = settings.image_size, settings.augmentation
     grid = _sampling_grid(view, masks.shape[1:], size, augmentation, rng)
     if augmentation is not None and augmentation.drift and rng.random() < augmentation.drift:  # 0 draws no number
-        grid = grid + _drift(view, masks.shape, rng)
+        grid = grid + _drift(view, masks.shape, rng) + _bending(view, masks.shape, size, rng)
     pixels = _sample(source, grid, view, size)
     truth = _sample(masks, grid, view, size) > 0.5
     if int(truth[0].sum()) < 12:
@@ -262,6 +262,19 @@ def _drift(view: _View, shape: tuple[int, ...], rng: np.random.Generator) -> Ten
     way = np.sin(turns) * rng.uniform(0, 0.2, 2)
     sides = 2 * np.array([view.sides[1], view.sides[0]]) / np.array([shape[2], shape[1]])
     return torch.tensor((way - way[0]) * sides, dtype=torch.float32)[:, None, None]
+
+
+def _bending(view: _View, shape: tuple[int, ...], size: int, rng: np.random.Generator) -> Tensor:
+    """A smooth change of form over `(T, rows, columns)`, `(T, S, S, 2)` to be added to a sampling grid.
+
+    Every place sways by up to some 0.08 of the view's side; the first slice stays as it is.
+    """
+    knots = torch.from_numpy(rng.standard_normal((2, 2, 4, 4)).astype(np.float32))
+    fields = functional.interpolate(knots, size=(size, size), mode="bicubic", align_corners=True)
+    turns = np.arange(shape[0])[:, None] * rng.uniform(0.1, 0.7, 2) + rng.uniform(0, 2 * math.pi, 2)
+    way = torch.tensor((np.sin(turns) - np.sin(turns[0])) * rng.uniform(0, 0.04, 2), dtype=torch.float32)
+    sides = 2 * np.array([view.sides[1], view.sides[0]]) / np.array([shape[2], shape[1]])
+    return torch.einsum("tf,fcji->tjic", way, fields) * torch.tensor(sides, dtype=torch.float32)
 
 
 def _sample(pixels: NDArray, grid: Tensor, view: _View, size: int) -> Tensor:

@@ -3,55 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.training.shapes import Canvas, Mask, rotation, smooth_curve, smooth_noise
-
-# The scenes are laid out in a room of this size (mm) and scaled to the field of view.
-ROOM_KJI = np.array([160.0, 144.0, 144.0], np.float32)
-
-
-@dataclass
-class Scene:
-    """Labels under construction; a later shape covers an earlier one."""
-
-    rng: np.random.Generator
-    canvas: Canvas
-    size: float  # scale from the room to the field of view
-    hardness: float
-    labels: NDArray[np.uint8] = field(init=False)
-    names: dict[int, str] = field(default_factory=dict)
-    gray: dict[int, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.labels = np.zeros(self.canvas.shape_kji, np.uint8)
-        self.gray[0] = float(self.rng.uniform(0, 15))
-
-    def at(self, k: float, j: float, i: float) -> NDArray[np.float32]:
-        """A place in the room, in mm from its middle, scaled to the field of view."""
-        return np.array([k, j, i], np.float32) * self.size
-
-    def paint(self, value: int, mask: Mask, name: str, gray: float, where: Mask | None = None) -> None:
-        """Give the voxels a label, only `where` allowed."""
-        self.labels[mask if where is None else mask & where] = value
-        self.names[value] = name
-        self.gray[value] = gray
-
-    def visible_gray(self, against: float, gap: float = 30.0) -> float:
-        """A gray level that differs from another by at least the gap, or there would be nothing to see."""
-        while True:
-            gray = float(self.rng.uniform(20, 240))
-            if abs(gray - against) >= gap:
-                return gray
-
-    def twin_gray(self, gray: float) -> float:
-        """The gray level of a look-alike: nearly equal for a hardness of 1."""
-        away = (1 - self.hardness) * self.rng.choice([-1, 1]) * self.rng.uniform(30, 80)
-        return float(gray + away + self.rng.normal(0, 3))
+from SegmentPropagateLib.training.organs import any_shape, kidney, vertebra
+from SegmentPropagateLib.training.scene import Scene
+from SegmentPropagateLib.training.shapes import Mask, rotation, smooth_curve, smooth_noise
+from SegmentPropagateLib.training.trunks import crowd, trunk
 
 
 def _body(scene: Scene) -> tuple[NDArray[np.float32], Mask]:
@@ -79,21 +39,13 @@ def _body(scene: Scene) -> tuple[NDArray[np.float32], Mask]:
     return middle, body
 
 
-def _kidney(scene: Scene, base: NDArray[np.float32], radii: NDArray[np.float32]) -> Mask:
-    """An ellipsoid less its hilum."""
-    mask = scene.canvas.ellipsoid(base, radii, rotation(scene.rng, 0.12))
-    inward = -np.sign(base[2]) * radii[2]
-    hilum = scene.canvas.ellipsoid(base + np.array([0, 0, inward], np.float32), scene.at(8, 6, 6))
-    return mask & ~hilum
-
-
 def _organs(scene: Scene, contact: bool = False) -> None:
     rng, canvas = scene.rng, scene.canvas
     middle, body = _body(scene)
     base = middle + scene.at(-19, 10, 34) + scene.at(*rng.normal(0, 3, 3))
     radii = scene.at(rng.uniform(26, 38), rng.uniform(12, 17), rng.uniform(11, 15))
     other = scene.at(rng.uniform(22, 34), rng.uniform(12, 20), rng.uniform(11, 18))
-    target = _kidney(scene, base, radii)
+    target = kidney(scene, base, radii)
     shift = scene.at(0, rng.uniform(-5, 5), rng.uniform(-3, 6))
     if contact:
         end = base[0] + 0.8 * radii[0]
@@ -122,7 +74,7 @@ def _twins(scene: Scene) -> None:
     side = rng.choice([-1, 1])
     for value, name in ((2, "other twin"), (1, "target")):
         place = middle + scene.at(-10, 14, side * 32 * (1 if value == 1 else -1)) + scene.at(*rng.normal(0, [9, 3, 3]))
-        organ = _kidney(scene, place, radii * rng.uniform(0.9, 1.1, 3).astype(np.float32))
+        organ = kidney(scene, place, radii * rng.uniform(0.9, 1.1, 3).astype(np.float32))
         scene.paint(value, organ, name, gray if value == 1 else scene.twin_gray(gray), body & (scene.labels != 3))
 
 
@@ -181,24 +133,6 @@ def _nested(scene: Scene) -> None:
     scene.paint(inner, part, "target" if inner == 1 else "core", inner_gray, body & (scene.labels == outer))
 
 
-def _vertebra(scene: Scene, center: NDArray[np.float32], height: float, width: float) -> Mask:
-    """Body, arch around the canal, spinous and transverse processes."""
-    canvas, s = scene.canvas, width
-    mask = canvas.ellipsoid(center, (height * 0.5, 0.72 * s, s), power=4.0)
-    ring = np.array([0, 1.15 * s, 0], np.float32)
-    arch = canvas.ellipsoid(center + ring, (height * 0.42, 0.72 * s, 0.8 * s))
-    canal = canvas.ellipsoid(center + ring, (height * 3, 0.42 * s, 0.5 * s))
-    mask |= arch
-    low = np.array([height * scene.rng.uniform(0.2, 0.6), 0, 0], np.float32)
-    spinous = center + np.array([0, 1.7 * s, 0], np.float32)
-    mask |= canvas.tube(np.stack([spinous, spinous + low + np.array([0, 0.9 * s, 0], np.float32)]), [0.2 * s, 0.16 * s])
-    for side in (-1, 1):
-        root = center + np.array([0, 1.1 * s, side * 0.7 * s], np.float32)
-        tip = root + np.array([0, 0.25 * s, side * 0.9 * s], np.float32) - low * 0.4
-        mask |= canvas.tube(np.stack([root, tip]), [0.2 * s, 0.14 * s])
-    return mask & ~canal
-
-
 def _spine(scene: Scene) -> None:
     rng = scene.rng
     middle, body = _body(scene)
@@ -217,43 +151,9 @@ def _spine(scene: Scene) -> None:
         center = (
             middle + np.array([along * height * 1.22, 22 * scene.size - 1.15 * width, 0], np.float32) + along * lean / 2
         )
-        level = _vertebra(scene, center.astype(np.float32), height, width)
+        level = vertebra(scene, center.astype(np.float32), height, width)
         level_gray = gray if value == 1 else scene.twin_gray(gray)
         scene.paint(value, level, "target" if value == 1 else "look-alike", level_gray, body & (scene.labels != 1))
-
-
-def _soup_shape(scene: Scene, center: NDArray[np.float32], size_mm: float, kind: str) -> Mask:
-    rng, canvas = scene.rng, scene.canvas
-    if kind in ("tube", "branch"):
-        radius = min(size_mm, 16 * scene.size)
-        count = 14
-        heading = np.array([1, 0, 0]) if rng.random() < 0.7 else rotation(rng, 1.0)[0]
-        line = np.linspace(-0.6, 0.6, count)[:, None] * canvas.extent.max() * heading
-        bends = np.stack([smooth_curve(rng, count, rng.uniform(1, 4)) for _ in range(3)], 1) * 10 * scene.size
-        first, last = sorted(rng.choice(count, 2, replace=False)) if rng.random() < 0.6 else (0, count - 1)
-        points = (center + line + bends)[first : last + 2].astype(np.float32)
-        radii = np.clip(radius * np.exp(0.5 * smooth_curve(rng, count + 1, 3)), 0.2 * radius, 2 * radius)
-        mask = canvas.tube(points, radii[: len(points)])
-        if kind == "branch" and len(points) > 3:
-            fork = int(rng.integers(1, len(points) - 2))
-            drift = np.arange(len(points) - fork)[:, None] * rng.normal(0, 6, 3) * [0.2, 1, 1] * scene.size
-            mask |= canvas.tube(
-                (points[fork:] + drift).astype(np.float32), radii[fork : len(points)] * rng.uniform(0.5, 1)
-            )
-        return mask
-    radii = size_mm * np.exp(rng.normal(0, 0.3, 3))
-    radii[0] = max(radii[0] * rng.uniform(0.8, 2.0), 1.2 * canvas.spacing[0])
-    rim = None
-    if kind == "blob":
-        knots = np.maximum((0.5 * size_mm + 2) / canvas.spacing, 1)
-        rim = np.exp(smooth_noise(rng, canvas.shape_kji, knots)[0] * np.float32(rng.uniform(0.2, 0.8)))
-    mask = canvas.ellipsoid(
-        center, radii, rotation(rng, rng.uniform(0.1, 1)), float(rng.choice([2, 2, 2, 1.4, 4])), rim
-    )
-    if rng.random() < 0.3:  # a blunt end on one side
-        cut = center[0] + rng.uniform(0.1, 0.8) * radii[0] * (side := rng.choice([-1, 1]))
-        mask &= side * (canvas.k - cut) < 0
-    return mask
 
 
 def _soup(scene: Scene) -> None:
@@ -271,7 +171,7 @@ def _soup(scene: Scene) -> None:
         kind = str(rng.choice(["ellipsoid", "ellipsoid", "blob", "tube", "tube", "branch"]))
         center = (rng.uniform(-0.4, 0.4, 3) * canvas.extent).astype(np.float32)
         size_mm = float(np.exp(rng.uniform(np.log(4), np.log(42)))) * scene.size
-        mask = _soup_shape(scene, center, size_mm, kind)
+        mask = any_shape(scene, center, size_mm, kind)
         if mask.sum() < 40:
             continue
         value += 1
@@ -300,70 +200,6 @@ def _soup_gray(scene: Scene) -> float:
     return float(scene.rng.uniform(0, 255))
 
 
-def _crowd(scene: Scene) -> None:
-    rng, canvas = scene.rng, scene.canvas
-    fat = float(rng.uniform(10, 110))
-    soft = scene.visible_gray(fat, 25.0)
-    middle = scene.at(*rng.normal(0, [8, 4, 4]))
-    radii = scene.at(400, rng.uniform(50, 66), rng.uniform(58, 74))
-    wall = scene.size * np.array([0, *rng.uniform(6, 12, 2)], np.float32)
-    scene.paint(3, canvas.ellipsoid(middle, radii, power=2.6), "skin and fat", fat)
-    scene.paint(4, canvas.ellipsoid(middle, radii - wall * 0.4, power=2.6), "muscle", soft + rng.normal(0, 6))
-    inside = canvas.ellipsoid(middle, radii - wall, power=2.6)
-    scene.paint(5, inside, "fat between organs", fat)
-    _crowd_spine(scene, middle + radii * np.array([0, 0.5, 0], np.float32), soft)
-    organs: list[int] = []
-    while len(organs) < 2:  # on a coarse grid most may be too small to be drawn
-        organs = _crowd_organs(scene, middle, radii, inside, soft)
-    # A layer of fat parts neighbors in some places; in others they touch.
-    window = (1, 3, 3)
-    borders = ndimage.maximum_filter(scene.labels, window) != ndimage.minimum_filter(scene.labels, window)
-    parted = smooth_noise(rng, canvas.shape_kji, 14 * scene.size / canvas.spacing)[0] > rng.uniform(-0.6, 1.5)
-    scene.labels[borders & parted & np.isin(scene.labels, organs)] = 5
-    target, beside = (int(value) for value in rng.choice(organs, 2, replace=False))
-    for value, organ, name in ((1, target, "target"), (2, beside, "look-alike")):
-        scene.labels[scene.labels == organ] = value
-        scene.names[value], scene.gray[value] = name, scene.gray.pop(organ)
-        del scene.names[organ]
-
-
-def _crowd_spine(scene: Scene, back: NDArray[np.float32], soft: float) -> None:
-    """Vertebrae (label 6) in muscle (label 7)."""
-    rng = scene.rng
-    width, height = rng.uniform(11, 16) * scene.size, rng.uniform(20, 32) * scene.size
-    for side in (-1, 1):
-        line = back + np.stack([scene.at(k, 6, side * 20) for k in (-200, 200)])
-        scene.paint(7, scene.canvas.tube(line, [13 * scene.size] * 2), "back muscle", soft + rng.normal(0, 6))
-    gray = scene.visible_gray(soft)
-    for level in range(-3, 4):
-        center = back + np.array([(level + rng.uniform(-0.05, 0.05)) * 1.2 * height, -0.4 * width, 0], np.float32)
-        scene.paint(6, _vertebra(scene, center, height, width), "vertebrae", gray, scene.labels != 0)
-
-
-def _crowd_organs(
-    scene: Scene, middle: NDArray[np.float32], radii: NDArray[np.float32], inside: Mask, soft: float
-) -> list[int]:
-    """Organs, vessels and gut, the large ones first; returns their labels."""
-    rng, organs = scene.rng, []
-    sizes = np.sort(np.exp(rng.uniform(np.log(5), np.log(42), int(rng.integers(26, 46)))))[::-1]
-    for value, size_mm in enumerate(sizes * scene.size, start=10):
-        kind = str(rng.choice(["ellipsoid", "blob", "blob", "tube", "tube", "branch"]))
-        center = middle + (rng.uniform(-0.8, 0.8, 3) * [80 * scene.size, radii[1], radii[2]]).astype(np.float32)
-        mask = _soup_shape(scene, center, float(size_mm) if kind in ("ellipsoid", "blob") else float(size_mm) / 2, kind)
-        # Most organs make way for what is there; some press into it.
-        where = inside & (scene.labels == 5) if rng.random() < 0.7 else inside & ~np.isin(scene.labels, (6, 7))
-        if np.count_nonzero(mask & where) < 60:
-            continue
-        organs.append(value)
-        gray = soft + rng.normal(0, 12) if rng.random() < 0.7 else float(rng.uniform(0, 255))
-        scene.paint(value, mask, kind, float(np.clip(gray, 5, 250)), where)
-        if rng.random() < 0.2:  # gas, fluid or contrast in a gut
-            steps = max(1, int(size_mm * rng.uniform(0.15, 0.3) / scene.canvas.spacing[1]))
-            lumen = ndimage.binary_erosion(mask & where, np.ones((1, 3, 3)), steps)
-            scene.paint(8, lumen, "lumen", float(scene.gray.get(8, rng.choice([5.0, rng.uniform(0, 255)]))))
-    return [value for value in organs if np.any(scene.labels == value)]
-
-
 SCENES: Mapping[str, Callable[[Scene], None]] = {
     "organs": _organs,
     "contact": _contact,
@@ -373,5 +209,6 @@ SCENES: Mapping[str, Callable[[Scene], None]] = {
     "nested": _nested,
     "spine": _spine,
     "soup": _soup,
-    "crowd": _crowd,
+    "crowd": crowd,
+    "trunk": trunk,
 }

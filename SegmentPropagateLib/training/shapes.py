@@ -1,4 +1,4 @@
-"""Drawing in a warped millimetre grid: the shapes that phantoms are made of (numpy only, float32 coordinates)."""
+"""Drawing in a warped millimetre grid: the shapes that phantoms are made of (float32 coordinates)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 Mask = NDArray[np.bool_]
 Vector = NDArray[np.float32]
@@ -61,6 +62,12 @@ def rotation(rng: np.random.Generator, amount: float) -> NDArray[np.float32]:
     if np.linalg.det(turn) < 0:
         turn[:, -1] *= -1
     return turn
+
+
+def borders(labels: NDArray[np.integer], width: int) -> Mask:
+    """Pixels of `(k, j, i)` with another label within the `width` x `width` pixels around them on their slice."""
+    window = (1, width, width)
+    return np.asarray(ndimage.maximum_filter(labels, window) != ndimage.minimum_filter(labels, window))
 
 
 class Canvas:

@@ -50,6 +50,8 @@ IMAGE_SIZE = 128
 TRAINING_SEEDS = 10_000_000  # phantoms with seeds from here on are trained on, those below never are
 VALIDATION_SEEDS = range(9_000, 9_024)
 VOLUME_SHAPES = ((32, 128, 128), (48, 112, 112), (64, 96, 96))
+THINNED = 0.35
+"""Share of the clips from every other slice."""
 POOL = 48
 """Phantoms that a step's clips are drawn from; the pool moves on by one phantom for every eight clips."""
 
@@ -168,6 +170,8 @@ def draw_target(volume: TrainingVolume, length: int, rng: np.random.Generator) -
     """
     if rng.random() < 0.5:
         volume = _reversed(volume)
+    if rng.random() < THINNED and len(volume.stack) >= 2 * length + 4:
+        volume = _thinned(volume)
     labels = volume.layers[0]
     areas = np.stack([np.bincount(slice_.ravel(), minlength=256) for slice_ in labels])  # (slices, parts)
     largest = areas[:, 1:].max(0)
@@ -205,6 +209,14 @@ def _reversed(volume: TrainingVolume) -> TrainingVolume:
     stack = volume.stack
     turned = ImageStack(stack.values[::-1], stack.gray[::-1], stack.spacing_mm)
     return TrainingVolume(volume.name, turned, tuple(layer[::-1] for layer in volume.layers))
+
+
+def _thinned(volume: TrainingVolume) -> TrainingVolume:
+    """Every other slice: twice the change from slice to slice."""
+    stack = volume.stack
+    spacing = (2 * stack.spacing_mm[0], *stack.spacing_mm[1:])
+    fewer = ImageStack(stack.values[::2], stack.gray[::2], spacing)
+    return TrainingVolume(volume.name, fewer, tuple(layer[::2] for layer in volume.layers))
 
 
 def draw_batch(pool: PhantomPool, settings: StarterSettings, step: int) -> tuple[list[Clip], Teacher]:

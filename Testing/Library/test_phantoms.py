@@ -5,6 +5,9 @@ from scipy import ndimage
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.training import phantoms
 from SegmentPropagateLib.training.phantoms import FAMILIES, cached_phantom, make_phantom
+from SegmentPropagateLib.training.scene import Scene
+from SegmentPropagateLib.training.shapes import Canvas, borders
+from SegmentPropagateLib.training.trunks import trunk
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -16,7 +19,7 @@ def test_a_seed_gives_the_same_phantom_again_and_another_seed_another(family):
     assert not np.array_equal(first.values, other.values)
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in ("soup", "crowd", "mixed")])
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in ("soup", "crowd", "trunk", "mixed")])
 def test_a_named_family_has_a_visible_target_that_ends_within_the_volume(family):
     present, absent, contrast = [], 0, []
     for seed in range(8):
@@ -34,10 +37,11 @@ def test_a_named_family_has_a_visible_target_that_ends_within_the_volume(family)
     assert np.mean(contrast) > 0.5
 
 
-def test_in_a_crowd_the_target_touches_many_organs_of_nearly_its_own_gray():
+@pytest.mark.parametrize("family", ["crowd", "trunk"])
+def test_in_a_crowd_the_target_touches_many_organs_of_nearly_its_own_gray(family):
     neighbors, alike, present = [], [], []
     for seed in range(8):
-        phantom = make_phantom(seed, "crowd")
+        phantom = make_phantom(seed, family)
         target = phantom.labels == 1
         around = ndimage.binary_dilation(target, np.ones((1, 5, 5))) & ~target
         touching = [value for value in np.unique(phantom.labels[around]) if value not in (0, 3, 5)]  # air and fat
@@ -52,6 +56,37 @@ def test_in_a_crowd_the_target_touches_many_organs_of_nearly_its_own_gray():
     assert np.mean(neighbors) >= 3
     assert np.mean(alike) >= 0.4
     assert min(present) >= 2
+
+
+def test_the_ribs_of_a_trunk_cut_most_slices_and_move_from_slice_to_slice():
+    moves = []
+    for seed in range(6):
+        phantom = make_phantom(seed, "trunk")
+        ribs = phantom.labels == next(value for value, name in phantom.names.items() if name == "ribs")
+        assert ribs.any((1, 2)).mean() > 0.8
+        parts, count = ndimage.label(ribs)
+        for part in range(1, count + 1):
+            there = np.flatnonzero((parts == part).any((1, 2)))
+            middles = [np.argwhere(parts[index] == part).mean(0) for index in there]
+            moves += list(np.linalg.norm(np.diff(middles, axis=0), axis=1)) if len(there) > 2 else []
+    assert np.median(moves) > 1.5  # pixels of 96
+
+
+def test_organs_of_a_trunk_have_walls_and_patches_of_another_gray():
+    walls, patches = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        scene = Scene(rng, Canvas(rng, (24, 72, 72), (6.7, 2.0, 2.0), 1.0), 1.0, 1.0)
+        trunk(scene)
+        labels, even = scene.labels, np.zeros(scene.labels.shape, np.float32)
+        gray = phantoms._uneven(scene, even)
+        outer = borders(labels, 3)
+        for value, level in scene.walls.items():
+            walls += list(gray[outer & (labels == value)] == np.float32(level))
+        for value, level in scene.patches.items():
+            patches += list(gray[~borders(labels, 5) & (labels == value)] == np.float32(level))
+    assert np.mean(walls) == 1
+    assert 0.1 < np.mean(patches) < 0.5
 
 
 def test_contact_phantoms_are_as_hard_as_they_are_said_to_be():
@@ -81,8 +116,6 @@ def test_twins_and_spines_hold_an_equal_neighbor_on_other_slices_or_places():
 
 
 def test_a_vertebra_has_several_parts_on_some_slice():
-    from scipy import ndimage
-
     parts = [ndimage.label(slice_ == 1)[1] for seed in range(4) for slice_ in make_phantom(seed, "spine").labels]
     assert max(parts) >= 2
 

@@ -112,5 +112,13 @@ def test_targets_may_have_several_parts_and_many_clips_end_beyond_them():
         assert volume.masks(target.values, target.slices).any()
 
 
+def test_some_clips_leave_out_every_other_slice():
+    volume = as_volume(make_phantom(3, "mixed", (24, 64, 64)))
+    drawn = [draw_target(volume, 6, np.random.default_rng(seed)) for seed in range(40)]
+    depths = [len(pair[0].stack) for pair in drawn if pair is not None]
+    assert set(depths) == {24, 12}
+    assert 0.15 < np.mean(np.array(depths) == 12) < 0.55
+
+
 def test_seeds_for_training_and_for_validation_never_meet():
     assert max(starter.VALIDATION_SEEDS) < starter.TRAINING_SEEDS

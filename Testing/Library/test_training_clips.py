@@ -98,21 +98,36 @@ def test_augmentation_moves_all_slices_alike_and_keeps_the_mask_on_the_object():
                 assert image[mask].mean() > image[~mask].mean() + 1
 
 
-def test_drift_moves_object_and_image_together_but_not_the_first_slice():
-    values = np.zeros((12, 64, 64), np.int16)
-    values[:, 28:36, 28:36] = 100
+def rod(radius):
+    """The same disk on 12 slices of 64 x 64."""
+    j, i = np.indices((64, 64)) - 31.5
+    values = np.repeat(100 * (j**2 + i**2 <= radius**2)[None], 12, axis=0).astype(np.int16)
     stack = ImageStack(values, values.astype(np.uint8), (1.0, 1.0, 1.0))
-    volume, target = TrainingVolume("rod", stack, ((values > 0).astype(np.uint8),)), Target((1,), (0,))
-    still = replace(PLAIN, slices=12, reverse=0, augmentation=NO_AUGMENTATION)
-    moving = replace(still, augmentation=replace(NO_AUGMENTATION, drift=1.0))
+    return TrainingVolume("rod", stack, ((values > 0).astype(np.uint8),)), Target((1,), (0,))
+
+
+STILL = replace(PLAIN, slices=12, reverse=0, augmentation=NO_AUGMENTATION)
+DRIFTING = replace(STILL, augmentation=replace(NO_AUGMENTATION, drift=1.0))
+
+
+def test_drift_moves_object_and_image_together_but_not_the_first_slice():
     for seed in range(5):
-        clip = draw_clip(volume, target, moving, np.random.default_rng(seed))
-        at_rest = draw_clip(volume, target, still, np.random.default_rng(seed))
+        clip = draw_clip(*rod(4), DRIFTING, np.random.default_rng(seed))
+        at_rest = draw_clip(*rod(4), STILL, np.random.default_rng(seed))
         assert torch.equal(clip.masks[0], at_rest.masks[0])
         middles = [mask.nonzero().double().mean(0) for mask in clip.masks]
         assert max(float((middle - middles[0]).norm()) for middle in middles) > 2
         bright = clip.images[:, 0] > clip.images[:, 0].mean((1, 2), keepdim=True)
         assert float((bright == clip.masks).double().mean()) > 0.98  # partial pixels at the rim
+
+
+def test_drift_bends_objects_too():
+    for seed in range(5):
+        clip = draw_clip(*rod(14), DRIFTING, np.random.default_rng(seed))
+        spreads = [mask.nonzero().double().std(0) for mask in clip.masks]
+        ratios = [float(rows / columns) for rows, columns in spreads]
+        assert ratios[0] == pytest.approx(1, abs=0.01)
+        assert max(ratios) - min(ratios) > 0.02  # a disk that was only moved would stay one
 
 
 def test_the_same_seed_draws_the_same_clip_and_another_seed_another():
