@@ -115,8 +115,9 @@ def test_it_says_who_it_is_without_importing_torch(client):
     assert set(hello.header["missing"]) <= {"torch", "sam2"}
 
 
-def test_a_range_is_filled_and_every_slice_is_sent_once(client, drawn):
-    client.propagate(drawn)
+@pytest.mark.parametrize("ends", [{"first": 0, "last": 11}, {"first": None, "last": None}])
+def test_a_range_is_filled_and_every_slice_is_sent_once(client, drawn, ends):
+    client.propagate(drawn, **ends)
     messages = client.until("done", "error")
     assert [m.type for m in messages if m.type != "slice"] == ["stage", "stage", "started", "done"]
     found = slices(messages)

@@ -126,6 +126,14 @@ def test_an_impossible_range_is_refused_in_one_sentence(bench, first, last, sent
     assert not bench.states
 
 
+def test_an_end_that_is_left_open_is_the_volume_s_and_not_stated_to_the_worker(bench):
+    bench.logic.startSession([bench.segment], None, 8)
+    bench.until(lambda: bench.logic.state not in State.BUSY)
+    assert bench.logic.proposed[2:] == (0, 8)
+    header = bench.logic._control.review.header("v", "")
+    assert (header["first"], header["last"]) == (None, 8)
+
+
 def test_a_second_run_waits_for_the_end_of_the_first(bench):
     bench.use("slow")
     bench.logic.startSession([bench.segment], 0, 11)
