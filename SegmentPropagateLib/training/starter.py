@@ -18,7 +18,6 @@ import json
 import math
 import sys
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,8 +25,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy import ndimage
 
 from SegmentPropagateLib import weights
 from SegmentPropagateLib.card import Card
@@ -42,14 +39,14 @@ from SegmentPropagateLib.training.clips import Augmentation, Clip, ClipSettings,
 from SegmentPropagateLib.training.forward import ClipPrompt, Teacher, policy_of
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
-from SegmentPropagateLib.training.phantoms import GENERATOR_VERSION, Phantom, make_phantom
+from SegmentPropagateLib.training.phantoms import GENERATOR_VERSION, make_phantom
+from SegmentPropagateLib.training.targets import PhantomPool, draw_target
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import frozen_propagator, propagate_target
 
 IMAGE_SIZE = 128
 TRAINING_SEEDS = 10_000_000  # phantoms with seeds from here on are trained on, those below never are
 VALIDATION_SEEDS = range(9_000, 9_024)
-VOLUME_SHAPES = ((32, 128, 128), (48, 112, 112), (64, 96, 96))
 THINNED = 0.35
 """Share of the clips from every other slice."""
 POOL = 48
@@ -127,98 +124,6 @@ class StarterSettings:
         return next(stage for stage in self.stages if step < stage.until * self.steps or stage is self.stages[-1])
 
 
-# ------------------------------------------------------------------------------------------------------------- targets
-
-
-class PhantomPool:
-    """Phantoms as training volumes, made when they are needed; the most recent ones are kept."""
-
-    def __init__(self, keep: int) -> None:
-        self._kept: OrderedDict[int, TrainingVolume] = OrderedDict()
-        self._keep = keep
-
-    def get(self, seed: int) -> TrainingVolume:
-        """The phantom of a seed, its labels being numbers of connected components."""
-        if seed not in self._kept:
-            shape = VOLUME_SHAPES[seed % len(VOLUME_SHAPES)]
-            self._kept[seed] = as_volume(make_phantom(seed, "mixed", shape))
-            while len(self._kept) > self._keep:
-                self._kept.popitem(last=False)
-        return self._kept[seed]
-
-
-def as_volume(phantom: Phantom) -> TrainingVolume:
-    """A phantom cut into its connected components, the four largest of each label."""
-    parts = np.zeros(phantom.labels.shape, np.uint8)
-    count = 0
-    for value in phantom.names:
-        components, _ = ndimage.label(phantom.labels == value)
-        sizes = np.bincount(components.ravel())
-        for component in np.argsort(-sizes[1:])[:4] + 1:
-            if component < len(sizes) and sizes[component] >= 80 and count < 255:
-                count += 1
-                parts[components == component] = count
-    # The starter looks at values alone; gray is there because a stack has it.
-    gray = np.zeros(phantom.values.shape, np.uint8)
-    return TrainingVolume("phantom", ImageStack(phantom.values, gray, phantom.spacing_kji_mm), (parts,))
-
-
-def draw_target(volume: TrainingVolume, length: int, rng: np.random.Generator) -> tuple[TrainingVolume, Target] | None:
-    """A component to segment, sometimes with its neighbors, and the volume seen in the direction of travel.
-
-    Half of the clips end beyond the target, where that can be had.
-    """
-    if rng.random() < 0.5:
-        volume = _reversed(volume)
-    if rng.random() < THINNED and len(volume.stack) >= 2 * length + 4:
-        volume = _thinned(volume)
-    labels = volume.layers[0]
-    areas = np.stack([np.bincount(slice_.ravel(), minlength=256) for slice_ in labels])  # (slices, parts)
-    largest = areas[:, 1:].max(0)
-    fitting = np.flatnonzero((largest >= 20) & (largest <= 0.4 * labels[0].size)) + 1
-    if len(fitting) == 0:
-        return None
-    chances = np.sqrt(np.minimum(largest[fitting - 1], 2000.0))
-    part = int(rng.choice(fitting, p=chances / chances.sum()))
-    starts = np.flatnonzero(areas[:, part] >= 0.35 * areas[:, part].max())
-    starts = starts[starts + length <= len(labels)]
-    leaving = starts[areas[starts + length - 1, part] == 0] if len(starts) else starts
-    if len(leaving) and rng.random() < 0.5:
-        starts = leaving
-    if len(starts) == 0:
-        return None
-    start = int(rng.choice(starts))
-    values = (part, *_neighbors(labels[start], part, rng)) if rng.random() < 0.4 else (part,)
-    return volume, Target(values, (start,))
-
-
-def _neighbors(labels: NDArray[np.integer], part: int, rng: np.random.Generator) -> list[int]:
-    """Up to three components beside a component on a slice: targets that are made of several parts."""
-    rows, columns = np.nonzero(labels == part)
-    reach = int(0.3 * max(np.ptp(rows), np.ptp(columns)) + 3)
-    window = labels[
-        max(rows.min() - reach, 0) : rows.max() + reach + 1, max(columns.min() - reach, 0) : columns.max() + reach + 1
-    ]
-    counts = np.bincount(window.ravel(), minlength=256)
-    counts[[0, part]] = 0
-    near = np.flatnonzero((counts >= 8) & (counts < 1.5 * len(rows)))
-    return [int(value) for value in rng.permutation(near)[: rng.integers(1, 4)]]
-
-
-def _reversed(volume: TrainingVolume) -> TrainingVolume:
-    stack = volume.stack
-    turned = ImageStack(stack.values[::-1], stack.gray[::-1], stack.spacing_mm)
-    return TrainingVolume(volume.name, turned, tuple(layer[::-1] for layer in volume.layers))
-
-
-def _thinned(volume: TrainingVolume) -> TrainingVolume:
-    """Every other slice: twice the change from slice to slice."""
-    stack = volume.stack
-    spacing = (2 * stack.spacing_mm[0], *stack.spacing_mm[1:])
-    fewer = ImageStack(stack.values[::2], stack.gray[::2], spacing)
-    return TrainingVolume(volume.name, fewer, tuple(layer[::2] for layer in volume.layers))
-
-
 def draw_batch(pool: PhantomPool, settings: StarterSettings, step: int) -> tuple[list[Clip], Teacher]:
     """The clips of a step and which of their memories are written from true masks; depends on seed and step alone."""
     stage = settings.stage(step)
@@ -227,7 +132,8 @@ def draw_batch(pool: PhantomPool, settings: StarterSettings, step: int) -> tuple
     rng = np.random.default_rng([settings.seed, step])
     while len(clips) < stage.batch:
         number = step * stage.batch // 8 + int(rng.integers(POOL))
-        drawn = draw_target(pool.get(TRAINING_SEEDS + settings.seed * 1_000_000 + number), stage.slices, rng)
+        volume = pool.get(TRAINING_SEEDS + settings.seed * 1_000_000 + number)
+        drawn = draw_target(volume, stage.slices, rng, THINNED)
         clip = None if drawn is None else try_clip(*drawn, clip_settings, rng)
         if clip is not None:
             clips.append(clip)

@@ -28,7 +28,7 @@ from SegmentPropagateLib.training.forward import ClipForward, ClipPrompt, Teache
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
 from SegmentPropagateLib.training.phantoms import make_phantom
-from SegmentPropagateLib.training.starter import as_volume, draw_target
+from SegmentPropagateLib.training.targets import as_volume, draw_target
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 
 HERE = Path(__file__).resolve().parent

@@ -6,19 +6,17 @@ import torch
 
 from SegmentPropagateLib import weights
 from SegmentPropagateLib.checkpoints import inspect_checkpoint, load_network
-from SegmentPropagateLib.training import starter
+from SegmentPropagateLib.training import starter, targets
 from SegmentPropagateLib.training.phantoms import make_phantom
 from SegmentPropagateLib.training.starter import (
     FROM_NOTHING,
-    PhantomPool,
     Stage,
     StarterRun,
     StarterSettings,
-    as_volume,
     draw_batch,
-    draw_target,
     measure,
 )
+from SegmentPropagateLib.training.targets import PhantomPool, as_volume, draw_target
 
 FOLDER = weights.bundled_folder()
 SHORT = StarterSettings(steps=3, rate=1e-4, stages=(Stage(0.5, 2, 2, 0.5), Stage(1.0, 3, 1, 0.0)))
@@ -34,7 +32,7 @@ def _one_thread():
 
 @pytest.fixture
 def small_phantoms(monkeypatch):
-    monkeypatch.setattr(starter, "VOLUME_SHAPES", ((16, 48, 48),))
+    monkeypatch.setattr(targets, "VOLUME_SHAPES", ((16, 48, 48),))
 
 
 def test_the_bundled_file_is_the_recorded_one_and_small_enough():
@@ -114,7 +112,7 @@ def test_targets_may_have_several_parts_and_many_clips_end_beyond_them():
 
 def test_some_clips_leave_out_every_other_slice():
     volume = as_volume(make_phantom(3, "mixed", (24, 64, 64)))
-    drawn = [draw_target(volume, 6, np.random.default_rng(seed)) for seed in range(40)]
+    drawn = [draw_target(volume, 6, np.random.default_rng(seed), 0.35) for seed in range(40)]
     depths = [len(pair[0].stack) for pair in drawn if pair is not None]
     assert set(depths) == {24, 12}
     assert 0.15 < np.mean(np.array(depths) == 12) < 0.55
