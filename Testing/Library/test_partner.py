@@ -13,10 +13,10 @@ LANES = [Lane(1, (2,), (range(1, -1, -1),)), Lane(1, (2,), (range(3, 5),))]
 class Says:
     """Gives the same logits and presence on every slice; `order` sorts the updates."""
 
-    def __init__(self, logits, presence=3.0, order=1):
+    def __init__(self, logits, presence=3.0, order=1, iou=0.7):
         self.info = {"model": "double", "family": "drawn"}
         self.logits, self.presence, self.order = np.array([logits], dtype=np.float32), presence, order
-        self.opened, self.closed = None, False
+        self.opened, self.closed, self.iou = None, False, iou
 
     def open(self, stack, settings):
         self.opened = stack, settings
@@ -28,7 +28,7 @@ class Says:
         try:
             for index in sorted((index for lane in lanes for index in lane.slices), key=lambda i: self.order * i):
                 mask = self.logits > 0 if self.presence > 0 else np.zeros((1, 4), dtype=bool)
-                yield SliceUpdate(1, index, mask, self.presence, 0.7, self.logits)
+                yield SliceUpdate(1, index, mask, self.presence, self.iou, self.logits)
         finally:
             self.closed = True
 
@@ -49,6 +49,11 @@ def test_the_mask_is_where_the_mean_of_both_is_above_one_half():
 def test_where_both_are_sure_and_disagree_the_partner_wins():
     for update in run(Says([-9, 9, 9, -9]), Says([9, -9, 9, -9])):
         assert update.mask.tolist() == [[True, False, True, False]]
+
+
+def test_where_the_partner_doubts_itself_the_network_wins():
+    for update in run(Says([-9, 9, 9, -9]), Says([9, -9, 9, -9], iou=0.1)):
+        assert update.mask.tolist() == [[False, True, True, False]]
 
 
 def test_updates_are_paired_by_slice_whatever_the_order():
