@@ -24,7 +24,7 @@ from SegmentPropagateSlicer.Runner import Runner
 from SegmentPropagateSlicer.RunSettings import RunSettings
 from SegmentPropagateSlicer.SegmentWriter import SegmentWriter
 from SegmentPropagateSlicer.Signal import Signal
-from SegmentPropagateSlicer.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.SliceGrid import SliceGrid, rangeEnds
 from SegmentPropagateSlicer.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.WorkerProcess import WorkerProcess
 
@@ -362,15 +362,16 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     def _start(self, segmentIds, given, settings):
         nodes, grid = self._nodes(), self._grid(settings.plane)
-        run = Run(settings, grid, segmentIds, given, {}, self._control.review, not self._writer.allowsOverlap)
-        for index in (run.first, run.last):
+        first, last = rangeEnds(given, grid.count)
+        for index in (first, last):
             grid.checkIndex(index)
-        if run.first > run.last:
+        if first > last:
             text = _("The first slice ({first}) lies after the last slice ({last}).")
-            raise InputError(text.format(first=run.first, last=run.last))
-        run.keys = self._keys.outlines(grid, segmentIds, run.first, run.last)
+            raise InputError(text.format(first=first, last=last))
+        keys = self._keys.outlines(grid, segmentIds, first, last)
         self._prompt.drop()
-        run.absent = self._keys.absent(grid.plane) - set(run.keys)
+        run = Run(settings, grid, segmentIds, given, keys, self._control.review, not self._writer.allowsOverlap)
+        run.absent = self._keys.absent(grid.plane) - set(keys)
         self._control.start(run, nodes)
 
     def _inReview(self):

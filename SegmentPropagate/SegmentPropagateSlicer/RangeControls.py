@@ -3,6 +3,8 @@
 import qt
 import slicer
 
+from SegmentPropagateSlicer.SliceGrid import rangeEnds
+
 
 class RangeControls:
     """Two numbers, each taken from the view, or both from a ROI or the whole volume.
@@ -53,8 +55,7 @@ class RangeControls:
     def range(self):
         """`(first, last)` as the user gave them, in that order."""
         count = self.context.logic.sliceCount(self.context.plane())
-        first, last = self.context.parameters.first, self.context.parameters.last
-        return (0 if first is None else first), (count - 1 if last is None else last)
+        return rangeEnds((self.context.parameters.first, self.context.parameters.last), count)
 
     def _take(self, name, value):
         if not self._refreshing:

@@ -7,7 +7,7 @@ import numpy as np
 
 from SegmentPropagateSlicer.Proposal import Proposal, emptyProposal
 from SegmentPropagateSlicer.RunSettings import RunSettings
-from SegmentPropagateSlicer.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.SliceGrid import SliceGrid, rangeEnds
 
 
 @dataclass(eq=False)
@@ -46,12 +46,12 @@ class Run:
     @property
     def first(self):
         """First slice."""
-        return 0 if self.given[0] is None else self.given[0]
+        return rangeEnds(self.given, self.grid.count)[0]
 
     @property
     def last(self):
         """Last slice, inclusive."""
-        return self.grid.count - 1 if self.given[1] is None else self.given[1]
+        return rangeEnds(self.given, self.grid.count)[1]
 
     @property
     def sameFrame(self):

@@ -51,8 +51,8 @@ class RunSection:
         if problem:
             raise InputError(problem)
         self.context.status.clear()
-        logic.setSettings(self.context.parameters.runSettings(self.context.plane()))
         parameters = self.context.parameters
+        logic.setSettings(parameters.runSettings(self.context.plane()))
         logic.startSession(self.segmentIdsWithKeys(), parameters.first, parameters.last)
 
     def segmentIdsWithKeys(self):

@@ -112,6 +112,12 @@ class SliceGrid:
         return places[here][:, [2, 1]], here
 
 
+def rangeEnds(given, count):
+    """`(first, last)` slice of a range in a stack of `count` slices; what was not given (None) is the stack's."""
+    first, last = given
+    return (0 if first is None else first), (count - 1 if last is None else last)
+
+
 def cornersOfRoi(roiNode):
     """World RAS `(8, 3)` of a vtkMRMLMarkupsROINode's corners.
 

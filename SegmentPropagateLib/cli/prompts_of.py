@@ -23,7 +23,6 @@ class Request:
         segments: names and colors of the objects.
         first: first slice of the range.
         last: last slice of the range, inclusive.
-        given_range: both where the user gave them, else None and None; see `Session.propagate`.
         notes: sentences for the user about what is left out.
     """
 
@@ -31,7 +30,6 @@ class Request:
     segments: list[SegmentInfo]
     first: int
     last: int
-    given_range: tuple[int | None, int | None] = (None, None)
     notes: list[str] = field(default_factory=list)
 
 
@@ -55,7 +53,6 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
     else:
         request = _mask_request(read_labels(arguments.mask, like=volume.geometry), arguments, axis)
     request.first, request.last = first, last
-    request.given_range = arguments.range or (None, None)
     _check_keys_in_range(request)
     return request
 

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     if session.gray.note:
         say(session.gray.note)
     ready = time.perf_counter()
-    _propagate(session, request, arguments.quiet)
+    _propagate(session, request, arguments)
     done = time.perf_counter()
     for note in model.info.get("notes", ()):
         say(note)
@@ -91,13 +91,14 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
                 raise InputError(f"'{path}' is given for {other} and for {option}: choose another name for {option}.")
 
 
-def _propagate(session: Session, request: Request, quiet: bool) -> None:
+def _propagate(session: Session, request: Request, arguments: argparse.Namespace) -> None:
     for object_id, prompts in request.prompts.items():
         for key, prompt in prompts.items():
             session.add_key(object_id, key, prompt)
-    total = sum(len(lane.slices) for lane in session.plan(*request.given_range))
-    with progress_bar(quiet, total=total, unit="slice") as bar:
-        for _update in session.propagate(*request.given_range):
+    ends = arguments.range or (None, None)  # where none is given, the model decides where an object ends
+    total = sum(len(lane.slices) for lane in session.plan(*ends))
+    with progress_bar(arguments.quiet, total=total, unit="slice") as bar:
+        for _update in session.propagate(*ends):
             bar.update()
 
 

@@ -9,7 +9,7 @@ from SegmentPropagateSlicer.PromptReader import PromptReader
 from SegmentPropagateSlicer.Proposal import proposalOfMask
 from SegmentPropagateSlicer.RunController import State
 from SegmentPropagateSlicer.Signal import Signal
-from SegmentPropagateSlicer.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.SliceGrid import SliceGrid, rangeEnds
 from SegmentPropagateSlicer.VolumeReader import VolumeReader
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
@@ -128,8 +128,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
 
     def startSession(self, segmentIds, first=None, last=None):
         self.calls.append(("startSession", tuple(segmentIds), first, last))
-        ends = 0 if first is None else first, self.sliceCount() - 1 if last is None else last
-        self._asked = tuple(segmentIds), self.settings.plane, *ends
+        self._asked = tuple(segmentIds), self.settings.plane, *rangeEnds((first, last), self.sliceCount())
         self.go(State.RUNNING)
 
     def cancel(self):
