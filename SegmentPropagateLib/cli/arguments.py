@@ -70,7 +70,7 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--plane", choices=PLANES, default="axial", help="default %(default)s")
     parser.add_argument(
-        "--range", type=_range, metavar="FIRST:LAST", help="first and last slice of the object (default: open)"
+        "--range", type=_range, metavar="FIRST:LAST", help="first and last slice of the objects (default: open)"
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help="default %(default)s")
     parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=", ".join(PRESETS))

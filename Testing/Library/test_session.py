@@ -232,6 +232,13 @@ def test_a_prompt_that_cannot_be_is_refused_in_one_sentence(prompt, index, words
     assert session.object_ids == ()
 
 
+def test_ends_that_several_objects_share_are_no_ones_own():
+    session, truth = _session()
+    session.add_key(1, 6, MaskPrompt(truth[6]))
+    session.add_key(2, 4, MaskPrompt(truth[6]))
+    assert {lane.given_ends for lane in session.plan(2, 11)} == {()}
+
+
 def test_an_end_that_is_named_reaches_the_lanes_and_one_left_open_does_not():
     session, truth = _session()
     session.add_key(1, 6, MaskPrompt(truth[6]))
