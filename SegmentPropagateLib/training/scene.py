@@ -27,6 +27,7 @@ class Scene:
         gray: label -> gray level, 0..255.
         walls: label -> gray level of its outermost pixels, where that is another.
         patches: label -> gray level of patches within, where it has some.
+        details: places with a gray level of their own whatever their label, drawn last.
     """
 
     rng: np.random.Generator
@@ -38,6 +39,7 @@ class Scene:
     gray: dict[int, float] = field(default_factory=dict)
     walls: dict[int, float] = field(default_factory=dict)
     patches: dict[int, float] = field(default_factory=dict)
+    details: list[tuple[Mask, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.labels = np.zeros(self.canvas.shape_kji, np.uint8)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from SegmentPropagateLib.training.columns import column
 from SegmentPropagateLib.training.organs import any_shape, kidney, vertebra
 from SegmentPropagateLib.training.scene import Scene
 from SegmentPropagateLib.training.shapes import Mask, rotation, smooth_curve, smooth_noise
@@ -211,4 +212,5 @@ SCENES: Mapping[str, Callable[[Scene], None]] = {
     "soup": _soup,
     "crowd": crowd,
     "trunk": trunk,
+    "column": column,
 }

@@ -4,6 +4,7 @@ from scipy import ndimage
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.training import phantoms
+from SegmentPropagateLib.training.columns import column
 from SegmentPropagateLib.training.phantoms import FAMILIES, cached_phantom, make_phantom
 from SegmentPropagateLib.training.scene import Scene
 from SegmentPropagateLib.training.shapes import Canvas, borders
@@ -87,6 +88,29 @@ def test_organs_of_a_trunk_have_walls_and_patches_of_another_gray():
             patches += list(gray[~borders(labels, 5) & (labels == value)] == np.float32(level))
     assert np.mean(walls) == 1
     assert 0.1 < np.mean(patches) < 0.5
+
+
+def test_a_vertebra_of_a_column_goes_on_beside_the_next_one_where_its_body_has_ended():
+    for seed in range(4):
+        phantom = make_phantom(seed, "column")
+        target, next_one = phantom.labels == 1, phantom.labels == 2
+        shared = target.any((1, 2)) & next_one.any((1, 2))
+        assert shared.any()
+        areas = target.sum((1, 2))
+        assert areas[shared].min() < 0.3 * areas.max()
+
+
+def test_a_bone_of_a_column_is_a_shell_of_one_gray_around_marrow_of_another():
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        scene = Scene(rng, Canvas(rng, (40, 96, 96), (4.0, 1.5, 1.5), 1.0), 1.0, 1.0)
+        column(scene)
+        bone = scene.labels == 1
+        middle = int(bone.sum((1, 2)).argmax())
+        gray = phantoms._uneven(scene, np.full(bone.shape, scene.gray[1], np.float32))[middle]
+        outer, inner = bone[middle] & borders(scene.labels, 3)[middle], bone[middle] & ~borders(scene.labels, 5)[middle]
+        assert np.median(gray[outer]) == np.float32(scene.walls[1])
+        assert np.median(gray[inner]) == np.float32(scene.gray[1])
 
 
 def test_contact_phantoms_are_as_hard_as_they_are_said_to_be():
