@@ -21,8 +21,8 @@ where there is one, the look-alike; in any family every label can serve as a tar
 
 Measured on 40 phantoms of `contact` with `hardness` 1 and 40 slices: the target is on 16 of them; 11 of the others hold
 the look-alike, which starts 0.5 slices after the target's end, covers 88 % of its last slice and differs from it by 0.6
-standard deviations of the target's voxels. A phantom of 32 x 96 x 96 takes 0.06 s, a crowd or a trunk 0.2 s, a column 0.1 s.
-Testing/Data/phantoms.jpg shows one phantom of each family.
+standard deviations of the target's voxels. A phantom of 32 x 96 x 96 takes 0.06 s, a crowd or a trunk
+0.2 s, a column 0.1 s. Testing/Data/phantoms.jpg shows one phantom of each family.
 """
 
 from __future__ import annotations
