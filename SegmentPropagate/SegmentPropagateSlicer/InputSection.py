@@ -67,15 +67,17 @@ class InputSection:
             parameters.segmentation = segmentations[0] if segmentations else None
 
     def _applyInputs(self):
-        parameters, editor = self.context.parameters, self.context.ui.segmentEditor
+        parameters, editor, logic = self.context.parameters, self.context.ui.segmentEditor, self.context.logic
         segmentation = parameters.segmentation
+        if (logic.volumeNode, logic.segmentationNode) != (parameters.volume, segmentation):
+            parameters.forgetRanges()  # as the logic forgets the keys
         if segmentation is not None and segmentation.GetNodeReference("referenceImageGeometryRef") is None:
             segmentation.SetReferenceImageGeometryParameterFromVolumeNode(parameters.volume)
         editor.setSegmentationNode(segmentation)
         editor.setSourceVolumeNode(parameters.volume)
         if parameters.segment not in ("", ALL_VISIBLE):
             editor.setCurrentSegmentID(parameters.segment)
-        self.context.logic.setInputs(parameters.volume, segmentation)
+        logic.setInputs(parameters.volume, segmentation)
 
     def refresh(self):
         """Show the parameters."""

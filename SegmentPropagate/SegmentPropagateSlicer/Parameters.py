@@ -80,8 +80,6 @@ class Parameters:
     reviewSegment = Text()  # segment ID whose slices the drift strip shows, of several
     view = Text("Red")  # name of the slice view that the user outlines in
     promptMode = Text("paint", ("paint", "box", "points"))
-    first = Whole()
-    last = Whole()
 
     model = Text("classical")
     device = Text("auto")
@@ -94,6 +92,7 @@ class Parameters:
     intensity = Text("auto")
 
     _keys = Text("[]")
+    _ranges = Text("[]")
 
     def __init__(self, node=None):
         self.node = node
@@ -109,6 +108,25 @@ class Parameters:
     @keys.setter
     def keys(self, keys):
         self._keys = json.dumps([vars(key) for key in keys])
+
+    def rangeOf(self, segment, plane):
+        """`(first, last)` slice that the user gave for a segment, or ALL_VISIBLE, along a plane; None where not."""
+        return self._readRanges().get((segment, plane), (None, None))
+
+    def giveRange(self, segment, plane, first, last):
+        """Remember what `rangeOf` returns."""
+        ranges = {**self._readRanges(), (segment, plane): (first, last)}
+        self._ranges = json.dumps([[*place, *ends] for place, ends in ranges.items()])
+
+    def forgetRanges(self):
+        """Of all segments and planes."""
+        self._ranges = "[]"
+
+    def _readRanges(self):
+        try:
+            return {(segment, plane): (first, last) for segment, plane, first, last in json.loads(self._ranges)}
+        except (TypeError, ValueError):
+            return {}
 
     def runSettings(self, plane):
         """The choices of the Model section as `RunSettings` for runs along that plane."""

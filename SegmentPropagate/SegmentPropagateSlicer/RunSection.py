@@ -53,7 +53,7 @@ class RunSection:
         self.context.status.clear()
         parameters = self.context.parameters
         logic.setSettings(parameters.runSettings(self.context.plane()))
-        logic.startSession(self.segmentIdsWithKeys(), parameters.first, parameters.last)
+        logic.startSession(self.segmentIdsWithKeys(), *self.rangeControls.given())
 
     def segmentIdsWithKeys(self):
         """The chosen segments that have a key in the plane of the chosen view."""

@@ -55,7 +55,7 @@ class SegmentPropagateTest(ScriptedLoadableModuleTest):
         widget.context.jumpToSlice(KEY)
         slicer.app.processEvents()
         ui.addKeyButton.click()
-        parameters.first, parameters.last = FIRST, LAST
+        widget.range.give(FIRST, LAST)
         slicer.app.processEvents()
         self.assertTrue(ui.propagateButton.enabled, ui.estimateLabel.text)
         ui.propagateButton.click()

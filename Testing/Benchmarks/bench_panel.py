@@ -70,13 +70,12 @@ def main():
     )
     drawn(slicer)
     widget.enter()
-    parameters = widget.context.parameters
     slicer.app.processEvents()
-    parameters.model = "classical"
+    widget.context.parameters.model = "classical"
     widget.context.jumpToSlice(KEY)
     watch.time("refresh, idle", widget.refresh)
     watch.time("add key", widget.prompt.addKey)
-    parameters.first, parameters.last = FIRST, LAST
+    widget.range.give(FIRST, LAST)
     watch.time("refresh, with a key", widget.refresh)
     watch.time("press Propagate (hands the image over, once)", widget.run.toggle)
     while logic.state in State.BUSY:

@@ -86,7 +86,7 @@ def prompted(panel):
 @pytest.fixture
 def reviewed(prompted):
     """A proposal for slices 7 to 29 with a jump at 24."""
-    prompted.parameters.first, prompted.parameters.last = 7, 29
+    prompted.widget.range.give(7, 29)
     prompted.settle()
     prompted.press("propagateButton")
     prompted.logic.scores = drawnScores(7, 29, 18, jump=(24,))

@@ -201,8 +201,36 @@ def test_first_and_last_slice_come_from_the_view_a_number_a_roi_or_the_whole_vol
     assert panel.widget.range.range() == (0, 39)
 
 
+def test_every_segment_has_a_range_of_its_own_along_every_plane(panel):
+    kidney, spleen = (panel.segmentation.GetSegmentation().GetNthSegmentID(n) for n in (0, 1))
+    panel.widget.range.give(7, 29)
+    panel.parameters.segment = spleen
+    panel.settle()
+    assert (panel.ui.firstSpinBox.value, panel.ui.lastSpinBox.value) == (0, 39)
+    panel.widget.range.give(3, None)
+    panel.parameters.segment = kidney
+    panel.parameters.view = "Green"
+    panel.settle()
+    assert panel.widget.range.given() == (None, None)
+    panel.parameters.view = "Red"
+    panel.settle()
+    assert (panel.ui.firstSpinBox.value, panel.ui.lastSpinBox.value) == (7, 29)
+    panel.parameters.segment = spleen
+    assert panel.widget.range.given() == (3, None)
+
+
+def test_the_range_of_one_image_is_not_taken_for_the_next_ones(panel):
+    panel.widget.range.give(7, 29)
+    nextVolume = panel.app.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Next")
+    panel.ui.volumeSelector.setCurrentNode(nextVolume)
+    panel.settle()
+    panel.ui.volumeSelector.setCurrentNode(panel.volume)
+    panel.settle()
+    assert panel.widget.range.given() == (None, None)
+
+
 def test_a_reversed_range_is_refused_in_one_sentence(prompted):
-    prompted.parameters.first, prompted.parameters.last = 30, 10
+    prompted.widget.range.give(30, 10)
     prompted.settle()
     assert prompted.ui.estimateLabel.text == "The first slice (30) lies after the last slice (10)."
     assert not prompted.ui.propagateButton.enabled
@@ -412,7 +440,8 @@ def test_keys_and_choices_survive_saving_and_reopening_the_scene(slicer, tmp_pat
     path = str(tmp_path / "scene.mrb")
     with openedPanel(slicer) as panel:
         panel.press("addKeyButton")
-        panel.parameters.first, panel.parameters.last, panel.parameters.stopAfterEmpty = 5, 30, 2
+        panel.widget.range.give(5, 30)
+        panel.parameters.stopAfterEmpty = 2
         panel.settle()
         assert slicer.mrmlScene.WriteToMRB(path, None)
         slicer.mrmlScene.Clear(False)

@@ -107,7 +107,7 @@ def test_leaving_the_module_and_coming_back_keeps_the_proposal_and_the_keys(revi
 def severalReviewed(panel):
     """A proposal for two segments: the kidney jumps on slice 24, the spleen a little less on 12."""
     panel.parameters.segment = "*"
-    panel.parameters.first, panel.parameters.last = 7, 29
+    panel.widget.range.give(7, 29)
     panel.press("addKeyButton")
     spleen = panel.segmentation.GetSegmentation().GetNthSegmentID(1)
     panel.logic.addKey(spleen, 15, "axial")
@@ -204,7 +204,7 @@ def test_a_segment_that_is_removed_in_review_is_no_longer_offered(severalReviewe
 
 
 def test_the_strip_has_the_place_of_every_slice_from_the_start(prompted):
-    prompted.parameters.first, prompted.parameters.last = 7, 29
+    prompted.widget.range.give(7, 29)
     prompted.press("propagateButton")
     prompted.logic.scores = drawnScores(7, 29, 18)[11:13]
     prompted.logic.sliceUpdated.emit(prompted.segmentId, 19)

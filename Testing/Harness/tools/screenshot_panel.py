@@ -36,7 +36,7 @@ def idle(slicer, widget):
 def prompted(slicer, widget):
     """One key slice and a range."""
     widget.prompt.addKey()
-    widget.context.parameters.first, widget.context.parameters.last = 7, 29
+    widget.range.give(7, 29)
 
 
 def points(slicer, widget):
