@@ -85,7 +85,7 @@ def write_overlay(path: PathLike, session: Session, segments: Sequence[SegmentIn
     for segment in segments:
         slices = stack_of(masks[segment.value], session.axis)
         results = session.results(segment.value)
-        shown = {index: replace(result, mask=slices[index]) for index, result in results.items()}
+        shown = {index: replace(result, bits=np.packbits(slices[index])) for index, result in results.items()}
         objects.append(OverlayObject(segment.name, segment.color_rgb, shown))
     view = View.upright(session.geometry, session.plane)
     sheet = draw_contact_sheet(session.stack.gray, session.stack.spacing_mm, objects, view)

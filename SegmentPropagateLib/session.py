@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -27,18 +27,39 @@ class SliceResult:
     """What is known of one object on one slice.
 
     Args:
-        mask: bool, `(rows, columns)`.
+        bits: the mask, packed: all slices of a volume are kept.
+        shape: `(rows, columns)`.
         source: `key` (given or confirmed by the user), `propagated`, or `empty` (held to be absent).
         presence: object score as a logit; +inf for key slices, -inf where a lane had ended before it came here.
         predicted_iou: 0..1; 1 for key slices, NaN where the propagator has no opinion.
         claim: what overlaps with other objects are settled by; None for key slices and empty ones.
     """
 
-    mask: NDArray[np.bool_]
+    bits: NDArray[np.uint8]
+    shape: tuple[int, int]
     source: Source
     presence: float
     predicted_iou: float
     claim: _Claim | None = None
+
+    @classmethod
+    def of_mask(cls, mask: NDArray[np.bool_], source: Source, presence: float, predicted_iou: float) -> SliceResult:
+        """A result without a claim."""
+        rows, columns = mask.shape
+        return cls(np.packbits(mask), (rows, columns), source, presence, predicted_iou)
+
+    @classmethod
+    def of(cls, update: SliceUpdate) -> SliceResult:
+        """What is kept of an update."""
+        source: Source = "propagated" if update.mask.any() else "empty"
+        result = cls.of_mask(update.mask, source, update.presence, update.predicted_iou)
+        return replace(result, claim=_Claim.of(update))
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Bool, `(rows, columns)`; a copy."""
+        rows, columns = self.shape
+        return np.unpackbits(self.bits, count=rows * columns).view(np.bool_).reshape(self.shape)
 
     @property
     def area(self) -> int:
@@ -107,7 +128,7 @@ class Session:
         self._keys: dict[int, dict[int, NDArray[np.bool_]]] = {}
         self._results: dict[int, dict[int, SliceResult]] = {}
         self._done: dict[int, list[_Done]] = {}
-        self._absent = SliceResult(np.zeros(self.stack.slice_shape, dtype=bool), "empty", -np.inf, np.nan)
+        self._absent = SliceResult.of_mask(np.zeros(self.stack.slice_shape, dtype=bool), "empty", -np.inf, np.nan)
         propagator.open(self.stack, self.settings)
 
     @property
@@ -130,7 +151,7 @@ class Session:
         """
         mask = self.preview(slice_index, prompt)
         self._keys.setdefault(object_id, {})[slice_index] = mask
-        self._results.setdefault(object_id, {})[slice_index] = SliceResult(mask, "key", np.inf, 1.0)
+        self._results.setdefault(object_id, {})[slice_index] = SliceResult.of_mask(mask, "key", np.inf, 1.0)
         return mask
 
     def preview(self, slice_index: int, prompt: Prompt) -> NDArray[np.bool_]:
@@ -232,11 +253,11 @@ class Session:
         if not lanes:
             return
         digests = [self._keys_digest(lane) for lane in lanes]
-        pending: list[SliceUpdate] = []
+        pending: list[tuple[int, int, SliceResult]] = []  # not the updates: 200 slices' logits would take 200 MiB
         updates = self._propagator.run(lanes, {key: dict(masks) for key, masks in self._keys.items()})
         try:
             for update in updates:
-                pending.append(update)
+                pending.append((update.object_id, update.slice_index, SliceResult.of(update)))
                 yield update
         finally:
             close = getattr(updates, "close", None)
@@ -245,16 +266,10 @@ class Session:
         for lane in lanes:  # a lane that ended early leaves the rest of its slices empty
             for index in lane.slices:
                 self._results[lane.object_id][index] = self._absent
-        self._take_over(pending)
+        for object_id, index, result in pending:
+            self._results[object_id][index] = result
         for lane, digest in zip(lanes, digests, strict=True):
             self._remember(_Done(lane, digest))
-
-    def _take_over(self, updates: list[SliceUpdate]) -> None:
-        for update in updates:
-            source: Source = "propagated" if update.mask.any() else "empty"
-            self._results[update.object_id][update.slice_index] = SliceResult(
-                update.mask, source, update.presence, update.predicted_iou, _Claim.of(update)
-            )
 
     def _remember(self, done: _Done) -> None:
         filled = set(done.lane.slices)

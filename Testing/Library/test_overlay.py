@@ -24,7 +24,7 @@ def results_of(present, keys, first, last):
         mask = np.zeros((40, 50), bool)
         mask[10:20, 15:25] = index in present
         source = "key" if index in keys else "propagated" if index in present else "empty"
-        results[index] = SliceResult(mask, source, 4.0 if index in present else -4.0, 0.9)
+        results[index] = SliceResult.of_mask(mask, source, 4.0 if index in present else -4.0, 0.9)
     return results
 
 
@@ -120,8 +120,9 @@ def test_an_empty_slice_has_no_outline():
 
 
 def test_a_single_voxel_is_visible_on_a_large_slice():
-    results = {0: SliceResult(np.zeros((512, 512), bool), "propagated", 1.0, 0.5)}
-    results[0].mask[1, 1] = results[0].mask[500, 500] = True
+    mask = np.zeros((512, 512), bool)
+    mask[1, 1] = mask[500, 500] = True
+    results = {0: SliceResult.of_mask(mask, "propagated", 1.0, 0.5)}
     sheet = draw_contact_sheet(
         np.zeros((1, 512, 512), np.uint8), (1, 1, 1), [OverlayObject("dot", GREEN, results)], View()
     )
