@@ -26,7 +26,7 @@ DTYPES: Mapping[str, torch.dtype] = {"exact": torch.float32, "bf16": torch.bfloa
 CACHE_MB = 220.0
 """Features kept: 44 slices of 512 x 512 or 11 of 1024 x 1024 pixels; 200 slices then stay below 1.2 GiB in all."""
 STARTER_CACHE_MB = 32.0
-"""The same for the starter: 36 slices of 160 x 160; 200 slices then stay below 0.7 GiB. Encoding one again takes 15 ms."""
+"""The same for the starter: 36 slices of 160 x 160; 200 then stay below 0.7 GiB. Encoding one again takes 15 ms."""
 
 
 class NetworkPropagator:
