@@ -46,8 +46,8 @@ from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import frozen_propagator, propagate_target
 
 IMAGE_SIZE = 160
-"""Pixels that the network sees. Weights trained at 128 had a DSC of .742 at 128, .762 at 160 and .755 at 192 on 32 organs
-that are not among the evaluation's targets, with the range given."""
+"""Pixels that the network sees. Weights trained at 128 had a DSC of .742 at 128, .762 at 160 and .755 at 192 on 32
+organs that are not among the evaluation's targets, with the range given."""
 TRAINING_SEEDS = 10_000_000  # phantoms with seeds from here on are trained on, those below never are
 VALIDATION_SEEDS = range(9_000, 9_024)
 THINNED = 0.35
