@@ -98,7 +98,7 @@ REGISTRY: Mapping[str, NamedModel] = MappingProxyType(
                 "starter",
                 "small SLM-SAM 2 of this project, trained on drawn volumes; works at once",
                 "starter",
-                128,
+                160,
                 "Apache-2.0",
                 "starter.pt",
             ),
