@@ -1,12 +1,14 @@
 """The command line: `segment-propagate`.
 
-Exit status: 0 on success, 2 for a mistake of the user (one sentence on stderr), 130 when interrupted, 1 for all else.
+Exit status: 0 on success, 2 for a mistake of the user (one sentence on stderr), 130 when interrupted, 141 when nobody reads the
+output any more, 1 for all else.
 Only `arguments` is imported to answer `--help`; each command lives in a module of its own name.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = make_parser().parse_args(mend(sys.argv[1:] if argv is None else argv))
         command = importlib.import_module(f"SegmentPropagateLib.cli.{arguments.command}")
         command.run(arguments)
+        sys.stdout.flush()  # here, where a reader that has gone is noticed
         return 0
     except InputError as error:
         return _fail(error, 2)
@@ -30,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if str(error.name).startswith("SegmentPropagateLib"):
             raise
         return _fail(f"This command needs PyTorch and sam2, and '{error.name}' is not installed: see the README.", 2)
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it exits
+        return 141
     except (SegmentPropagateError, OSError, MemoryError) as error:
         return _fail(str(error) or "The machine ran out of memory.", 1)
     except KeyboardInterrupt:

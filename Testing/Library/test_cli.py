@@ -537,3 +537,11 @@ def test_a_command_that_needs_torch_says_so_where_it_is_missing(inputs):
         assert answer.returncode == 2, answer.stderr
         assert len(answer.stderr.splitlines()) == 1
         assert "PyTorch" in answer.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    words = [sys.executable, "-m", "SegmentPropagateLib", "models"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 141
