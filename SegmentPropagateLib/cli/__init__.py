@@ -1,7 +1,7 @@
 """The command line: `segment-propagate`.
 
-Exit status: 0 on success, 2 for a mistake of the user (one sentence on stderr), 130 when interrupted, 141 when nobody reads the
-output any more, 1 for all else.
+Exit status: 0 on success, 2 for a mistake of the user (one sentence on stderr), 130 when interrupted, 141 when
+nobody reads the output any more, 1 for all else.
 Only `arguments` is imported to answer `--help`; each command lives in a module of its own name.
 """
 
