@@ -226,8 +226,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def startSession(self, segmentIds, first=None, last=None):
         """Compute a proposal for the range. States: starting, running, then review, or after an error as before.
 
-        A number tells the model that the object begins or ends on that slice, where there is but one; None leaves open
-        where it does.
+        For a single segment a number tells the model that the object begins or ends on that slice; None leaves open
+        where it does. Several segments need not all begin or end there.
 
         Raises:
             InputError: before anything is started.

@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 from doubles import SignaturePropagator, ThresholdPropagator, drawn_volume
@@ -230,6 +232,16 @@ def test_a_prompt_that_cannot_be_is_refused_in_one_sentence(prompt, index, words
     with pytest.raises(InputError, match=words):
         session.add_key(1, index, prompt)
     assert session.object_ids == ()
+
+
+def test_a_run_that_goes_on_holds_no_full_logits_of_slices_it_has_passed():
+    session, truth = _session()
+    session.add_key(1, 6, MaskPrompt(truth[6]))
+    passed = []
+    for update in session.propagate():
+        assert sum(logits() is not None for logits in passed) <= 1  # the slice before, which the double may still hold
+        passed.append(weakref.ref(update.logits))
+    assert len(passed) == 11
 
 
 def test_ends_that_several_objects_share_are_no_ones_own():
