@@ -14,8 +14,8 @@ if (_checkout / "SegmentPropagateLib").is_dir() and str(_checkout) not in sys.pa
     sys.path.append(str(_checkout))
 
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic  # noqa: E402, F401  Slicer looks for it here
+from SegmentPropagateSlicer.Panel.Widget import SegmentPropagateWidget  # noqa: E402, F401
 from SegmentPropagateSlicer.SelfTest import SegmentPropagateTest  # noqa: E402, F401
-from SegmentPropagateSlicer.Widget import SegmentPropagateWidget  # noqa: E402, F401
 
 
 class SegmentPropagate(ScriptedLoadableModule):

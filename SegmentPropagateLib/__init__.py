@@ -8,15 +8,15 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "read_volume": "volume_io",
-    "read_labels": "volume_io",
-    "write_segmentation": "volume_io",
-    "load_model": "models",
-    "Session": "session",
-    "MaskPrompt": "prompts",
-    "BoxPrompt": "prompts",
-    "PointsPrompt": "prompts",
-    "PropagationSettings": "propagator",
+    "read_volume": "formats.reading",
+    "read_labels": "formats.reading",
+    "write_segmentation": "formats.reading",
+    "load_model": "models.loading",
+    "Session": "propagation.session",
+    "MaskPrompt": "propagation.prompts",
+    "BoxPrompt": "propagation.prompts",
+    "PointsPrompt": "propagation.prompts",
+    "PropagationSettings": "propagation.propagator",
 }
 __all__ = sorted(_HOMES)
 

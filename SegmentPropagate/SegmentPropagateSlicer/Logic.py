@@ -10,23 +10,24 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from slicer.util import VTKObservationMixin
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateSlicer import KeyPicture, Review, Scripting
-from SegmentPropagateSlicer.Estimates import Estimates
-from SegmentPropagateSlicer.Keys import Keys
-from SegmentPropagateSlicer.ModelSummary import describe
-from SegmentPropagateSlicer.Preview import Preview
-from SegmentPropagateSlicer.PromptPreview import PromptPreview
-from SegmentPropagateSlicer.PromptReader import PromptReader
-from SegmentPropagateSlicer.ReviewWriter import ReviewWriter
-from SegmentPropagateSlicer.Run import Run
-from SegmentPropagateSlicer.RunController import RunController, State
-from SegmentPropagateSlicer.Runner import Runner
-from SegmentPropagateSlicer.RunSettings import RunSettings
-from SegmentPropagateSlicer.SegmentWriter import SegmentWriter
-from SegmentPropagateSlicer.Signal import Signal
-from SegmentPropagateSlicer.SliceGrid import SliceGrid, rangeEnds
-from SegmentPropagateSlicer.VolumeReader import VolumeReader
-from SegmentPropagateSlicer.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer import Scripting
+from SegmentPropagateSlicer.Review import KeyPicture, Suspicion
+from SegmentPropagateSlicer.Review.Keys import Keys
+from SegmentPropagateSlicer.Review.PromptPreview import PromptPreview
+from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
+from SegmentPropagateSlicer.Runs.Estimates import Estimates
+from SegmentPropagateSlicer.Runs.ModelSummary import describe
+from SegmentPropagateSlicer.Runs.Run import Run
+from SegmentPropagateSlicer.Runs.RunController import RunController, State
+from SegmentPropagateSlicer.Runs.Runner import Runner
+from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer.Scene.Preview import Preview
+from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
+from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
+from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
+from SegmentPropagateSlicer.Values.RunSettings import RunSettings
+from SegmentPropagateSlicer.Values.Signal import Signal
 
 
 class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
@@ -290,17 +291,17 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         run = self._control.shown
         if run is None:
             return []
-        return Review.scores(run, segmentId, self._keys.confirmed(segmentId, run.grid.plane))
+        return Suspicion.scores(run, segmentId, self._keys.confirmed(segmentId, run.grid.plane))
 
     def nextSuspiciousSlice(self, segmentId, after=None):
         """The slice worth correcting next, most suspicious first, or next after a slice; None when nothing is."""
-        found = Review.nextSuspicious({segmentId: self.reviewScores(segmentId)}, (segmentId, after))
+        found = Suspicion.nextSuspicious({segmentId: self.reviewScores(segmentId)}, (segmentId, after))
         return found[1] if found else None
 
     def nextSuspicious(self, after=None):
         """The same over all segments of the proposal: `(segmentId, sliceIndex)`, next after such a place, or None."""
         segmentIds = self.proposed[0] if self.proposed else ()
-        return Review.nextSuspicious({i: self.reviewScores(i) for i in segmentIds}, after)
+        return Suspicion.nextSuspicious({i: self.reviewScores(i) for i in segmentIds}, after)
 
     def editSlice(self, segmentId, sliceIndex):
         """Copy the proposal of one slice into the segment (one undo step), to be corrected with the Segment Editor.

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from SegmentPropagateLib.cli.arguments import make_parser, mend
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
-from SegmentPropagateLib.threads import let_waiting_threads_sleep
+from SegmentPropagateLib.process import let_waiting_threads_sleep
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.metrics import NSD_TOLERANCE_MM, assd_mm, dice, iou, nsd, slice_dice
-from SegmentPropagateLib.slices import stack_of
-from SegmentPropagateLib.volume_io import Labels, read_labels
+from SegmentPropagateLib.formats.reading import Labels, read_labels
+from SegmentPropagateLib.reports.metrics import NSD_TOLERANCE_MM, assd_mm, dice, iou, nsd, slice_dice
+from SegmentPropagateLib.volumes.stack import stack_of
 
 COLUMNS = {
     "dsc": "DSC",

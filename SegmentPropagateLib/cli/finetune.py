@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from SegmentPropagateLib import weights
 from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
+from SegmentPropagateLib.models import registry
 
 SETTINGS = (
     *("epochs", "steps", "batch", "slices", "prompt", "clicks", "roi"),
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not Path(arguments.dataset).exists():
         raise InputError(f"The dataset '{arguments.dataset}' does not exist.")
     if not Path(arguments.init).exists():
-        weights.find(arguments.init)
+        registry.find(arguments.init)
     quiet = arguments.quiet or os.environ.get("RANK", "0") != "0"  # of several processes the first speaks
     say = speaker(quiet)
     from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out  # torch
@@ -84,9 +84,9 @@ def _settings(arguments: argparse.Namespace) -> Any:
 
 def _recipe_for(init: str) -> Any:
     """A starter is trained as a starter, a MedSAM2 file as its authors do, all else as SLM-SAM 2."""
-    from SegmentPropagateLib.checkpoints import inspect_checkpoint
+    from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint
 
-    path = Path(init) if Path(init).exists() else weights.find(init).path
+    path = Path(init) if Path(init).exists() else registry.find(init).path
     if path is not None and path.is_file() and inspect_checkpoint(path).config.family == "starter":
         return "starter"
     return "medsam2" if "medsam2" in Path(init).name.lower() else "slm-sam2"

@@ -6,14 +6,16 @@ import argparse
 import json
 from pathlib import Path
 
-from SegmentPropagateLib import weights
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.models import registry
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print what a model file is, its card, and every tensor that does not fit."""
     path = _file_of(arguments.checkpoint)
-    from SegmentPropagateLib.checkpoints import inspect_checkpoint  # torch, which a mistyped name need not wait for
+    from SegmentPropagateLib.networks.checkpoints import (
+        inspect_checkpoint,  # torch, which a mistyped name need not wait for
+    )
 
     summary = inspect_checkpoint(path)
     config = summary.config
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _file_of(name: str) -> Path:
     if Path(name).exists():
         return Path(name)
-    model = weights.find(name)
+    model = registry.find(name)
     if model.path is None:
         raise InputError(f"The model '{name}' has no file to inspect.")
     if not model.is_ready:

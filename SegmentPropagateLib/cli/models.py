@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from SegmentPropagateLib.weights import REGISTRY, NamedModel, cache_folder
+from SegmentPropagateLib.models.registry import REGISTRY, NamedModel, cache_folder
 
 
 def run(arguments: argparse.Namespace) -> None:

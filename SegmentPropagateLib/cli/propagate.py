@@ -8,17 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from SegmentPropagateLib import weights
 from SegmentPropagateLib.cli.console import progress_bar, speaker
-from SegmentPropagateLib.cli.prompts_of import Request, read_request
+from SegmentPropagateLib.cli.request import Request, read_request
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
-from SegmentPropagateLib.models import load_model
-from SegmentPropagateLib.overlay import write_overlay
-from SegmentPropagateLib.propagator import PropagationSettings, Propagator
-from SegmentPropagateLib.report import Masks, describe_run, peak_memory_mib, write_report
-from SegmentPropagateLib.session import Session
-from SegmentPropagateLib.volume_io import check_output, read_volume, write_segmentation
+from SegmentPropagateLib.formats.reading import check_output, read_volume, write_segmentation
+from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.models.loading import load_model
+from SegmentPropagateLib.propagation.propagator import PropagationSettings, Propagator
+from SegmentPropagateLib.propagation.session import Session
+from SegmentPropagateLib.reports.overlay import write_overlay
+from SegmentPropagateLib.reports.report import Masks, describe_run, peak_memory_mib, write_report
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
     say = speaker(arguments.quiet)
     _check_outputs(arguments)
     if not Path(arguments.model).exists():
-        weights.find(arguments.model)  # a mistyped name is told before a large volume is read
+        registry.find(arguments.model)  # a mistyped name is told before a large volume is read
     volume = read_volume(arguments.image)
     request = read_request(arguments, volume)
     for note in request.notes:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Propagator:
     """Fetch the model's file if it has a name and is not at hand, then load it."""
-    model = weights.REGISTRY.get(arguments.model)
+    model = registry.REGISTRY.get(arguments.model)
     if model is not None and not model.is_ready:
         with progress_bar(arguments.quiet, unit="B", unit_scale=True, desc=model.name) as bar:
 
@@ -68,7 +68,7 @@ def _open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Pr
                 bar.total = total
                 bar.update(done - bar.n)
 
-            weights.fetch(model, notify=say, progress=show)
+            registry.fetch(model, notify=say, progress=show)
     return load_model(arguments.model, device=arguments.device, precision=arguments.precision, notify=say)
 
 

@@ -1,1 +1,1 @@
-"""File formats behind `volume_io`: what is read and written, and what is refused."""
+"""Files in and out: what is read, what is written, and what is refused; the only place that knows LPS."""

@@ -1,1 +1,1 @@
-"""Phantoms, fine-tuning on annotated volumes, and the training of the bundled starter model."""
+"""Fine-tuning on annotated volumes."""

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.propagator import ImageStack
-from SegmentPropagateLib.tracking.appearance import IMAGENET_MEAN, IMAGENET_STD, WindowsAppearance
+from SegmentPropagateLib.propagation.propagator import ImageStack
+from SegmentPropagateLib.propagators.tracking.appearance import IMAGENET_MEAN, IMAGENET_STD, WindowsAppearance
 from SegmentPropagateLib.training.forward import ClipPrompt
 
 PromptKind = Literal["mask", "box", "points", "mask-box", "mixed"]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.intensity import to_gray
-from SegmentPropagateLib.propagator import ImageStack
-from SegmentPropagateLib.slices import make_stack, stack_of
-from SegmentPropagateLib.training.cases import Case
+from SegmentPropagateLib.formats.cases import Case
+from SegmentPropagateLib.formats.reading import read_labels, read_volume
+from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
-from SegmentPropagateLib.volume_io import read_labels, read_volume
+from SegmentPropagateLib.volumes.intensity import to_gray
+from SegmentPropagateLib.volumes.stack import make_stack, stack_of
 
 SMALLEST_AREA = 12
 """Pixels that a label must cover on some slice to be learned from."""

@@ -21,22 +21,22 @@ import numpy as np
 import torch
 from sam2.modeling.sam2_base import SAM2Base
 
-from SegmentPropagateLib import weights
-from SegmentPropagateLib.card import Card
-from SegmentPropagateLib.checkpoints import load_network, seed_slm_from_sam21
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.models import choose_device, choose_precision
-from SegmentPropagateLib.network import build_network
-from SegmentPropagateLib.network_config import NetworkConfig
-from SegmentPropagateLib.training.cases import find_cases
+from SegmentPropagateLib.formats.cases import find_cases
+from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.models.loading import choose_device, choose_precision
+from SegmentPropagateLib.networks.build import build_network
+from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.checkpoints import load_network, seed_slm_from_sam21
+from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.training.clips import Clip, draw_clip, draw_kind, draw_prompt
 from SegmentPropagateLib.training.data import Example, Library, gather, split
 from SegmentPropagateLib.training.forward import ClipPrompt, policy_of
+from SegmentPropagateLib.training.ranks import Workers, join, local_device
 from SegmentPropagateLib.training.run_files import RunFiles
 from SegmentPropagateLib.training.settings import FinetuneSettings
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import mean_dice
-from SegmentPropagateLib.training.workers import Workers, join, local_device
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[SAM2
     name = str(init)
     if name == "classical":
         raise InputError("The model 'classical' has nothing to learn: start from a network.")
-    path = Path(name) if Path(name).exists() else weights.fetch(weights.find(name))
+    path = Path(name) if Path(name).exists() else registry.fetch(registry.find(name))
     network, card = load_network(path, settings.image_size)
     parents = {card.name or path.name: card.sha256}
     if card.family == "sam2.1" and settings.short_memory:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from SegmentPropagateLib.memory import (
+from SegmentPropagateLib.networks.memory import (
     POINTER_SLOTS,
     Bank,
     MemoryPolicy,

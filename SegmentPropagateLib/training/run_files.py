@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from SegmentPropagateLib.card import Card
-from SegmentPropagateLib.checkpoints import save_checkpoint
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable, replacing
+from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.checkpoints import save_checkpoint
 from SegmentPropagateLib.training.curve import draw_curve
 
 Record = Mapping[str, Any]

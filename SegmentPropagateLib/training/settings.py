@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from SegmentPropagateLib.card import Card
+from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, PromptKind
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates

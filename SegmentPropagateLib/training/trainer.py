@@ -12,12 +12,12 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import nn
 
 from SegmentPropagateLib.errors import InputError, OutOfMemoryError
-from SegmentPropagateLib.memory import MemoryPolicy
+from SegmentPropagateLib.networks.memory import MemoryPolicy
 from SegmentPropagateLib.training.clips import Clip
 from SegmentPropagateLib.training.forward import ClipForward, ClipPrompt, Teacher
 from SegmentPropagateLib.training.losses import LossWeights, SliceLoss, clip_loss
 from SegmentPropagateLib.training.optimizer import Rates, make_optimizer, set_rates
-from SegmentPropagateLib.training.workers import Workers
+from SegmentPropagateLib.training.ranks import Workers
 
 
 @dataclass(frozen=True)

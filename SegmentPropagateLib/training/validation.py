@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 
-from SegmentPropagateLib.card import Card
-from SegmentPropagateLib.engine import NetworkPropagator
-from SegmentPropagateLib.metrics import dice
-from SegmentPropagateLib.propagator import Lane, PropagationSettings, Propagator
+from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, Propagator
+from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
+from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
 
 

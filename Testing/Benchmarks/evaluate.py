@@ -23,12 +23,12 @@ from evaluation_report import write_report
 from evaluation_targets import PLANE, Target, read_targets
 from numpy.typing import NDArray
 
-from SegmentPropagateLib import weights
-from SegmentPropagateLib.metrics import dice
-from SegmentPropagateLib.models import load_model
-from SegmentPropagateLib.prompts import MaskPrompt
-from SegmentPropagateLib.propagator import PropagationSettings
-from SegmentPropagateLib.session import Session
+from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.models.loading import load_model
+from SegmentPropagateLib.propagation.prompts import MaskPrompt
+from SegmentPropagateLib.propagation.propagator import PropagationSettings
+from SegmentPropagateLib.propagation.session import Session
+from SegmentPropagateLib.reports.metrics import dice
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -85,8 +85,8 @@ def _model(name: str, roi: str) -> Method:
     settings = PropagationSettings(roi=roi)
     if name == "classical":
         return Method(name, lambda: _load(name), _classical(), settings)
-    is_named = name in weights.REGISTRY
-    path = weights.fetch(weights.find(name)) if is_named else Path(name)
+    is_named = name in registry.REGISTRY
+    path = registry.fetch(registry.find(name)) if is_named else Path(name)
     sources = (path, *sorted((ROOT / "SegmentPropagateLib").rglob("*.py")))
     return Method(name if is_named else f"{path.stem} alone", lambda: _load(name), sources, settings)
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from SegmentPropagateLib.overlay import View
-from SegmentPropagateLib.slices import make_stack
+from SegmentPropagateLib.reports.overlay import View
+from SegmentPropagateLib.volumes.stack import make_stack
 
 DRAWS = 10_000
 REFERENCES = ("classical", "demons and growcut", "demons+stop")

@@ -55,8 +55,8 @@ def drawn_object(slices):
 
 def paint(bench, index):
     """Outline the object as the Segment Editor would: the labelmap is as large as what was drawn."""
-    from SegmentPropagateSlicer.Proposal import proposalOfMask
-    from SegmentPropagateSlicer.SegmentWriter import SegmentWriter
+    from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
+    from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
 
     outline = {bench.segment: {index: proposalOfMask(bench.truth[index])}}
     SegmentWriter().write(bench.segmentation, bench.volume, bench.logic._grid(), outline)
@@ -69,7 +69,7 @@ def run(slices):
     slicer = panel.bootstrap()
     from bench import DRAWN_WORKER, Bench
     from SegmentPropagateSlicer.Logic import State
-    from SegmentPropagateSlicer.WorkerProcess import WorkerProcess
+    from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
 
     watch, key = Stopwatch(), slices // 2
     process = WorkerProcess(DRAWN_WORKER)

@@ -17,18 +17,18 @@ from ablation_report import summarize, write_figure
 from sam2.modeling.memory_encoder import CXBlock, Fuser
 from sam2.modeling.sam2_base import SAM2Base
 
-from SegmentPropagateLib.memory import MemoryPolicy, long_bank, short_bank
-from SegmentPropagateLib.metrics import dice
-from SegmentPropagateLib.network import build_network
-from SegmentPropagateLib.network_config import NetworkConfig, StarterShape
-from SegmentPropagateLib.propagator import ImageStack
-from SegmentPropagateLib.tracking.appearance import WindowsAppearance
+from SegmentPropagateLib.networks.build import build_network
+from SegmentPropagateLib.networks.families import NetworkConfig, StarterShape
+from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
+from SegmentPropagateLib.phantoms.phantom import make_phantom
+from SegmentPropagateLib.propagation.propagator import ImageStack
+from SegmentPropagateLib.propagators.tracking.appearance import WindowsAppearance
+from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, Target, TrainingVolume, draw_clip, try_clip
 from SegmentPropagateLib.training.forward import ClipForward, ClipPrompt, Teacher
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
-from SegmentPropagateLib.training.phantoms import make_phantom
-from SegmentPropagateLib.training.targets import as_volume, draw_target
+from SegmentPropagateLib.training.starter.targets import as_volume, draw_target
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 
 HERE = Path(__file__).resolve().parent

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from SegmentPropagateLib.intensity import to_gray
-from SegmentPropagateLib.training.phantoms import FAMILIES, Phantom, make_phantom
+from SegmentPropagateLib.phantoms.phantom import FAMILIES, Phantom, make_phantom
+from SegmentPropagateLib.volumes.intensity import to_gray
 
 OUT = Path(__file__).resolve().parents[1] / "Data" / "phantoms.jpg"
 SEED, SLICES, TITLE = 4, 8, 84

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.geometry import Geometry
-from SegmentPropagateLib.prompts import BoxPrompt, PointsPrompt
-from SegmentPropagateLib.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
-from SegmentPropagateLib.volume_io import Volume
+from SegmentPropagateLib.formats.reading import Volume
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.volumes.geometry import Geometry
 
 
 def drawn_volume(shape_kji: tuple[int, int, int] = (12, 20, 24)) -> tuple[Volume, NDArray[np.bool_]]:

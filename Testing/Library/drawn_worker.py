@@ -8,8 +8,8 @@ import time
 
 from doubles import ThresholdPropagator
 
-from SegmentPropagateLib import worker
 from SegmentPropagateLib.errors import CheckpointError
+from SegmentPropagateLib.worker import worker
 
 
 class Troubled(ThresholdPropagator):

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from SegmentPropagateLib.card import Card
-from SegmentPropagateLib.checkpoints import (
+from SegmentPropagateLib.errors import CheckpointError, InputError
+from SegmentPropagateLib.networks.build import build_network, expected_shapes
+from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.checkpoints import (
     inspect_checkpoint,
     load_network,
     save_checkpoint,
     seed_slm_from_sam21,
 )
-from SegmentPropagateLib.errors import CheckpointError, InputError
-from SegmentPropagateLib.network import build_network, expected_shapes
-from SegmentPropagateLib.network_config import NetworkConfig, StarterShape
-from SegmentPropagateLib.safe_load import read_weights
+from SegmentPropagateLib.networks.families import NetworkConfig, StarterShape
+from SegmentPropagateLib.networks.safe_load import read_weights
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 PROTOTYPE = SHARED / "examples" / "starter" / "prototype_fp16.pt"

@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from SegmentPropagateLib.classical import ClassicalPropagator
-from SegmentPropagateLib.prompts import BoxPrompt, PointsPrompt
-from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings
+from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
 
 SHAPE = (16, 64, 72)
 SPACING_MM = (2.0, 1.0, 1.0)
@@ -191,5 +191,5 @@ def test_a_box_is_turned_into_an_outline(prompt):
 
 
 def test_torch_is_not_needed():
-    code = "import sys, SegmentPropagateLib.classical; sys.exit('torch' in sys.modules)"
+    code = "import sys, SegmentPropagateLib.propagators.classical.engine; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

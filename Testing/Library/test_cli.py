@@ -10,9 +10,10 @@ import pytest
 import SimpleITK as sitk
 from doubles import ThresholdPropagator
 
-from SegmentPropagateLib import volume_io, weights
 from SegmentPropagateLib.cli import arguments, demo, main
 from SegmentPropagateLib.cli import propagate as command
+from SegmentPropagateLib.formats import reading
+from SegmentPropagateLib.models import registry
 
 SHAPE = (12, 20, 24)  # k, j, i
 SPACING = (1.5, 1.5, 3.0)  # i, j, k
@@ -252,12 +253,12 @@ def test_slice_numbers_count_along_the_plane(double, out, plane, axis):
 
 
 def test_names_and_colors_survive_into_seg_nrrd(double, tmp_path):
-    segments = [volume_io.SegmentInfo(3, "left kidney", (0.25, 0.5, 0.75))]
-    volume = volume_io.read_volume("image.nii.gz")
-    volume_io.write_segmentation(tmp_path / "in.seg.nrrd", {3: OTHER}, volume.geometry, segments)
+    segments = [reading.SegmentInfo(3, "left kidney", (0.25, 0.5, 0.75))]
+    volume = reading.read_volume("image.nii.gz")
+    reading.write_segmentation(tmp_path / "in.seg.nrrd", {3: OTHER}, volume.geometry, segments)
     out = tmp_path / "out.seg.nrrd"
     assert propagate("image.nii.gz", "--mask", tmp_path / "in.seg.nrrd", "-o", out) == 0
-    (segment,) = volume_io.read_labels(out).segments
+    (segment,) = reading.read_labels(out).segments
     assert (segment.value, segment.name) == (3, "left kidney")
     assert np.allclose(segment.color_rgb, (0.25, 0.5, 0.75), atol=1e-3)
 
@@ -365,7 +366,7 @@ def test_ctrl_c_in_a_real_process_ends_with_130_and_no_file(tmp_path):
 INTERRUPTIBLE = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from SegmentPropagateLib.classical import ClassicalPropagator
+from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
 from SegmentPropagateLib.cli import main
 run = ClassicalPropagator.run
 def slow(self, lanes, key_masks):
@@ -391,19 +392,19 @@ def test_help_answers_within_half_a_second_of_processor_time_and_imports_nothing
 
 
 def test_the_choices_of_help_are_those_of_the_library():
-    from SegmentPropagateLib.geometry import Plane
-    from SegmentPropagateLib.intensity import PRESETS
+    from SegmentPropagateLib.volumes.geometry import Plane
+    from SegmentPropagateLib.volumes.intensity import PRESETS
 
     assert arguments.PRESETS == PRESETS
     assert set(arguments.PLANES) == {plane.value for plane in Plane}
-    assert arguments.DEFAULT_MODEL in weights.REGISTRY
+    assert arguments.DEFAULT_MODEL in registry.REGISTRY
 
 
 def test_models_lists_every_model_with_its_licence_and_place(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("SEGMENTPROPAGATE_HOME", str(tmp_path))
     assert main(["models"]) == 0
     listing = capsys.readouterr().out
-    for model in weights.REGISTRY.values():
+    for model in registry.REGISTRY.values():
         assert model.name in listing
         assert model.licence in listing
     assert str(tmp_path) in listing

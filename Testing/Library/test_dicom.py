@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.volume_io import read_volume
+from SegmentPropagateLib.formats.reading import read_volume
 
 VOXELS = np.random.default_rng(0).integers(-1000, 1000, (6, 16, 20)).astype(np.int16)
 ALONG_Z = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))

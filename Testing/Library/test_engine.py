@@ -5,20 +5,20 @@ import pytest
 import torch
 import upstream
 
-from SegmentPropagateLib.card import Card
-from SegmentPropagateLib.engine import NetworkPropagator
 from SegmentPropagateLib.errors import InputError, OutOfMemoryError
-from SegmentPropagateLib.geometry import Geometry
-from SegmentPropagateLib.memory import POINTER_SLOTS, long_bank, select, short_bank
-from SegmentPropagateLib.network import build_network
-from SegmentPropagateLib.network_config import NetworkConfig
-from SegmentPropagateLib.prompts import BoxPrompt, MaskPrompt, PointsPrompt
-from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings
-from SegmentPropagateLib.session import Session
-from SegmentPropagateLib.tracking.attention import KeptKeysAttention
-from SegmentPropagateLib.tracking.propagation import LaneState
-from SegmentPropagateLib.tracking.tracker import Tracker
-from SegmentPropagateLib.volume_io import Volume
+from SegmentPropagateLib.formats.reading import Volume
+from SegmentPropagateLib.networks.build import build_network
+from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.families import NetworkConfig
+from SegmentPropagateLib.networks.memory import POINTER_SLOTS, long_bank, select, short_bank
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings
+from SegmentPropagateLib.propagation.session import Session
+from SegmentPropagateLib.propagators.tracking.attention import KeptKeysAttention
+from SegmentPropagateLib.propagators.tracking.course import LaneState
+from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
+from SegmentPropagateLib.propagators.tracking.tracker import Tracker
+from SegmentPropagateLib.volumes.geometry import Geometry
 
 GRAY, MASK, BOX = upstream.synthetic_volume()
 VALUES = GRAY.astype(np.int16) * 4 - 300
@@ -200,7 +200,7 @@ def test_features_kept_are_bounded(network):
 
 def test_keys_that_would_take_too_much_memory_are_computed_again(propagator, monkeypatch):
     expected, _ = finished(propagator, VOLUME, {1: {KEY: MASK}})
-    monkeypatch.setattr("SegmentPropagateLib.tracking.propagation.KEPT_KEYS_MB", 0.1)
+    monkeypatch.setattr("SegmentPropagateLib.propagators.tracking.course.KEPT_KEYS_MB", 0.1)
     session = Session(propagator, VOLUME)
     session.add_key(1, KEY, MaskPrompt(MASK))
     computed = []
@@ -293,8 +293,8 @@ def test_the_engine_equals_the_networks_own_steps(network, propagator, short_sli
 
 @torch.inference_mode()
 def own_steps(network, stack, lanes, short_slices):
-    from SegmentPropagateLib.tracking.appearance import resize_mask, windows_appearance
-    from SegmentPropagateLib.tracking.views import View
+    from SegmentPropagateLib.propagators.tracking.appearance import resize_mask, windows_appearance
+    from SegmentPropagateLib.propagators.tracking.views import View
 
     network.short_slices = short_slices
     view = View(0, 0, *stack.slice_shape)

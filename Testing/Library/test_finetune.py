@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from tiny_training import CARD, ball, ball_volume, save_tiny, tiny_network, write_pair
 
-from SegmentPropagateLib.checkpoints import inspect_checkpoint, load_network, save_checkpoint
 from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import InputError, OutOfMemoryError
-from SegmentPropagateLib.memory import MemoryPolicy, long_bank, short_bank
-from SegmentPropagateLib.models import load_model
+from SegmentPropagateLib.models.loading import load_model
+from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_network, save_checkpoint
+from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
 from SegmentPropagateLib.training.clips import ClipSettings, draw_clip
 from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out, starting_network
 from SegmentPropagateLib.training.forward import ClipPrompt
@@ -236,8 +236,8 @@ def test_the_published_recipes_are_what_the_papers_say():
 
 @pytest.mark.slow
 def test_the_short_attention_of_a_sam21_file_starts_as_the_long_one(tmp_path):
-    from SegmentPropagateLib.network import build_network
-    from SegmentPropagateLib.network_config import NetworkConfig
+    from SegmentPropagateLib.networks.build import build_network
+    from SegmentPropagateLib.networks.families import NetworkConfig
 
     save_checkpoint(
         tmp_path / "sam21.pt",

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.geometry import Geometry, Plane
+from SegmentPropagateLib.volumes.geometry import Geometry, Plane
 
 STORAGE = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
 NORMAL = {Plane.SAGITTAL: 0, Plane.CORONAL: 1, Plane.AXIAL: 2}

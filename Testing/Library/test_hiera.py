@@ -9,10 +9,10 @@ from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from torch import nn
 
-from SegmentPropagateLib.network import build_network
-from SegmentPropagateLib.network_config import NetworkConfig
-from SegmentPropagateLib.tracking import hiera
-from SegmentPropagateLib.tracking.hiera import HieraEncoder
+from SegmentPropagateLib.networks.build import build_network
+from SegmentPropagateLib.networks.families import NetworkConfig
+from SegmentPropagateLib.propagators.tracking import hiera
+from SegmentPropagateLib.propagators.tracking.hiera import HieraEncoder
 
 
 def small_network(size, heads=1, windows=(8, 4, 14, 7)):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.intensity import PRESETS, WINDOWS_HU, to_gray
+from SegmentPropagateLib.volumes.intensity import PRESETS, WINDOWS_HU, to_gray
 
 
 def ct(shape=(6, 8, 10)):

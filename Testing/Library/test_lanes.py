@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from SegmentPropagateLib.lanes import plan_lanes
+from SegmentPropagateLib.propagation.lanes import plan_lanes
 
 
 def _keys(*indices, areas=None):

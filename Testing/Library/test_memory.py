@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.lanes import plan_lanes
-from SegmentPropagateLib.memory import Bank, long_bank, select, short_bank
+from SegmentPropagateLib.networks.memory import Bank, long_bank, select, short_bank
+from SegmentPropagateLib.propagation.lanes import plan_lanes
 
 SLICES = 24
 LONG, SHORT_1, SHORT_3, SHORT_7 = long_bank(), short_bank(1), short_bank(3), short_bank(7)

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from SegmentPropagateLib.messages import Decoder, Message, MessageError, encode, read_message, write_message
+from SegmentPropagateLib.worker.messages import Decoder, Message, MessageError, encode, read_message, write_message
 
 
 def frame(message):

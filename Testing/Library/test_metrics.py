@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.metrics import assd_mm, dice, iou, nsd, slice_dice, surface_distances_mm
+from SegmentPropagateLib.reports.metrics import assd_mm, dice, iou, nsd, slice_dice, surface_distances_mm
 
 # Recorded with MedPy 0.5.2 (dc, jc, assd) and MONAI 1.6.1 (compute_average_surface_distance(symmetric=True),
 # compute_surface_dice at 2 mm): seed, spacing, DSC, IoU, ASSD MedPy, ASSD MONAI, NSD MONAI.

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from SegmentPropagateLib import weights
-from SegmentPropagateLib.card import Card
-from SegmentPropagateLib.checkpoints import save_checkpoint
 from SegmentPropagateLib.errors import CheckpointError, InputError
-from SegmentPropagateLib.models import choose_device, choose_precision, load_model
-from SegmentPropagateLib.network import expected_shapes
-from SegmentPropagateLib.network_config import NetworkConfig, StarterShape
+from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.models.loading import choose_device, choose_precision, load_model
+from SegmentPropagateLib.networks.build import expected_shapes
+from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.checkpoints import save_checkpoint
+from SegmentPropagateLib.networks.families import NetworkConfig, StarterShape
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = NetworkConfig("starter", "conv", 96, StarterShape((8, 8, 16, 16), (1, 1, 1, 1), 32, 16, 1, 32, 32, 16))
@@ -47,11 +47,11 @@ def test_a_file_becomes_a_propagator(model_file):
     assert model.info["family"] == "starter"
     assert model.info["device"] == "cpu"
     assert model.info["precision"] == "exact"
-    assert model.info["sha256"] == weights.file_sha256(model_file)
+    assert model.info["sha256"] == registry.file_sha256(model_file)
 
 
 def test_a_registered_name_becomes_its_file(model_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "bundled_folder", lambda: tmp_path)
+    monkeypatch.setattr(registry, "bundled_folder", lambda: tmp_path)
     model_file.rename(tmp_path / "starter.pt")
     assert load_model("starter", device="cpu").info["family"] == "starter"
 
@@ -160,8 +160,8 @@ def run_without(package, code):
 def test_classical_works_without_torch():
     code = (
         "import numpy as np\n"
-        "from SegmentPropagateLib.models import load_model\n"
-        "from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings\n"
+        "from SegmentPropagateLib.models.loading import load_model\n"
+        "from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings\n"
         "gray = np.zeros((4, 48, 48), np.uint8); gray[:, 12:36, 12:36] = 200\n"
         "model = load_model('classical')\n"
         "model.open(ImageStack(gray, gray, (1.0, 1.0, 1.0)), PropagationSettings())\n"
@@ -175,7 +175,7 @@ def test_classical_works_without_torch():
 @pytest.mark.parametrize("package", ["torch", "sam2"])
 def test_without_torch_a_network_is_refused_in_one_sentence(package):
     code = (
-        "from SegmentPropagateLib.models import load_model\n"
+        "from SegmentPropagateLib.models.loading import load_model\n"
         "from SegmentPropagateLib.errors import InputError\n"
         "try:\n"
         "    load_model('starter')\n"

@@ -15,8 +15,8 @@ import torch
 import yaml
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
-from SegmentPropagateLib.network import build_network, expected_shapes
-from SegmentPropagateLib.network_config import HIERA_TRUNKS, NetworkConfig, StarterShape, recognize
+from SegmentPropagateLib.networks.build import build_network, expected_shapes
+from SegmentPropagateLib.networks.families import HIERA_TRUNKS, NetworkConfig, StarterShape, recognize
 
 TESTING = Path(__file__).resolve().parents[1]
 SHARED = TESTING.parents[1] / "shared"
@@ -266,7 +266,7 @@ def test_the_starter_is_small_and_gives_one_mask():
 def test_no_network_needs_torchvision():
     code = (
         "import sys; sys.modules['torchvision'] = None\n"
-        "from SegmentPropagateLib.network import build_network, NetworkConfig\n"
+        "from SegmentPropagateLib.networks.build import build_network, NetworkConfig\n"
         "build_network(NetworkConfig('starter', 'conv', 128))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=TESTING.parent)

@@ -7,11 +7,11 @@ from PIL import Image
 from scipy import ndimage
 from test_geometry import STORAGE, directions_of, geometry_of
 
-from SegmentPropagateLib.formats.segments import SegmentInfo
-from SegmentPropagateLib.geometry import Plane
-from SegmentPropagateLib.overlay import OverlayObject, View, chosen_slices, draw_contact_sheet, write_overlay
-from SegmentPropagateLib.prompts import MaskPrompt
-from SegmentPropagateLib.session import Session, SliceResult
+from SegmentPropagateLib.formats.seg_nrrd import SegmentInfo
+from SegmentPropagateLib.propagation.prompts import MaskPrompt
+from SegmentPropagateLib.propagation.session import Session, SliceResult
+from SegmentPropagateLib.reports.overlay import OverlayObject, View, chosen_slices, draw_contact_sheet, write_overlay
+from SegmentPropagateLib.volumes.geometry import Plane
 
 GREEN = (0.0, 1.0, 0.0)
 BRIGHT_GREEN, KEY_YELLOW = (85, 255, 85), (255, 205, 64)

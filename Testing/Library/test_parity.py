@@ -12,13 +12,13 @@ import pytest
 import torch
 import upstream
 
-from SegmentPropagateLib.card import Card
-from SegmentPropagateLib.engine import NetworkPropagator
-from SegmentPropagateLib.network import build_network
-from SegmentPropagateLib.network_config import NetworkConfig
-from SegmentPropagateLib.prompts import BoxPrompt
-from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings
-from SegmentPropagateLib.tracking.tracker import Tracker
+from SegmentPropagateLib.networks.build import build_network
+from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.families import NetworkConfig
+from SegmentPropagateLib.propagation.prompts import BoxPrompt
+from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings
+from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
+from SegmentPropagateLib.propagators.tracking.tracker import Tracker
 
 FIGURES = json.loads((Path(__file__).resolve().parents[1] / "Data" / "golden_figures.json").read_text(encoding="utf-8"))
 REFERENCE = Path(__file__).resolve().parents[2].parent / "shared" / "reference"

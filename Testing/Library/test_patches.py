@@ -1,6 +1,6 @@
 import numpy as np
 
-from SegmentPropagateLib.classical.patches import fuse
+from SegmentPropagateLib.propagators.classical.patches import fuse
 
 ROWS, COLUMNS = np.mgrid[:48, :48]
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from SegmentPropagateLib.postprocess import resolve_overlaps
+from SegmentPropagateLib.propagation.overlaps import resolve_overlaps
 
 
 def test_a_contested_pixel_goes_to_the_stronger_claim_and_a_tie_to_the_lower_id():

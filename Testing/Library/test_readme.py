@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from SegmentPropagateLib.cli.arguments import make_parser
-from SegmentPropagateLib.weights import REGISTRY
+from SegmentPropagateLib.models.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,12 +8,12 @@ import pytest
 import SimpleITK as sitk
 
 from SegmentPropagateLib.cli import main
-from SegmentPropagateLib.formats.segments import SegmentInfo
-from SegmentPropagateLib.geometry import Plane
-from SegmentPropagateLib.intensity import to_gray
-from SegmentPropagateLib.metrics import dice
-from SegmentPropagateLib.slices import make_stack
-from SegmentPropagateLib.volume_io import OUTPUT_SUFFIXES, read_labels, read_volume, write_segmentation
+from SegmentPropagateLib.formats.reading import OUTPUT_SUFFIXES, read_labels, read_volume, write_segmentation
+from SegmentPropagateLib.formats.seg_nrrd import SegmentInfo
+from SegmentPropagateLib.reports.metrics import dice
+from SegmentPropagateLib.volumes.geometry import Plane
+from SegmentPropagateLib.volumes.intensity import to_gray
+from SegmentPropagateLib.volumes.stack import make_stack
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 MANIFEST = DATA / "MANIFEST.json"

@@ -5,9 +5,9 @@ import pytest
 from doubles import SignaturePropagator, ThresholdPropagator, drawn_volume
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.prompts import BoxPrompt, MaskPrompt, PointsPrompt
-from SegmentPropagateLib.propagator import PropagationSettings
-from SegmentPropagateLib.session import Session
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.propagator import PropagationSettings
+from SegmentPropagateLib.propagation.session import Session
 
 
 def _session(propagator=None, **settings):

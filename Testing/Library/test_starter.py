@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from SegmentPropagateLib import weights
-from SegmentPropagateLib.checkpoints import inspect_checkpoint, load_network
-from SegmentPropagateLib.training import starter, targets
-from SegmentPropagateLib.training.phantoms import make_phantom
-from SegmentPropagateLib.training.starter import (
+from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_network
+from SegmentPropagateLib.phantoms.phantom import make_phantom
+from SegmentPropagateLib.training.starter import run, targets
+from SegmentPropagateLib.training.starter.run import (
     FROM_NOTHING,
     Stage,
     StarterRun,
@@ -16,9 +16,9 @@ from SegmentPropagateLib.training.starter import (
     draw_batch,
     measure,
 )
-from SegmentPropagateLib.training.targets import PhantomPool, as_volume, draw_target
+from SegmentPropagateLib.training.starter.targets import PhantomPool, as_volume, draw_target
 
-FOLDER = weights.bundled_folder()
+FOLDER = registry.bundled_folder()
 SHORT = StarterSettings(steps=3, rate=1e-4, stages=(Stage(0.5, 2, 2, 0.5), Stage(1.0, 3, 1, 0.0)))
 
 
@@ -91,7 +91,7 @@ def test_training_goes_on_from_its_saved_state_as_if_it_had_not_stopped(tmp_path
 def test_clips_follow_the_curriculum_and_depend_on_seed_and_step_alone(small_phantoms):
     clips, teacher = draw_batch(PhantomPool(4), SHORT, 0)
     again, _ = draw_batch(PhantomPool(8), SHORT, 0)
-    assert [clip.images.shape for clip in clips] == [(2, 3, starter.IMAGE_SIZE, starter.IMAGE_SIZE)] * 2
+    assert [clip.images.shape for clip in clips] == [(2, 3, run.IMAGE_SIZE, run.IMAGE_SIZE)] * 2
     assert teacher.masks.shape[:2] == (2, 2)
     assert all(torch.equal(one.images, other.images) for one, other in zip(clips, again, strict=True))
     assert len(draw_batch(PhantomPool(4), SHORT, 2)[0]) == 1
@@ -119,4 +119,4 @@ def test_some_clips_leave_out_every_other_slice():
 
 
 def test_seeds_for_training_and_for_validation_never_meet():
-    assert max(starter.VALIDATION_SEEDS) < starter.TRAINING_SEEDS
+    assert max(run.VALIDATION_SEEDS) < run.TRAINING_SEEDS

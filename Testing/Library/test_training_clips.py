@@ -6,9 +6,9 @@ import torch
 from tiny_training import ball_volume
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.propagator import ImageStack
-from SegmentPropagateLib.tracking.appearance import RgbAppearance, windows_appearance
-from SegmentPropagateLib.tracking.views import View
+from SegmentPropagateLib.propagation.propagator import ImageStack
+from SegmentPropagateLib.propagators.tracking.appearance import RgbAppearance, windows_appearance
+from SegmentPropagateLib.propagators.tracking.views import View
 from SegmentPropagateLib.training.clips import (
     NO_AUGMENTATION,
     Augmentation,

@@ -6,7 +6,7 @@ from PIL import Image
 from tiny_training import ball, write_pair
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.training.cases import find_cases
+from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.training.data import Library, gather, split
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from tiny_training import tiny_network
 
-from SegmentPropagateLib.memory import MemoryPolicy, long_bank, short_bank
+from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
 from SegmentPropagateLib.training.forward import ClipForward, ClipPrompt, Teacher, correcting_click, policy_of
 from SegmentPropagateLib.training.losses import LossWeights, clip_loss
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from tiny_training import ball_volume
 
-from SegmentPropagateLib.checkpoints import seed_slm_from_sam21
-from SegmentPropagateLib.network import build_network
-from SegmentPropagateLib.network_config import NetworkConfig
+from SegmentPropagateLib.networks.build import build_network
+from SegmentPropagateLib.networks.checkpoints import seed_slm_from_sam21
+from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.training.clips import ClipSettings, draw_clip
 from SegmentPropagateLib.training.forward import ClipPrompt, policy_of
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings

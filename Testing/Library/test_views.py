@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from SegmentPropagateLib.memory import MemoryPolicy, long_bank
-from SegmentPropagateLib.propagator import ImageStack, Lane, PropagationSettings
-from SegmentPropagateLib.tracking.appearance import resize_mask, rgb_appearance, windows_appearance
-from SegmentPropagateLib.tracking.encoder import FeatureCache
-from SegmentPropagateLib.tracking.propagation import Objects, Propagation
-from SegmentPropagateLib.tracking.scene import Scene
-from SegmentPropagateLib.tracking.tracker import Memory, Outcome
-from SegmentPropagateLib.tracking.views import PLACE_STEP, SIZE_STEP, View, ViewFinder
+from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank
+from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings
+from SegmentPropagateLib.propagators.tracking.appearance import resize_mask, rgb_appearance, windows_appearance
+from SegmentPropagateLib.propagators.tracking.course import Objects, Propagation
+from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache
+from SegmentPropagateLib.propagators.tracking.scene import Scene
+from SegmentPropagateLib.propagators.tracking.tracker import Memory, Outcome
+from SegmentPropagateLib.propagators.tracking.views import PLACE_STEP, SIZE_STEP, View, ViewFinder
 
 SHAPE = (200, 300)
 

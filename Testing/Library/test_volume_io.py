@@ -10,9 +10,7 @@ from scipy.spatial.transform import Rotation
 from test_geometry import STORAGE, directions_of, geometry_of
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.segments import SegmentInfo
-from SegmentPropagateLib.geometry import Geometry
-from SegmentPropagateLib.volume_io import (
+from SegmentPropagateLib.formats.reading import (
     OUTPUT_SUFFIXES,
     Volume,
     check_output,
@@ -20,6 +18,8 @@ from SegmentPropagateLib.volume_io import (
     read_volume,
     write_segmentation,
 )
+from SegmentPropagateLib.formats.seg_nrrd import SegmentInfo
+from SegmentPropagateLib.volumes.geometry import Geometry
 
 SHAPE = (5, 6, 7)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from doubles import drawn_volume
 
-from SegmentPropagateLib.messages import Message, read_message, write_message
+from SegmentPropagateLib.worker.messages import Message, read_message, write_message
 
 ROOT = Path(__file__).resolve().parents[2]
 SESSION = {

@@ -8,11 +8,11 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from SegmentPropagateLib.card import Card
-from SegmentPropagateLib.checkpoints import save_checkpoint
-from SegmentPropagateLib.network import build_network
-from SegmentPropagateLib.network_config import NetworkConfig, StarterShape
-from SegmentPropagateLib.propagator import ImageStack
+from SegmentPropagateLib.networks.build import build_network
+from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.checkpoints import save_checkpoint
+from SegmentPropagateLib.networks.families import NetworkConfig, StarterShape
+from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
 
 SHAPE = StarterShape(

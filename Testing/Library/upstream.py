@@ -16,8 +16,8 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 from sam2.utils import misc
 
-from SegmentPropagateLib.network import build_network
-from SegmentPropagateLib.network_config import NetworkConfig
+from SegmentPropagateLib.networks.build import build_network
+from SegmentPropagateLib.networks.families import NetworkConfig
 
 OBJECT_SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
 UPSCALE_BIAS = (

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import vtk
-from SegmentPropagateSlicer.Estimates import Estimates
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic, State
-from SegmentPropagateSlicer.RunSettings import RunSettings
-from SegmentPropagateSlicer.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer.Runs.Estimates import Estimates
+from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 
 DRAWN_WORKER = [sys.executable, str(Path(__file__).resolve().parents[1] / "Library" / "drawn_worker.py")]
 MATRIX = np.array([[1.5, 0, 0, -20], [0, 1.5, 0, 15], [0, 0, 3.0, 7], [0, 0, 0, 1]])

@@ -2,7 +2,7 @@
 
 import pytest
 from bench import DRAWN_WORKER, Bench
-from SegmentPropagateSlicer.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
 
 
 class SharedWorker(WorkerProcess):

@@ -8,9 +8,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Library"))
 
 from doubles import ThresholdPropagator
 
-from SegmentPropagateLib import service, worker
 from SegmentPropagateLib.errors import CancelledError
-from SegmentPropagateLib.messages import Message
+from SegmentPropagateLib.worker import service, worker
+from SegmentPropagateLib.worker.messages import Message
 
 SIZE_MB = 40
 

@@ -3,14 +3,14 @@
 import numpy as np
 import slicer
 import vtk
-from SegmentPropagateSlicer import KeyPicture, Review
-from SegmentPropagateSlicer.Key import Key
-from SegmentPropagateSlicer.PromptReader import PromptReader
-from SegmentPropagateSlicer.Proposal import proposalOfMask
-from SegmentPropagateSlicer.RunController import State
-from SegmentPropagateSlicer.Signal import Signal
-from SegmentPropagateSlicer.SliceGrid import SliceGrid, rangeEnds
-from SegmentPropagateSlicer.VolumeReader import VolumeReader
+from SegmentPropagateSlicer.Review import KeyPicture, Suspicion
+from SegmentPropagateSlicer.Runs.RunController import State
+from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
+from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
+from SegmentPropagateSlicer.Values.Key import Key
+from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
+from SegmentPropagateSlicer.Values.Signal import Signal
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SegmentPropagateLib.errors import InputError
@@ -145,7 +145,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
 
     def nextSuspicious(self, after=None):
         self.calls.append(("nextSuspicious", after))
-        return Review.nextSuspicious({i: self.reviewScores(i) for i in self.proposed[0]}, after)
+        return Suspicion.nextSuspicious({i: self.reviewScores(i) for i in self.proposed[0]}, after)
 
     def editSlice(self, segmentId, sliceIndex):
         self.calls.append(("editSlice", segmentId, sliceIndex))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from downloading_worker import SIZE_MB
 from SegmentPropagateSlicer.Logic import State
-from SegmentPropagateSlicer.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
 
 WORKER = [sys.executable, str(Path(__file__).with_name("downloading_worker.py"))]
 DONE = (0, 0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bench import DRAWN_WORKER
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic, State
-from SegmentPropagateSlicer.WorkerProcess import STALL_TICKS, WorkerProcess
+from SegmentPropagateSlicer.Runs.WorkerProcess import STALL_TICKS, WorkerProcess
 
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 

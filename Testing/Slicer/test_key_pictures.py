@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from SegmentPropagateSlicer import KeyPicture
-from SegmentPropagateSlicer.Proposal import proposalOfMask
-from SegmentPropagateSlicer.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Review import KeyPicture
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
 
-from SegmentPropagateLib.geometry import Geometry
+from SegmentPropagateLib.volumes.geometry import Geometry
 
 SIZE, COLOR = 44, (1.0, 0.0, 0.0)
 ACROSS = {"axial": 1, "coronal": 1, "sagittal": -1}  # where the spot lies; anterior is on the left of a sagittal view

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from SegmentPropagateSlicer.Logic import State
-from SegmentPropagateSlicer.PromptReader import arrayOf
+from SegmentPropagateSlicer.Scene.PromptReader import arrayOf
 
 from SegmentPropagateLib.errors import InputError
 

@@ -103,11 +103,11 @@ def test_cancelling_the_file_dialog_changes_nothing(panel, monkeypatch):
 
 
 def test_a_model_says_its_licence_and_what_it_downloads(panel, monkeypatch):
-    from SegmentPropagateSlicer.ModelSection import describe
+    from SegmentPropagateSlicer.Panel.ModelSection import describe
 
     assert "Licence: Apache-2.0." in describe("classical")
     assert describe("/nowhere/x.pt") == "This file is no longer there: choose another model."
-    monkeypatch.setattr("SegmentPropagateLib.weights.NamedModel.is_ready", False)
+    monkeypatch.setattr("SegmentPropagateLib.models.registry.NamedModel.is_ready", False)
     assert describe("sam2.1-tiny").endswith("Downloaded on first use (156 MB).")
 
 
@@ -115,7 +115,7 @@ def test_graphics_cards_are_listed_by_name(slicer, tmp_path):
     import stat
     import time
 
-    from SegmentPropagateSlicer.Devices import Devices
+    from SegmentPropagateSlicer.Panel.Devices import Devices
 
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 'NVIDIA H200'\necho 'NVIDIA RTX A2000'\n")

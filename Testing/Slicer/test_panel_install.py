@@ -5,8 +5,8 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 from panel_fixtures import openedPanel
-from SegmentPropagateSlicer import Installer as module
-from SegmentPropagateSlicer.Installer import Installer
+from SegmentPropagateSlicer.Panel import Installer as module
+from SegmentPropagateSlicer.Panel.Installer import Installer
 
 
 class Machine:

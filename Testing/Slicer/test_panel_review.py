@@ -5,9 +5,9 @@ import pytest
 from bench import DRAWN_WORKER, Store
 from panel_double import drawnScores
 from panel_fixtures import openedPanel
-from SegmentPropagateSlicer.Estimates import Estimates
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic, State
-from SegmentPropagateSlicer.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer.Runs.Estimates import Estimates
+from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
 
 
 def test_review_appears_with_the_proposal_and_goes_with_it(reviewed):
@@ -41,7 +41,7 @@ def test_a_mouse_press_on_the_strip_is_a_click_on_a_bar(reviewed):
 
 
 def test_the_strip_shows_keys_suspicion_and_locks_in_their_colors(reviewed):
-    from SegmentPropagateSlicer import DriftStrip
+    from SegmentPropagateSlicer.Panel import DriftStrip
 
     reviewed.logic.scores[2]["confirmed"] = True
     reviewed.widget.review.refresh()

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from SegmentPropagateSlicer import Review
-from SegmentPropagateSlicer.Proposal import proposalOfMask
-from SegmentPropagateSlicer.Run import Run
-from SegmentPropagateSlicer.RunSettings import RunSettings
-from SegmentPropagateSlicer.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Review import Suspicion
+from SegmentPropagateSlicer.Runs.Run import Run
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
+from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 
-from SegmentPropagateLib.geometry import Geometry
+from SegmentPropagateLib.volumes.geometry import Geometry
 
 SHAPE = (27, 96, 96)
 
@@ -26,12 +26,12 @@ def runOver(mask, key=13):
 
 
 def nextSlice(found, after=None):
-    place = Review.nextSuspicious({"A": found}, ("A", after))
+    place = Suspicion.nextSuspicious({"A": found}, ("A", after))
     return place and place[1]
 
 
 def test_a_smooth_object_with_smooth_ends_is_not_suspicious():
-    found = Review.scores(runOver(ball()), "A")
+    found = Suspicion.scores(runOver(ball()), "A")
     assert [score["sliceIndex"] for score in found] == list(range(27))
     assert not any(score["areaJump"] or score["centerJump"] for score in found)
     assert nextSlice(found) is None
@@ -49,7 +49,7 @@ def test_a_smooth_object_with_smooth_ends_is_not_suspicious():
 def test_a_slice_that_jumps_is_named_next(spoil, flag):
     mask = ball()
     spoil(mask)
-    found = Review.scores(runOver(mask), "A")
+    found = Suspicion.scores(runOver(mask), "A")
     assert found[18][flag]
     assert nextSlice(found) in (18, 19)
     assert not any(score[flag] for score in found[:18])
@@ -58,9 +58,9 @@ def test_a_slice_that_jumps_is_named_next(spoil, flag):
 def test_keys_and_confirmed_slices_are_trusted():
     mask = ball()
     mask[18] = np.roll(mask[18], 30, 1)
-    found = Review.scores(runOver(mask, key=18), "A")
+    found = Suspicion.scores(runOver(mask, key=18), "A")
     assert found[18]["suspicion"] == 0
-    found = Review.scores(runOver(mask), "A", confirmed=[18, 19])
+    found = Suspicion.scores(runOver(mask), "A", confirmed=[18, 19])
     assert nextSlice(found) is None
 
 
@@ -69,7 +69,7 @@ def test_a_doubtful_presence_and_a_low_predicted_iou_are_suspicious():
     good = run.proposals["A"][7]
     run.proposals["A"][7] = type(good)(good.shape, good.origin, good.box, presence=0.5, predictedIou=0.9)
     run.proposals["A"][9] = type(good)(good.shape, good.origin, good.box, presence=0.99, predictedIou=0.4)
-    found = Review.scores(run, "A")
+    found = Suspicion.scores(run, "A")
     assert nextSlice(found) == 7
     assert nextSlice(found, after=7) == 9
     assert nextSlice(found, after=9) == 7
@@ -79,12 +79,12 @@ def test_the_worst_slices_of_all_segments_are_named_in_turn():
     lost, moved = ball(), ball()
     lost[18] = False
     moved[9] = np.roll(moved[9], 40, 1)
-    found = {"A": Review.scores(runOver(lost), "A"), "B": Review.scores(runOver(moved), "A")}
+    found = {"A": Suspicion.scores(runOver(lost), "A"), "B": Suspicion.scores(runOver(moved), "A")}
     seen, place = [], None
     for _press in range(6):
-        place = Review.nextSuspicious(found, place)
+        place = Suspicion.nextSuspicious(found, place)
         seen.append(place)
     assert {("A", 18), ("B", 9)} <= set(seen)
     assert len(set(seen)) == sum(
-        score["suspicion"] >= Review.SUSPICIOUS for scores in found.values() for score in scores
+        score["suspicion"] >= Suspicion.SUSPICIOUS for scores in found.values() for score in scores
     )

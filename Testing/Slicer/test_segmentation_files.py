@@ -9,9 +9,9 @@ from scipy.spatial.transform import Rotation
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
-from SegmentPropagateLib.formats.segments import SegmentInfo
-from SegmentPropagateLib.geometry import Geometry
-from SegmentPropagateLib.volume_io import read_labels, read_volume, write_segmentation
+from SegmentPropagateLib.formats.reading import read_labels, read_volume, write_segmentation
+from SegmentPropagateLib.formats.seg_nrrd import SegmentInfo
+from SegmentPropagateLib.volumes.geometry import Geometry
 
 SHAPE = (6, 8, 10)
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"

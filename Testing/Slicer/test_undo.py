@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from SegmentPropagateSlicer.Proposal import proposalOfMask
+from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
 
 
 @pytest.fixture

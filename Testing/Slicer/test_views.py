@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from SegmentPropagateLib.geometry import Geometry
-from SegmentPropagateLib.volume_io import SegmentInfo, Volume, write_segmentation, write_volume
+from SegmentPropagateLib.formats.reading import SegmentInfo, Volume, write_segmentation, write_volume
+from SegmentPropagateLib.volumes.geometry import Geometry
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-views" / "bin" / "python"

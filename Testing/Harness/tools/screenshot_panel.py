@@ -24,7 +24,7 @@ class TorchMissing:
     """An installer that says what a fresh Slicer lacks."""
 
     def sentence(self):
-        from SegmentPropagateSlicer.Installer import sentenceAbout
+        from SegmentPropagateSlicer.Panel.Installer import sentenceAbout
 
         return sentenceAbout(["torch", "sam2"])
 
@@ -69,7 +69,7 @@ def outline(slicer, widget, segmentId, index, center, radii):
 def review(slicer, widget):
     """A finished proposal for two segments, with one jump; a locked slice."""
     from panel_double import drawnScores
-    from SegmentPropagateSlicer.Key import Key
+    from SegmentPropagateSlicer.Values.Key import Key
 
     kidney, spleen = widget.context.parameters.segmentation.GetSegmentation().GetSegmentIDs()
     outline(slicer, widget, kidney, 12, (30, 36), (6, 7.6))

@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
 from SegmentPropagateLib import MaskPrompt, Session, load_model
-from SegmentPropagateLib.geometry import Geometry
-from SegmentPropagateLib.training.phantoms import make_phantom
-from SegmentPropagateLib.volume_io import SegmentInfo, Volume, write_segmentation, write_volume
+from SegmentPropagateLib.formats.reading import SegmentInfo, Volume, write_segmentation, write_volume
+from SegmentPropagateLib.phantoms.phantom import make_phantom
+from SegmentPropagateLib.volumes.geometry import Geometry
 
 SEED, SHAPE_KJI = 6, (48, 160, 160)
 ORGANS = (

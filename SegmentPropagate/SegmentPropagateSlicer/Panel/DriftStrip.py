@@ -1,0 +1,104 @@
+"""One small bar per slice: how sure the model is, where the keys are, what is suspicious."""
+
+import qt
+
+from SegmentPropagateSlicer.Review.Suspicion import SUSPICIOUS as SUSPICION_WORTH_A_LOOK
+
+HEIGHT = 46
+GROUND = 5  # pixels below the bars, for locks
+SHARPNESS = 2  # drawn larger than shown, for screens with small pixels
+SURE, SUSPICIOUS, KEY, LOCKED, EMPTY, CURRENT = "#7d9c8c", "#f5931e", "#3b82d6", "#2fa84f", "#8c8c8c", "#d9413a"
+
+
+class Strip(qt.QLabel):
+    """A label that knows where it was pressed."""
+
+    onPressed = None  # called with the position from the left as a fraction of the width
+
+    def mousePressEvent(self, event):
+        """Qt calls this."""
+        position = event.position() if hasattr(event, "position") else event.pos()  # Qt 6, Qt 5
+        if self.onPressed is not None and self.width > 0:
+            self.onPressed(position.x() / self.width)
+
+
+class DriftStrip:
+    """Draws scores and tells which slice was clicked.
+
+    Args:
+        layout: where to put the strip.
+        onSlice: called with a slice number when its bar is clicked.
+    """
+
+    def __init__(self, layout, onSlice):
+        self._slices, self._onSlice = (), onSlice
+        self.label = Strip()
+        self.label.setMinimumSize(80, HEIGHT)
+        self.label.setMaximumHeight(HEIGHT)
+        self.label.setScaledContents(True)  # follows the panel's width until the next drawing
+        self.label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
+        self.label.onPressed = self._pressed
+        layout.addWidget(self.label)
+
+    def _pressed(self, fraction):
+        index = self.indexAt(fraction)
+        if index is not None:
+            self._onSlice(index)
+
+    def indexAt(self, fraction):
+        """The slice number at a fraction of the width; None while there is no range."""
+        if not self._slices:
+            return None
+        return self._slices[min(int(fraction * len(self._slices)), len(self._slices) - 1)]
+
+    def show(self, scores, slices, current=None):
+        """Draw.
+
+        Args:
+            scores: as `SegmentPropagateLogic.reviewScores` gives them; slices that have not been computed are missing.
+            slices: slice numbers of the whole range.
+            current: slice number to mark, or None.
+        """
+        self._slices, known = slices, {score["sliceIndex"]: score for score in scores}
+        width = max(80, self.label.width)
+        pixmap = qt.QPixmap(SHARPNESS * width, SHARPNESS * HEIGHT)
+        pixmap.fill(qt.QColor(0, 0, 0, 0))
+        painter = qt.QPainter()
+        painter.begin(pixmap)
+        painter.scale(SHARPNESS, SHARPNESS)
+        painter.fillRect(0, HEIGHT - GROUND - 1, width, 1, qt.QColor(EMPTY))  # of what is not computed yet
+        for number, index in enumerate(slices):
+            left, right = (round(n * width / len(slices)) for n in (number, number + 1))
+            if index in known:
+                drawBar(painter, known[index], left, max(1, right - left - (1 if right - left > 2 else 0)))
+            if index == current:
+                painter.fillRect(left, 0, max(2, right - left - 1), 3, qt.QColor(CURRENT))
+        painter.end()
+        self.label.setPixmap(pixmap)
+
+
+def drawBar(painter, score, left, width):
+    """One slice: the bar on its ground, and the lock below."""
+    height = max(2, round(barHeight(score) * (HEIGHT - GROUND - 6)))
+    painter.fillRect(left, HEIGHT - GROUND - height, width, height, qt.QColor(barColor(score)))
+    if score["confirmed"]:
+        painter.fillRect(left, HEIGHT - GROUND + 1, width, GROUND - 1, qt.QColor(LOCKED))
+
+
+def barHeight(score):
+    """0..1: presence times predicted IoU; a key is sure."""
+    if score["source"] == "key":
+        return 1.0
+    if score["source"] == "empty":
+        return 0.0
+    iou = score["predictedIou"]
+    return score["presence"] * (1.0 if iou is None else iou)
+
+
+def barColor(score):
+    """A key, a suspicious slice, an empty one, or an ordinary one."""
+    if score["source"] == "key":
+        return KEY
+    if score["suspicion"] >= SUSPICION_WORTH_A_LOOK:
+        return SUSPICIOUS
+    return EMPTY if score["source"] == "empty" else SURE

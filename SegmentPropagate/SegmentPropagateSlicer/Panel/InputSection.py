@@ -1,0 +1,124 @@
+"""The section Image and segments."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from SegmentPropagateLib.volumes.intensity import PRESETS
+from SegmentPropagateSlicer.Logic import State
+from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE
+
+
+class InputSection:
+    """Image, segmentation, segments and intensity preset; keeps the embedded Segment Editor on the same nodes.
+
+    Args:
+        context: `Context`.
+    """
+
+    def __init__(self, context):
+        self.context = context
+        ui, guarded = context.ui, context.status.guarded
+        for preset in PRESETS:
+            ui.intensitySelector.addItem(presetTitle(preset), preset)
+        ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", guarded(self._takeVolume))
+        ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", guarded(self._takeSegmentation))
+        ui.segmentSelector.connect("activated(int)", guarded(self._takeSegment))
+        ui.intensitySelector.connect("activated(int)", guarded(self._takeIntensity))
+        ui.segmentEditor.connect("currentSegmentIDChanged(QString)", guarded(self._followEditor))
+
+    def _takeVolume(self):
+        self.context.parameters.volume = self.context.ui.volumeSelector.currentNode()
+        self._applyInputs()
+
+    def _takeSegmentation(self):
+        parameters, node = self.context.parameters, self.context.ui.segmentationSelector.currentNode()
+        if node is not None and node.GetSegmentation().GetNumberOfSegments() == 0:
+            node.CreateDefaultDisplayNodes()
+            node.GetSegmentation().AddEmptySegment()
+        parameters.segmentation = node
+        ids = list(node.GetSegmentation().GetSegmentIDs()) if node else []
+        if parameters.segment != ALL_VISIBLE and parameters.segment not in ids:
+            parameters.segment = ids[0] if ids else ""
+        self._applyInputs()
+
+    def _takeSegment(self):
+        self.context.parameters.segment = self.context.ui.segmentSelector.currentData or ""
+        if self.context.parameters.segment not in ("", ALL_VISIBLE):
+            self.context.ui.segmentEditor.setCurrentSegmentID(self.context.parameters.segment)
+
+    def _takeIntensity(self):
+        self.context.parameters.intensity = self.context.ui.intensitySelector.currentData
+
+    def _followEditor(self):
+        selected = self.context.ui.segmentEditor.currentSegmentID()
+        if selected and self.context.parameters.segment != ALL_VISIBLE:
+            self.context.parameters.segment = selected
+
+    def takeDefaults(self):
+        """Without a choice, take the volume that the view shows, or the first one, and the first segmentation."""
+        parameters = self.context.parameters
+        if parameters.volume is None:
+            shown = self.context.shownVolume()
+            volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            images = [node for node in volumes if not node.IsA("vtkMRMLLabelMapVolumeNode")]
+            parameters.volume = shown if shown in images else (images[0] if images else None)
+        if parameters.segmentation is None:
+            segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+            parameters.segmentation = segmentations[0] if segmentations else None
+
+    def _applyInputs(self):
+        parameters, editor, logic = self.context.parameters, self.context.ui.segmentEditor, self.context.logic
+        segmentation = parameters.segmentation
+        if (logic.volumeNode, logic.segmentationNode) != (parameters.volume, segmentation):
+            parameters.forgetRanges()  # as the logic forgets the keys
+        if segmentation is not None and segmentation.GetNodeReference("referenceImageGeometryRef") is None:
+            segmentation.SetReferenceImageGeometryParameterFromVolumeNode(parameters.volume)
+        editor.setSegmentationNode(segmentation)
+        editor.setSourceVolumeNode(parameters.volume)
+        if parameters.segment not in ("", ALL_VISIBLE):
+            editor.setCurrentSegmentID(parameters.segment)
+        logic.setInputs(parameters.volume, segmentation)
+
+    def refresh(self):
+        """Show the parameters."""
+        ui, parameters, logic = self.context.ui, self.context.parameters, self.context.logic
+        busy = logic.state in State.BUSY
+        if not busy:
+            self.takeDefaults()
+        for widget in (ui.volumeSelector, ui.segmentationSelector, ui.segmentSelector, ui.intensitySelector):
+            widget.enabled = not busy
+        ui.volumeSelector.setCurrentNode(parameters.volume)
+        ui.segmentationSelector.setCurrentNode(parameters.segmentation)
+        self._fillSegments()
+        ui.intensitySelector.setCurrentIndex(max(0, ui.intensitySelector.findData(parameters.intensity)))
+        if (logic.volumeNode, logic.segmentationNode) != (parameters.volume, parameters.segmentation):
+            self._applyInputs()
+
+    def _fillSegments(self):
+        box, parameters = self.context.ui.segmentSelector, self.context.parameters
+        node = parameters.segmentation
+        segmentation = node.GetSegmentation() if node else None
+        wanted = [(i, segmentation.GetSegment(i).GetName()) for i in segmentation.GetSegmentIDs()] if node else []
+        if len(wanted) > 1:
+            wanted.append((ALL_VISIBLE, _("All visible segments with key slices")))
+        if [(box.itemData(row), box.itemText(row)) for row in range(box.count)] != wanted:
+            box.clear()
+            for segmentId, name in wanted:
+                box.addItem(name, segmentId)
+        box.setCurrentIndex(box.findData(parameters.segment))
+
+
+def presetTitle(preset):
+    """What the list calls an intensity preset."""
+    return {
+        "auto": _("Automatic"),
+        "brain": _("CT brain (0 to 80 HU)"),
+        "abdomen": _("CT abdomen (-160 to 240 HU)"),
+        "bone": _("CT bone (-500 to 1300 HU)"),
+        "lung": _("CT lung (-1350 to 150 HU)"),
+        "mediastinum": _("CT mediastinum (-160 to 240 HU)"),
+        "ct-full": _("CT full range (-1024 to 2000 HU)"),
+        "percentile": _("Percentiles 0.5 to 99.5 (MR, PET, ultrasound)"),
+        "minmax": _("Lowest to highest value"),
+        "none": _("As stored (8 bit)"),
+    }[preset]

@@ -1,0 +1,50 @@
+"""The banner that appears while PyTorch or SAM 2 are missing."""
+
+import slicer
+
+from SegmentPropagateSlicer.Panel.Installer import InstallError
+
+
+class InstallBanner:
+    """Says what is missing, installs it on one press, can be pressed again after a failure.
+
+    Args:
+        context: `Context`.
+        installer: `Installer`.
+    """
+
+    def __init__(self, context, installer):
+        self.context, self.installer = context, installer
+        context.ui.installProgress.hide()
+        context.ui.installButton.connect("clicked()", context.status.guarded(self.install))
+        self.refresh()
+
+    def refresh(self):
+        """Show what is missing, or nothing."""
+        sentence = self.installer.sentence()
+        self.context.ui.installLabel.text = sentence
+        self.context.ui.installBanner.setVisible(bool(sentence))
+
+    def install(self):
+        """Install everything that is missing."""
+        ui = self.context.ui
+        ui.installButton.enabled = False
+        ui.installProgress.show()
+        try:
+            self.installer.install(self._progress)
+        except InstallError as error:
+            self.context.status.log(repr(error.__cause__ or error))
+            self.refresh()
+            ui.installLabel.text = str(error)
+        else:
+            self.refresh()
+        finally:
+            ui.installButton.enabled = True
+            ui.installProgress.hide()
+
+    def _progress(self, sentence, done, total):
+        ui = self.context.ui
+        ui.installLabel.text = sentence
+        ui.installProgress.setRange(0, total)
+        ui.installProgress.setValue(done)
+        slicer.app.processEvents()  # pip blocks the main thread, where Slicer requires it: show the step before

@@ -1,0 +1,121 @@
+"""The list of key slices."""
+
+from contextlib import suppress
+
+import qt
+from slicer.i18n import tr as _
+
+from SegmentPropagateLib.errors import SegmentPropagateError
+from SegmentPropagateSlicer.Panel.Context import planeTitle
+
+ROWS_SHOWN = 3
+PICTURE = 44  # pixels
+
+
+class KeyTable:
+    """Shows the keys, jumps to one on double-click, removes one by its cross.
+
+    Args:
+        context: `Context`.
+    """
+
+    def __init__(self, context):
+        self.context = context
+        self._shown = None
+        self._pictures = {}  # Key -> QIcon; a key whose outline has changed is another Key
+        self._waiting = []  # keys whose picture is to be drawn, one at a time, so that the panel never stops
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.connect("timeout()", self._drawNext)
+        self.table = context.ui.keyTable
+        self.table.setColumnCount(6)
+        self.table.setHorizontalHeaderLabels([_("Slice"), _("Segment"), _("Plane"), _("Area"), "", ""])
+        self._lockIcon, self._unlockIcon = (qt.QIcon(context.icon(name)) for name in ("lock", "unlock"))
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(PICTURE + 4)
+        self.table.setIconSize(qt.QSize(PICTURE, PICTURE))
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
+        header.setHighlightSections(False)
+        self.table.connect("cellDoubleClicked(int,int)", context.status.guarded(self._jump))
+
+    def _jump(self):
+        row = self.table.currentRow()
+        if self._shown and 0 <= row < len(self._shown):
+            key = self._shown[row][0]
+            self.context.jumpToSlice(key.sliceIndex, key.plane)
+
+    def refresh(self):
+        """Show the logic's keys."""
+        keys = self._sorted(self.context.logic.keys)
+        shown = [(key, self.context.segmentName(key.segmentId)) for key in keys]
+        self.table.setVisible(bool(shown))
+        if shown == self._shown:
+            return
+        self._shown = shown
+        self._pictures = {key: icon for key, icon in self._pictures.items() if key in keys}
+        self._waiting = [key for key in keys if key not in self._pictures]
+        if self._waiting:
+            self._timer.start()
+        self.table.setRowCount(len(shown))
+        for row, (key, name) in enumerate(shown):
+            area = _("{area} mm²").format(area=round(key.areaMm2)) if key.areaMm2 else ""
+            if key.confirmed and not key.areaMm2:
+                area = _("empty")
+            for column, text in enumerate((str(key.sliceIndex), name, planeTitle(key.plane), area)):
+                self.table.setItem(row, column, qt.QTableWidgetItem(text))
+            if key in self._pictures:
+                self.table.item(row, 0).setIcon(self._pictures[key])
+            self.table.setCellWidget(row, 4, self._lockButton(key))
+            self.table.setCellWidget(row, 5, self._removeButton(key))
+        rowHeight = self.table.rowHeight(0) if shown else 0
+        height = self.table.horizontalHeader().height + min(len(shown), ROWS_SHOWN) * rowHeight + 4
+        self.table.setFixedHeight(height)
+
+    def _sorted(self, keys):
+        """In the order of the segments, as the Segment Editor lists them, then by plane and slice."""
+        node = self.context.parameters.segmentation
+        ids = list(node.GetSegmentation().GetSegmentIDs()) if node else []
+        return sorted(keys, key=lambda key: (ids.index(key.segmentId) if key.segmentId in ids else -1, *key.place[1:]))
+
+    def _drawNext(self):
+        key = self._waiting.pop(0) if self._waiting else None
+        for row, (shown, _name) in enumerate(self._shown or ()):
+            if shown == key:
+                with suppress(SegmentPropagateError):  # the image or the segment has just gone
+                    self._pictures[key] = icon(self.context.logic.keyPicture(key, PICTURE))
+                    self.table.item(row, 0).setIcon(self._pictures[key])
+        if self._waiting:
+            self._timer.start()
+
+    def _lockButton(self, key):
+        button = qt.QToolButton()
+        button.setIcon(self._lockIcon if key.confirmed else self._unlockIcon)
+        button.setAutoRaise(True)
+        if key.confirmed:
+            button.setToolTip(_("Locked: no run and no correction changes this slice. Press to unlock."))
+        else:
+            button.setToolTip(_("Lock this slice: no later run or correction changes it."))
+        toggle = self.context.status.guarded(
+            lambda: self.context.logic.confirmSlices(key.segmentId, [key.sliceIndex], not key.confirmed, key.plane)
+        )
+        button.connect("clicked()", toggle)
+        return button
+
+    def _removeButton(self, key):
+        button = qt.QToolButton()
+        button.setText("✕")
+        button.setAutoRaise(True)
+        button.setToolTip(_("Forget this key; the outline stays in the segment."))
+        button.connect("clicked()", self.context.status.guarded(lambda: self.context.logic.removeKey(key)))
+        return button
+
+
+def icon(picture):
+    """A uint8 `(rows, columns, 3)` array as a QIcon, by way of a PPM file in memory: bytes that Qt reads by itself."""
+    rows, columns = picture.shape[:2]
+    pixmap = qt.QPixmap()
+    pixmap.loadFromData(qt.QByteArray(b"P6 %d %d 255\n" % (columns, rows) + picture.tobytes()))
+    return qt.QIcon(pixmap)

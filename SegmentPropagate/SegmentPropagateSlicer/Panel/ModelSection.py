@@ -1,0 +1,190 @@
+"""The Model section: which model runs, what it is, and the advanced settings."""
+
+import os
+from pathlib import Path
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SegmentPropagateLib.models.registry import REGISTRY
+from SegmentPropagateSlicer.Logic import State
+from SegmentPropagateSlicer.Panel.Devices import Devices
+
+RECENT_KEY = "SegmentPropagate/recentCheckpoints"
+REMEMBERED = ("model", "device", "precision")
+RECENT_FILES = 8
+OPEN_FILE_FILTER = "*.pt *.pth *.safetensors"
+
+
+class ModelSection:
+    """Choosing a model shows at once what it is; the choice is remembered for the next Slicer session.
+
+    Args:
+        context: `Context`.
+    """
+
+    def __init__(self, context):
+        self.context = context
+        self._inspected = {}  # model -> sentence
+        ui, guarded = context.ui, context.status.guarded
+        self._choices = (
+            (ui.deviceSelector, "device", ()),
+            (ui.precisionSelector, "precision", precisions()),
+            (ui.passModeSelector, "passMode", passModes()),
+            (ui.roiSelector, "roi", fieldsOfView()),
+        )
+        for box, name, choices in self._choices:
+            for value, text in choices:
+                box.addItem(text, value)
+            box.connect("activated(int)", guarded(lambda box=box, name=name: self._choose(name, box.currentData)))
+        self._numbers = (
+            (ui.imageSizeSpinBox, "imageSize"),
+            (ui.shortSlicesSpinBox, "shortSlices"),
+            (ui.stopAfterEmptySpinBox, "stopAfterEmpty"),
+        )
+        for box, name in self._numbers:
+            box.connect("editingFinished()", guarded(lambda box=box, name=name: self._choose(name, box.value or None)))
+        self._recentMenu = qt.QMenu(ui.openCheckpointButton)
+        ui.openCheckpointButton.setMenu(self._recentMenu)
+        self._recentMenu.connect("aboutToShow()", guarded(self._fillRecentMenu))
+        ui.openCheckpointButton.connect("clicked()", guarded(self.openFile))
+        ui.modelSelector.connect("activated(int)", guarded(lambda: self.choose(ui.modelSelector.currentData)))
+        context.logic.modelInspected.connect(self._onInspected)
+        self.devices = Devices(guarded(self._fillDevices))
+        self._fillDevices()
+
+    # ---- remembered choices -------------------------------------------------------------------------------------
+
+    def restoreRemembered(self, networksMissing):
+        """Take model, device and precision of the last Slicer session into a parameter node that has none.
+
+        Args:
+            networksMissing: whether PyTorch or SAM 2 are not installed; the first model is then the classical one.
+        """
+        node, settings = self.context.parameters.node, slicer.app.userSettings()
+        for name in REMEMBERED:
+            value = settings.value(f"SegmentPropagate/{name}", "")
+            if value and not node.GetParameter(name):
+                setattr(self.context.parameters, name, str(value))
+        if not node.GetParameter("model"):
+            self.context.parameters.model = "classical" if networksMissing else "starter"
+
+    def recentFiles(self):
+        """Checkpoint files that were opened, latest first, as far as they still exist."""
+        return [path for path in str(slicer.app.userSettings().value(RECENT_KEY, "") or "").split(os.pathsep)
+                if path and Path(path).is_file()]  # fmt: skip
+
+    # ---- actions ------------------------------------------------------------------------------------------------
+
+    def openFile(self):
+        """Let the user pick a checkpoint file."""
+        recent = self.recentFiles()
+        start = str(Path(recent[0]).parent) if recent else ""
+        path = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(), _("Open checkpoint file"), start, _("Checkpoints") + f" ({OPEN_FILE_FILTER})"
+        )
+        if path:
+            self.useFile(path)
+
+    def useFile(self, path):
+        """Choose a checkpoint file and remember it."""
+        files = [path, *[known for known in self.recentFiles() if known != path]]
+        slicer.app.userSettings().setValue(RECENT_KEY, os.pathsep.join(files[:RECENT_FILES]))
+        self.choose(path)
+
+    def choose(self, model):
+        """Choose a registered model or a file, and have files recognised."""
+        self._choose("model", model)
+        self.refresh()
+        if model not in REGISTRY and model not in self._inspected:
+            self.context.ui.modelInfo.text = _("Reading {file}...").format(file=Path(model).name)
+            self.context.logic.inspectModel(model)
+
+    def _choose(self, name, value):
+        setattr(self.context.parameters, name, value)
+        if name in REMEMBERED:
+            slicer.app.userSettings().setValue(f"SegmentPropagate/{name}", value)
+
+    def _onInspected(self, summary):
+        self._inspected[summary["path"]] = summary["sentence"]
+        self.refresh()
+
+    def _fillRecentMenu(self):
+        self._recentMenu.clear()
+        for path in self.recentFiles():
+            action = self._recentMenu.addAction(Path(path).name)
+            action.toolTip = path
+            action.connect("triggered()", self.context.status.guarded(lambda path=path: self.useFile(path)))
+        if not self.recentFiles():
+            self._recentMenu.addAction(_("No recent files")).enabled = False
+
+    # ---- showing ------------------------------------------------------------------------------------------------
+
+    def refresh(self):
+        """Show the parameters."""
+        ui, parameters = self.context.ui, self.context.parameters
+        for widget in (ui.modelSelector, ui.openCheckpointButton, ui.advancedSection):
+            widget.enabled = self.context.logic.state not in State.BUSY
+        self._fillModels(parameters.model)
+        ui.modelInfo.text = self._inspected.get(parameters.model) or describe(parameters.model)
+        if ui.deviceSelector.findData(parameters.device) < 0:
+            self._fillDevices()
+        for box, name, _choices in self._choices:
+            box.setCurrentIndex(box.findData(getattr(parameters, name)))
+        for box, name in self._numbers:
+            box.setValue(getattr(parameters, name) or 0)
+
+    def _fillDevices(self):
+        box, chosen = self.context.ui.deviceSelector, self.context.parameters.device
+        choices = self.devices.choices()
+        if chosen not in [value for value, _text in choices]:
+            choices.append((chosen, chosen))  # saved on another machine
+        box.clear()
+        for value, text in choices:
+            box.addItem(text, value)
+        box.setCurrentIndex(box.findData(chosen))
+
+    def _fillModels(self, chosen):
+        box = self.context.ui.modelSelector
+        wanted = [*REGISTRY, *([] if chosen in REGISTRY else [chosen])]
+        if [box.itemData(row) for row in range(box.count)] != wanted:
+            box.clear()
+            for model in wanted:
+                box.addItem(title(model), model)
+        box.setCurrentIndex(wanted.index(chosen))
+
+
+def title(model):
+    """What the list calls a model: its name, or the file's."""
+    return model if model in REGISTRY else Path(model).name
+
+
+def describe(model):
+    """One line about a registered model, its licence and its download; for a file, its path."""
+    known = REGISTRY.get(model)
+    if known is None:
+        return model if Path(model).is_file() else _("This file is no longer there: choose another model.")
+    about = known.about[:1].upper() + known.about[1:]
+    parts = [f"{about}.", _("Licence: {licence}.").format(licence=known.licence)]
+    if not known.is_ready and known.url is None:
+        parts.append(_("Not part of this installation."))
+    elif not known.is_ready:
+        size = _(" ({size} MB)").format(size=round(known.size_bytes / 1e6)) if known.size_bytes else ""
+        parts.append(_("Downloaded on first use{size}.").format(size=size))
+    return " ".join(parts)
+
+
+def precisions():
+    """Choices of the precision list."""
+    return ("auto", _("Automatic")), ("exact", _("Exact (32 bit)")), ("bf16", _("Fast (16 bit)"))
+
+
+def passModes():
+    """Choices of the directions list."""
+    return ("independent", _("Independent")), ("coupled", _("Coupled, as published"))
+
+
+def fieldsOfView():
+    """Choices of the field-of-view list."""
+    return ("auto", _("Around the object")), ("off", _("Whole slice"))

@@ -1,0 +1,197 @@
+"""The section Key slices: how the object is shown to the model, and on which slices."""
+
+import qt
+from slicer.i18n import tr as _
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Logic import State
+from SegmentPropagateSlicer.Panel.Context import VIEWS, planeTitle, sliceNodeOf
+from SegmentPropagateSlicer.Panel.KeyTable import KeyTable
+from SegmentPropagateSlicer.Scene.Placement import Placement
+
+
+class PromptSection:
+    """Paint, box or points in one of the slice views become key slices.
+
+    Args:
+        context: `Context`.
+    """
+
+    def __init__(self, context):
+        self.context = context
+        self.placement = Placement(context.parameters, context.status.guarded(self.onPromptPlaced))
+        self.keyTable = KeyTable(context)
+        self._preview = None  # (segment ID, plane, slice) of the mask that waits to be used
+        ui, guarded = context.ui, context.status.guarded
+        self._modes = {"paint": ui.paintButton, "box": ui.boxButton, "points": ui.pointsButton}
+        for mode, button in self._modes.items():
+            button.setIcon(qt.QIcon(context.icon(mode)))
+            button.connect("clicked()", guarded(lambda mode=mode: self.chooseMode(mode)))
+        for name in VIEWS:
+            ui.viewSelector.addItem(name, name)
+        ui.viewSelector.connect("activated(int)", guarded(self._takeView))
+        ui.placePositiveButton.connect("clicked()", guarded(lambda: self._togglePlacing(self._positiveRole())))
+        ui.placeNegativeButton.connect("clicked()", guarded(lambda: self._togglePlacing("negativePoints")))
+        ui.clearPromptButton.connect("clicked()", guarded(self.clearPrompt))
+        ui.addKeyButton.connect("clicked()", guarded(self.addKey))
+        ui.lockSliceButton.setIcon(qt.QIcon(context.icon("lock")))
+        ui.lockSliceButton.connect("clicked()", guarded(self.lock))
+        context.logic.previewReady.connect(self._onPreviewReady)
+
+    # ---- actions ------------------------------------------------------------------------------------------------
+
+    def chooseMode(self, mode):
+        """Paint, box or points."""
+        self.clearPrompt()
+        self.context.parameters.promptMode = mode
+        if mode == "paint":
+            self.context.ui.segmentEditor.setActiveEffectByName("Paint")
+        else:
+            self.context.ui.segmentEditor.setActiveEffect(None)
+            self.placement.start(self._positiveRole())
+        self.refresh()
+
+    def addKey(self):
+        """The button below the modes: make the painted outline, or the previewed one, a key; or ask for a preview."""
+        logic = self.context.logic
+        if self.context.parameters.promptMode == "paint":
+            plane, index = self.context.planeAndSlice()
+            logic.addKey(self.context.currentSegmentId(), index, plane)
+            self.context.status.clear()
+        elif self._preview is not None:
+            logic.usePreview()
+            self.clearPrompt()
+            self.context.status.say(_("The outline is in the segment and a key: correct it with Paint if needed."))
+        else:
+            self.preview()
+
+    def lock(self):
+        """Lock the slice in the view as the segment has it, or unlock it."""
+        locked = self.context.ui.lockSliceButton.checked
+        try:
+            plane, index = self.context.planeAndSlice()
+            segmentId = self.context.currentSegmentId()
+            self.context.logic.confirmSlices(segmentId, [index], locked, plane)
+            self.context.sayLocked((segmentId, plane, index), locked)
+        finally:
+            self.refresh()
+
+    def preview(self):
+        """Let the model outline the object at the box or the points."""
+        self._syncSettings()
+        segmentId, (_plane, index) = self.context.currentSegmentId(), self.context.planeAndSlice()
+        if self.context.parameters.promptMode == "box":
+            self.context.logic.previewPrompt(segmentId, index, boxRas=self.placement.node("box"))
+        else:
+            points, positive = self.placement.points()
+            self.context.logic.previewPrompt(segmentId, index, pointsRas=points, positive=positive)
+        self.context.status.say(_("Outlining slice {number}...").format(number=index))
+
+    def clearPrompt(self):
+        """Remove the box or points, and the preview."""
+        self.placement.stop()
+        self.placement.clear()
+        if self._preview is not None:
+            self._preview = None
+            self.context.logic.dropPreview()
+        self.refresh()
+
+    def onPromptPlaced(self):
+        """The user placed or moved a point or the box: show what the model makes of it."""
+        ready = self.placement.hasBox() if self._positiveRole() == "box" else any(self.placement.points()[1])
+        if ready and self.context.logic.state in (State.IDLE, State.REVIEW):
+            self.preview()
+        self.refresh()
+
+    def _takeView(self):
+        self.context.parameters.view = self.context.ui.viewSelector.currentData
+
+    def _syncSettings(self):
+        self.context.logic.setSettings(self.context.parameters.runSettings(self.context.plane()))
+
+    def _togglePlacing(self, role):
+        if self.placement.placing() == role:
+            self.placement.stop()
+        else:
+            self.placement.start(role)
+        self.refresh()
+
+    def _positiveRole(self):
+        return "box" if self.context.parameters.promptMode == "box" else "positivePoints"
+
+    def _onPreviewReady(self, segmentId, sliceIndex, areaMm2):
+        self._preview = (segmentId, sliceIndex)
+        self.context.status.say(
+            _("Outline on slice {number}: {area} mm². Use it as key, then correct it with Paint if needed.").format(
+                number=sliceIndex, area=round(areaMm2)
+            )
+        )
+        self.refresh()
+
+    # ---- showing ------------------------------------------------------------------------------------------------
+
+    def refresh(self):
+        """Show the parameters, the views' slices and the keys."""
+        ui, mode = self.context.ui, self.context.parameters.promptMode
+        for name, button in self._modes.items():
+            button.setChecked(name == mode)
+        self._refreshViews()
+        ui.placeRow.setVisible(mode != "paint")
+        ui.placeNegativeButton.setVisible(mode == "points")
+        placing = self.placement.placing()
+        ui.placePositiveButton.text = _("Place box") if mode == "box" else _("On the object")
+        ui.placePositiveButton.setChecked(placing is not None and placing == self._positiveRole())
+        ui.placeNegativeButton.setChecked(placing == "negativePoints")
+        ui.promptHint.text = hint(mode)
+        ui.addKeyButton.text = self._keyButtonText(mode)
+        ui.addKeyButton.enabled = self.context.logic.state not in State.BUSY and bool(self.context.segmentIds())
+        self._refreshLock()
+        self.keyTable.refresh()
+
+    def _refreshLock(self):
+        """In review, the button beside the drift strip does it."""
+        ui, context = self.context.ui, self.context
+        ui.lockSliceButton.setVisible(context.logic.state != State.REVIEW)
+        ui.lockSliceButton.enabled = ui.addKeyButton.enabled
+        try:
+            plane, index = context.planeAndSlice()
+            locked = context.isLocked(context.currentSegmentId(), plane, index)
+        except InputError:
+            locked = False
+        ui.lockSliceButton.setChecked(locked)
+
+    def _keyButtonText(self, mode):
+        if mode == "paint":
+            return _("Use current slice as key")
+        return _("Use this outline as key") if self._preview is not None else _("Preview the outline")
+
+    def _refreshViews(self):
+        box = self.context.ui.viewSelector
+        for row in range(box.count):
+            name = box.itemData(row)
+            node = sliceNodeOf(name)
+            orientation = node.GetOrientation().lower() if node else ""
+            text = _("{view}: {orientation}").format(view=name, orientation=planeTitle(orientation))
+            if name == self.context.parameters.view:
+                text += self._sliceText()
+            if box.itemText(row) != text:
+                box.setItemText(row, text)
+        box.setCurrentIndex(box.findData(self.context.parameters.view))
+
+    def _sliceText(self):
+        if self.context.parameters.volume is None:
+            return ""
+        try:
+            plane, index = self.context.planeAndSlice()
+        except InputError:
+            return ""
+        return _(", slice {number} (0 to {last})").format(number=index, last=self.context.logic.sliceCount(plane) - 1)
+
+
+def hint(mode):
+    """What to do next in a prompt mode."""
+    return {
+        "paint": _("Outline the object on one slice with the editor below, then:"),
+        "box": _("Click two corners around the object in the view, then:"),
+        "points": _("Click on the object in the view; a click beside it takes that part away. Then:"),
+    }[mode]

@@ -1,0 +1,90 @@
+"""First and last slice of the range, each segment's own along each plane: a kidney does not end where a liver does."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Scene.SliceGrid import rangeEnds
+
+
+class RangeControls:
+    """Two numbers, each taken from the view, or both from a ROI or the whole volume.
+
+    Args:
+        context: `Context`.
+    """
+
+    def __init__(self, context):
+        self.context = context
+        ui, guarded = context.ui, context.status.guarded
+        ui.firstSpinBox.connect("valueChanged(int)", guarded(lambda: self._take(first=ui.firstSpinBox.value)))
+        ui.lastSpinBox.connect("valueChanged(int)", guarded(lambda: self._take(last=ui.lastSpinBox.value)))
+        ui.firstFromViewButton.connect("clicked()", guarded(self.firstFromView))
+        ui.lastFromViewButton.connect("clicked()", guarded(self.lastFromView))
+        ui.wholeRangeButton.connect("clicked()", guarded(self.wholeVolume))
+        self._roiMenu = qt.QMenu(ui.rangeFromRoiButton)
+        ui.rangeFromRoiButton.setMenu(self._roiMenu)
+        self._roiMenu.connect("aboutToShow()", guarded(self.fillRoiMenu))
+
+    def firstFromView(self):
+        """The range begins at the slice in the view."""
+        self._take(first=self.context.planeAndSlice()[1])
+
+    def lastFromView(self):
+        """The range ends at the slice in the view."""
+        self._take(last=self.context.planeAndSlice()[1])
+
+    def wholeVolume(self):
+        """The range is the whole volume."""
+        self.give(None, None)
+
+    def fromRoi(self, roiNode):
+        """The range is what a ROI covers."""
+        self.give(*self.context.logic.sliceRangeOfRoi(roiNode, self.context.plane()))
+
+    def fillRoiMenu(self):
+        """List the regions of interest of the scene."""
+        self._roiMenu.clear()
+        nodes = slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")
+        for node in nodes:
+            action = self._roiMenu.addAction(node.GetName())
+            action.connect("triggered()", self.context.status.guarded(lambda node=node: self.fromRoi(node)))
+        if not nodes:
+            self._roiMenu.addAction(self.context.ui.rangeFromRoiButton.toolTip).enabled = False
+
+    def given(self):
+        """`(first, last)` as the user gave them for what is chosen to be propagated; None where not."""
+        return self.context.parameters.rangeOf(self.context.parameters.segment, self.context.plane())
+
+    def give(self, first, last):
+        """What `given` returns from now on.
+
+        Raises:
+            InputError: no segment is chosen.
+        """
+        if not self.context.segmentIds():
+            raise InputError(_("Choose a segment first."))
+        self.context.parameters.giveRange(self.context.parameters.segment, self.context.plane(), first, last)
+
+    def range(self):
+        """`(first, last)`, what was not given being the volume's."""
+        return rangeEnds(self.given(), self.context.logic.sliceCount(self.context.plane()))
+
+    def _take(self, **ends):
+        if not self._refreshing:
+            first, last = self.given()
+            self.give(**{"first": first, "last": last, **ends})
+
+    _refreshing = False
+
+    def refresh(self):
+        """Show the parameters."""
+        ui = self.context.ui
+        count = self.context.logic.sliceCount(self.context.plane())
+        self._refreshing = True
+        for box, value in zip((ui.firstSpinBox, ui.lastSpinBox), self.range(), strict=True):
+            box.setRange(0, max(0, count - 1))
+            box.setValue(value)
+            box.enabled = count > 0 and bool(self.context.segmentIds())
+        self._refreshing = False

@@ -1,0 +1,199 @@
+"""The section Review: look at the proposal, correct it, accept or discard it."""
+
+import qt
+from slicer.i18n import tr as _
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Logic import State
+from SegmentPropagateSlicer.Panel.Context import planeTitle
+from SegmentPropagateSlicer.Panel.DriftStrip import DriftStrip
+from SegmentPropagateSlicer.Review.Suspicion import SUSPICIOUS
+
+
+class ReviewSection:
+    """Drift strip, suspicious slices, correction, locks, Accept and Discard.
+
+    Args:
+        context: `Context`.
+    """
+
+    def __init__(self, context):
+        self.context = context
+        ui, guarded = context.ui, context.status.guarded
+        self.strip = DriftStrip(ui.driftHolder.layout(), self.goTo)
+        self._scores = []
+        self._isOpen = False
+        ui.correctButton.setIcon(qt.QIcon(context.icon("correct")))
+        ui.lockButton.setIcon(qt.QIcon(context.icon("lock")))
+        ui.reviewSegmentSelector.connect(
+            "activated(int)", guarded(lambda: self.choose(ui.reviewSegmentSelector.currentData))
+        )
+        ui.segmentEditor.connect("currentSegmentIDChanged(QString)", guarded(self._followEditor))
+        ui.nextButton.connect("clicked()", guarded(self.nextSuspicious))
+        ui.lockButton.connect("clicked()", guarded(self.lock))
+        ui.editButton.connect("clicked()", guarded(self.edit))
+        ui.correctButton.connect("clicked()", guarded(self.correct))
+        ui.acceptButton.connect("clicked()", guarded(self.accept))
+        ui.discardButton.connect("clicked()", guarded(self.discard))
+
+    # ---- which segment ------------------------------------------------------------------------------------------
+
+    def segmentIds(self):
+        """The segments of the proposal that still exist."""
+        proposed, node = self.context.logic.proposed, self.context.parameters.segmentation
+        known = node.GetSegmentation().GetSegmentIDs() if node else ()
+        return [segmentId for segmentId in proposed[0] if segmentId in known] if proposed else []
+
+    def segmentId(self):
+        """The one whose slices the strip shows, and which is edited, corrected and locked; InputError without one."""
+        ids, chosen = self.segmentIds(), self.context.parameters.reviewSegment
+        if not ids:
+            raise InputError(_("There is no proposal to review: propagate first."))
+        return chosen if chosen in ids else ids[0]
+
+    def choose(self, segmentId):
+        """Show the slices of a segment, and take it in the Segment Editor."""
+        self.context.parameters.reviewSegment = segmentId
+        self.context.ui.segmentEditor.setCurrentSegmentID(segmentId)
+        self.refresh()
+
+    def _followEditor(self):
+        selected = self.context.ui.segmentEditor.currentSegmentID()
+        if selected in self.segmentIds():
+            self.choose(selected)
+
+    # ---- actions ------------------------------------------------------------------------------------------------
+
+    def goTo(self, sliceIndex):
+        """Show a slice of the proposal."""
+        self.context.status.guarded(lambda: self.context.jumpToSlice(sliceIndex, self.context.logic.proposed[1]))()
+
+    def nextSuspicious(self):
+        """Show the slice that is worth correcting next, of whichever segment."""
+        try:
+            here = self.segmentId(), self._current()
+        except InputError:
+            here = None  # another plane in the view
+        found = self.context.logic.nextSuspicious(here)
+        if found is None:
+            self.context.status.say(_("No suspicious slice: area, position and confidence run smoothly."))
+            return
+        segmentId, sliceIndex = found
+        self.choose(segmentId)
+        self.goTo(sliceIndex)
+        if len(self.segmentIds()) > 1:
+            text = _("Slice {number} of {name} is worth a look.")
+        else:
+            text = _("Slice {number} is worth a look.")
+        self.context.status.say(text.format(number=sliceIndex, name=self.context.segmentName(segmentId)))
+
+    def lock(self):
+        """Confirm the slice in the view, or unlock it."""
+        locked = self.context.ui.lockButton.checked
+        try:
+            segmentId, plane, index = self.segmentId(), self.context.logic.proposed[1], self._current()
+            self.context.logic.confirmSlices(segmentId, [index], locked, plane)
+            self.context.sayLocked((segmentId, plane, index), locked)
+        finally:
+            self.refresh()
+
+    def edit(self):
+        """Put the proposed outline into the segment and take the brush."""
+        self.context.logic.editSlice(self.segmentId(), self._current())
+        self.context.ui.segmentEditor.setCurrentSegmentID(self.segmentId())
+        self.context.ui.segmentEditor.setActiveEffectByName("Paint")
+        self.context.status.say(_("Correct the outline in the view, then press Correct."))
+
+    def correct(self):
+        """Make the corrected slice a key and compute again what it changes."""
+        self.context.logic.correct(self.segmentId(), self._current())
+
+    def accept(self):
+        """Write the proposal into the segments."""
+        changed = self.context.logic.accept()
+        self.context.status.say(
+            _("Accepted: {count} voxels changed. Undo in the Segment Editor takes it back.").format(
+                count=f"{sum(changed.values()):,}"
+            )
+        )
+
+    def discard(self):
+        """Drop the proposal."""
+        self.context.logic.discard()
+        self.context.status.say(_("Discarded: the segment is as it was before the run."))
+
+    def _current(self):
+        """The slice in the view; InputError where the view has another plane than the proposal."""
+        (plane, index), wanted = self.context.planeAndSlice(), self.context.logic.proposed[1]
+        if plane != wanted:
+            raise InputError(
+                _(
+                    "The chosen view shows {plane} slices, the proposal is {wanted}: choose a view of that plane."
+                ).format(plane=planeTitle(plane), wanted=planeTitle(wanted))
+            )
+        return index
+
+    # ---- showing ------------------------------------------------------------------------------------------------
+
+    def refresh(self):
+        """Show the proposal; nothing while there is none. Stays open while a correction starts."""
+        ui, state = self.context.ui, self.context.logic.state
+        ids = self.segmentIds()
+        self._isOpen = bool(ids) and (state in (State.REVIEW, State.RUNNING) or self._isOpen)
+        ui.reviewSection.setVisible(self._isOpen)
+        for button in (ui.nextButton, ui.lockButton, ui.editButton, ui.correctButton, ui.acceptButton,
+                       ui.discardButton):  # fmt: skip
+            button.enabled = state == State.REVIEW
+        if not self._isOpen:
+            self._scores = []
+            return
+        self._fillSegments(ids)
+        self._scores = self.context.logic.reviewScores(self.segmentId())
+        self.refreshCurrent()
+
+    def refreshCurrent(self):
+        """Show the slice in the view."""
+        try:
+            current = self._current()
+        except InputError:
+            current = None
+        _ids, _plane, first, last = self.context.logic.proposed
+        self.strip.show(self._scores, range(first, last + 1), current)
+        score = next((s for s in self._scores if s["sliceIndex"] == current), None)
+        ui = self.context.ui
+        name = self.context.segmentName(self.segmentId())
+        ui.sliceInfo.text = sliceText(name, score) if score else _("Click a bar to go to its slice.")
+        ui.lockButton.setChecked(bool(score and score["confirmed"]))
+
+    def _fillSegments(self, ids):
+        ui = self.context.ui
+        box, wanted = ui.reviewSegmentSelector, [(i, self.context.segmentName(i)) for i in ids]
+        if [(box.itemData(row), box.itemText(row)) for row in range(box.count)] != wanted:
+            box.clear()
+            for segmentId, name in wanted:
+                box.addItem(name, segmentId)
+        box.setCurrentIndex(ids.index(self.segmentId()))
+        ui.reviewSegmentRow.setVisible(len(ids) > 1)
+
+
+def sliceText(name, score):
+    """One line about a slice of the proposal."""
+    start = _("{name}, slice {number}: ").format(name=name, number=score["sliceIndex"])
+    if score["source"] == "key":
+        text = _("key slice, locked, {area}\u00a0mm².") if score["confirmed"] else _("key slice, {area}\u00a0mm².")
+        return start + text.format(area=round(score["areaMm2"]))
+    if score["source"] == "empty":
+        return start + (_("locked as empty.") if score["confirmed"] else _("the object is not there."))
+    parts = [_("presence {percent} %").format(percent=round(100 * score["presence"]))]
+    if score["predictedIou"] is not None:
+        parts.append(_("predicted IoU {value}").format(value=f"{score['predictedIou']:.2f}"))
+    parts.append(_("{area}\u00a0mm²").format(area=round(score["areaMm2"])))
+    if score["suspicion"] >= SUSPICIOUS and not (score["areaJump"] or score["centerJump"]):
+        parts.append(_("the model is unsure"))
+    if score["areaJump"]:
+        parts.append(_("the area jumps"))
+    if score["centerJump"]:
+        parts.append(_("the position jumps"))
+    if score["confirmed"]:
+        parts.append(_("locked"))
+    return start + ", ".join(parts) + "."

@@ -1,0 +1,159 @@
+"""Estimate, the button that propagates or cancels, progress."""
+
+import qt
+from slicer.i18n import tr as _
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Logic import State
+from SegmentPropagateSlicer.Panel.Context import planeTitle
+from SegmentPropagateSlicer.Values.Amounts import byteSize, duration
+
+WORTH_SAYING_BYTES = 50e6
+
+
+class RunSection:
+    """Tells what a run would take, runs it, and shows how far it is.
+
+    Args:
+        context: `Context`.
+        rangeControls: `RangeControls`.
+    """
+
+    def __init__(self, context, rangeControls):
+        self.context, self.rangeControls = context, rangeControls
+        self._notices = []  # of the run, shown again at its end
+        self._state = State.IDLE
+        self._downloads = False  # a model is being downloaded, for a run or for an outline
+        ui, logic = context.ui, context.logic
+        ui.propagateButton.setIcon(qt.QIcon(context.icon("propagate")))
+        ui.propagateButton.connect("clicked()", context.status.guarded(self.toggle))
+        logic.stateChanged.connect(self._onState)
+        logic.progressChanged.connect(self._onProgress)
+        logic.downloadProgressed.connect(self._onDownload)
+        logic.statusChanged.connect(context.status.say)
+        logic.noticeGiven.connect(self._onNotice)
+        logic.errorOccurred.connect(context.status.complain)
+        logic.logReceived.connect(context.status.log)
+
+    def toggle(self):
+        """Propagate, or cancel the run that is going on."""
+        logic = self.context.logic
+        if logic.state == State.CANCELLING:
+            return
+        if logic.state in State.BUSY:
+            logic.cancel()
+            return
+        if self._downloads:
+            logic.cancel()
+            self.context.status.say(_("The download was stopped; what has arrived is kept for the next time."))
+            return
+        problem = self.problem()
+        if problem:
+            raise InputError(problem)
+        self.context.status.clear()
+        parameters = self.context.parameters
+        logic.setSettings(parameters.runSettings(self.context.plane()))
+        logic.startSession(self.segmentIdsWithKeys(), *self.rangeControls.given())
+
+    def segmentIdsWithKeys(self):
+        """The chosen segments that have a key in the plane of the chosen view."""
+        plane = self.context.plane()
+        keyed = {key.segmentId for key in self.context.logic.keys if key.plane == plane}
+        return [segmentId for segmentId in self.context.segmentIds() if segmentId in keyed]
+
+    def problem(self):
+        """What is missing before a run can start, in one sentence; empty when nothing is."""
+        parameters = self.context.parameters
+        if parameters.volume is None:
+            return _("Choose an image.")
+        if parameters.segmentation is None:
+            return _("Choose a segmentation, or create one.")
+        if not self.context.segmentIds():
+            return _("Choose a segment.")
+        try:
+            plane, _index = self.context.planeAndSlice()
+        except InputError as error:
+            return str(error)
+        if not self.segmentIdsWithKeys():
+            return _("Outline the object on one {plane} slice and use it as key.").format(plane=planeTitle(plane))
+        first, last = self.rangeControls.range()
+        if first > last:
+            return _("The first slice ({first}) lies after the last slice ({last}).").format(first=first, last=last)
+        return ""
+
+    # ---- showing ------------------------------------------------------------------------------------------------
+
+    def refresh(self):
+        """Show the state of the logic and the estimate."""
+        ui, state = self.context.ui, self.context.logic.state
+        busy = state in State.BUSY or self._downloads
+        problem = "" if busy else self.problem()
+        if state == State.CANCELLING:
+            ui.propagateButton.text = _("Cancelling...")
+        else:
+            ui.propagateButton.text = _("Cancel") if busy else _("Propagate")
+        ui.propagateButton.enabled = state != State.CANCELLING and not problem
+        ui.progressBar.setVisible(busy)
+        ui.estimateLabel.setVisible(not busy)
+        if not busy:
+            ui.estimateLabel.text = problem or self._estimate()
+
+    def _estimate(self):
+        logic = self.context.logic
+        logic.setSettings(self.context.parameters.runSettings(self.context.plane()))
+        found = logic.estimate(self.segmentIdsWithKeys(), *self.rangeControls.range())
+        return estimateText(found)
+
+    def _onState(self, state):
+        before, self._state, self._downloads = self._state, state, False
+        if state == State.STARTING:
+            self._notices = []
+            self._onProgress(0, 0, None)
+        elif before == State.CANCELLING:
+            self.context.status.say(_("Cancelled: everything is as it was before."))
+        elif state == State.REVIEW:
+            self.context.status.say(" ".join([self._ready(), *self._notices]))
+
+    def _ready(self):
+        place = self.context.logic.nextSuspicious()
+        if place is None:
+            return _("The proposal is ready: look through it, then accept or discard it.")
+        text = _("The proposal is ready: look at slice {number} of {name} first, then accept or discard it.")
+        return text.format(number=place[1], name=self.context.segmentName(place[0]))
+
+    def _onNotice(self, sentence):
+        self._notices.append(sentence)
+        self.context.status.say(sentence)
+
+    def _onProgress(self, done, total, secondsLeft):
+        bar = self.context.ui.progressBar
+        bar.setRange(0, total)  # (0, 0) is busy: how many slices is not known yet
+        bar.setValue(done)
+        text = _("%v of %m slices") if total else ""
+        if secondsLeft is not None:
+            text += _(", {time} left").format(time=duration(secondsLeft))
+        bar.format = text
+
+    def _onDownload(self, done, total):
+        bar = self.context.ui.progressBar
+        bar.setRange(0, total >> 20)  # (0, 0) is busy: of unknown size, or at its end
+        bar.setValue(done >> 20)
+        bar.format = _("%v of %m MB") if total else ""
+        if self._downloads != bool(done or total):
+            self._downloads = not self._downloads
+            self.refresh()
+
+
+def estimateText(found):
+    """The estimate of `SegmentPropagateLogic.estimate` as one line, with its warning where there is one."""
+    slices = _("{count} slices").format(count=found["slices"])
+    objects = _("1 segment") if found["objects"] == 1 else _("{count} segments").format(count=found["objects"])
+    parts = [slices, objects]
+    if found["seconds"] is None:
+        parts.append(_("time not measured yet on this machine"))
+    else:
+        parts.append(_("about {time}").format(time=duration(found["seconds"])))
+    if found["memoryBytes"] >= WORTH_SAYING_BYTES:
+        parts.append(_("{size} of memory").format(size=byteSize(found["memoryBytes"])))
+    text = ", ".join(parts) + "."
+    return f"{text} {found['warning']}" if found["warning"] else text

@@ -1,0 +1,198 @@
+"""The panel: puts its sections together and follows the scene. Reads MRML, never writes segments."""
+
+import sys
+from pathlib import Path
+
+import qt
+import slicer
+import vtk
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
+from SegmentPropagateSlicer.Panel.Context import VIEWS, Context
+from SegmentPropagateSlicer.Panel.InputSection import InputSection
+from SegmentPropagateSlicer.Panel.InstallBanner import InstallBanner
+from SegmentPropagateSlicer.Panel.Installer import Installer
+from SegmentPropagateSlicer.Panel.ModelSection import ModelSection
+from SegmentPropagateSlicer.Panel.PromptSection import PromptSection
+from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
+from SegmentPropagateSlicer.Panel.ReviewSection import ReviewSection
+from SegmentPropagateSlicer.Panel.RunSection import RunSection
+from SegmentPropagateSlicer.Panel.Shortcuts import Shortcuts
+from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
+from SegmentPropagateSlicer.Scene.Parameters import Parameters
+
+
+class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Slicer makes one when the module is first opened.
+
+    Args:
+        parent: the module panel.
+        logic: `SegmentPropagateLogic`; None makes one.
+        installer: `Installer`; None makes one.
+    """
+
+    def __init__(self, parent=None, logic=None, installer=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic, self.installer = logic, installer
+
+    def setup(self):
+        """Slicer calls this once."""
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(self.resourcePath("UI/SegmentPropagate.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        self.logic = self.logic or SegmentPropagateLogic()
+        self._makeSections(Path(self.resourcePath("UI/SegmentPropagate.ui")).parents[1])
+        panel.setMRMLScene(slicer.mrmlScene)
+        self._refreshTimer = qt.QTimer()  # many events, one refresh
+        self._refreshTimer.setSingleShot(True)
+        self._refreshTimer.setInterval(0)
+        self._refreshTimer.connect("timeout()", self.context.status.guarded(self.refresh))
+        self._followLogic()
+        self._followScene()
+        self._takeParameterNode()
+        if getattr(self.parent, "isEntered", False):  # reloaded while open: Slicer does not call enter() again
+            self.enter()
+
+    def _makeSections(self, resources):
+        ui = self.ui
+        status = StatusLine(ui.statusLabel, ui.detailsText, ui.detailsSection)
+        ui.detailsSection.hide()  # until there is something in it
+        self.context = context = Context(ui, self.logic, Parameters(), status, resources)
+        self.installer = self.installer or Installer(
+            resources / "requirements.txt", resources / "requirements-sam2.txt"
+        )
+        self.banner = InstallBanner(context, self.installer)
+        self.model = ModelSection(context)
+        self.inputs = InputSection(context)
+        self.prompt = PromptSection(context)
+        self.range = RangeControls(context)
+        self.run = RunSection(context, self.range)
+        self.review = ReviewSection(context)
+        self.sections = (self.model, self.inputs, self.prompt, self.range, self.run, self.review)
+        guarded = status.guarded
+        self.shortcuts = Shortcuts(
+            {
+                "Shift+K": guarded(self.prompt.addKey),
+                "Shift+F": guarded(self.range.firstFromView),
+                "Shift+L": guarded(self.range.lastFromView),
+                "Shift+P": guarded(self.run.toggle),
+                "Shift+A": ui.acceptButton.click,
+                "Shift+D": ui.discardButton.click,
+                "Shift+N": ui.nextButton.click,
+            },
+            self.parent,
+        )
+
+    def _followLogic(self):
+        logic = self.logic
+        for signal in (logic.stateChanged, logic.keysChanged, logic.sliceUpdated):
+            signal.connect(self._refreshLater)
+        logic.keysChanged.connect(self._keepKeys)
+
+    def _followScene(self):
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneClosing)
+        self.addObserver(scene, scene.EndCloseEvent, self._onSceneClosed)
+        self.addObserver(scene, scene.EndImportEvent, self._onSceneClosed)
+        self.addObserver(scene, scene.NodeAddedEvent, self._refreshLater)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._refreshLater)
+        for name in VIEWS:
+            node = scene.GetSingletonNode(name, "vtkMRMLSliceNode")
+            if node is not None:
+                self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onViewMoved)
+        interaction = self.prompt.placement.interactionNode()
+        self.addObserver(interaction, vtk.vtkCommand.ModifiedEvent, self._refreshLater)
+
+    # ---- life of the module -------------------------------------------------------------------------------------
+
+    def enter(self):
+        """Slicer calls this when the module is opened; a proposal that waits for review is still there."""
+        if self.context.parameters.node is not self.logic.getParameterNode():
+            self._takeParameterNode()
+        self.refresh()
+        self.ui.segmentEditor.setupViewObservations()
+        self.ui.segmentEditor.installKeyboardShortcuts()
+        self.shortcuts.install()
+
+    def exit(self):
+        """Slicer calls this when another module is opened; a run goes on."""
+        self.shortcuts.uninstall()
+        self.prompt.placement.stop()
+        self.ui.segmentEditor.setActiveEffect(None)
+        self.ui.segmentEditor.uninstallKeyboardShortcuts()
+        self.ui.segmentEditor.removeViewObservations()
+
+    def cleanup(self):
+        """Slicer calls this at exit and before a reload."""
+        self.exit()  # a reload hides this panel without closing it
+        self._refreshTimer.stop()
+        self.removeObservers()
+        self.prompt.placement.removeObservers()
+        self.model.devices.stop()
+        self.logic.shutdown()
+
+    def onReload(self):
+        """Developer mode: reload the parts of the module too, not only its first file."""
+        for name in [name for name in sys.modules if name.split(".")[0] in ("SegmentPropagateSlicer",
+                                                                           "SegmentPropagateLib")]:  # fmt: skip
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    # ---- the scene ----------------------------------------------------------------------------------------------
+
+    def _onSceneClosing(self, _caller, _event):
+        self.removeObservers(self._onParametersModified)
+        self.context.parameters.node = None
+        self.logic.setInputs(None, None)
+
+    def _onSceneClosed(self, _caller, _event):
+        self._takeParameterNode()
+
+    def _takeParameterNode(self):
+        parameters, node = self.context.parameters, self.logic.getParameterNode()
+        if parameters.node is not node:
+            self.removeObservers(self._onParametersModified)
+            parameters.node = node
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+            self.model.restoreRemembered(networksMissing=bool(self.installer.sentence()))
+        self._takeEditorNode()
+        keys = parameters.keys
+        self.logic.setInputs(parameters.volume, parameters.segmentation)
+        self.logic.setKeys(keys)
+        self.refresh()
+
+    def _takeEditorNode(self):
+        scene, tag = slicer.mrmlScene, "SegmentPropagate"
+        node = scene.GetSingletonNode(tag, "vtkMRMLSegmentEditorNode")
+        if node is None:
+            node = scene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+            node.UnRegister(None)
+            node.SetSingletonTag(tag)
+            node = scene.AddNode(node)
+        self.ui.segmentEditor.setMRMLSegmentEditorNode(node)
+        self.logic.setSegmentEditor(node, self.ui.segmentEditor.saveStateForUndo)
+
+    def _onParametersModified(self, _caller, _event):
+        self._refreshLater()
+
+    def _onViewMoved(self, caller, _event):
+        if caller.GetLayoutName() == self.context.parameters.view:
+            self._refreshLater()
+
+    def _keepKeys(self):
+        self.context.parameters.keys = self.logic.keys
+
+    def _refreshLater(self, *_arguments):
+        if not self._refreshTimer.active:
+            self._refreshTimer.start()
+
+    def refresh(self):
+        """Show the parameters and the state of the logic everywhere."""
+        if self.context.parameters.node is None:
+            return  # the scene is closing
+        for section in self.sections:
+            section.refresh()

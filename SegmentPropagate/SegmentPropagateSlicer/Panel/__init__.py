@@ -1,0 +1,1 @@
+"""The panel: sections of widgets that show the logic's state and pass on what is pressed."""

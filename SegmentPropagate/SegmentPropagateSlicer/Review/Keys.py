@@ -1,0 +1,169 @@
+"""The key slices: which they are, what is drawn on them, and which are locked."""
+
+from dataclasses import replace
+
+from slicer.i18n import tr as _
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Values.Key import Key
+from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
+from SegmentPropagateSlicer.Values.Signal import Signal
+
+
+class Keys:
+    """An ordered set of `Key`, one per segment, plane and slice.
+
+    The outline of a key is what its segment holds there, read when it is needed. Only a slice that was confirmed in
+    review keeps its outline here (`pinned`) until Accept writes it.
+    """
+
+    def __init__(self):
+        self.changed = Signal()
+        self.segmentationNode = None
+        self.pinned = {}  # place -> Proposal
+        self._keys = {}
+
+    def __iter__(self):
+        return iter(sorted(self._keys.values(), key=lambda key: key.place))
+
+    def find(self, segmentId, plane, sliceIndex):
+        """The `Key` of that place, or None."""
+        return self._keys.get((segmentId, plane, sliceIndex))
+
+    def confirmed(self, segmentId, plane):
+        """Locked slices of a segment, ascending."""
+        return [key.sliceIndex for key in self if (key.segmentId, key.plane, key.confirmed) == (segmentId, plane, True)]
+
+    def outlineAndColor(self, grid, key):
+        """`Proposal` of what a key has now, maybe nothing, and the color of its segment, three numbers 0..1."""
+        outline = self.pinned.get(key.place) or self._read(grid, key.segmentId, key.sliceIndex)
+        return outline, self.segmentationNode.GetSegmentation().GetSegment(key.segmentId).GetColor()
+
+    def locked(self, geometry):
+        """segmentId -> list of `(SliceGrid, slices)` that nothing may change; not what Accept has yet to write.
+
+        Args:
+            geometry: `Geometry` of the volume.
+        """
+        found = {}
+        for key in self:
+            if key.confirmed and key.place not in self.pinned:
+                found.setdefault(key.segmentId, {}).setdefault(key.plane, []).append(key.sliceIndex)
+        return {
+            segmentId: [(SliceGrid(geometry, plane), indices) for plane, indices in planes.items()]
+            for segmentId, planes in found.items()
+        }
+
+    def absent(self, plane):
+        """Set of `(segmentId, slice)` that were locked as holding nothing."""
+        return {(k.segmentId, k.sliceIndex) for k in self if k.confirmed and k.plane == plane and not k.areaMm2}
+
+    def replaceAll(self, keys):
+        """Forget all keys and take these; keys of segments that do not exist are dropped."""
+        known = self.segmentationNode.GetSegmentation().GetSegmentIDs() if self.segmentationNode else ()
+        self.pinned.clear()
+        taken = {key.place: key for key in keys if key.segmentId in known}
+        if taken != self._keys:
+            self._keys = taken
+            self.changed.emit()
+
+    def remove(self, place):
+        """Forget the key of a place, if there is one."""
+        self.pinned.pop(place, None)
+        if self._keys.pop(place, None) is not None:
+            self.changed.emit()
+
+    def add(self, grid, segmentId, sliceIndex, confirmed=False):
+        """Make what is drawn on a slice a key; InputError where nothing is."""
+        outline = self._drawn(grid, segmentId, sliceIndex)
+        known = self.find(segmentId, grid.plane, sliceIndex)
+        self._put(grid, segmentId, sliceIndex, outline, confirmed or bool(known and known.confirmed))
+
+    def lock(self, grid, segmentId, sliceIndex, proposal=None):
+        """Confirm a slice: as the proposal has it where one is given, else as it is drawn, empty or not."""
+        known = self.find(segmentId, grid.plane, sliceIndex)
+        if known is not None:
+            self._replace(replace(known, confirmed=True))
+            return
+        self._put(grid, segmentId, sliceIndex, proposal or self._read(grid, segmentId, sliceIndex), True)
+        if proposal is not None:
+            self.pinned[segmentId, grid.plane, sliceIndex] = proposal
+
+    def unlock(self, place):
+        """Take a confirmation back; a slice that was no key before is none any more."""
+        known = self._keys.get(place)
+        if known is not None and (place in self.pinned or not known.areaMm2):
+            self.remove(place)
+        elif known is not None:
+            self._replace(replace(known, confirmed=False))
+
+    def settle(self):
+        """The pinned outlines have been written."""
+        self.pinned.clear()
+
+    def unpin(self):
+        """The pinned outlines will never be written: forget their keys."""
+        for place in tuple(self.pinned):
+            self.remove(place)
+
+    def outlines(self, grid, segmentIds, first, last):
+        """`(segmentId, slice)` -> `Proposal` of all keys in a range, areas brought up to date.
+
+        Raises:
+            InputError: a segment without a key in the range, or a key whose outline is gone.
+        """
+        found = {}
+        for segmentId in segmentIds:
+            for key in [k for k in self if (k.segmentId, k.plane) == (segmentId, grid.plane)]:
+                if first <= key.sliceIndex <= last:
+                    outline = self._outline(grid, key)
+                    if outline.area:
+                        found[segmentId, key.sliceIndex] = outline
+            if not any(owner == segmentId for owner, _index in found):
+                raise InputError(
+                    _(
+                        "Segment '{name}' has no {plane} key slice from {first} to {last}: add one, or widen the range."
+                    ).format(name=self._name(segmentId), plane=grid.plane, first=first, last=last)
+                )
+        if not found:
+            raise InputError(_("Choose a segment that has a key slice first."))
+        return found
+
+    def _outline(self, grid, key):
+        if key.place in self.pinned:
+            return self.pinned[key.place]
+        read = self._read if key.confirmed else self._drawn  # what is locked may hold nothing
+        outline = read(grid, key.segmentId, key.sliceIndex)
+        area = outline.area * grid.pixelAreaMm2
+        if abs(area - key.areaMm2) > 1e-6:
+            self._replace(replace(key, areaMm2=area))
+        return outline
+
+    def _read(self, grid, segmentId, sliceIndex):
+        if self.segmentationNode is None:
+            raise InputError(_("Choose a segmentation first."))
+        return proposalOfMask(PromptReader(grid).segmentMask(self.segmentationNode, segmentId, sliceIndex))
+
+    def _drawn(self, grid, segmentId, sliceIndex):
+        outline = self._read(grid, segmentId, sliceIndex)
+        if not outline.area:
+            raise InputError(
+                _("Segment '{name}' is empty on {plane} slice {index}: outline the object there first.").format(
+                    name=self._name(segmentId), plane=grid.plane, index=sliceIndex
+                )
+            )
+        return outline
+
+    def _name(self, segmentId):
+        segment = self.segmentationNode.GetSegmentation().GetSegment(segmentId) if self.segmentationNode else None
+        return segment.GetName() if segment else segmentId
+
+    def _put(self, grid, segmentId, sliceIndex, outline, confirmed):
+        self._replace(Key(segmentId, grid.plane, sliceIndex, outline.area * grid.pixelAreaMm2, confirmed))
+
+    def _replace(self, key):
+        if self._keys.get(key.place) != key:
+            self._keys[key.place] = key
+            self.changed.emit()

@@ -1,0 +1,117 @@
+"""What a review writes into the segments, and how it is taken back."""
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
+
+
+class ReviewWriter:
+    """Slices copied for correction, Accept and Discard; locked slices stay as they are, whatever is written.
+
+    Args:
+        writer: `SegmentWriter`.
+        keys: `Keys`.
+    """
+
+    def __init__(self, writer, keys):
+        self._writer, self._keys = writer, keys
+        self._snapshots = {}  # (plane, slice) -> what the segments held, and places of the keys that were there
+        self._copies = {}  # place -> mask that the segment held when it was given to the user to be corrected
+        self.setEditor, self.undo, self.redo = writer.setEditor, writer.undo, writer.redo
+
+    @property
+    def allowsOverlap(self):
+        """Whether the editor lets segments overlap."""
+        return self._writer.allowsOverlap
+
+    def checkUnlocked(self, segmentId, plane, sliceIndex):
+        """Raise InputError for a slice that the user has locked."""
+        key = self._keys.find(segmentId, plane, sliceIndex)
+        if key is not None and key.confirmed:
+            raise InputError(_("Slice {index} is locked: unlock it to change it.").format(index=sliceIndex))
+
+    def copy(self, nodes, grid, place, proposal=None, inReview=True):
+        """Write one slice; in review, Discard brings back what was there.
+
+        Args:
+            nodes: `(volumeNode, segmentationNode)`.
+            grid: `SliceGrid`.
+            place: `(segmentId, sliceIndex)`.
+            proposal: `Proposal`; None leaves what the segment holds.
+            inReview: whether there is a review to be discarded.
+        """
+        segmentId, index = place
+        self.checkUnlocked(segmentId, grid.plane, index)
+        if inReview:
+            self._remember(nodes, grid, index)
+        if proposal is not None:
+            self._write(nodes, grid, {segmentId: {index: proposal}})
+        if inReview:
+            self._copies[segmentId, grid.plane, index] = self._mask(nodes, grid, place)
+
+    def isEdited(self, nodes, grid, place):
+        """Whether the user has drawn on a slice that was copied, and has not made it a key yet."""
+        copied = self._copies.get((place[0], grid.plane, place[1]))
+        return copied is not None and not np.array_equal(copied, self._mask(nodes, grid, place))
+
+    def checkNotErased(self, nodes, grid, place):
+        """Raise InputError for a slice that was copied and on which the user has left nothing."""
+        if self.isEdited(nodes, grid, place) and not self._mask(nodes, grid, place).any():
+            text = _("Nothing is left on slice {index}: lock it to keep it empty, or outline the object there.")
+            raise InputError(text.format(index=place[1]))
+
+    def accept(self, nodes, grid, review):
+        """Write the proposal of a `Run`; returns segmentId -> number of voxels changed."""
+        present = nodes[1].GetSegmentation().GetSegmentIDs()
+        slices = {i: self._acceptable(nodes, grid, review, i) for i in review.segmentIds if i in present}
+        changed = self._write(nodes, grid, {i: found for i, found in slices.items() if found})
+        self._keys.settle()
+        self.forget()
+        return changed
+
+    def discard(self, segmentationNode):
+        """Bring back what the slices held before they were edited, and forget the keys that were made of them."""
+        self._keys.unpin()
+        snapshots = dict(self._snapshots)
+        self.forget()
+        if snapshots:
+            self._writer.restore(segmentationNode, [snapshot for snapshot, _places in snapshots.values()])
+        for key in tuple(self._keys):
+            edited = snapshots.get((key.plane, key.sliceIndex))
+            if edited is not None and key.place not in edited[1]:
+                self._keys.remove(key.place)
+
+    def forget(self):
+        """The review has ended otherwise."""
+        self._keys.unpin()
+        self._snapshots.clear()
+        self._copies.clear()
+
+    def _remember(self, nodes, grid, sliceIndex):
+        if (grid.plane, sliceIndex) not in self._snapshots:
+            snapshot = self._writer.snapshot(*nodes[::-1], grid, sliceIndex)
+            self._snapshots[grid.plane, sliceIndex] = snapshot, {key.place for key in self._keys}
+
+    @staticmethod
+    def _mask(nodes, grid, place):
+        return PromptReader(grid).segmentMask(nodes[1], *place)
+
+    def _write(self, nodes, grid, slices):
+        return self._writer.write(*nodes[::-1], grid, slices, self._keys.locked(grid.geometry))
+
+    def _acceptable(self, nodes, grid, review, segmentId):
+        """Slices that Accept writes: no key, nothing that the user drew meanwhile, of locked ones the pinned."""
+        plane, locked = grid.plane, self._keys.confirmed(segmentId, grid.plane)
+        found = {
+            index: proposal
+            for index, proposal in review.proposals[segmentId].items()
+            if (segmentId, index) not in review.keys
+            and index not in locked
+            and not self.isEdited(nodes, grid, (segmentId, index))
+        }
+        pinned = {
+            place[2]: proposal for place, proposal in self._keys.pinned.items() if place[:2] == (segmentId, plane)
+        }
+        return {**found, **pinned}

@@ -1,0 +1,1 @@
+"""What was found and what of it is kept: keys, previews, worth a look, accepting."""

@@ -1,0 +1,1 @@
+"""The course of a run, and the process that computes it."""

@@ -1,0 +1,90 @@
+"""A volume node as the library sees it: voxels (k, j, i) and a matrix from voxel indices to world RAS."""
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.volumes.geometry import Geometry
+
+
+def worldFromLocal(node, what):
+    """4 x 4 matrix of the node's parent transforms, identity without any.
+
+    Args:
+        node: vtkMRMLTransformableNode.
+        what: what to call the node in the message.
+
+    Raises:
+        InputError: for a non-linear transform.
+    """
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return np.eye(4)
+    if not transform.IsTransformToWorldLinear():
+        raise InputError(
+            _("The {what} is under a transform that is not linear: harden the transform, or remove it.").format(
+                what=what
+            )
+        )
+    matrix = vtk.vtkMatrix4x4()
+    transform.GetMatrixTransformToWorld(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+class VolumeReader:
+    """Reads one volume node; nothing is copied and nothing is kept but the node.
+
+    Args:
+        volumeNode: vtkMRMLScalarVolumeNode.
+
+    Raises:
+        InputError: no volume, a volume without voxels, or one with several components.
+    """
+
+    def __init__(self, volumeNode):
+        if volumeNode is None:
+            raise InputError(_("Choose a source volume first."))
+        image = volumeNode.GetImageData()
+        if image is None or image.GetNumberOfPoints() == 0:
+            raise InputError(_("The volume '{name}' holds no voxels.").format(name=volumeNode.GetName()))
+        if image.GetNumberOfScalarComponents() != 1:
+            raise InputError(
+                _("The volume '{name}' has {count} components per voxel: convert it to a scalar volume first.").format(
+                    name=volumeNode.GetName(), count=image.GetNumberOfScalarComponents()
+                )
+            )
+        self.node = volumeNode
+
+    @property
+    def identity(self):
+        """Changes whenever the voxels do, and is never used twice: VTK's modification times only grow."""
+        image = self.node.GetImageData()
+        modified = max(image.GetMTime(), image.GetPointData().GetScalars().GetMTime())
+        return f"{self.node.GetID()}@{modified}"
+
+    @property
+    def voxels(self):
+        """View of the voxels, `(k, j, i)`."""
+        return slicer.util.arrayFromVolume(self.node)
+
+    @property
+    def geometry(self):
+        """`Geometry` in world RAS: the volume's own matrix under its parent transforms."""
+        matrix = vtk.vtkMatrix4x4()
+        self.node.GetIJKToRASMatrix(matrix)
+        local = slicer.util.arrayFromVTKMatrix(matrix)
+        return Geometry(self.node.GetImageData().GetDimensions()[::-1], worldFromLocal(self.node, _("volume")) @ local)
+
+    @property
+    def modality(self):
+        """DICOM modality such as `CT` or `MR`; None where the scene does not say."""
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.node.GetScene())
+        item = hierarchy.GetItemByDataNode(self.node) if hierarchy else 0
+        parent = hierarchy.GetItemParent(item) if item else 0
+        for place in (item, parent):
+            value = hierarchy.GetItemAttribute(place, "DICOM.Modality") if place else ""
+            if value:
+                return value
+        return None

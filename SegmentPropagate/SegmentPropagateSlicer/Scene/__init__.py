@@ -1,0 +1,1 @@
+"""MRML in and out: nodes to arrays and back; no widgets."""

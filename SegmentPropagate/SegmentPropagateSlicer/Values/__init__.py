@@ -1,0 +1,1 @@
+"""Plain values that pass between the parts; no scene, no widgets."""

@@ -1,0 +1,1 @@
+"""A model's name or file becomes a propagator: registry, download, device, loading."""

@@ -1,0 +1,1 @@
+"""The networks: families, building, memory banks, and the model files they come in."""

@@ -1,0 +1,247 @@
+"""Model files: what is in one, whether it is complete, loading it as a network, and writing one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from SegmentPropagateLib.errors import CheckpointError
+from SegmentPropagateLib.files import replacing
+from SegmentPropagateLib.models.registry import file_sha256
+from SegmentPropagateLib.networks.build import build_network, expected_shapes, new_fuser
+from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.families import NetworkConfig, recognize
+from SegmentPropagateLib.networks.safe_load import read_weights
+
+DEAD_PARAMETER = "rec_maskmem_tpos_enc"  # in released SLM-SAM 2 files, all zero, read by nothing
+NAMED_AT_MOST = 5
+
+
+@dataclass(frozen=True)
+class CheckpointSummary:
+    """What `inspect_checkpoint` found in a model file.
+
+    Args:
+        path: the file.
+        sha256: of the whole file.
+        config: the network that its tensors belong to.
+        image_size_from: `user`, `card`, `file name` or `default`.
+        card: the file's own card, or one made from the above.
+        has_card: whether the file had one.
+        parameters: how many numbers the weights are.
+        dtypes: kinds of number they are stored as.
+        missing: tensors that the network needs and the file lacks.
+        unexpected: tensors that the network has no place for.
+        misshaped: tensors of another shape or kind, each with `name (file shape, needed shape)`.
+        non_finite: tensors that hold NaN or infinity.
+    """
+
+    path: Path
+    sha256: str
+    config: NetworkConfig
+    image_size_from: str
+    card: Card
+    has_card: bool
+    parameters: int
+    dtypes: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshaped: tuple[str, ...]
+    non_finite: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What keeps the file from being used, one phrase each; empty for a good file."""
+        lists = {
+            "missing": self.missing,
+            "unexpected": self.unexpected,
+            "of another shape or kind": self.misshaped,
+            "with NaN or infinite values": self.non_finite,
+        }
+        return tuple(f"{len(names)} {what} ({_first(names)})" for what, names in lists.items() if names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "family": self.config.family,
+            "variant": self.config.variant,
+            "image_size": self.config.image_size,
+            "image_size_from": self.image_size_from,
+            "parameters": self.parameters,
+            "dtypes": list(self.dtypes),
+            "missing": list(self.missing),
+            "unexpected": list(self.unexpected),
+            "misshaped": list(self.misshaped),
+            "non_finite": list(self.non_finite),
+            "card": self.card.to_dict() if self.has_card else None,
+        }
+
+
+def inspect_checkpoint(path: str | Path, image_size: int | None = None) -> CheckpointSummary:
+    """Say what is in a model file, without running anything in it.
+
+    Args:
+        path: the file.
+        image_size: what the user says about the image size; goes before the card and the file name.
+
+    Raises:
+        CheckpointError: the file is no model file, or of a network that cannot run here.
+    """
+    return _examine(Path(path), image_size)[0]
+
+
+def load_network(path: str | Path, image_size: int | None = None) -> tuple[nn.Module, Card]:
+    """Load a model file as a network on the CPU in float32, in evaluation mode, without gradients.
+
+    Args:
+        path: the file.
+        image_size: as for `inspect_checkpoint`.
+
+    Returns:
+        the network, and the file's card (made up from the weights where the file has none).
+
+    Raises:
+        CheckpointError: the file cannot be used as it is; tensors that are missing, unexpected, of another shape or
+            not finite are named.
+    """
+    summary, state = _examine(Path(path), image_size)
+    if summary.problems:
+        raise CheckpointError(
+            f"{path} does not fit a {summary.config.family} ({summary.config.variant}) network: tensors "
+            f"{'; '.join(summary.problems)}; get the file again or export it anew."
+        )
+    # One tensor at a time, so that there is never a second copy of the whole (`state` maps the file).
+    own = {}
+    for name in list(state):
+        own[name] = state.pop(name).to(torch.float32, copy=True)
+    return build_network(summary.config, own), summary.card
+
+
+def save_checkpoint(
+    path: str | Path, state_dict: Mapping[str, Tensor], card: Card, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write weights and card; a file that was there before is replaced only when the new one is complete.
+
+    Args:
+        path: where to; its folder must exist.
+        state_dict: weights by name.
+        card: what to say about them.
+        dtype: how to store floating-point tensors: float32, or a half precision for a small file.
+    """
+    json.dumps(card.to_dict())  # raises TypeError for a card that other programs could not read
+    state = {
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()
+        for name, tensor in state_dict.items()
+    }
+    # torch writes the name of a path into the archive, but not that of a stream: equal weights give equal files.
+    with replacing(path) as part, part.open("wb") as file:
+        torch.save({"model": state, "card": card.to_dict()}, file)
+
+
+def seed_slm_from_sam21(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Make a state dict from which SLM-SAM 2 is fine-tuned out of one of SAM 2.1 or MedSAM2.
+
+    The short memory attention starts as a copy of the long one, the fuser with fresh random weights (nearly the
+    identity); the result is for training, not for use as it is.
+    """
+    prefix = "memory_attention."
+    seeded = dict(state_dict)
+    for name, tensor in state_dict.items():
+        if name.startswith(prefix):
+            seeded["recent_" + name] = tensor.clone()
+    for name, tensor in new_fuser().state_dict().items():
+        seeded["recent_memory_fuser." + name] = tensor
+    seeded[DEAD_PARAMETER] = torch.zeros_like(state_dict["maskmem_tpos_enc"])
+    return seeded
+
+
+def _examine(path: Path, image_size: int | None) -> tuple[CheckpointSummary, dict[str, Tensor]]:
+    """Compare a file with the network that it belongs to; the state dict's tensors may be views of the file."""
+    state, raw_card = read_weights(path)
+    parameters = sum(tensor.numel() for tensor in state.values())
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    card = Card.from_dict(raw_card, origin=str(path)) if isinstance(raw_card, Mapping) else None
+    config = recognize(shapes, 1024 if image_size is None else image_size, origin=str(path))
+    if image_size is None:
+        size, source = _image_size(path, config, card)
+        config = replace(config, image_size=size)
+    else:
+        source = "user"
+    if config.family == "slm-sam2" and DEAD_PARAMETER not in state and "maskmem_tpos_enc" in state:
+        state[DEAD_PARAMETER] = torch.zeros(shapes["maskmem_tpos_enc"])
+        shapes[DEAD_PARAMETER] = shapes["maskmem_tpos_enc"]
+    expected = expected_shapes(config)
+    sha256 = file_sha256(path)
+    summary = CheckpointSummary(
+        path=path,
+        sha256=sha256,
+        config=config,
+        image_size_from=source,
+        card=_complete(card, config, path, sha256),
+        has_card=card is not None,
+        parameters=parameters,
+        dtypes=tuple(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()})),
+        missing=tuple(name for name in expected if name not in shapes),
+        unexpected=tuple(name for name in shapes if name not in expected),
+        misshaped=tuple(_misfits(state, expected)),
+        non_finite=tuple(name for name, tensor in state.items() if not _is_finite(tensor)),
+    )
+    return summary, state
+
+
+def _image_size(path: Path, config: NetworkConfig, card: Card | None) -> tuple[int, str]:
+    """Image size and where it is known from."""
+    if card is not None:
+        return card.image_size, "card"
+    if config.family == "starter":
+        return 128, "default"
+    if re.search(r"medsam2|(?<!\d)512(?!\d)", path.name, re.IGNORECASE):  # MedSAM2_latest.pt, sam2.1_hiera_t512.pt
+        return 512, "file name"
+    return 1024, "default"
+
+
+def _complete(card: Card | None, config: NetworkConfig, path: Path, sha256: str) -> Card:
+    """The card with what the weights themselves say; those win."""
+    if card is None:
+        roi = "auto" if config.family == "starter" else "off"
+        card = Card(config.family, config.variant, config.image_size, name=path.stem, roi=roi)
+    return replace(
+        card,
+        family=config.family,
+        variant=config.variant,
+        image_size=config.image_size,
+        name=card.name or path.stem,
+        sha256=sha256,
+    )
+
+
+def _misfits(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
+    misfits = []
+    for name, tensor in state.items():
+        shape = expected.get(name, tuple(tensor.shape))
+        if tuple(tensor.shape) != shape:
+            misfits.append(f"{name} {list(tensor.shape)} instead of {list(shape)}")
+        elif not tensor.is_floating_point() or tensor.layout != torch.strided:
+            misfits.append(f"{name} of {tensor.dtype} instead of plain floating-point numbers")
+    return misfits
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if not tensor.is_floating_point():
+        return True
+    # The sum is several times as quick as looking at every number, and NaN and infinity do not vanish in it.
+    return bool(tensor.sum(dtype=torch.float32).isfinite()) or bool(tensor.isfinite().all())
+
+
+def _first(names: tuple[str, ...]) -> str:
+    more = len(names) - NAMED_AT_MOST
+    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

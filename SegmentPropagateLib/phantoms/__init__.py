@@ -1,0 +1,1 @@
+"""Drawn volumes with known masks, for the demo, for tests and for training; numpy alone."""

@@ -1,0 +1,125 @@
+"""The one seam between sessions and whatever carries a mask from slice to slice.
+
+A propagator may be a network (`engine`), registration and region growing (`classical`), or a test double.
+It knows slices and lanes; volumes, ranges, key bookkeeping and undo are the session's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+
+KeyMasks = Mapping[int, Mapping[int, NDArray[np.bool_]]]
+"""object id -> key slice -> bool mask of shape (rows, columns)."""
+
+
+@dataclass(frozen=True)
+class ImageStack:
+    """The slices of one volume along one plane.
+
+    Args:
+        values: finite real numbers of shape `(slices, rows, columns)`, the volume's own unit (HU for CT); read only.
+        gray: uint8 of the same shape, `values` after the intensity preset; read only.
+        spacing_mm: distance between slices, rows and columns.
+    """
+
+    values: NDArray[Any]
+    gray: NDArray[np.uint8]
+    spacing_mm: tuple[float, float, float]
+
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """`(rows, columns)`."""
+        return self.gray.shape[1], self.gray.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.gray)
+
+
+@dataclass(frozen=True)
+class PropagationSettings:
+    """What a user may change about a run without choosing another model.
+
+    Args:
+        roi: `auto` crops around the object and follows it; `off` shows the network whole slices, as the papers do.
+        pass_mode: `independent` starts both directions from the key slices alone; `coupled` runs forward and then
+            in reverse within one memory, as the released SLM-SAM2 script does.
+        short_slices: length of the short memory bank; None takes the checkpoint's card.
+        stop_after_empty: a lane ends after so many empty slices in a row; None never ends early.
+    """
+
+    roi: Literal["auto", "off"] = "auto"
+    pass_mode: Literal["independent", "coupled"] = "independent"
+    short_slices: int | None = None
+    stop_after_empty: int | None = None
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One object on its way through the stack.
+
+    Args:
+        object_id: which object.
+        keys: key slices that condition the lane, in ascending order; `start` is one of them.
+        legs: runs of slices in the order of visit. An independent lane has one leg; a coupled lane has a forward leg
+            and then a reverse leg that still sees the memories of the first.
+        given_ends: those of its slices that the user named as the first or the last one with the object.
+    """
+
+    object_id: int
+    keys: tuple[int, ...]
+    legs: tuple[range, ...]
+    given_ends: tuple[int, ...] = ()
+
+    @property
+    def slices(self) -> tuple[int, ...]:
+        """All slices that the lane fills, in order; never a key slice."""
+        return tuple(index for leg in self.legs for index in leg)
+
+
+@dataclass(frozen=True)
+class SliceUpdate:
+    """The result for one object on one slice.
+
+    Args:
+        object_id: which object.
+        slice_index: which slice.
+        mask: bool, `(rows, columns)`; empty where the object is held to be absent.
+        presence: object score as a logit; <= 0 means absent.
+        predicted_iou: the network's own guess of the mask's IoU in 0..1; NaN where there is none.
+        logits: float32 of the mask's shape (> 0 = object), used to resolve overlaps; None where there are none.
+    """
+
+    object_id: int
+    slice_index: int
+    mask: NDArray[np.bool_]
+    presence: float
+    predicted_iou: float
+    logits: NDArray[np.float32] | None = field(default=None, repr=False)
+
+
+class Propagator(Protocol):
+    """Carries masks from key slices through a stack of slices."""
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """JSON-able facts for reports: model name, family, checkpoint sha256, device, precision, ..."""
+
+    def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
+        """Forget the previous stack and take a new one."""
+
+    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+        """Turn a box or points on a slice into a mask of shape (rows, columns)."""
+
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
+        """Carry the masks along the lanes, all lanes one slice per step; closing the iterator cancels the run.
+
+        Yields one update for every slice of every lane, in the lane's order; a lane that ends early
+        (`stop_after_empty`) yields nothing for the rest of its slices, which are then empty.
+        """

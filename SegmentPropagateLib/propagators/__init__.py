@@ -1,0 +1,1 @@
+"""What implements the seam: networks, the classical method, and how their masks are finished."""

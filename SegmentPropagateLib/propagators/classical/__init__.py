@@ -1,0 +1,1 @@
+"""Registration, patches, region growing and a stop rule; needs no torch."""

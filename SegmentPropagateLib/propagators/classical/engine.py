@@ -1,0 +1,112 @@
+"""A propagator without a network: registration, region growing and intensities, with a stop rule.
+
+It needs numpy, scipy and SimpleITK only, so it works where torch is not installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagators.classical.carrier import ABSENT, Carrier, Guess
+from SegmentPropagateLib.propagators.classical.outline import outline
+
+
+class ClassicalPropagator:
+    """Carries masks without learning; implements `propagator.Propagator`."""
+
+    def __init__(self) -> None:
+        self._stack: ImageStack | None = None
+        self._settings = PropagationSettings()
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """Facts for reports."""
+        return {"model": "classical", "family": "classical", "device": "cpu", "precision": "float32"}
+
+    def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
+        """Take a new stack."""
+        self._stack, self._settings = stack, settings
+
+    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+        """Outline the object that a box or points name on one slice: bool `(rows, columns)`."""
+        return outline(self._opened().values[slice_index], prompt)
+
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
+        """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""
+        stack = self._opened()
+        passes = _Passes(stack, key_masks)
+        walks = [_walk(lane, passes, self._settings, stack) for lane in lanes]
+        for step in zip_longest(*walks):
+            for update in step:
+                if update is not None:
+                    yield update
+
+    def _opened(self) -> ImageStack:
+        if self._stack is None:
+            raise RuntimeError("open() comes before segment() and run()")
+        return self._stack
+
+
+class _Passes:
+    """All passes of one run; the two lanes between a pair of keys share theirs."""
+
+    def __init__(self, stack: ImageStack, key_masks: KeyMasks) -> None:
+        self._stack, self._key_masks = stack, key_masks
+        self._passes: dict[tuple[int, int, range], Carrier] = {}
+
+    def guess(self, lane: Lane, bounds: tuple[int, int | None], leg: range, index: int) -> Guess:
+        """Guess one slice of a leg that starts beside `bounds[0]` and lies before `bounds[1]`, if that is a key.
+
+        Between two keys both have a say, each in proportion to its nearness.
+        """
+        near, far = bounds
+        if far is None:
+            return self._pass(lane.object_id, near, leg, leg[-1] in lane.given_ends).at(index)
+        step = 1 if far > near else -1
+        # A key beyond is the user's word that the object goes on, as a given end is.
+        first = self._pass(lane.object_id, near, range(near + step, far, step), True).at(index)
+        second = self._pass(lane.object_id, far, range(far - step, near, -step), True).at(index)
+        share = abs(index - near) / abs(far - near)
+        return first.mixed(second, share)
+
+    def _pass(self, object_id: int, key: int, slices: range, stated: bool) -> Carrier:
+        name = (object_id, key, slices)
+        if name not in self._passes:
+            self._passes[name] = Carrier(self._stack, key, self._key_masks[object_id][key], slices, stated)
+        return self._passes[name]
+
+
+def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, stack: ImageStack) -> Iterator[SliceUpdate]:
+    """Yield the updates of one lane."""
+    for leg in lane.legs:
+        bounds = _bounds(lane, leg)
+        empty = 0
+        for index in leg:
+            if settings.stop_after_empty is not None and empty >= settings.stop_after_empty:
+                nothing = np.zeros(stack.slice_shape, dtype=bool)
+                yield SliceUpdate(lane.object_id, index, nothing, ABSENT, 0.0)
+                continue
+            guess = passes.guess(lane, bounds, leg, index)
+            soft = np.clip(guess.soft, 1e-4, 1 - 1e-4)
+            logits = np.log(soft / (1 - soft))
+            mask = logits > 0
+            empty = 0 if mask.any() else empty + 1
+            presence = guess.presence if mask.any() else min(guess.presence, -1.0)
+            yield SliceUpdate(lane.object_id, index, mask, presence, guess.predicted_iou, logits)
+
+
+def _bounds(lane: Lane, leg: range) -> tuple[int, int | None]:
+    """Key slice that a leg starts from, and the key slice ahead of it, if any."""
+    behind = [key for key in lane.keys if (key - leg[0]) * leg.step < 0]
+    ahead = [key for key in lane.keys if (key - leg[-1]) * leg.step > 0]
+    near = max(behind) if leg.step > 0 else min(behind)
+    if not ahead:
+        return near, None
+    return near, min(ahead) if leg.step > 0 else max(ahead)

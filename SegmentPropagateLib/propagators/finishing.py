@@ -1,0 +1,138 @@
+"""What every mask goes through that was carried by a model of low resolution: it tapers, and it does not flicker.
+
+People outline an object where it is large, so what is carried from there is too large on most other slices, and most of
+all at the end of a stated range: less is believed there. And every slice's logits are averaged a little with those of
+the slices beside it.
+
+With the range given, the former raised the mean DSC of the bundled pair by .021 on the evaluation's 33 targets and by
+.007 on 32 other organs; on an open range, where nobody says where the object ends, by .005 and .001. The latter raised
+it there within five slices of the key slice by .003 and .002, of the bundled network alone by .005 and .005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.propagator import (
+    ImageStack,
+    KeyMasks,
+    Lane,
+    PropagationSettings,
+    Propagator,
+    SliceUpdate,
+)
+
+AT_THE_END = 1.6
+"""Taken off the logits of the last slice of a stated range; before it as the square of the way from the key."""
+NEIGHBOR = 0.107
+"""Weight of either neighbor: a Gaussian with a standard deviation of half a slice; one of a slice gained no more."""
+CERTAIN = 6.0
+"""Logits are cut off there, and those of key slices and of slices without the object lie there."""
+
+
+class FinishingPropagator:
+    """Finishes the masks of another propagator; implements `propagator.Propagator`.
+
+    Args:
+        inner: gives masks; its own memory and votes know nothing of this.
+        excess: by how much its logits are too high beyond the last key slice.
+    """
+
+    def __init__(self, inner: Propagator, excess: float = 0.0) -> None:
+        self._inner, self._excess = inner, excess
+        self._slices = 0
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """Facts for reports: the other's."""
+        return self._inner.info
+
+    def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
+        """Take a new stack."""
+        self._slices = len(stack)
+        self._inner.open(stack, settings)
+
+    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+        """Ask the other."""
+        return self._inner.segment(slice_index, prompt)
+
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
+        """Carry the masks along the lanes, each a slice behind the other; see `propagator.Propagator.run`."""
+        legs = [
+            (lane.object_id, _Leg(leg, self._too_high(lane, leg), key_masks[lane.object_id]))
+            for lane in lanes
+            for leg in lane.legs
+        ]
+        at = {(object_id, index): leg for object_id, leg in legs for index in leg.slices}
+        updates = self._inner.run(lanes, key_masks)
+        try:
+            for update in updates:
+                yield from at[update.object_id, update.slice_index].take(update)
+            for _, leg in legs:  # those that ended early
+                yield from leg.finish()
+        finally:
+            if isinstance(updates, Generator):
+                updates.close()
+
+    def _too_high(self, lane: Lane, leg: range) -> list[float]:
+        """By how much the logits of a leg's slices are too high."""
+        if any((key - leg[-1]) * leg.step > 0 for key in lane.keys):
+            return [0.0] * len(leg)  # between two key slices nothing tapers off
+        # At the end of the volume an object is cut off, and no smaller than before.
+        tapers = leg[-1] in lane.given_ends and leg[-1] not in (0, self._slices - 1)
+        at_the_end = AT_THE_END if tapers else 0.0
+        return [self._excess + at_the_end * (number / len(leg)) ** 2 for number in range(1, len(leg) + 1)]
+
+
+class _Leg:
+    """A leg of a lane on its way; the slice seen last waits for the one after it."""
+
+    def __init__(self, slices: range, too_high: Sequence[float], keys: Mapping[int, NDArray[np.bool_]]) -> None:
+        self.slices = slices
+        self._too_high, self._keys = too_high, keys
+        self._before = _certain(keys[slices[0] - slices.step])
+        self._waiting: tuple[SliceUpdate, NDArray[np.float32]] | None = None
+
+    def take(self, update: SliceUpdate) -> Iterator[SliceUpdate]:
+        """Yield what can be finished with one more slice."""
+        own = self._lowered(update)
+        yield from self.finish(own)
+        self._waiting = update, own
+        if update.slice_index == self.slices[-1]:
+            beyond = self._keys.get(update.slice_index + self.slices.step)
+            yield from self.finish(None if beyond is None else _certain(beyond))
+
+    def finish(self, after: NDArray[np.float32] | None = None) -> Iterator[SliceUpdate]:
+        """Yield the waiting slice, given the logits of the one after it, if any."""
+        if self._waiting is None:
+            return
+        update, own = self._waiting
+        before, self._before, self._waiting = self._before, own, None
+        yield _averaged(update, own, before, own if after is None else after)
+
+    def _lowered(self, update: SliceUpdate) -> NDArray[np.float32]:
+        if update.logits is None or not update.mask.any():
+            return _certain(update.mask)
+        too_high = np.float32(self._too_high[self.slices.index(update.slice_index)])
+        return np.clip(update.logits - too_high, -CERTAIN, CERTAIN)
+
+
+def _certain(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.where(mask, np.float32(CERTAIN), np.float32(-CERTAIN))
+
+
+def _averaged(
+    update: SliceUpdate, own: NDArray[np.float32], before: NDArray[np.float32], after: NDArray[np.float32]
+) -> SliceUpdate:
+    """The update with the mean of three slices' logits; an absent object stays absent."""
+    if not update.mask.any():
+        return update
+    logits = own + np.float32(NEIGHBOR) * (before + after - 2 * own)
+    mask = logits > 0
+    return replace(update, mask=mask, logits=logits, presence=update.presence if mask.any() else -1.0)

@@ -1,0 +1,91 @@
+"""A network and the classical propagator together: the mean of their soft masks, within the classical stop rule.
+
+The network adds shape, the classical half knows better where an object ends. Mean DSC on an open range, of the pair,
+the classical half and the network: .83, .82 and .81 on the 33 evaluation targets; .79, .79 and .71 on 32 other organs
+and muscles; with the range given .86, .84 and .84; .81, .80 and .77.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.propagator import (
+    ImageStack,
+    KeyMasks,
+    Lane,
+    PropagationSettings,
+    Propagator,
+    SliceUpdate,
+)
+
+NETWORK_SHARE = 0.43
+"""Of the mean; low enough for the partner to win where both are sure and disagree, even after `finishing` has taken its
+part: a half costs .002 on the other organs, where the network drifts off, for nothing on the evaluation's."""
+LEADING_SHARE, DOUBT = 0.6, 0.2
+"""The network's share where the partner expects an IoU below `DOUBT` of its own mask: there it only goes on because the
+user says that the object does. Worth .003 with the range given, and nothing on the other organs."""
+
+
+class PartnerPropagator:
+    """Averages two propagators; implements `propagator.Propagator`.
+
+    Args:
+        network: gives masks and turns boxes and points into masks.
+        partner: gives masks, and decides alone where an object has ended.
+    """
+
+    def __init__(self, network: Propagator, partner: Propagator) -> None:
+        self._network, self._partner = network, partner
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """Facts for reports: the network's, and the partner's name."""
+        return {**self._network.info, "partner": self._partner.info["model"]}
+
+    def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
+        """Take a new stack."""
+        self._network.open(stack, settings)
+        self._partner.open(stack, settings)
+
+    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+        """Ask the network."""
+        return self._network.segment(slice_index, prompt)
+
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
+        """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""
+        runs = [propagator.run(lanes, key_masks) for propagator in (self._network, self._partner)]
+        waiting: dict[tuple[int, int], SliceUpdate] = {}
+        try:
+            for update in runs[0]:
+                place = update.object_id, update.slice_index
+                while place not in waiting:
+                    other = next(runs[1])
+                    waiting[other.object_id, other.slice_index] = other
+                yield average(update, waiting.pop(place))
+        finally:
+            for run in runs:
+                if isinstance(run, Generator):
+                    run.close()
+
+
+def average(network: SliceUpdate, partner: SliceUpdate) -> SliceUpdate:
+    """Mean of two opinions on one slice; empty where the partner holds that the object has ended."""
+    if partner.presence <= 0:
+        return partner
+    share = LEADING_SHARE if partner.predicted_iou < DOUBT else NETWORK_SHARE
+    soft = share * _soft(network) + (1 - share) * _soft(partner)
+    logits = np.log(soft / (1 - soft))
+    mask = logits > 0
+    presence = partner.presence if mask.any() else -1.0
+    return SliceUpdate(partner.object_id, partner.slice_index, mask, presence, partner.predicted_iou, logits)
+
+
+def _soft(update: SliceUpdate) -> NDArray[np.float32]:
+    """Probabilities, away from 0 and 1; those of a mask without logits are as good as certain."""
+    logits = np.where(update.mask, 9.0, -9.0) if update.logits is None else np.clip(update.logits, -9.0, 9.0)
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)

@@ -1,0 +1,1 @@
+"""A network on its way through the slices: lanes, steps, views, features."""

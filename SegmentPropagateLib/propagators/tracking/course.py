@@ -1,0 +1,275 @@
+"""One run: lanes advance one slice per step, all in one batch where they read alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.networks.memory import MEMORY_SLOTS, POINTER_SLOTS, MemoryPolicy, Reads, select
+from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagators.tracking.appearance import Appearance, ChooseAppearance
+from SegmentPropagateLib.propagators.tracking.scene import Scene
+from SegmentPropagateLib.propagators.tracking.tracker import Look, Memory, Outcome
+from SegmentPropagateLib.propagators.tracking.views import View, ViewFinder
+
+VIEW_CORRECTIONS = 2
+"""How often a slice is looked at again because its object came near the edge of the view."""
+
+KEPT_KEYS_MB = 1024
+"""Keys of recent memories are kept from slice to slice up to this size: 4 objects at 1024 x 1024 pixels. Computing
+them again takes 6 % of a slice's time."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A memory of a slice.
+
+    Args:
+        memory: what the network keeps.
+        view: the view in which it was made.
+        asked_from: the lane's own view when it was made.
+    """
+
+    memory: Memory
+    view: View
+    asked_from: View
+
+
+@dataclass
+class LaneState:
+    """A lane on its way.
+
+    Args:
+        lane: where it goes.
+        home: the view in which every leg begins.
+        appearance: how pixels become channels.
+        seen: slice -> what is remembered of it; key slices too.
+        step: how many slices were done.
+        empty_run: how many slices in a row were empty.
+    """
+
+    lane: Lane
+    home: View
+    appearance: Appearance
+    seen: dict[int, Seen] = field(default_factory=dict)
+    step: int = 0
+    empty_run: int = 0
+
+    def __post_init__(self) -> None:
+        self._visits = [(index, leg.step, index == leg[0]) for leg in self.lane.legs for index in leg]
+        self.view = self.home
+
+    @property
+    def index(self) -> int:
+        """The slice that comes next."""
+        return self._visits[self.step][0]
+
+    @property
+    def direction(self) -> int:
+        """+1 or -1."""
+        return self._visits[self.step][1]
+
+    @property
+    def rest(self) -> list[int]:
+        """Slices still to be done, the next one first."""
+        return [index for index, _, _ in self._visits[self.step :]]
+
+    def forget(self) -> None:
+        """Drop the memories that no slice to come can read: those farther behind it than any pointer is read from."""
+        coming = self._visits[self.step + 1 :]
+        for index in list(self.seen):
+            if not any(0 < (visit - index) * direction < POINTER_SLOTS for visit, direction, _ in coming):
+                del self.seen[index]
+
+    def stop(self) -> None:
+        """Leave the remaining slices alone."""
+        self.step = len(self._visits)
+
+    def advance(self) -> None:
+        """Go on to the next slice; a new leg begins in the view of the keys."""
+        self.step += 1
+        if self.rest and self._visits[self.step][2]:
+            self.view = self.home
+
+
+PromptOutcomes = dict[tuple[int, bytes], Outcome]
+"""(slice, bytes of the mask) -> what was decoded from a box or points, in the view of the whole slice."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What the user gave.
+
+    Args:
+        key_masks: see `propagator.KeyMasks`.
+        choose_appearance: how an object's pixels become channels.
+        prompted: outcomes to be remembered for key slices instead of their masks.
+    """
+
+    key_masks: KeyMasks
+    choose_appearance: ChooseAppearance
+    prompted: PromptOutcomes
+
+
+class Propagation:
+    """Carries masks along lanes once.
+
+    Args:
+        scene: stack and network.
+        finder: chooses views.
+        policy: what is read from memory.
+        settings: of the run.
+        objects: the masks to be carried.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        finder: ViewFinder,
+        policy: MemoryPolicy,
+        settings: PropagationSettings,
+        objects: Objects,
+    ) -> None:
+        self._scene = scene
+        self._finder = finder
+        self._policy = policy
+        self._settings = settings
+        self._objects = objects
+        self._keys: dict[tuple[int, int, View, Appearance], Memory] = {}
+        self._lanes: list[LaneState] = []
+
+    def run(self, lanes: Sequence[Lane]) -> Iterator[SliceUpdate]:
+        """Yield one update per slice of every lane."""
+        self._lanes = [self._start(lane) for lane in lanes if lane.slices]
+        while self._lanes:
+            for state, outcome in zip(self._lanes, self._step(self._lanes), strict=True):
+                yield self._finish(state, outcome)
+            self._lanes = [state for state in self._lanes if state.rest]
+
+    def _start(self, lane: Lane) -> LaneState:
+        masks = self._objects.key_masks[lane.object_id]
+        everywhere = np.logical_or.reduce([masks[key] for key in lane.keys])
+        view = self._finder.around(everywhere)
+        key = min(lane.keys, key=lambda key: abs(key - lane.slices[0]))
+        size = self._scene.tracker.image_size
+        return LaneState(lane, view, self._objects.choose_appearance(self._scene.stack, key, view, masks[key], size))
+
+    def _step(self, states: list[LaneState]) -> list[Outcome]:
+        """Segment the next slice of every lane, and remember it where something follows."""
+        outcomes = dict(zip(map(id, states), self._look(states), strict=True))
+        waiting = states
+        for _ in range(VIEW_CORRECTIONS):
+            waiting = [state for state in waiting if self._follow(state, outcomes[id(state)])]
+            outcomes.update(zip(map(id, waiting), self._look(waiting), strict=True))
+        going_on = [state for state in states if len(state.rest) > 1]
+        remembered = self._remember(going_on, [outcomes[id(state)] for state in going_on])
+        for state, memory in zip(going_on, remembered, strict=True):
+            state.seen[state.index] = Seen(memory, state.view, state.view)
+            state.forget()
+        views = {(state.lane.object_id, state.view) for state in states}
+        self._keys = {name: memory for name, memory in self._keys.items() if (name[0], name[2]) in views}
+        return [outcomes[id(state)] for state in states]
+
+    def _look(self, states: Sequence[LaneState]) -> list[Outcome]:
+        groups: dict[tuple, list[int]] = {}
+        for position, state in enumerate(states):
+            reads = self._reads(state)
+            alike = tuple((len(bank.spatial), len(bank.pointers)) for bank in reads)
+            groups.setdefault(alike, []).append(position)
+        outcomes: dict[int, Outcome] = {}
+        for positions in groups.values():
+            found = self._scene.in_batches(self._look_at_once, [states[at] for at in positions], self._move)
+            outcomes.update(zip(positions, found, strict=True))
+        return [outcomes[position] for position in range(len(states))]
+
+    def _look_at_once(self, states: Sequence[LaneState]) -> list[Outcome]:
+        looks = []
+        for state in states:
+            reads = self._reads(state)
+            attended = {index for bank in reads for index, _ in bank.spatial}
+            pointed = {index for bank in reads for index, _ in bank.pointers} - attended  # in whatever view
+            memories = {index: state.seen[index].memory for index in pointed - set(state.lane.keys)}
+            memories |= {index: self._recall(state, index) for index in attended | (pointed & set(state.lane.keys))}
+            features = self._scene.features(state.index, state.view, state.appearance)
+            looks.append(Look(features, reads, memories))
+            for index in state.seen.keys() - attended:
+                state.seen[index].memory.keys = None
+        outcomes = self._scene.tracker.look(looks, len(self._scene.stack))
+        if len(self._lanes) * MEMORY_SLOTS * self._scene.tracker.key_bytes > KEPT_KEYS_MB * 2**20:
+            for seen in (seen for state in states for seen in state.seen.values()):
+                seen.memory.keys = None
+        return outcomes
+
+    def _remember(self, states: Sequence[LaneState], outcomes: Sequence[Outcome]) -> list[Memory]:
+        def work(pairs: Sequence[tuple[LaneState, Outcome]]) -> list[Memory]:
+            features = [self._scene.features(state.index, state.view, state.appearance) for state, _ in pairs]
+            device = self._scene.tracker.device
+            return self._scene.tracker.remember(features, [outcome.to(device) for _, outcome in pairs], given=False)
+
+        return self._scene.in_batches(work, list(zip(states, outcomes, strict=True)), self._move)
+
+    def _reads(self, state: LaneState) -> tuple[Reads, ...]:
+        keys = state.lane.keys
+        filled = state.seen.keys() - set(keys)
+        slices = len(self._scene.stack)
+        return tuple(select(bank, state.index, state.direction, keys, filled, slices) for bank in self._policy.banks)
+
+    def _recall(self, state: LaneState, index: int) -> Memory:
+        """What the lane remembers of a slice, in its present view."""
+        if index in state.lane.keys:
+            return self._recall_key(state, index)
+        seen = state.seen[index]
+        if seen.asked_from != state.view:
+            view = self._finder.for_memory(state.view, self._mask(seen.memory.outcome, seen.view))
+            memory = seen.memory
+            if view != seen.view:
+                outcome = self._scene.change_view(memory.outcome, seen.view, view)
+                memory = self._scene.remember(index, view, state.appearance, outcome, given=False)
+            seen = state.seen[index] = Seen(memory, view, state.view)
+        return seen.memory
+
+    def _recall_key(self, state: LaneState, key: int) -> Memory:
+        name = (state.lane.object_id, key, state.view, state.appearance)
+        if name not in self._keys:
+            mask = self._objects.key_masks[state.lane.object_id][key]
+            view = self._finder.for_memory(state.view, mask)
+            outcome = self._objects.prompted.get((key, mask.tobytes()))
+            if outcome is None or view != self._finder.whole:
+                outcome = self._scene.take_mask(key, view, state.appearance, mask)
+            self._keys[name] = self._scene.remember(key, view, state.appearance, outcome, given=True)
+        return self._keys[name]
+
+    def _follow(self, state: LaneState, outcome: Outcome) -> bool:
+        """Move the lane's view where the object came near its edge; return whether it was moved."""
+        if self._finder.factor is None:
+            return False
+        view = self._finder.follow(state.view, self._mask(outcome, state.view))
+        moved = view != state.view
+        state.view = view
+        return moved
+
+    def _mask(self, outcome: Outcome, view: View) -> NDArray[np.bool_]:
+        return self._scene.slice_logits(outcome, view) > 0
+
+    def _finish(self, state: LaneState, outcome: Outcome) -> SliceUpdate:
+        """Go on to the next slice and report this one."""
+        logits = self._scene.slice_logits(outcome, state.view)
+        presence, iou = float(outcome.presence), float(outcome.predicted_iou)
+        mask = logits > 0
+        update = SliceUpdate(state.lane.object_id, state.index, mask, presence, iou, logits)
+        state.empty_run = 0 if mask.any() else state.empty_run + 1
+        state.advance()
+        limit = self._settings.stop_after_empty
+        if limit is not None and state.empty_run >= limit:
+            state.stop()
+        return update
+
+    def _move(self) -> None:
+        """Bring the memories to the network's device."""
+        device = self._scene.tracker.device
+        for state in self._lanes:
+            state.seen = {index: replace(seen, memory=seen.memory.to(device)) for index, seen in state.seen.items()}
+        self._keys = {name: memory.to(device) for name, memory in self._keys.items()}

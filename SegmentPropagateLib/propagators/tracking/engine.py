@@ -1,0 +1,160 @@
+"""A network as a propagator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sam2.modeling.sam2_base import SAM2Base
+
+from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagators.tracking.appearance import rgb_appearance, windows_appearance
+from SegmentPropagateLib.propagators.tracking.course import Objects, PromptOutcomes, Propagation
+from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache
+from SegmentPropagateLib.propagators.tracking.scene import Scene
+from SegmentPropagateLib.propagators.tracking.tracker import Outcome, Tracker
+from SegmentPropagateLib.propagators.tracking.views import ViewFinder
+
+DTYPES: Mapping[str, torch.dtype] = {"exact": torch.float32, "bf16": torch.bfloat16}
+
+CACHE_MB = 220.0
+"""Features kept: 44 slices of 512 x 512 or 11 of 1024 x 1024 pixels; 200 slices then stay below 1.2 GiB in all."""
+STARTER_CACHE_MB = 32.0
+"""The same for the starter: 36 slices of 160 x 160; 200 then stay below 0.7 GiB. Encoding one again takes 15 ms."""
+
+
+class NetworkPropagator:
+    """Carries masks with a network of the SAM 2 kind.
+
+    Args:
+        network: from `network.build_network` or `checkpoints.load_network`.
+        card: what is known of it.
+        device: where to compute.
+        precision: `exact` equals `sam2` in float32 up to rounding; `bf16` is quicker on hardware made for it.
+        cache_mb: bound of the features kept; None takes `CACHE_MB` or `STARTER_CACHE_MB`.
+        keep_prompt_memory: remember a prompted slice as `sam2` does, by the logits decoded from its box or points.
+            Otherwise only the mask counts, which the user may have edited.
+    """
+
+    def __init__(
+        self,
+        network: SAM2Base,
+        card: Card,
+        device: torch.device | str = "cpu",
+        precision: Literal["exact", "bf16"] = "exact",
+        *,
+        cache_mb: float | None = None,
+        keep_prompt_memory: bool = False,
+    ) -> None:
+        self._card = card
+        self._choose_appearance = windows_appearance if card.family == "starter" else rgb_appearance
+        self._reads_short_bank = hasattr(network, "recent_memory_attention")
+        self._tracker = Tracker(network, torch.device(device), DTYPES[precision])
+        if cache_mb is None:
+            cache_mb = STARTER_CACHE_MB if card.family == "starter" else CACHE_MB
+        self._cache = FeatureCache(cache_mb)
+        self._settings = PropagationSettings()
+        self._policy = self._policy_of(self._settings)
+        self._scene: Scene | None = None
+        self._keeps_prompt_memory = keep_prompt_memory
+        self._prompted: PromptOutcomes = {}
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """JSON-able facts for reports."""
+        tracker = self._scene.tracker if self._scene else self._tracker
+        return {
+            "model": self._card.name,
+            "family": self._card.family,
+            "variant": self._card.variant,
+            "image_size": tracker.image_size,
+            "sha256": self._card.sha256,
+            "intensity": self._card.intensity,
+            "device": str(tracker.device),
+            "precision": next(name for name, dtype in DTYPES.items() if dtype == tracker.dtype),
+            "short_slices": self._policy.banks[1].recent if len(self._policy.banks) > 1 else None,
+            "notes": list(self._scene.notes) if self._scene else [],
+        }
+
+    def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
+        """Forget the previous stack and take a new one; the same one again may have other settings.
+
+        Raises:
+            InputError: the short memory bank cannot have the length that the settings ask for.
+        """
+        self._policy = self._policy_of(settings)
+        if self._scene is None or self._scene.stack is not stack:
+            self._cache.clear()
+            self._prompted.clear()
+        self._settings = settings
+        if self._scene is not None:
+            self._tracker = self._scene.tracker  # it may have had to move to the CPU
+        self._scene = Scene(stack, self._tracker, self._cache)
+        factor = self._card.roi_factor if settings.roi == "auto" else None
+        self._finder = ViewFinder(stack.slice_shape, stack.spacing_mm[1:], factor)
+
+    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+        """Turn a box or points on a slice into a mask of shape (rows, columns)."""
+        return self.segment_logits(slice_index, prompt) > 0
+
+    def segment_logits(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.float32]:
+        """The same before thresholding: logits of shape (rows, columns)."""
+        scene = self._opened()
+        boxed = _box_mask(prompt, scene.stack.slice_shape)
+        view = self._finder.around(boxed)
+        appearance = self._choose_appearance(scene.stack, slice_index, view, boxed, scene.tracker.image_size)
+        points, labels = _as_points(prompt)
+        points = (points - (view.column, view.row)) / (view.columns, view.rows) * scene.tracker.image_size
+
+        def decode(_: Sequence[object]) -> list[Outcome]:
+            features = scene.features(slice_index, view, appearance)
+            return [scene.tracker.take_points(features, torch.tensor(points, dtype=torch.float32), labels)]
+
+        outcome = scene.in_batches(decode, [prompt], when_moved=lambda: None)[0]
+        logits = scene.slice_logits(outcome, view)
+        if self._keeps_prompt_memory:
+            self._prompted[slice_index, (logits > 0).tobytes()] = outcome
+        return logits
+
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
+        """Carry the masks along the lanes, all lanes one slice per step; closing the iterator cancels the run."""
+        objects = Objects(key_masks, self._choose_appearance, self._prompted)
+        return Propagation(self._opened(), self._finder, self._policy, self._settings, objects).run(lanes)
+
+    def _policy_of(self, settings: PropagationSettings) -> MemoryPolicy:
+        if not self._reads_short_bank:
+            return MemoryPolicy((long_bank(),))
+        slices = self._card.short_slices if settings.short_slices is None else settings.short_slices
+        return MemoryPolicy((long_bank(), short_bank(slices)))
+
+    def _opened(self) -> Scene:
+        if self._scene is None:
+            raise RuntimeError("open() must come first")
+        return self._scene
+
+
+def _as_points(prompt: BoxPrompt | PointsPrompt) -> tuple[NDArray[np.float64], torch.Tensor]:
+    """Points `(N, 2)` x, y and int32 labels `(N,)`; a box comes first, as its corners labelled 2 and 3."""
+    box = prompt if isinstance(prompt, BoxPrompt) else prompt.box
+    points = [] if box is None else [np.reshape(box.box_ij, (2, 2))]
+    labels = [] if box is None else [2, 3]
+    if isinstance(prompt, PointsPrompt):
+        points.append(prompt.points_ij)
+        labels += prompt.positive.astype(int).tolist()
+    return np.concatenate(points), torch.tensor(labels, dtype=torch.int32)
+
+
+def _box_mask(prompt: BoxPrompt | PointsPrompt, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The inside of the box as a mask; empty where there is none."""
+    mask = np.zeros(shape, dtype=bool)
+    box = prompt if isinstance(prompt, BoxPrompt) else prompt.box
+    if box is not None:
+        i0, j0, i1, j1 = box.box_ij
+        mask[max(int(j0), 0) : int(j1) + 1, max(int(i0), 0) : int(i1) + 1] = True
+    return mask

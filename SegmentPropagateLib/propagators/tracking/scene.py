@@ -1,0 +1,134 @@
+"""An opened stack before a network: cached features, masks between slice and network, memory that may run out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sam2.modeling.sam2_base import NO_OBJ_SCORE
+from torch import Tensor
+from torch.nn import functional
+
+from SegmentPropagateLib.errors import OutOfMemoryError
+from SegmentPropagateLib.propagation.propagator import ImageStack
+from SegmentPropagateLib.propagators.tracking.appearance import Appearance, resize_mask
+from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache, Features
+from SegmentPropagateLib.propagators.tracking.tracker import Memory, Outcome, Tracker
+from SegmentPropagateLib.propagators.tracking.views import View
+
+log = logging.getLogger(__name__)
+
+SURELY_OUTSIDE = -10.0
+"""Logit taken for what lay outside the view in which a slice was segmented: sigmoid(-10) = 0.00005."""
+
+CPU_BATCH_TOKENS = 8192
+"""Image tokens in one batch on a CPU, which gains nothing from more: 8 lanes of 512 x 512 pixels."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Scene:
+    """A stack, the network that looks at it, and the features kept of it.
+
+    Args:
+        stack: the slices.
+        tracker: the network on its device; replaced by one on the CPU when an accelerator's memory is exhausted.
+        cache: features kept, also from run to run.
+    """
+
+    def __init__(self, stack: ImageStack, tracker: Tracker, cache: FeatureCache) -> None:
+        self.stack = stack
+        self.tracker = tracker
+        self.notes: list[str] = []
+        self._cache = cache
+        self._largest_batch: int | None = None
+        if tracker.device.type == "cpu":
+            self._largest_batch = max(1, CPU_BATCH_TOKENS // tracker.tokens)
+
+    def features(self, index: int, view: View, appearance: Appearance) -> Features:
+        """Features of a slice, seen so."""
+        return self._cache.get(
+            (index, view, appearance),
+            lambda: self.tracker.encode(appearance.image(self.stack, index, view, self.tracker.image_size)),
+        )
+
+    def take_mask(self, index: int, view: View, appearance: Appearance, mask: NDArray[np.bool_]) -> Outcome:
+        """A mask of the whole slice `(rows, columns)` as the outcome in a view."""
+        features = self.features(index, view, appearance)
+        return self.tracker.take_mask(features, resize_mask(view.cut(mask), self.tracker.image_size))
+
+    def remember(self, index: int, view: View, appearance: Appearance, outcome: Outcome, given: bool) -> Memory:
+        """The memory of one outcome."""
+        return self.tracker.remember([self.features(index, view, appearance)], [outcome], given)[0]
+
+    def slice_logits(self, outcome: Outcome, view: View) -> NDArray[np.float32]:
+        """Logits of the whole slice `(rows, columns)`; -1024 outside the view."""
+        return self._to_slice(outcome, view, NO_OBJ_SCORE).cpu().numpy()
+
+    def change_view(self, outcome: Outcome, old: View, new: View) -> Outcome:
+        """The outcome as it would look in another view."""
+        pixels = new.cut(self._to_slice(outcome, old, SURELY_OUTSIDE))
+        logits = functional.interpolate(
+            pixels[None, None], size=outcome.logits.shape, mode="bilinear", align_corners=False, antialias=True
+        )
+        return Outcome(logits[0, 0], outcome.pointer, outcome.presence, outcome.predicted_iou)
+
+    def in_batches(
+        self,
+        work: Callable[[Sequence[Item]], list[Result]],
+        items: Sequence[Item],
+        when_moved: Callable[[], None],
+    ) -> list[Result]:
+        """Do the work on all items, in smaller batches or at last on the CPU where memory does not suffice.
+
+        Args:
+            work: takes items, gives one result per item, and changes nothing if it fails.
+            items: what to work on.
+            when_moved: called after the network has moved to the CPU; moves what else the work needs.
+
+        Raises:
+            OutOfMemoryError: a single item is too much for the CPU's memory, too.
+        """
+        results: list[Result] = []
+        while len(results) < len(items):
+            rest = items[len(results) :]
+            batch = rest[: self._largest_batch]
+            try:
+                results += work(batch)
+            except torch.OutOfMemoryError:
+                if self._make_room(len(batch)):
+                    when_moved()
+                    results = [result.to(self.tracker.device) for result in results]  # type: ignore[attr-defined]
+        return results
+
+    def _make_room(self, batch: int) -> bool:
+        """Halve the batch, or move to the CPU and return True."""
+        self._cache.clear()
+        if batch > 1:
+            self._largest_batch = batch // 2
+            self._note(f"Memory is short: at most {self._largest_batch} objects and directions at a time.")
+            return False
+        if self.tracker.device.type == "cpu":
+            raise OutOfMemoryError("There is not enough memory for this model: choose a smaller one or close programs.")
+        self._note(f"The memory of {self.tracker.device} does not suffice: continuing on the CPU, which is slower.")
+        self.tracker = self.tracker.on_cpu()
+        return True
+
+    def _note(self, text: str) -> None:
+        log.warning(text)
+        self.notes.append(text)
+
+    def _to_slice(self, outcome: Outcome, view: View, outside: float) -> Tensor:
+        pixels = functional.interpolate(
+            outcome.logits[None, None], size=(view.rows, view.columns), mode="bilinear", align_corners=False
+        )[0, 0]
+        if pixels.shape == self.stack.slice_shape:
+            return pixels
+        canvas = pixels.new_full(self.stack.slice_shape, outside)
+        view.cut(canvas)[:] = pixels
+        return canvas

@@ -1,0 +1,280 @@
+"""What a network does with one slice: encode it, read memories, decode masks, remember. No lanes, no volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
+from torch import Tensor
+from torch.nn import functional
+
+from SegmentPropagateLib.networks.memory import Reads, pointer_span
+from SegmentPropagateLib.propagators.tracking.attention import Bank, KeptKeysAttention, PointerTimes
+from SegmentPropagateLib.propagators.tracking.encoder import Features
+from SegmentPropagateLib.propagators.tracking.hiera import HieraEncoder
+
+Points = tuple[Tensor, Tensor]
+"""Pixels of the network's input `(1, N, 2)`, x and y, and int32 labels `(1, N)`."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the mask decoder says about one object on one slice.
+
+    Args:
+        logits: float32 `(S / 4, S / 4)` for an input of side S (`S / 2` for the starter); -1024 where absent.
+        pointer: object pointer `(C,)`.
+        presence: object score `()`, a logit.
+        predicted_iou: `()`, 0..1.
+    """
+
+    logits: Tensor
+    pointer: Tensor
+    presence: Tensor
+    predicted_iou: Tensor
+
+    def to(self, device: torch.device) -> Outcome:
+        """A copy on another device."""
+        return Outcome(*(x.to(device) for x in (self.logits, self.pointer, self.presence, self.predicted_iou)))
+
+
+@dataclass
+class Memory:
+    """What is remembered of one object on one slice.
+
+    Args:
+        outcome: what was decoded or given there.
+        tokens: spatial memory `(HW, M)`, bfloat16: `sam2` stores it so in every precision.
+        keys: per attention and layer, `(HW, C)`; computed when first read, dropped when out of reach.
+    """
+
+    outcome: Outcome
+    tokens: Tensor
+    keys: list[list[Tensor]] | None = field(default=None, repr=False)
+
+    def to(self, device: torch.device) -> Memory:
+        """A copy on another device."""
+        return Memory(self.outcome.to(device), self.tokens.to(device))
+
+
+@dataclass(frozen=True)
+class Look:
+    """One lane's step: the slice it looks at and what it reads.
+
+    Args:
+        features: of the slice.
+        reads: per bank, which memories.
+        memories: slice -> memory, all that `reads` names.
+    """
+
+    features: Features
+    reads: tuple[Reads, ...]
+    memories: dict[int, Memory]
+
+    @property
+    def signature(self) -> tuple[tuple[int, int], ...]:
+        """Looks with the same signature can share a batch."""
+        return tuple((len(reads.spatial), len(reads.pointers)) for reads in self.reads)
+
+
+class Tracker:
+    """A network on a device.
+
+    Args:
+        network: in evaluation mode; moved to the device, and its matrices to the precision.
+        device: where to compute.
+        dtype: float32 (equal to `sam2` up to rounding) or bfloat16.
+    """
+
+    def __init__(self, network: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
+        self.device = device
+        self.dtype = dtype
+        self._network = network.to(device)
+        modules = [network.memory_attention]
+        if hasattr(network, "recent_memory_attention"):
+            modules.append(network.recent_memory_attention)
+        with torch.inference_mode():
+            self._attentions = [KeptKeysAttention(module, network, dtype) for module in modules]
+            is_hiera = isinstance(network.image_encoder.trunk, Hiera)
+            self._encode = HieraEncoder(network, dtype) if is_hiera else self._encode_as_it_is
+            self._places = network.sam_prompt_encoder.get_dense_pe()
+            self._no_prompt = self._embed(None)
+        self._times = PointerTimes(network)
+        if dtype != torch.float32:
+            _cast_matrices(network, dtype)
+        self._fuser: Any = getattr(network, "recent_memory_fuser", None)
+        self._side = network.image_size // network.backbone_stride
+
+    def on_cpu(self) -> Tracker:
+        """The same network on the CPU, in float32."""
+        return Tracker(self._network.float(), torch.device("cpu"), torch.float32)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input in pixels."""
+        return self._network.image_size
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of an image, and of a memory."""
+        return self._side**2
+
+    @property
+    def key_bytes(self) -> int:
+        """Size of `Memory.keys`."""
+        return sum(attention.key_bytes for attention in self._attentions)
+
+    @torch.inference_mode()
+    def encode(self, image: Tensor) -> Features:
+        """Features of an image `(1, 3, S, S)`."""
+        with self._autocast():
+            fine0, fine1, tokens = self._encode(image.to(self.device))
+            started = tuple(attention.start(tokens).float() for attention in self._attentions)
+        return Features(tokens.float(), started, (fine0, fine1))
+
+    @torch.inference_mode()
+    def look(self, looks: Sequence[Look], slices: int) -> list[Outcome]:
+        """Segment one slice per lane, all in one batch; the looks have the same signature.
+
+        Args:
+            looks: what each lane sees and reads.
+            slices: number of slices of the stack.
+        """
+        with self._autocast():
+            tokens = self._read(looks, slices)
+            return self._decode(tokens, [look.features for look in looks])
+
+    @torch.inference_mode()
+    def take_mask(self, features: Features, mask: Tensor) -> Outcome:
+        """Take a mask prompt, float `(S, S)` of 0 and 1, for the result: neither attention nor fuser is used."""
+        with self._autocast():
+            maps = self._map(features.top)
+            low, high, _, _, _, pointer, score = self._network._use_mask_as_output(
+                maps, list(features.fine), mask.to(self.device)[None, None]
+            )
+        if not self._network.binarize_mask_from_pts_for_mem_enc:
+            low = high  # released predictors pass a mask through the decoder's resolution and then binarize it
+        return Outcome(low[0, 0].float(), pointer[0].float(), score[0, 0].float(), torch.ones_like(score[0, 0]))
+
+    @torch.inference_mode()
+    def take_points(self, features: Features, points: Tensor, labels: Tensor) -> Outcome:
+        """Segment a slice from points alone, no memory.
+
+        Args:
+            features: of the slice.
+            points: `(N, 2)` x, y in pixels of the network's input.
+            labels: int32 `(N,)`: 1 on the object, 0 beside it, 2 and 3 the corners of a box.
+        """
+        prompt = points.to(self.device)[None], labels.to(self.device)[None]
+        with self._autocast():
+            tokens = features.top + self._network.no_mem_embed
+            tokens = tokens if self._fuser is None else self._fuse(2 * tokens)
+            return self._decode(tokens, [features], prompt)[0]
+
+    @torch.inference_mode()
+    def remember(self, features: Sequence[Features], outcomes: Sequence[Outcome], given: bool) -> list[Memory]:
+        """Encode what was decoded, one object and slice per entry, as memories.
+
+        Args:
+            features: of the slices.
+            outcomes: what is to be remembered.
+            given: whether the user gave it; given masks are remembered as yes or no, others as probabilities.
+        """
+        size = (self.image_size, self.image_size)
+        low = torch.stack([outcome.logits for outcome in outcomes])[:, None]
+        high = functional.interpolate(low, size=size, mode="bilinear", align_corners=False)
+        top = torch.cat([entry.top for entry in features]).transpose(0, 1)
+        scores = torch.stack([outcome.presence for outcome in outcomes])[:, None]
+        with self._autocast():
+            maps, _ = self._network._encode_new_memory([top], [(self._side, self._side)], high, scores, given)
+        tokens = maps.to(torch.bfloat16).flatten(2).transpose(1, 2)
+        return [Memory(*entry) for entry in zip(outcomes, tokens, strict=True)]
+
+    def _encode_as_it_is(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        fine0, fine1, top = self._network.forward_image(image)["backbone_fpn"]
+        return fine0, fine1, top.flatten(2).transpose(1, 2).contiguous()
+
+    def _read(self, looks: Sequence[Look], slices: int) -> Tensor:
+        """Image tokens `(B, HW, C)` that have read all banks."""
+        results = []
+        for index, attention in enumerate(self._attentions[: len(looks[0].reads)]):
+            if not looks[0].reads[index].spatial:  # the released SLM-SAM 2 crashes here
+                continue
+            started = torch.cat([look.features.started[index] for look in looks])
+            results.append(attention.read(started, self._bank(looks, index, slices)))
+        if self._fuser is None:
+            return results[0]
+        return self._fuse(results[0] + results[-1])
+
+    def _bank(self, looks: Sequence[Look], index: int, slices: int) -> Bank:
+        span = pointer_span(slices)
+        memories, pointers, times = [], [], []
+        for look in looks:
+            reads = look.reads[index]
+            entries = [(look.memories[key], age) for key, age in reads.spatial]
+            memories.append([(self._keys(entry)[index], entry.tokens.to(self.dtype), age) for entry, age in entries])
+            pointers.append([look.memories[key].outcome.pointer for key, _ in reads.pointers])
+            times.append([self._times.encode(distance, span) for _, distance in reads.pointers])
+        width = self._network.mem_dim
+        split = self._network.hidden_dim // width
+        tokens = torch.stack([torch.stack(lane).reshape(-1, width) for lane in pointers])
+        encoded = torch.stack([torch.stack(lane).repeat_interleave(split, dim=0) for lane in times])
+        return Bank(memories, tokens.to(self.dtype), encoded.to(self.dtype))
+
+    def _keys(self, memory: Memory) -> list[list[Tensor]]:
+        if memory.keys is None:
+            tokens = memory.tokens.to(self.dtype)
+            memory.keys = [attention.keys(tokens) for attention in self._attentions]
+        return memory.keys
+
+    def _fuse(self, tokens: Tensor) -> Tensor:
+        return self._fuser(self._map(tokens)).flatten(2).transpose(1, 2)
+
+    def _decode(self, tokens: Tensor, features: Sequence[Features], prompt: Points | None = None) -> list[Outcome]:
+        """The mask decoder: `SAM2Base._forward_sam_heads` without masks at full resolution, which nothing reads."""
+        network = self._network
+        several = network._use_multimask(prompt is not None, prompt and {"point_labels": prompt[1]})
+        sparse, dense = self._no_prompt if prompt is None else self._embed(prompt)
+        low, ious, tokens_out, scores = network.sam_mask_decoder(
+            image_embeddings=self._map(tokens),
+            image_pe=self._places,
+            sparse_prompt_embeddings=sparse.expand(len(tokens), -1, -1),
+            dense_prompt_embeddings=dense,
+            multimask_output=several,
+            repeat_image=False,
+            high_res_features=[torch.cat([entry.fine[level] for entry in features]) for level in (0, 1)],
+        )
+        is_there = (scores > 0).float()
+        lanes, best = torch.arange(len(low), device=low.device), ious.argmax(dim=1)
+        logits = torch.where(scores[:, :, None] > 0, low[lanes, best].float(), NO_OBJ_SCORE)
+        pointers = network.obj_ptr_proj(tokens_out[lanes, best if tokens_out.shape[1] > 1 else 0])
+        pointers = is_there * pointers + (1 - is_there) * network.no_obj_ptr
+        columns = (logits, pointers.float(), scores[:, 0].float(), ious[lanes, best].float())
+        return [Outcome(*row) for row in zip(*columns, strict=True)]
+
+    def _embed(self, prompt: Points | None) -> tuple[Tensor, Tensor]:
+        """Sparse `(1, N, C)` and dense prompt embeddings; without a prompt, those of a single padding point."""
+        if prompt is None:
+            prompt = torch.zeros(1, 1, 2, device=self.device), -torch.ones(1, 1, dtype=torch.int32, device=self.device)
+        return self._network.sam_prompt_encoder(points=prompt, boxes=None, masks=None)
+
+    def _map(self, tokens: Tensor) -> Tensor:
+        """Tokens `(B, HW, C)` as a feature map `(B, C, H, W)`."""
+        return tokens.transpose(1, 2).unflatten(2, (self._side, self._side))
+
+    def _autocast(self) -> AbstractContextManager:
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+
+def _cast_matrices(network: torch.nn.Module, dtype: torch.dtype) -> None:
+    """Spare autocast the casting of weights on every call; norms and embeddings stay float32, as it leaves them."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            module.to(dtype)

@@ -1,0 +1,1 @@
+"""What is told of a run: figures, pictures, and the report."""

@@ -1,0 +1,1 @@
+"""Our own model: how it is trained, measured and bundled."""

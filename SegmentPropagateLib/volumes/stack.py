@@ -1,0 +1,46 @@
+"""A volume as a stack of slices along a plane, and back."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.formats.reading import Volume
+from SegmentPropagateLib.propagation.propagator import ImageStack
+from SegmentPropagateLib.volumes.geometry import Plane
+from SegmentPropagateLib.volumes.intensity import GrayResult, to_gray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def make_stack(volume: Volume, plane: Plane | str, preset: str = "auto") -> tuple[ImageStack, GrayResult]:
+    """Return the volume's slices along the plane, and how its intensities became gray.
+
+    Rows and columns are the two other array axes in stored order: axis k has rows j and columns i, axis j rows k and
+    columns i, axis i rows k and columns j. `values` is a view of the volume wherever all voxels are finite.
+
+    Raises:
+        InputError: unknown plane or preset, or no finite voxel.
+    """
+    axis = volume.geometry.plane_axis(plane)
+    result = to_gray(stack_of(volume.array_kji, axis), preset, volume.modality)
+    spacing = volume.geometry.spacing_kji_mm
+    rows, columns = (step for other, step in enumerate(spacing) if other != axis)
+    return ImageStack(result.values, result.gray, (spacing[axis], rows, columns)), result
+
+
+def stack_of(array_kji: NDArray[Scalar], axis: int) -> NDArray[Scalar]:
+    """View of a volume as `(slices, rows, columns)` along an array axis; `array_of` is the inverse."""
+    return np.moveaxis(array_kji, axis, 0)
+
+
+def array_of(stack: NDArray[Scalar], axis: int) -> NDArray[Scalar]:
+    """View of a stack `(slices, rows, columns)` along an array axis as a volume `(k, j, i)`."""
+    return np.moveaxis(stack, 0, axis)
+
+
+def slice_of(array_kji: NDArray[Scalar], axis: int, index: int) -> NDArray[Scalar]:
+    """View of one slice, `(rows, columns)`, of a volume `(k, j, i)` along an array axis."""
+    return stack_of(array_kji, axis)[index]

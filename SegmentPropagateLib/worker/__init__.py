@@ -1,0 +1,1 @@
+"""The process that computes for the panel, and the messages that it speaks."""
