@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "read_volume": "formats.reading",
     "read_labels": "formats.reading",
-    "write_segmentation": "formats.reading",
+    "write_segmentation": "formats.writing",
     "load_model": "models.loading",
     "Session": "propagation.session",
     "MaskPrompt": "propagation.prompts",

@@ -1,7 +1,8 @@
-"""Output files that are complete or absent."""
+"""Files: outputs that are complete or absent, and digests."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -42,3 +43,15 @@ def replacing(path: PathLike) -> Iterator[Path]:
         raise InputError(f"Cannot write '{path}': {error.strerror or error}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+CHUNK_BYTES = 1 << 18
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(CHUNK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

@@ -18,7 +18,7 @@ from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
 from SegmentPropagateSlicer.Runs.Estimates import Estimates
 from SegmentPropagateSlicer.Runs.ModelSummary import describe
 from SegmentPropagateSlicer.Runs.Run import Run
-from SegmentPropagateSlicer.Runs.RunController import RunController, State
+from SegmentPropagateSlicer.Runs.RunController import RunController
 from SegmentPropagateSlicer.Runs.Runner import Runner
 from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
 from SegmentPropagateSlicer.Scene.Preview import Preview
@@ -28,6 +28,7 @@ from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Signal import Signal
+from SegmentPropagateSlicer.Values.State import State
 
 
 class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):

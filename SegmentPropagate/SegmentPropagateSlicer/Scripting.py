@@ -5,7 +5,7 @@ import time
 import slicer
 
 from SegmentPropagateLib.errors import SegmentPropagateError
-from SegmentPropagateSlicer.Runs.RunController import State
+from SegmentPropagateSlicer.Values.State import State
 
 POLL_S = 0.002
 

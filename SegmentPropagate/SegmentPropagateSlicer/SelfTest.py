@@ -7,7 +7,7 @@ import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
-from SegmentPropagateSlicer.Runs.RunController import State
+from SegmentPropagateSlicer.Values.State import State
 
 PATIENCE_S = 120
 KEY, FIRST, LAST = 18, 8, 28

@@ -12,10 +12,12 @@ import numpy as np
 from SegmentPropagateLib.cli import evaluate, propagate
 from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.reading import SegmentInfo, Volume, write_segmentation, write_volume
+from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.models.registry import REGISTRY
 from SegmentPropagateLib.phantoms.phantom import make_phantom
 from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.labels import SegmentInfo
+from SegmentPropagateLib.volumes.volume import Volume
 
 SEED = 22
 SHAPE_KJI = (40, 160, 160)

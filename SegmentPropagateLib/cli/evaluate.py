@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.reading import Labels, read_labels
+from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.reports.metrics import NSD_TOLERANCE_MM, assd_mm, dice, iou, nsd, slice_dice
+from SegmentPropagateLib.volumes.labels import Labels
 from SegmentPropagateLib.volumes.stack import stack_of
 
 COLUMNS = {

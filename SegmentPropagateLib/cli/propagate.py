@@ -12,13 +12,15 @@ from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.cli.request import Request, read_request
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
-from SegmentPropagateLib.formats.reading import check_output, read_volume, write_segmentation
-from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.formats.reading import read_volume
+from SegmentPropagateLib.formats.writing import check_output, write_segmentation
+from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.loading import load_model
+from SegmentPropagateLib.process import peak_memory_mib
 from SegmentPropagateLib.propagation.propagator import PropagationSettings, Propagator
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.reports.overlay import write_overlay
-from SegmentPropagateLib.reports.report import Masks, describe_run, peak_memory_mib, write_report
+from SegmentPropagateLib.reports.report import Masks, describe_run, write_report
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -68,7 +70,7 @@ def _open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Pr
                 bar.total = total
                 bar.update(done - bar.n)
 
-            registry.fetch(model, notify=say, progress=show)
+            download.fetch(model, notify=say, progress=show)
     return load_model(arguments.model, device=arguments.device, precision=arguments.precision, notify=say)
 
 

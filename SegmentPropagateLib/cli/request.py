@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.reading import Labels, SegmentInfo, Volume, default_segment, read_labels
+from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, Prompt
+from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, default_segment
 from SegmentPropagateLib.volumes.stack import stack_of
+from SegmentPropagateLib.volumes.volume import Volume
 
 
 @dataclass

@@ -5,11 +5,9 @@ Format: https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmenta
 
 from __future__ import annotations
 
-import colorsys
 import gzip
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.volumes.geometry import Geometry
-
-TISSUE_TAGS = (
-    "TerminologyEntry:Segmentation category and type - 3D Slicer General Anatomy list"
-    "~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~Anatomic codes - DICOM master list~^^~^^|"
-)
-"""What Slicer writes for a segment whose terminology was never chosen."""
-
-
-@dataclass(frozen=True)
-class SegmentInfo:
-    """What is known of a segment apart from its voxels.
-
-    Args:
-        value: label value, >= 1, unique within a file.
-        name: for people.
-        color_rgb: red, green, blue in 0..1.
-        tags: Slicer's tags (terminology, status), kept as they came.
-    """
-
-    value: int
-    name: str
-    color_rgb: tuple[float, float, float]
-    tags: str = TISSUE_TAGS
-
-
-def default_segment(value: int) -> SegmentInfo:
-    """Name and color of a label of which nothing but the value is known; neighbors get distant hues."""
-    hue = (value - 1) * 0.618033988749895 % 1.0  # golden ratio: any run of values is spread evenly
-    return SegmentInfo(value, f"Label {value}", colorsys.hsv_to_rgb(hue, 0.65, 0.95))
+from SegmentPropagateLib.volumes.labels import TISSUE_TAGS, SegmentInfo, default_segment
 
 
 def write_seg_nrrd(

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from SegmentPropagateLib.errors import CheckpointError
-from SegmentPropagateLib.files import replacing
-from SegmentPropagateLib.models.registry import file_sha256
-from SegmentPropagateLib.networks.build import build_network, expected_shapes, new_fuser
+from SegmentPropagateLib.files import file_sha256, replacing
+from SegmentPropagateLib.networks.build import build_network, expected_shapes
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import NetworkConfig, recognize
 from SegmentPropagateLib.networks.safe_load import read_weights
+from SegmentPropagateLib.networks.sam2 import new_fuser
 
 DEAD_PARAMETER = "rec_maskmem_tpos_enc"  # in released SLM-SAM 2 files, all zero, read by nothing
 NAMED_AT_MOST = 5

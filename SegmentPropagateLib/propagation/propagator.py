@@ -14,32 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 KeyMasks = Mapping[int, Mapping[int, NDArray[np.bool_]]]
 """object id -> key slice -> bool mask of shape (rows, columns)."""
-
-
-@dataclass(frozen=True)
-class ImageStack:
-    """The slices of one volume along one plane.
-
-    Args:
-        values: finite real numbers of shape `(slices, rows, columns)`, the volume's own unit (HU for CT); read only.
-        gray: uint8 of the same shape, `values` after the intensity preset; read only.
-        spacing_mm: distance between slices, rows and columns.
-    """
-
-    values: NDArray[Any]
-    gray: NDArray[np.uint8]
-    spacing_mm: tuple[float, float, float]
-
-    @property
-    def slice_shape(self) -> tuple[int, int]:
-        """`(rows, columns)`."""
-        return self.gray.shape[1], self.gray.shape[2]
-
-    def __len__(self) -> int:
-        return len(self.gray)
 
 
 @dataclass(frozen=True)

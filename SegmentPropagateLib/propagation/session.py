@@ -4,84 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.reading import Volume
 from SegmentPropagateLib.propagation.lanes import plan_lanes
 from SegmentPropagateLib.propagation.overlaps import resolve_overlaps
 from SegmentPropagateLib.propagation.prompts import MaskPrompt, Prompt
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, Propagator, SliceUpdate
+from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import make_stack
-
-Source = Literal["key", "propagated", "empty"]
-
-
-@dataclass(frozen=True)
-class SliceResult:
-    """What is known of one object on one slice.
-
-    Args:
-        bits: the mask, packed: all slices of a volume are kept.
-        shape: `(rows, columns)`.
-        source: `key` (given or confirmed by the user), `propagated`, or `empty` (held to be absent).
-        presence: object score as a logit; +inf for key slices, -inf where a lane had ended before it came here.
-        predicted_iou: 0..1; 1 for key slices, NaN where the propagator has no opinion.
-        claim: what overlaps with other objects are settled by; None for key slices and empty ones.
-    """
-
-    bits: NDArray[np.uint8]
-    shape: tuple[int, int]
-    source: Source
-    presence: float
-    predicted_iou: float
-    claim: _Claim | None = None
-
-    @classmethod
-    def of_mask(cls, mask: NDArray[np.bool_], source: Source, presence: float, predicted_iou: float) -> SliceResult:
-        """A result without a claim."""
-        rows, columns = mask.shape
-        return cls(np.packbits(mask), (rows, columns), source, presence, predicted_iou)
-
-    @classmethod
-    def of(cls, update: SliceUpdate) -> SliceResult:
-        """What is kept of an update."""
-        source: Source = "propagated" if update.mask.any() else "empty"
-        result = cls.of_mask(update.mask, source, update.presence, update.predicted_iou)
-        return replace(result, claim=_Claim.of(update))
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """Bool, `(rows, columns)`; a copy."""
-        rows, columns = self.shape
-        return np.unpackbits(self.bits, count=rows * columns).view(np.bool_).reshape(self.shape)
-
-    @property
-    def area(self) -> int:
-        """Number of pixels."""
-        return int(np.count_nonzero(self.mask))
-
-
-@dataclass(frozen=True)
-class _Claim:
-    """Logits inside a mask's bounding box: what overlaps are settled by, at a fraction of a full slice's memory."""
-
-    rows: slice
-    columns: slice
-    logits: NDArray[np.float16]
-
-    @classmethod
-    def of(cls, update: SliceUpdate) -> _Claim | None:
-        if update.logits is None or not update.mask.any():
-            return None
-        rows, columns = (np.flatnonzero(update.mask.any(axis=axis)) for axis in (1, 0))
-        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-        return cls(*box, np.clip(update.logits[box], -100, 100).astype(np.float16))
+from SegmentPropagateLib.volumes.volume import Volume
 
 
 class _Done(NamedTuple):

@@ -19,14 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
-from SegmentPropagateLib.propagation.propagator import (
-    ImageStack,
-    KeyMasks,
-    Lane,
-    PropagationSettings,
-    Propagator,
-    SliceUpdate,
-)
+from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, Propagator, SliceUpdate
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 AT_THE_END = 1.6
 """Taken off the logits of the last slice of a stated range; before it as the square of the way from the key."""

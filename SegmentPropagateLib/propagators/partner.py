@@ -14,14 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
-from SegmentPropagateLib.propagation.propagator import (
-    ImageStack,
-    KeyMasks,
-    Lane,
-    PropagationSettings,
-    Propagator,
-    SliceUpdate,
-)
+from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, Propagator, SliceUpdate
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 NETWORK_SHARE = 0.43
 """Of the mean; low enough for the partner to win where both are sure and disagree, even after `finishing` has taken its

@@ -13,9 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from SegmentPropagateLib.files import PathLike, replacing
-from SegmentPropagateLib.formats.seg_nrrd import SegmentInfo
-from SegmentPropagateLib.propagation.session import Session, SliceResult
+from SegmentPropagateLib.propagation.results import SliceResult
+from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.volumes.geometry import Geometry, Plane
+from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.stack import stack_of
 
 _COLUMNS, _TILE, _GAP, _MARGIN = 6, 232, 8, 20

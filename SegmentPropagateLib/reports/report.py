@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib import __version__
 from SegmentPropagateLib.files import replacing
-from SegmentPropagateLib.formats.reading import SegmentInfo, Volume
 from SegmentPropagateLib.propagation.session import Session
+from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.stack import stack_of
+from SegmentPropagateLib.volumes.volume import Volume
 
 Masks = Mapping[int, NDArray[np.bool_]]
 """Object id -> bool `(k, j, i)`."""
@@ -79,16 +79,6 @@ def _object(session: Session, segment: SegmentInfo, mask: NDArray[np.bool_], vox
 def _finite(value: float) -> float | None:
     """JSON knows no NaN and no infinity: a key slice has no presence score, a method may have no IoU of its own."""
     return round(float(value), 5) if math.isfinite(value) else None
-
-
-def peak_memory_mib() -> float | None:
-    """Largest resident memory of this process so far, MiB; None on Windows."""
-    if sys.platform == "win32":
-        return None
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)  # bytes there, KiB elsewhere
 
 
 def write_report(path: str | Path, report: Mapping[str, Any]) -> None:

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.propagators.tracking.appearance import IMAGENET_MEAN, IMAGENET_STD, WindowsAppearance
 from SegmentPropagateLib.training.forward import ClipPrompt
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 PromptKind = Literal["mask", "box", "points", "mask-box", "mixed"]
 PROMPT_MIXTURES = {

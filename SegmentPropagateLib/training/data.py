@@ -14,10 +14,9 @@ from PIL import Image
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.cases import Case
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
-from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
 from SegmentPropagateLib.volumes.intensity import to_gray
-from SegmentPropagateLib.volumes.stack import make_stack, stack_of
+from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
 
 SMALLEST_AREA = 12
 """Pixels that a label must cover on some slice to be learned from."""

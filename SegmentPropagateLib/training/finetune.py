@@ -23,8 +23,8 @@ from sam2.modeling.sam2_base import SAM2Base
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.cases import find_cases
-from SegmentPropagateLib.models import registry
-from SegmentPropagateLib.models.loading import choose_device, choose_precision
+from SegmentPropagateLib.models import download, registry
+from SegmentPropagateLib.models.devices import choose_device, choose_precision
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import load_network, seed_slm_from_sam21
@@ -103,7 +103,7 @@ def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[SAM2
     name = str(init)
     if name == "classical":
         raise InputError("The model 'classical' has nothing to learn: start from a network.")
-    path = Path(name) if Path(name).exists() else registry.fetch(registry.find(name))
+    path = Path(name) if Path(name).exists() else download.fetch(registry.find(name))
     network, card = load_network(path, settings.image_size)
     parents = {card.name or path.name: card.sha256}
     if card.family == "sam2.1" and settings.short_memory:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.formats.reading import Volume
-from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.intensity import GrayResult, to_gray
+from SegmentPropagateLib.volumes.volume import Volume
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -44,3 +44,26 @@ def array_of(stack: NDArray[Scalar], axis: int) -> NDArray[Scalar]:
 def slice_of(array_kji: NDArray[Scalar], axis: int, index: int) -> NDArray[Scalar]:
     """View of one slice, `(rows, columns)`, of a volume `(k, j, i)` along an array axis."""
     return stack_of(array_kji, axis)[index]
+
+
+@dataclass(frozen=True)
+class ImageStack:
+    """The slices of one volume along one plane.
+
+    Args:
+        values: finite real numbers of shape `(slices, rows, columns)`, the volume's own unit (HU for CT); read only.
+        gray: uint8 of the same shape, `values` after the intensity preset; read only.
+        spacing_mm: distance between slices, rows and columns.
+    """
+
+    values: NDArray[Any]
+    gray: NDArray[np.uint8]
+    spacing_mm: tuple[float, float, float]
+
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """`(rows, columns)`."""
+        return self.gray.shape[1], self.gray.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.gray)

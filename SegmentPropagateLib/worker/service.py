@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib import __version__
 from SegmentPropagateLib.errors import CancelledError, InputError
-from SegmentPropagateLib.formats.reading import Volume
-from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.models import download, registry
+from SegmentPropagateLib.process import peak_memory_mib
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import PropagationSettings, Propagator
 from SegmentPropagateLib.propagation.session import Session
-from SegmentPropagateLib.reports.report import peak_memory_mib
 from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.volume import Volume
 from SegmentPropagateLib.worker.messages import Message
 
 Send = Callable[[Message], None]
@@ -145,7 +145,7 @@ class Service:
         identity = (*sorted(wanted.items()), _state_of_file(wanted["name"]))
         if self._model is None or self._model[0] != identity:
             self._session = self._model = None  # before the new one is loaded: both might not fit
-            download(wanted["name"], send, cancelled)
+            fetch_named(wanted["name"], send, cancelled)
             send(Message({"type": "stage", "stage": "model"}))
             options = {key: wanted[key] for key in ("device", "precision", "image_size")}
             self._model = identity, self._load_model(wanted["name"], **options)
@@ -224,7 +224,7 @@ def _scores(presence: float, predicted_iou: float) -> dict[str, float | None]:
     }
 
 
-def download(name: str, send: Send, cancelled: Cancelled) -> None:
+def fetch_named(name: str, send: Send, cancelled: Cancelled) -> None:
     """Fetch a named model that is not at hand, telling every percent; what has arrived survives a cancellation."""
     model = registry.REGISTRY.get(name)
     if model is None or model.is_ready:
@@ -240,7 +240,7 @@ def download(name: str, send: Send, cancelled: Cancelled) -> None:
             told = percent
             send(Message({"type": "stage", "stage": "download", "bytes": done, "total": total}))
 
-    registry.fetch(model, progress=progress)
+    download.fetch(model, progress=progress)
 
 
 def _state_of_file(name: str) -> tuple[int, int] | None:

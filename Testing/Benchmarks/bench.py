@@ -32,12 +32,13 @@ import torch
 from numpy.typing import NDArray
 from upstream import frames_of, predictor_of, without_progress_bars
 
-from SegmentPropagateLib.models.loading import choose_device, choose_precision
+from SegmentPropagateLib.models.devices import choose_device, choose_precision
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import NetworkConfig
-from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings
+from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 SIDE = 192  # of a slice, in pixels; networks resize it
 Masks = dict[int, NDArray[np.bool_]]

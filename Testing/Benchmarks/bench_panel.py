@@ -61,7 +61,7 @@ def main():
     """Run, and print a table."""
     slicer = panel.bootstrap(os.environ.get("REAL_SLICER_PYTHON"))
     from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
-    from SegmentPropagateSlicer.Runs.RunController import State
+    from SegmentPropagateSlicer.Values.State import State
 
     logic, watch = SegmentPropagateLogic(), Stopwatch()
     widget = watch.time(

@@ -23,7 +23,7 @@ from evaluation_report import write_report
 from evaluation_targets import PLANE, Target, read_targets
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.propagation.prompts import MaskPrompt
 from SegmentPropagateLib.propagation.propagator import PropagationSettings
@@ -86,7 +86,7 @@ def _model(name: str, roi: str) -> Method:
     if name == "classical":
         return Method(name, lambda: _load(name), _classical(), settings)
     is_named = name in registry.REGISTRY
-    path = registry.fetch(registry.find(name)) if is_named else Path(name)
+    path = download.fetch(registry.find(name)) if is_named else Path(name)
     sources = (path, *sorted((ROOT / "SegmentPropagateLib").rglob("*.py")))
     return Method(name if is_named else f"{path.stem} alone", lambda: _load(name), sources, settings)
 

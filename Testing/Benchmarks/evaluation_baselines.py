@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.propagation.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.classical.growcut import growcut
 from SegmentPropagateLib.propagators.classical.regions import Region
 from SegmentPropagateLib.propagators.classical.registration import register
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 Carry = Callable[[NDArray[np.float32], NDArray[np.bool_], float], NDArray[np.float32]]
 """(images of key slice and its lane, mask of the key slice, slice distance in samples) -> soft masks of the lane."""

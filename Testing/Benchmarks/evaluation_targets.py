@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.formats.reading import Volume, read_labels, read_volume
+from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import stack_of
+from SegmentPropagateLib.volumes.volume import Volume
 
 PLANE = Plane.AXIAL
 SAME_PATIENT = {"mr_t1_sarcoma": "ct_sarcoma"}

@@ -21,7 +21,6 @@ from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.families import NetworkConfig, StarterShape
 from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
 from SegmentPropagateLib.phantoms.phantom import make_phantom
-from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.propagators.tracking.appearance import WindowsAppearance
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, Target, TrainingVolume, draw_clip, try_clip
@@ -30,6 +29,7 @@ from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
 from SegmentPropagateLib.training.starter.targets import as_volume, draw_target
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.formats.reading import Volume
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
-from SegmentPropagateLib.propagation.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.stack import ImageStack
+from SegmentPropagateLib.volumes.volume import Volume
 
 
 def drawn_volume(shape_kji: tuple[int, int, int] = (12, 20, 24)) -> tuple[Volume, NDArray[np.bool_]]:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
-from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings
+from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 SHAPE = (16, 64, 72)
 SPACING_MM = (2.0, 1.0, 1.0)

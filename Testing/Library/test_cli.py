@@ -12,8 +12,10 @@ from doubles import ThresholdPropagator
 
 from SegmentPropagateLib.cli import arguments, demo, main
 from SegmentPropagateLib.cli import propagate as command
-from SegmentPropagateLib.formats import reading
+from SegmentPropagateLib.formats.reading import read_labels, read_volume
+from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.volumes.labels import SegmentInfo
 
 SHAPE = (12, 20, 24)  # k, j, i
 SPACING = (1.5, 1.5, 3.0)  # i, j, k
@@ -253,12 +255,12 @@ def test_slice_numbers_count_along_the_plane(double, out, plane, axis):
 
 
 def test_names_and_colors_survive_into_seg_nrrd(double, tmp_path):
-    segments = [reading.SegmentInfo(3, "left kidney", (0.25, 0.5, 0.75))]
-    volume = reading.read_volume("image.nii.gz")
-    reading.write_segmentation(tmp_path / "in.seg.nrrd", {3: OTHER}, volume.geometry, segments)
+    segments = [SegmentInfo(3, "left kidney", (0.25, 0.5, 0.75))]
+    volume = read_volume("image.nii.gz")
+    write_segmentation(tmp_path / "in.seg.nrrd", {3: OTHER}, volume.geometry, segments)
     out = tmp_path / "out.seg.nrrd"
     assert propagate("image.nii.gz", "--mask", tmp_path / "in.seg.nrrd", "-o", out) == 0
-    (segment,) = reading.read_labels(out).segments
+    (segment,) = read_labels(out).segments
     assert (segment.value, segment.name) == (3, "left kidney")
     assert np.allclose(segment.color_rgb, (0.25, 0.5, 0.75), atol=1e-3)
 
@@ -393,7 +395,7 @@ def test_help_answers_within_half_a_second_of_processor_time_and_imports_nothing
 
 def test_the_choices_of_help_are_those_of_the_library():
     from SegmentPropagateLib.volumes.geometry import Plane
-    from SegmentPropagateLib.volumes.intensity import PRESETS
+    from SegmentPropagateLib.volumes.presets import PRESETS
 
     assert arguments.PRESETS == PRESETS
     assert set(arguments.PLANES) == {plane.value for plane in Plane}

@@ -6,19 +6,20 @@ import torch
 import upstream
 
 from SegmentPropagateLib.errors import InputError, OutOfMemoryError
-from SegmentPropagateLib.formats.reading import Volume
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.networks.memory import POINTER_SLOTS, long_bank, select, short_bank
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, PointsPrompt
-from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings
+from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.propagators.tracking.attention import KeptKeysAttention
 from SegmentPropagateLib.propagators.tracking.course import LaneState
 from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
 from SegmentPropagateLib.propagators.tracking.tracker import Tracker
 from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.stack import ImageStack
+from SegmentPropagateLib.volumes.volume import Volume
 
 GRAY, MASK, BOX = upstream.synthetic_volume()
 VALUES = GRAY.astype(np.int16) * 4 - 300

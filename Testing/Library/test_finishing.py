@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.finishing import AT_THE_END, CERTAIN, NEIGHBOR, FinishingPropagator
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 KEY = np.array([[True, False]])
 LANES = [Lane(1, (2,), (range(1, -1, -1),)), Lane(1, (2, 6), (range(3, 6),))]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.volumes.intensity import PRESETS, WINDOWS_HU, to_gray
+from SegmentPropagateLib.volumes.intensity import to_gray
+from SegmentPropagateLib.volumes.presets import PRESETS, WINDOWS_HU
 
 
 def ct(shape=(6, 8, 10)):

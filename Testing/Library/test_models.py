@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
+from SegmentPropagateLib.files import file_sha256
 from SegmentPropagateLib.models import registry
-from SegmentPropagateLib.models.loading import choose_device, choose_precision, load_model
+from SegmentPropagateLib.models.devices import choose_device, choose_precision
+from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.networks.build import expected_shapes
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import save_checkpoint
@@ -47,7 +49,7 @@ def test_a_file_becomes_a_propagator(model_file):
     assert model.info["family"] == "starter"
     assert model.info["device"] == "cpu"
     assert model.info["precision"] == "exact"
-    assert model.info["sha256"] == registry.file_sha256(model_file)
+    assert model.info["sha256"] == file_sha256(model_file)
 
 
 def test_a_registered_name_becomes_its_file(model_file, tmp_path, monkeypatch):

@@ -7,11 +7,12 @@ from PIL import Image
 from scipy import ndimage
 from test_geometry import STORAGE, directions_of, geometry_of
 
-from SegmentPropagateLib.formats.seg_nrrd import SegmentInfo
 from SegmentPropagateLib.propagation.prompts import MaskPrompt
-from SegmentPropagateLib.propagation.session import Session, SliceResult
+from SegmentPropagateLib.propagation.results import SliceResult
+from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.reports.overlay import OverlayObject, View, chosen_slices, draw_contact_sheet, write_overlay
 from SegmentPropagateLib.volumes.geometry import Plane
+from SegmentPropagateLib.volumes.labels import SegmentInfo
 
 GREEN = (0.0, 1.0, 0.0)
 BRIGHT_GREEN, KEY_YELLOW = (85, 255, 85), (255, 205, 64)

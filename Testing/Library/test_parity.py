@@ -16,9 +16,10 @@ from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.propagation.prompts import BoxPrompt
-from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings
+from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
 from SegmentPropagateLib.propagators.tracking.tracker import Tracker
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 FIGURES = json.loads((Path(__file__).resolve().parents[1] / "Data" / "golden_figures.json").read_text(encoding="utf-8"))
 REFERENCE = Path(__file__).resolve().parents[2].parent / "shared" / "reference"

@@ -3,8 +3,9 @@
 import numpy as np
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt
-from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.partner import PartnerPropagator
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 KEY = np.ones((1, 4), dtype=bool)
 LANES = [Lane(1, (2,), (range(1, -1, -1),)), Lane(1, (2,), (range(3, 5),))]

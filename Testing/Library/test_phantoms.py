@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.phantoms import phantom
+from SegmentPropagateLib.phantoms import phantom as drawing
 from SegmentPropagateLib.phantoms.columns import column
 from SegmentPropagateLib.phantoms.phantom import FAMILIES, cached_phantom, make_phantom
 from SegmentPropagateLib.phantoms.scene import Scene
@@ -80,7 +80,7 @@ def test_organs_of_a_trunk_have_walls_and_patches_of_another_gray():
         scene = Scene(rng, Canvas(rng, (24, 72, 72), (6.7, 2.0, 2.0), 1.0), 1.0, 1.0)
         trunk(scene)
         labels, even = scene.labels, np.zeros(scene.labels.shape, np.float32)
-        gray = phantom._uneven(scene, even)
+        gray = drawing._uneven(scene, even)
         outer = borders(labels, 3)
         for value, level in scene.walls.items():
             walls += list(gray[outer & (labels == value)] == np.float32(level))
@@ -107,7 +107,7 @@ def test_a_bone_of_a_column_is_a_shell_of_one_gray_around_marrow_of_another():
         column(scene)
         bone = scene.labels == 1
         middle = int(bone.sum((1, 2)).argmax())
-        gray = phantom._uneven(scene, np.full(bone.shape, scene.gray[1], np.float32))[middle]
+        gray = drawing._uneven(scene, np.full(bone.shape, scene.gray[1], np.float32))[middle]
         outer, inner = bone[middle] & borders(scene.labels, 3)[middle], bone[middle] & ~borders(scene.labels, 5)[middle]
         assert np.median(gray[outer]) == np.float32(scene.walls[1])
         assert np.median(gray[inner]) == np.float32(scene.gray[1])
@@ -158,7 +158,7 @@ def test_the_cache_returns_what_was_made_and_replaces_a_damaged_file(tmp_path, m
     made = cached_phantom(tmp_path, 3, "organs", (12, 48, 48))
     (path,) = tmp_path.glob("*.npz")
     with monkeypatch.context() as patch:
-        patch.setattr(phantom, "make_phantom", None)  # the second time nothing is generated
+        patch.setattr(drawing, "make_phantom", None)  # the second time nothing is generated
         kept = cached_phantom(tmp_path, 3, "organs", (12, 48, 48))
     path.write_bytes(path.read_bytes()[:100])
     anew = cached_phantom(tmp_path, 3, "organs", (12, 48, 48))

@@ -8,11 +8,12 @@ import pytest
 import SimpleITK as sitk
 
 from SegmentPropagateLib.cli import main
-from SegmentPropagateLib.formats.reading import OUTPUT_SUFFIXES, read_labels, read_volume, write_segmentation
-from SegmentPropagateLib.formats.seg_nrrd import SegmentInfo
+from SegmentPropagateLib.formats.reading import read_labels, read_volume
+from SegmentPropagateLib.formats.writing import OUTPUT_SUFFIXES, write_segmentation
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.intensity import to_gray
+from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.stack import make_stack
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -6,7 +6,6 @@ import torch
 from tiny_training import ball_volume
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.propagators.tracking.appearance import RgbAppearance, windows_appearance
 from SegmentPropagateLib.propagators.tracking.views import View
 from SegmentPropagateLib.training.clips import (
@@ -20,6 +19,7 @@ from SegmentPropagateLib.training.clips import (
     draw_prompt,
     draw_run,
 )
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 PLAIN = ClipSettings(image_size=64, slices=4, augmentation=None)
 

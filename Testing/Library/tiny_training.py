@@ -12,8 +12,8 @@ from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import save_checkpoint
 from SegmentPropagateLib.networks.families import NetworkConfig, StarterShape
-from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 SHAPE = StarterShape(
     stage_channels=(8, 16, 16, 24),

@@ -24,5 +24,5 @@ def download(name, send, cancelled):
 
 
 if __name__ == "__main__":
-    service.download = download
+    service.fetch_named = download
     sys.exit(worker.main(lambda _name, **_options: ThresholdPropagator()))

@@ -4,13 +4,13 @@ import numpy as np
 import slicer
 import vtk
 from SegmentPropagateSlicer.Review import KeyPicture, Suspicion
-from SegmentPropagateSlicer.Runs.RunController import State
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
 from SegmentPropagateSlicer.Values.Signal import Signal
+from SegmentPropagateSlicer.Values.State import State
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SegmentPropagateLib.errors import InputError

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import slicer as slicer_module
 from panel_fixtures import openedPanel
-from SegmentPropagateSlicer.Runs.RunController import State
+from SegmentPropagateSlicer.Values.State import State
 
 STAND_INS = Path(__file__).resolve().parents[1] / "Harness" / "slicer_python"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from SegmentPropagateSlicer.Logic import State
-from SegmentPropagateSlicer.Scene.PromptReader import arrayOf
+from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf
 
 from SegmentPropagateLib.errors import InputError
 

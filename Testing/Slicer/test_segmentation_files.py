@@ -9,9 +9,10 @@ from scipy.spatial.transform import Rotation
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
-from SegmentPropagateLib.formats.reading import read_labels, read_volume, write_segmentation
-from SegmentPropagateLib.formats.seg_nrrd import SegmentInfo
+from SegmentPropagateLib.formats.reading import read_labels, read_volume
+from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.labels import SegmentInfo
 
 SHAPE = (6, 8, 10)
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from SegmentPropagateLib.formats.reading import SegmentInfo, Volume, write_segmentation, write_volume
+from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.labels import SegmentInfo
+from SegmentPropagateLib.volumes.volume import Volume
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-views" / "bin" / "python"

@@ -3,7 +3,7 @@
 import slicer
 from slicer.i18n import tr as _
 
-from SegmentPropagateLib.volumes.intensity import PRESETS
+from SegmentPropagateLib.volumes.presets import PRESETS
 from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE
 

@@ -2,14 +2,13 @@
 
 from dataclasses import replace
 
-from slicer.i18n import tr as _
-
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
 from SegmentPropagateSlicer.Values.Signal import Signal
+from SegmentPropagateSlicer.Values.Words import tr as _
 
 
 class Keys:

@@ -1,12 +1,11 @@
 """A box or points, and the outline that the model makes of them, before it becomes a key."""
 
-from slicer.i18n import tr as _
-
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Values.Proposal import emptyProposal
 from SegmentPropagateSlicer.Values.Signal import Signal
+from SegmentPropagateSlicer.Values.Words import tr as _
 
 
 class PromptPreview:

@@ -1,10 +1,10 @@
 """What a review writes into the segments, and how it is taken back."""
 
 import numpy as np
-from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
+from SegmentPropagateSlicer.Values.Words import tr as _
 
 
 class ReviewWriter:

@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from slicer.i18n import tr as _
+from SegmentPropagateSlicer.Values.Words import tr as _
 
 SETTING = "SegmentPropagate/measured"
 

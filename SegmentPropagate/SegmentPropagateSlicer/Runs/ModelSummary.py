@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from slicer.i18n import tr as _
+from SegmentPropagateSlicer.Values.Words import tr as _
 
 
 def describe(summary):

@@ -1,19 +1,8 @@
 """The course of a run: from Propagate to a proposal in review, or back to where it began."""
 
-from slicer.i18n import tr as _
-
 from SegmentPropagateSlicer.Values.Signal import Signal
-
-
-class State:
-    """The states of `SegmentPropagateLogic.state`."""
-
-    IDLE = "idle"  # nothing proposed; keys may be edited
-    STARTING = "starting"  # the worker starts, takes the volume, loads the model
-    RUNNING = "running"  # slices arrive
-    CANCELLING = "cancelling"  # waits for the worker to obey (or be killed)
-    REVIEW = "review"  # a finished proposal waits for Accept or Discard
-    BUSY = (STARTING, RUNNING, CANCELLING)
+from SegmentPropagateSlicer.Values.State import State
+from SegmentPropagateSlicer.Values.Words import tr as _
 
 
 class RunController:

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from slicer.i18n import tr as _
-
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.Signal import Signal
+from SegmentPropagateSlicer.Values.Words import tr as _
 
 
 class Runner:

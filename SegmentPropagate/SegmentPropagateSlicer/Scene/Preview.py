@@ -6,7 +6,7 @@ import vtk
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk
 
-from SegmentPropagateSlicer.Scene.PromptReader import arrayOf
+from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf
 from SegmentPropagateSlicer.Values.Proposal import emptyProposal
 
 ATTRIBUTE = "SegmentPropagate.Preview"

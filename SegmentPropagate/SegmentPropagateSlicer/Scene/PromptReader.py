@@ -5,8 +5,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, indexFromWorld, labelmapOf, nearestPlaces
 from SegmentPropagateSlicer.Scene.SliceGrid import cornersOfRoi
-from SegmentPropagateSlicer.Scene.VolumeReader import worldFromLocal
 
 
 class PromptReader:
@@ -60,68 +60,3 @@ class PromptReader:
 
 def _corners(roiNodeOrCorners):
     return cornersOfRoi(roiNodeOrCorners) if hasattr(roiNodeOrCorners, "GetSize") else roiNodeOrCorners
-
-
-def labelmapOf(segmentationNode, segmentId):
-    """A segment's (maybe shared) labelmap and its value in it; `(None, 0)` while the segment is empty.
-
-    Raises:
-        InputError: no such segment, or a segmentation that is not stored as labelmaps.
-    """
-    segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
-    if segment is None:
-        raise InputError(_("The segmentation has no segment '{id}' any more.").format(id=segmentId))
-    if not segmentationNode.GetSegmentation().IsSourceRepresentationImageData():
-        raise InputError(
-            _(
-                "The segmentation '{name}' is stored as surfaces: make 'Binary labelmap' its source representation."
-            ).format(name=segmentationNode.GetName())
-        )
-    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    image = segment.GetRepresentation(name)
-    if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
-        return None, 0
-    return image, segment.GetLabelValue()
-
-
-def nearestPlaces(matrix, axes, sizes):
-    """Nearest indices in an array of points on a plane grid, and which of them are inside.
-
-    An index that depends on one of the axes only, as on parallel grids, is computed along that axis only; everything
-    broadcasts to the full plane.
-
-    Args:
-        matrix: `(3, 3)`: per index, the step along the first and the second axis, and the offset.
-        axes: coordinates along the first axis `(n, 1)` and along the second `(1, m)`.
-        sizes: length of the array along each index.
-
-    Returns:
-        three integer arrays, kept within the array; and bool, where they had not to be.
-    """
-    places, inside = [], np.True_
-    for (first, second, offset), size in zip(matrix, sizes, strict=True):
-        place = np.full((1, 1), offset + 0.5)
-        for step, axis in ((first, axes[0]), (second, axes[1])):
-            if abs(step) * axis.size > 1e-6:  # else rounding noise of a parallel grid
-                place = place + step * axis
-        place = np.floor(place).astype(np.int32)
-        inside = inside & (place >= 0) & (place < size)
-        places.append(np.clip(place, 0, size - 1))
-    return places, inside
-
-
-def arrayOf(image):
-    """View of a vtkOrientedImageData's voxels, `(k, j, i)`; its first voxel is at the extent's start."""
-    from vtk.util.numpy_support import vtk_to_numpy
-
-    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
-
-
-def indexFromWorld(segmentationNode, image):
-    """4 x 4 matrix from world RAS to a labelmap's `(i, j, k)`."""
-    import vtk
-
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    world = worldFromLocal(segmentationNode, _("segmentation"))
-    return np.linalg.inv(world @ slicer.util.arrayFromVTKMatrix(matrix))

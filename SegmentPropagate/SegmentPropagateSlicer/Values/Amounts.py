@@ -1,6 +1,6 @@
 """Times and sizes as the panel says them."""
 
-from slicer.i18n import tr as _
+from SegmentPropagateSlicer.Values.Words import tr as _
 
 
 def duration(seconds):

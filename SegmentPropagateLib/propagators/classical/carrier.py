@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.propagators.classical.growcut import growcut
 from SegmentPropagateLib.propagators.classical.patches import fuse
 from SegmentPropagateLib.propagators.classical.regions import GRID, Region
 from SegmentPropagateLib.propagators.classical.registration import Image, register
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 ABSENT = -10.0
 """Presence of an object of which nothing is left."""

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
-from SegmentPropagateLib.propagation.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.classical.carrier import ABSENT, Carrier, Guess
 from SegmentPropagateLib.propagators.classical.outline import outline
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 
 class ClassicalPropagator:

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.propagators.tracking.views import View
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -13,13 +13,14 @@ from sam2.modeling.sam2_base import SAM2Base
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
-from SegmentPropagateLib.propagation.propagator import ImageStack, KeyMasks, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.tracking.appearance import rgb_appearance, windows_appearance
 from SegmentPropagateLib.propagators.tracking.course import Objects, PromptOutcomes, Propagation
 from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache
 from SegmentPropagateLib.propagators.tracking.scene import Scene
 from SegmentPropagateLib.propagators.tracking.tracker import Outcome, Tracker
 from SegmentPropagateLib.propagators.tracking.views import ViewFinder
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 DTYPES: Mapping[str, torch.dtype] = {"exact": torch.float32, "bf16": torch.bfloat16}
 

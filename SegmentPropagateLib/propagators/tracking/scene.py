@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.errors import OutOfMemoryError
-from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.propagators.tracking.appearance import Appearance, resize_mask
 from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache, Features
 from SegmentPropagateLib.propagators.tracking.tracker import Memory, Outcome, Tracker
 from SegmentPropagateLib.propagators.tracking.views import View
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 log = logging.getLogger(__name__)
 

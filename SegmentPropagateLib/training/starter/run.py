@@ -28,13 +28,13 @@ import torch
 
 from SegmentPropagateLib.files import replacing
 from SegmentPropagateLib.models import registry
-from SegmentPropagateLib.models.loading import choose_device, choose_precision
+from SegmentPropagateLib.models.devices import choose_device, choose_precision
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import load_network, save_checkpoint
 from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.phantoms.phantom import GENERATOR_VERSION, make_phantom
-from SegmentPropagateLib.propagation.propagator import ImageStack, PropagationSettings
+from SegmentPropagateLib.propagation.propagator import PropagationSettings
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.training.clips import Augmentation, Clip, ClipSettings, Target, TrainingVolume, try_clip
 from SegmentPropagateLib.training.forward import ClipPrompt, Teacher, policy_of
@@ -43,6 +43,7 @@ from SegmentPropagateLib.training.optimizer import Rates
 from SegmentPropagateLib.training.starter.targets import PhantomPool, draw_target
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import frozen_propagator, propagate_target
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 IMAGE_SIZE = 160
 """Pixels that the network sees. Weights trained at 128 had a DSC of .742 at 128, .762 at 160 and .755 at 192 on 32

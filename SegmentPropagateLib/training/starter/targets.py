@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.phantoms.phantom import Phantom, make_phantom
-from SegmentPropagateLib.propagation.propagator import ImageStack
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 VOLUME_SHAPES = ((32, 128, 128), (48, 112, 112), (64, 96, 96))
 

@@ -17,9 +17,11 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT))
 
 from SegmentPropagateLib import MaskPrompt, Session, load_model
-from SegmentPropagateLib.formats.reading import SegmentInfo, Volume, write_segmentation, write_volume
+from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.phantoms.phantom import make_phantom
 from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.labels import SegmentInfo
+from SegmentPropagateLib.volumes.volume import Volume
 
 SEED, SHAPE_KJI = 6, (48, 160, 160)
 ORGANS = (

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from SegmentPropagateLib.errors import CancelledError, CheckpointError, InputError
-from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.worker import service
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -83,7 +83,7 @@ def server():
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("SEGMENTPROPAGATE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(registry, "WAIT_S", 0.0)
+    monkeypatch.setattr(download, "WAIT_S", 0.0)
     return tmp_path / "cache"
 
 
@@ -97,8 +97,8 @@ def left_over(cache):
 
 
 def test_a_model_is_downloaded_once_and_then_taken_from_the_cache(server, model, cache):
-    assert registry.fetch(model).read_bytes() == CONTENT
-    assert registry.fetch(model) == cache / "model.pt"
+    assert download.fetch(model).read_bytes() == CONTENT
+    assert download.fetch(model) == cache / "model.pt"
     assert server.ranges == [None]
     assert left_over(cache) == ["model.pt", "model.pt.sha256"]
 
@@ -107,7 +107,7 @@ def test_licence_and_address_are_told_before_the_first_byte(server, model):
     told = []
     server.status = 404
     with pytest.raises(CheckpointError):
-        registry.fetch(model, notify=told.append)
+        download.fetch(model, notify=told.append)
     assert len(told) == 1
     assert "CC0-1.0" in told[0]
     assert server.url in told[0]
@@ -115,14 +115,14 @@ def test_licence_and_address_are_told_before_the_first_byte(server, model):
 
 def test_progress_ends_at_the_size_of_the_file(model):
     seen = []
-    registry.fetch(model, progress=lambda done, total: seen.append((done, total)))
+    download.fetch(model, progress=lambda done, total: seen.append((done, total)))
     assert seen == sorted(seen)
     assert seen[-1] == (len(CONTENT), len(CONTENT))
 
 
 def test_a_dropped_connection_is_continued_where_it_broke(server, model):
     server.drop_after = [300_000, 300_000, 1000]
-    assert registry.fetch(model).read_bytes() == CONTENT
+    assert download.fetch(model).read_bytes() == CONTENT
     starts = [int(r.removeprefix("bytes=").removesuffix("-")) for r in server.ranges[1:]]
     assert server.ranges[0] is None
     assert len(starts) == 3
@@ -132,46 +132,46 @@ def test_a_dropped_connection_is_continued_where_it_broke(server, model):
 def test_a_later_run_continues_what_an_earlier_one_left(server, model, cache):
     server.drop_after = [500_000, 0, 0, 0, 0]
     with pytest.raises(CheckpointError, match="what has arrived is kept"):
-        registry.fetch(model)
+        download.fetch(model)
     assert not (cache / "model.pt").exists()
     kept = (cache / "model.pt.part").stat().st_size
     assert kept > 0
     server.ranges.clear()
     server.drop_after = []
-    assert registry.fetch(model).read_bytes() == CONTENT
+    assert download.fetch(model).read_bytes() == CONTENT
     assert server.ranges == [f"bytes={kept}-"]
 
 
 def test_a_server_that_ignores_ranges_is_read_from_the_start(server, model):
     server.honours_range = False
     server.drop_after = [400_000]
-    assert registry.fetch(model).read_bytes() == CONTENT
+    assert download.fetch(model).read_bytes() == CONTENT
 
 
 def test_a_file_that_changed_between_two_attempts_is_not_joined(server, model, cache):
     cache.mkdir()
     (cache / "model.pt.part").write_bytes(b"x" * 1000)
     (cache / "model.pt.part.etag").write_text('"older"')
-    assert registry.fetch(model).read_bytes() == CONTENT
+    assert download.fetch(model).read_bytes() == CONTENT
     assert server.ranges == ["bytes=1000-"]
 
 
 def test_a_complete_part_file_needs_only_its_check(server, model, cache):
     cache.mkdir()
     (cache / "model.pt.part").write_bytes(CONTENT)
-    assert registry.fetch(model).read_bytes() == CONTENT
+    assert download.fetch(model).read_bytes() == CONTENT
 
 
 def test_a_part_file_longer_than_the_file_is_thrown_away(server, model, cache):
     cache.mkdir()
     (cache / "model.pt.part").write_bytes(CONTENT + b"more")
-    assert registry.fetch(model).read_bytes() == CONTENT
+    assert download.fetch(model).read_bytes() == CONTENT
 
 
 def test_wrong_content_is_refused_and_removed(server, model, cache):
     server.content = b"not the model" * 1000
     with pytest.raises(CheckpointError, match="not the published file") as error:
-        registry.fetch(model)
+        download.fetch(model)
     assert str(cache / "model.pt") in str(error.value)
     assert left_over(cache) == []
 
@@ -179,7 +179,7 @@ def test_wrong_content_is_refused_and_removed(server, model, cache):
 def test_a_missing_page_is_reported_at_once(server, model, cache):
     server.status = 404
     with pytest.raises(CheckpointError, match="404"):
-        registry.fetch(model)
+        download.fetch(model)
     assert len(server.ranges) == 1
     assert left_over(cache) == []
 
@@ -187,8 +187,8 @@ def test_a_missing_page_is_reported_at_once(server, model, cache):
 def test_a_busy_server_is_asked_again_and_then_given_up(server, model):
     server.status = 503
     with pytest.raises(CheckpointError, match="503"):
-        registry.fetch(model)
-    assert len(server.ranges) == registry.PATIENCE
+        download.fetch(model)
+    assert len(server.ranges) == download.PATIENCE
 
 
 def test_without_network_the_message_says_which_file_to_put_where(model, cache):
@@ -197,7 +197,7 @@ def test_without_network_the_message_says_which_file_to_put_where(model, cache):
         port = free.getsockname()[1]
     offline = replace(model, url=f"http://127.0.0.1:{port}/model.pt")
     with pytest.raises(CheckpointError) as error:
-        registry.fetch(offline)
+        download.fetch(offline)
     assert offline.url in str(error.value)
     assert str(cache / "model.pt") in str(error.value)
     assert "\n" not in str(error.value)
@@ -206,7 +206,7 @@ def test_without_network_the_message_says_which_file_to_put_where(model, cache):
 def test_a_file_put_there_by_hand_is_taken_without_a_request(server, model, cache):
     cache.mkdir()
     (cache / "model.pt").write_bytes(CONTENT)
-    assert registry.fetch(model) == cache / "model.pt"
+    assert download.fetch(model) == cache / "model.pt"
     assert server.ranges == []
 
 
@@ -214,45 +214,45 @@ def test_a_wrong_file_put_there_by_hand_is_refused_and_left(model, cache):
     cache.mkdir()
     (cache / "model.pt").write_bytes(b"another file")
     with pytest.raises(CheckpointError, match="remove it"):
-        registry.fetch(model)
+        download.fetch(model)
     assert left_over(cache) == ["model.pt"]
 
 
 def test_an_unknown_digest_is_told_kept_and_held_against_the_next_download(server, model, cache):
     unknown = replace(model, sha256=None, size_bytes=None)
     told = []
-    registry.fetch(unknown, notify=told.append)
+    download.fetch(unknown, notify=told.append)
     assert SHA256 in told[-1]
     (cache / "model.pt").unlink()
     server.content = CONTENT[::-1]
     with pytest.raises(CheckpointError, match="not the published file"):
-        registry.fetch(unknown)
+        download.fetch(unknown)
     assert not (cache / "model.pt").exists()
 
 
 def test_without_digest_and_version_a_download_starts_over(server, model):
     server.etag = None
     server.drop_after = [400_000]
-    assert registry.fetch(replace(model, sha256=None)).read_bytes() == CONTENT
+    assert download.fetch(replace(model, sha256=None)).read_bytes() == CONTENT
     assert server.ranges == [None, None]
 
 
 @pytest.mark.parametrize("url", ["http://example.org/model.pt", "ftp://127.0.0.1/model.pt", "file:///etc/passwd"])
 def test_nothing_is_fetched_over_an_insecure_connection(model, url):
     with pytest.raises(CheckpointError, match="https only"):
-        registry.fetch(replace(model, url=url))
+        download.fetch(replace(model, url=url))
 
 
 def test_a_cache_folder_that_cannot_be_made_is_named(model, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SEGMENTPROPAGATE_HOME", str(tmp_path / "file" / "cache"))
     with pytest.raises(CheckpointError, match="SEGMENTPROPAGATE_HOME"):
-        registry.fetch(model)
+        download.fetch(model)
 
 
 def test_a_full_disk_is_noticed_before_the_download(server, model):
     with pytest.raises(CheckpointError, match="make room"):
-        registry.fetch(replace(model, size_bytes=1 << 60))
+        download.fetch(replace(model, size_bytes=1 << 60))
     assert server.ranges == []
 
 
@@ -274,17 +274,17 @@ def test_every_named_model_states_its_licence_and_a_secure_source():
 def test_the_worker_tells_how_far_a_download_is(model, monkeypatch):
     monkeypatch.setattr(registry, "REGISTRY", {model.name: model})
     sent = []
-    service.download(model.name, sent.append, lambda: False)
+    service.fetch_named(model.name, sent.append, lambda: False)
     assert model.is_ready
     assert sent[-1].header["bytes"] == sent[-1].header["total"] == model.path.stat().st_size
     assert [message.header["stage"] for message in sent] == ["download"] * len(sent)
-    service.download(model.name, pytest.fail, lambda: True)  # at hand: nothing is asked, told or cancelled
+    service.fetch_named(model.name, pytest.fail, lambda: True)  # at hand: nothing is asked, told or cancelled
 
 
 def test_a_cancelled_download_ends_at_once_and_goes_on_the_next_time(server, model, monkeypatch, cache):
     monkeypatch.setattr(registry, "REGISTRY", {model.name: model})
     with pytest.raises(CancelledError):
-        service.download(model.name, lambda message: None, lambda: True)
+        service.fetch_named(model.name, lambda message: None, lambda: True)
     assert not model.is_ready
-    service.download(model.name, lambda message: None, lambda: False)
+    service.fetch_named(model.name, lambda message: None, lambda: False)
     assert model.is_ready

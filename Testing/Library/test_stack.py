@@ -5,9 +5,9 @@ import pytest
 from test_geometry import STORAGE, directions_of, geometry_of
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.reading import Volume
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import array_of, make_stack, slice_of, stack_of
+from SegmentPropagateLib.volumes.volume import Volume
 
 SHAPE = (5, 6, 7)
 ARRAY = np.arange(210, dtype=np.int16).reshape(SHAPE)

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank
-from SegmentPropagateLib.propagation.propagator import ImageStack, Lane, PropagationSettings
+from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagators.tracking.appearance import resize_mask, rgb_appearance, windows_appearance
 from SegmentPropagateLib.propagators.tracking.course import Objects, Propagation
 from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache
 from SegmentPropagateLib.propagators.tracking.scene import Scene
 from SegmentPropagateLib.propagators.tracking.tracker import Memory, Outcome
 from SegmentPropagateLib.propagators.tracking.views import PLACE_STEP, SIZE_STEP, View, ViewFinder
+from SegmentPropagateLib.volumes.stack import ImageStack
 
 SHAPE = (200, 300)
 

@@ -10,16 +10,11 @@ from scipy.spatial.transform import Rotation
 from test_geometry import STORAGE, directions_of, geometry_of
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.reading import (
-    OUTPUT_SUFFIXES,
-    Volume,
-    check_output,
-    read_labels,
-    read_volume,
-    write_segmentation,
-)
-from SegmentPropagateLib.formats.seg_nrrd import SegmentInfo
+from SegmentPropagateLib.formats.reading import read_labels, read_volume
+from SegmentPropagateLib.formats.writing import OUTPUT_SUFFIXES, check_output, write_segmentation
 from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.labels import SegmentInfo
+from SegmentPropagateLib.volumes.volume import Volume
 
 SHAPE = (5, 6, 7)
 

@@ -1,0 +1,161 @@
+"""The grid on which segments are written: proposals, locks and other segments sampled on it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+
+from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, indexFromWorld, labelmapOf, nearestPlaces
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """A labelmap's grid in the coordinates of the segmentation node: matrix and a box of voxels."""
+
+    worldFromIndex: np.ndarray
+    matrix: vtk.vtkMatrix4x4
+    extent: tuple
+
+    @property
+    def shape(self):
+        i0, i1, j0, j1, k0, k1 = self.extent
+        return k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1
+
+    def image(self, mask):
+        """The mask `(k, j, i)` as a vtkOrientedImageData of zeros and ones, cut to its bounding box."""
+        extent, cut = [], []
+        for axis, start in zip((2, 1, 0), self.extent[::2], strict=True):
+            used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+            extent += [start + int(used[0]), start + int(used[-1])]
+            cut.insert(0, slice(used[0], used[-1] + 1))
+        image = slicer.vtkOrientedImageData()
+        image.SetExtent(extent)
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        image.SetImageToWorldMatrix(self.matrix)
+        arrayOf(image)[...] = mask[tuple(cut)]
+        return image
+
+
+def readVoxels(image, label, extent):
+    """Which voxels of an extent carry the label: bool `(k, j, i)`."""
+    found = np.zeros([extent[2 * axis + 1] - extent[2 * axis] + 1 for axis in (2, 1, 0)], dtype=bool)
+    common = intersectionOfExtents(extent, image.GetExtent()) if image is not None else None
+    if common is not None:
+        found[indexOfExtent(common, extent)] = arrayOf(image)[indexOfExtent(common, image.GetExtent())] == label
+    return found
+
+
+def voxelsOfSlices(lattice, stacks):
+    """Which voxels of the lattice lie on slices, given as `(SliceGrid, slice indices)`: bool `(k, j, i)`."""
+    found = np.zeros(lattice.shape, dtype=bool)
+    for grid, indices in stacks:
+        wanted = np.zeros(grid.count, dtype=bool)
+        wanted[indices] = True
+        for k, ((s, _row, _column), inside) in enumerate(placesInVolume(lattice, grid)):
+            found[k] |= inside & wanted[s]
+    return found
+
+
+def voxelsHeldBy(segmentationNode, segmentId, lattice):
+    """What a segment, maybe with a grid of its own, holds on the lattice: bool `(k, j, i)`, nearest voxel."""
+    image, label = labelmapOf(segmentationNode, segmentId)
+    found = np.zeros(lattice.shape, dtype=bool)
+    if image is None:
+        return found
+    values = arrayOf(image)
+    matrix = indexFromWorld(segmentationNode, image) @ lattice.worldFromIndex
+    matrix[:3, 3] -= image.GetExtent()[::2]
+    i0, i1, j0, j1, k0, k1 = lattice.extent
+    axes = np.arange(j0, j1 + 1)[:, None], np.arange(i0, i1 + 1)[None, :]
+    for k in range(k0, k1 + 1):
+        steps = np.c_[matrix[:3, 1], matrix[:3, 0], matrix[:3, 2] * k + matrix[:3, 3]]
+        (i, j, slab), inside = nearestPlaces(steps, axes, values.shape[::-1])
+        found[k - k0] = (values[slab, j, i] == label) & inside
+    return found
+
+
+def placesInVolume(lattice, grid):
+    """Per k of the lattice: slice, row and column, broadcasting to `(j, i)`, and where these are in the volume."""
+    matrix = np.linalg.inv(grid.worldFromSlice) @ lattice.worldFromIndex
+    i0, i1, j0, j1, k0, k1 = lattice.extent
+    axes = np.arange(j0, j1 + 1)[:, None], np.arange(i0, i1 + 1)[None, :]
+    for k in range(k0, k1 + 1):
+        steps = np.c_[matrix[:3, 1], matrix[:3, 0], matrix[:3, 2] * k + matrix[:3, 3]]
+        yield nearestPlaces(steps, axes, (grid.count, *grid.shape))
+
+
+def sampleProposals(lattice, grid, proposals):
+    """The proposals on the lattice, nearest voxel: the mask, and where there is a proposal at all."""
+    first = min(proposals)
+    stack = np.zeros((max(proposals) + 1 - first, *grid.shape), dtype=bool)
+    known = np.zeros(grid.count, dtype=bool)
+    for index, proposal in proposals.items():
+        stack[index - first][proposal.place] = proposal.box
+        known[index] = True
+    new, inSlices = np.zeros(lattice.shape, dtype=bool), np.zeros(lattice.shape, dtype=bool)
+    for k, ((s, row, column), inside) in enumerate(placesInVolume(lattice, grid)):
+        inSlices[k] = inside & known[s]
+        new[k] = stack[np.clip(s - first, 0, len(stack) - 1), row, column] & inSlices[k]
+    return new, inSlices
+
+
+def extentOfProposals(world, grid, proposals):
+    """Extent around all proposed pixels; None when every proposal is empty."""
+    full = {index: proposal for index, proposal in proposals.items() if proposal.area}
+    if not full:
+        return None
+    places = [proposal.place for proposal in full.values()]
+    bounds = [(min(full), max(full))]
+    bounds += [(min(p[axis].start for p in places), max(p[axis].stop for p in places) - 1) for axis in (0, 1)]
+    return _extentOfBounds(world, grid, bounds)
+
+
+def extentOfSlab(world, grid, first, last):
+    """Extent around the slices from first to last."""
+    return _extentOfBounds(world, grid, [(first, last), (0, grid.shape[0] - 1), (0, grid.shape[1] - 1)])
+
+
+def _extentOfBounds(world, grid, bounds):
+    """Extent on a lattice of a box of `(slice, row, column)` voxels, borders included."""
+    corners = np.stack(np.meshgrid(*[(low - 0.5, high + 0.5) for low, high in bounds]), -1).reshape(-1, 3)
+    matrix = np.linalg.inv(world) @ grid.worldFromSlice
+    index = (np.c_[corners, np.ones(8)] @ matrix.T)[:, :3]
+    low, high = np.ceil(index.min(axis=0) - 1e-6), np.floor(index.max(axis=0) + 1e-6)
+    return tuple(int(value) for pair in zip(low, high, strict=True) for value in pair)
+
+
+def effectiveExtent(image, label, within):
+    """Extent of the voxels that carry the label, looking within an extent; None when there are none."""
+    if within is None:
+        return None
+    values = arrayOf(image)[indexOfExtent(within, image.GetExtent())]
+    flat, planes = np.zeros(values.shape[1:], dtype=bool), np.zeros(len(values), dtype=bool)
+    for k, plane in enumerate(values):  # a plane at a time: no second copy of a whole labelmap
+        found = plane == label
+        planes[k] = found.any()
+        flat |= found
+    used = [np.flatnonzero(axis) for axis in (flat.any(axis=0), flat.any(axis=1), planes)]  # i, j, k
+    if not planes.any():
+        return None
+    return tuple(int(start + edge) for start, u in zip(within[::2], used, strict=True) for edge in (u[0], u[-1]))
+
+
+def unionOfExtents(one, other):
+    """Extent around both, of which one may be None."""
+    if one is None or other is None:
+        return one or other
+    return tuple(f(a, b) for a, b, f in zip(one, other, (min, max) * 3, strict=True))
+
+
+def intersectionOfExtents(one, other):
+    """What two extents share; None when nothing."""
+    if one is None or other is None:
+        return None
+    both = tuple(f(a, b) for a, b, f in zip(one, other, (max, min) * 3, strict=True))
+    return both if all(both[2 * axis] <= both[2 * axis + 1] for axis in range(3)) else None
+
+
+def indexOfExtent(extent, within):
+    """Index `(k, j, i)` of an extent in an array that starts at the beginning of another."""
+    return tuple(slice(extent[2 * a] - within[2 * a], extent[2 * a + 1] - within[2 * a] + 1) for a in (2, 1, 0))

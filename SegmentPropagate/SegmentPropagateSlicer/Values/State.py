@@ -1,0 +1,12 @@
+"""The states of a run."""
+
+
+class State:
+    """The states of `SegmentPropagateLogic.state`."""
+
+    IDLE = "idle"  # nothing proposed; keys may be edited
+    STARTING = "starting"  # the worker starts, takes the volume, loads the model
+    RUNNING = "running"  # slices arrive
+    CANCELLING = "cancelling"  # waits for the worker to obey (or be killed)
+    REVIEW = "review"  # a finished proposal waits for Accept or Discard
+    BUSY = (STARTING, RUNNING, CANCELLING)

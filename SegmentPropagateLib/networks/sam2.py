@@ -1,0 +1,215 @@
+"""SAM 2, SAM 2.1 and SLM-SAM 2 put together from the modules of `sam2`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
+from sam2.modeling.position_encoding import PositionEmbeddingSine
+from sam2.modeling.sam.transformer import RoPEAttention
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam2_utils import get_1d_sine_pe
+from torch import Tensor, nn
+
+from SegmentPropagateLib.networks.families import HIERA_TRUNKS, Variant
+
+
+class ShortLongSam2(SAM2Base):
+    """SAM 2.1 with a second memory attention over the last slices and a fuser (SLM-SAM 2).
+
+    `track_step` of the base class works as in SAM 2, with both memories read.
+
+    Args:
+        short_attention: memory attention over the short bank.
+        short_fuser: applied to the sum of the two attention results.
+        unused_position_table: whether to register `rec_maskmem_tpos_enc`, which released files carry and nothing reads.
+        sam2_arguments: passed on to `SAM2Base`.
+    """
+
+    def __init__(
+        self,
+        *,
+        short_attention: nn.Module,
+        short_fuser: nn.Module,
+        unused_position_table: bool,
+        **sam2_arguments: Any,
+    ) -> None:
+        super().__init__(**sam2_arguments)
+        self.short_slices = 1
+        self.recent_memory_attention = short_attention
+        self.recent_memory_fuser = short_fuser
+        if unused_position_table:
+            self.rec_maskmem_tpos_enc = nn.Parameter(torch.zeros_like(self.maskmem_tpos_enc))
+
+    def _prepare_memory_conditioned_features(  # noqa: PLR0913 (signature of the base class)
+        self,
+        frame_idx: int,
+        is_init_cond_frame: bool,
+        current_vision_feats: list[Tensor],
+        current_vision_pos_embeds: list[Tensor],
+        feat_sizes: list[tuple[int, int]],
+        output_dict: Mapping[str, Mapping[int, Mapping[str, Any]]],
+        num_frames: int,
+        track_in_reverse: bool = False,
+    ) -> Tensor:
+        """Return image features of shape `(B, C, H, W)` that have read the long and the short memory."""
+        long = super()._prepare_memory_conditioned_features(
+            frame_idx,
+            is_init_cond_frame,
+            current_vision_feats,
+            current_vision_pos_embeds,
+            feat_sizes,
+            output_dict,
+            num_frames,
+            track_in_reverse,
+        )
+        if is_init_cond_frame:
+            return self.recent_memory_fuser(long + long)
+        step = 1 if track_in_reverse else -1
+        outputs = {**output_dict["cond_frame_outputs"], **output_dict["non_cond_frame_outputs"]}
+        near = {
+            distance: outputs[frame_idx + step * distance]
+            for distance in range(1, self.short_slices + 1)
+            if frame_idx + step * distance in outputs
+        }
+        if not near:  # the released code crashes here
+            return self.recent_memory_fuser(long + long)
+        memory, memory_pos, pointer_tokens = self._short_bank(near, min(num_frames, self.max_obj_ptrs_in_encoder))
+        short = self.recent_memory_attention(
+            curr=current_vision_feats[-1],
+            curr_pos=current_vision_pos_embeds[-1],
+            memory=memory,
+            memory_pos=memory_pos,
+            num_obj_ptr_tokens=pointer_tokens,
+        )
+        return self.recent_memory_fuser(short.permute(1, 2, 0).reshape(long.shape) + long)
+
+    def _short_bank(self, near: Mapping[int, Mapping[str, Any]], max_pointers: int) -> tuple[Tensor, Tensor, int]:
+        """Tokens and positions of shape `(tokens, B, memory width)`, pointer tokens last, and how many those are."""
+        device = self.maskmem_tpos_enc.device
+        memory = [out["maskmem_features"].to(device).flatten(2).permute(2, 0, 1) for out in near.values()]
+        position = [
+            out["maskmem_pos_enc"][-1].to(device).flatten(2).permute(2, 0, 1) + self.maskmem_tpos_enc[distance - 1]
+            for distance, out in near.items()
+        ]
+        pointers = {distance: out["obj_ptr"] for distance, out in near.items() if distance < max_pointers}
+        if not pointers:
+            return torch.cat(memory), torch.cat(position), 0
+        split = self.hidden_dim // self.mem_dim
+        tokens = torch.stack(list(pointers.values()))  # (pointers, B, C)
+        count, batch, _ = tokens.shape
+        tokens = tokens.reshape(count, batch, split, self.mem_dim).permute(0, 2, 1, 3).flatten(0, 1)
+        distances = torch.tensor(list(pointers), device=device) / (max_pointers - 1)
+        sine = self.obj_ptr_tpos_proj(get_1d_sine_pe(distances, dim=self.hidden_dim))
+        sine = sine.unsqueeze(1).expand(-1, batch, -1).repeat_interleave(split, dim=0)
+        return torch.cat([*memory, tokens]), torch.cat([*position, sine]), len(tokens)
+
+
+def new_fuser() -> Fuser:
+    """The fuser of SLM-SAM 2 with the random weights that fine-tuning starts from; nearly the identity."""
+    return Fuser(CXBlock(256), num_layers=2)
+
+
+COMMON: Mapping[str, Any] = {
+    "num_maskmem": 7,
+    "sigmoid_scale_for_mem_enc": 20.0,
+    "sigmoid_bias_for_mem_enc": -10.0,
+    "use_mask_input_as_output_without_sam": True,
+    "directly_add_no_mem_embed": True,
+    "use_high_res_features_in_sam": True,
+    "iou_prediction_use_sigmoid": True,
+    "use_obj_ptrs_in_encoder": True,
+    "only_obj_ptrs_in_the_past_for_eval": True,
+    "pred_obj_scores": True,
+    "pred_obj_scores_mlp": True,
+    "fixed_no_obj_ptr": True,
+    "use_mlp_for_obj_ptr_proj": True,
+}
+
+SINCE_2_1: Mapping[str, Any] = {
+    "no_obj_embed_spatial": True,
+    "add_tpos_enc_to_obj_ptrs": True,
+    "proj_tpos_enc_in_obj_ptrs": True,
+    "use_signed_tpos_enc_to_obj_ptrs": True,
+}
+
+
+def hiera_encoder(variant: Variant) -> ImageEncoder:
+    """SAM 2's image encoder of a size."""
+    return image_encoder_of(Hiera(**HIERA_TRUNKS[variant]), width=256)
+
+
+def image_encoder_of(trunk: nn.Module, width: int) -> ImageEncoder:
+    """A trunk with the feature pyramid that SAM 2 puts on it."""
+    neck = FpnNeck(
+        _sine(width),
+        d_model=width,
+        backbone_channel_list=trunk.channel_list,
+        fpn_top_down_levels=[2, 3],
+        fpn_interp_model="nearest",
+    )
+    return ImageEncoder(trunk, neck, scalp=1)
+
+
+def _sine(width: int) -> PositionEmbeddingSine:
+    # Warming up its cache would create tables on a CUDA device that may not be the one in use.
+    return PositionEmbeddingSine(width, normalize=True, temperature=10000, warmup_cache=False)
+
+
+@dataclass(frozen=True)
+class AttentionShape:
+    """Sizes of a memory attention; the defaults are SAM 2's."""
+
+    width: int = 256
+    memory_width: int = 64
+    layers: int = 4
+    mlp: int = 2048
+    rope_theta: float = 10000.0
+    dropout: float = 0.1
+
+
+def memory_attention(tokens_per_side: int, shape: AttentionShape = AttentionShape()) -> MemoryAttention:
+    """A memory attention over square feature maps of so many tokens a side."""
+
+    def attention(**cross: Any) -> RoPEAttention:
+        return RoPEAttention(
+            embedding_dim=shape.width,
+            num_heads=1,
+            downsample_rate=1,
+            dropout=shape.dropout,
+            rope_theta=shape.rope_theta,
+            feat_sizes=(tokens_per_side, tokens_per_side),
+            **cross,
+        )
+
+    layer = MemoryAttentionLayer(
+        activation="relu",
+        cross_attention=attention(rope_k_repeat=True, kv_in_dim=shape.memory_width),
+        d_model=shape.width,
+        dim_feedforward=shape.mlp,
+        dropout=shape.dropout,
+        pos_enc_at_attn=False,
+        pos_enc_at_cross_attn_keys=True,
+        pos_enc_at_cross_attn_queries=False,
+        self_attention=attention(),
+    )
+    return MemoryAttention(shape.width, pos_enc_at_input=True, layer=layer, num_layers=shape.layers)
+
+
+def memory_encoder(
+    width: int, memory_width: int, stride: int, *, blocks: int, layer_scale: float = 1e-6
+) -> MemoryEncoder:
+    """What turns image features and a mask at `stride` into a memory of `memory_width` channels."""
+    return MemoryEncoder(
+        out_dim=memory_width,
+        mask_downsampler=MaskDownSampler(width, kernel_size=3, stride=2, padding=1, total_stride=stride),
+        fuser=Fuser(CXBlock(width, layer_scale_init_value=layer_scale), num_layers=blocks),
+        position_encoding=_sine(memory_width),
+        in_dim=width,
+    )
