@@ -17,8 +17,51 @@ MODULE_FILES = sorted(MODULE.rglob("*.py"))
 TEST_FILES = sorted((ROOT / "Testing").rglob("*.py"))
 
 
-def name_of(path):
-    return ".".join(path.relative_to(LIBRARY).with_suffix("").parts)
+# Each row may import the rows before it and itself, and within a row a package only itself.
+LIBRARY_FLOORS = (
+    ("errors",),
+    ("files", "process"),
+    ("volumes", "phantoms"),
+    ("formats", "propagation", "networks"),
+    ("propagators", "reports"),
+    ("models",),
+    ("prompting",),
+    ("training", "worker", "batch"),
+    ("cli",),
+    ("__main__",),
+)
+MODULE_FLOORS = (
+    ("Values",),
+    ("Scene",),
+    ("Runs",),
+    ("Review",),
+    ("Scripting",),
+    ("Logic",),
+    ("Panel", "SelfTest"),
+    ("Effect",),
+)
+# What the Slicer half knows of the library: values, the registry of names, and the words of the worker.
+SEAM = ("errors", "volumes", "propagation.prompts", "propagation.propagator", "models.registry", "worker.messages")
+
+# Foreign package -> the packages and modules of the library that may import it.
+FOREIGN = {
+    "torch": ("networks", "propagators.tracking", "models.devices", "models.loading", "training", "cli.finetune"),
+    "sam2": ("networks", "propagators.tracking", "training"),
+    "SimpleITK": ("formats", "propagators.classical.registration"),
+    "requests": ("models.download",),
+    "ray": ("batch.ray_engine",),
+    **dict.fromkeys(("slicer", "qt", "ctk", "vtk", "SegmentPropagate", "SegmentPropagateSlicer"), ()),
+}
+# The same for the Slicer half.
+MODULE_FOREIGN = {
+    "qt": ("Panel", "Effect", "Runs.WorkerProcess"),
+    "ctk": ("Panel", "Effect"),
+    "vtk": ("Scene", "Logic", "Panel"),
+    "torch": (),
+    "sam2": (),
+    "SimpleITK": (),
+}
+PARTS = MODULE / "SegmentPropagateSlicer"
 
 
 @cache
@@ -26,10 +69,10 @@ def parse(path):
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
 
-def imports(path, within=None):
+def imports(path):
     """Full dotted names of everything that the file imports, also inside functions."""
     found = set()
-    for node in ast.walk(within or parse(path)):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -37,24 +80,28 @@ def imports(path, within=None):
     return found
 
 
-def packages(path):
-    return {name.split(".")[0] for name in imports(path)}
+def name_within(folder, path):
+    return ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
 
 
-def own_imports(path):
-    """Modules of the library that the file imports, by their names within the library."""
-    modules = {name_of(file).removesuffix(".__init__") for file in LIBRARY_FILES}
-    found = {
-        name.removeprefix("SegmentPropagateLib.") for name in imports(path) if name.startswith("SegmentPropagateLib.")
+def graph_of(folder):
+    """Module -> modules of the same folder that it imports, by their names within it."""
+    files = {name_within(folder, path): path for path in folder.rglob("*.py")}
+    starts = f"{folder.name}."
+    return {
+        name: {used.removeprefix(starts) for used in imports(path) if used.startswith(starts)} & set(files) - {name}
+        for name, path in files.items()
     }
-    return {name for name in found if name in modules}
 
 
-GRAPH = {name_of(path).removesuffix(".__init__"): own_imports(path) for path in LIBRARY_FILES}
+GRAPH, PARTS_GRAPH = graph_of(LIBRARY), graph_of(PARTS)
+HALVES = pytest.mark.parametrize(
+    ("graph", "floors"), [(GRAPH, LIBRARY_FLOORS), (PARTS_GRAPH, MODULE_FLOORS)], ids=["library", "module"]
+)
 
 
 def reach(name):
-    """All modules that importing `name` can lead to."""
+    """All modules of the library that importing `name` can lead to."""
     seen, todo = set(), [name]
     while todo:
         for other in GRAPH[todo.pop()] - seen:
@@ -63,70 +110,75 @@ def reach(name):
     return seen
 
 
-# Lower layers know nothing of higher ones; a file that is not listed here may be used by those that use it.
-LAYERS = [
-    {"errors"},
-    {"geometry"},
-    {"prompts", "volume_io", "intensity"},
-    {"slices", "propagator", "metrics", "memory"},
-    {"network", "checkpoints", "classical", "engine", "lanes", "postprocess"},
-    {"models", "session"},
-    {"overlay", "report"},
-    {"worker", "cli"},
-]
+def faults_of(graph, floors):
+    """Modules in no package, and imports against the floors, one line each."""
+    height = {package: number for number, floor in enumerate(floors) for package in floor}
+    faults = [f"{name} is in no package" for name in graph if name and name.split(".")[0] not in {*height, "__init__"}]
+    for name, used in graph.items():
+        package = name.split(".")[0]
+        for other in used - {"__init__"}:
+            target = other.split(".")[0]
+            if package in height and target in height and target != package and height[target] >= height[package]:
+                faults.append(f"{name} imports {other}")
+    return faults
 
 
-def test_no_layer_reaches_up():
-    for height, layer in enumerate(LAYERS):
-        higher = set().union(*LAYERS[height + 1 :])
-        for name in layer:
-            assert not reach(name) & higher, f"{name} reaches {reach(name) & higher}"
+@HALVES
+def test_every_module_is_in_a_package_and_imports_only_what_lies_below(graph, floors):
+    assert faults_of(graph, floors) == []
 
 
-def test_sessions_know_no_network_and_networks_no_volume():
-    assert not reach("session") & {"network", "checkpoints", "engine", "models", "classical", "weights"}
-    for name in ("engine", "classical", "network", "memory"):
-        assert not reach(name) & {"session", "volume_io", "slices"}, name
-    assert "torch" not in {package for name in [*reach("session"), "session"] for package in packages_of(name)}
+def test_a_module_in_no_package_and_an_arrow_upwards_are_found():
+    graph = {"errors": set(), "shed": set(), "volumes.volume": {"errors", "formats.reading"}, "formats.reading": set()}
+    assert faults_of(graph, LIBRARY_FLOORS) == ["shed is in no package", "volumes.volume imports formats.reading"]
+    assert faults_of({"worker.service": {"training.clips"}}, LIBRARY_FLOORS) == [
+        "worker.service imports training.clips"
+    ]
 
 
-def packages_of(name):
-    path = LIBRARY / (name.replace(".", "/") + ".py")
-    return packages(path if path.exists() else LIBRARY / name.replace(".", "/") / "__init__.py")
+@HALVES
+def test_no_file_is_part_of_a_circle(graph, floors):
+    del floors
+    for name in graph:
+        seen, todo = set(), [name]
+        while todo:
+            for other in graph[todo.pop()] - seen:
+                seen.add(other)
+                todo.append(other)
+        assert name not in seen, name
 
 
-def test_no_file_of_the_library_is_part_of_a_circle():
-    for name in GRAPH:
-        assert name not in reach(name), name
+def within(name, places):
+    return any(name == place or name.startswith(place + ".") for place in places)
 
 
-def test_only_the_command_line_and_the_worker_know_how_they_are_called():
-    users = {name for name, used in GRAPH.items() if any(other.split(".")[0] in ("cli", "worker") for other in used)}
-    assert all(name.split(".")[0] in ("cli", "__main__", "worker") for name in users), users
+@pytest.mark.parametrize(
+    ("folder", "allowed"), [(LIBRARY, FOREIGN), (PARTS, MODULE_FOREIGN)], ids=["library", "module"]
+)
+def test_foreign_packages_are_imported_where_they_belong(folder, allowed):
+    found = [
+        f"{name_within(folder, path)} imports {package}"
+        for path in folder.rglob("*.py")
+        for package in {name.split(".")[0] for name in imports(path)} & set(allowed)
+        if not within(name_within(folder, path), allowed[package])
+    ]
+    assert found == []
 
 
-def test_the_library_knows_nothing_of_slicer():
-    slicer = {"slicer", "qt", "ctk", "vtk", "SegmentPropagate", "SegmentPropagateSlicer"}
-    assert [path for path in LIBRARY_FILES if packages(path) & slicer] == []
+def test_the_slicer_half_knows_little_of_the_library():
+    used = {
+        name.removeprefix("SegmentPropagateLib.")
+        for path in PARTS.rglob("*.py")
+        for name in imports(path)
+        if name.startswith("SegmentPropagateLib.")
+    } & set(GRAPH)
+    assert {name for name in used if not within(name, SEAM)} == set()
 
 
-def test_training_is_used_by_nothing_but_the_command_line_and_itself():
-    users = {name for name, used in GRAPH.items() if any(other.split(".")[0] == "training" for other in used)}
-    assert {name.split(".")[0] for name in users} <= {"training", "cli"}
-
-
-def test_requests_is_used_by_weights_alone():
-    assert [name_of(path) for path in LIBRARY_FILES if "requests" in packages(path)] == ["weights"]
-
-
-def test_sam2_is_used_by_few_files():
-    users = {name_of(path) for path in LIBRARY_FILES if "sam2" in packages(path) and "training" not in path.parts}
-    assert users <= {"engine", "network", "tracking.attention", "tracking.hiera", "tracking.scene", "tracking.tracker"}
-
-
-def test_simpleitk_is_used_where_volumes_are_read_or_registered():
-    users = {name_of(path) for path in LIBRARY_FILES if "SimpleITK" in packages(path)}
-    assert users <= {"classical.registration", "formats.dicom", "volume_io"}
+def test_sessions_know_no_network_and_propagators_no_session():
+    assert not {name.split(".")[0] for name in reach("propagation.session")} & {"networks", "propagators", "formats"}
+    knowing = {name for name in GRAPH if "propagation.session" in reach(name)}
+    assert {name.split(".")[0] for name in knowing}.isdisjoint({"networks", "propagators"})
 
 
 def test_importing_the_library_and_its_session_loads_no_torch():
