@@ -6,11 +6,12 @@ import argparse
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
+from SegmentPropagateLib.prompting.source import Support, find_source
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, Prompt
+from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, default_segment
 from SegmentPropagateLib.volumes.stack import stack_of
 from SegmentPropagateLib.volumes.volume import Volume
@@ -53,7 +54,7 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
     if arguments.box is not None:
         request = _box_request(arguments, volume, axis)
     else:
-        request = _mask_request(read_labels(arguments.mask, like=volume.geometry), arguments, axis)
+        request = _mask_request(read_labels(arguments.mask, like=volume.geometry), arguments, volume)
     request.first, request.last = first, last
     _check_keys_in_range(request)
     return request
@@ -94,22 +95,19 @@ def _box_request(arguments: argparse.Namespace, volume: Volume, axis: int) -> Re
     return Request({1: {keys[0]: box}}, [default_segment(1)], 0, 0)
 
 
-def _mask_request(labels: Labels, arguments: argparse.Namespace, axis: int) -> Request:
+def _mask_request(labels: Labels, arguments: argparse.Namespace, volume: Volume) -> Request:
     request = Request({}, [], 0, 0)
     everything = arguments.label is None or "all" in arguments.label
-    for segment in _wanted(labels, arguments):
-        mask = stack_of(labels.mask(segment.value), axis)
-        areas = np.count_nonzero(mask, axis=(1, 2))
-        keys = [key for key in _numbered_keys(arguments) if areas[key]]
-        if arguments.key_slice in (None, "auto") and areas.any():
-            keys = [int(areas.argmax())]
-        if keys:
+    wanted = _wanted(labels, arguments)
+    outlines = _outlines(labels, [segment.value for segment in wanted], arguments, volume)
+    for segment in wanted:
+        if outlines[segment.value]:
             request.segments.append(segment)
-            request.prompts[segment.value] = {key: MaskPrompt(mask[key]) for key in keys}
+            request.prompts[segment.value] = outlines[segment.value]
         elif everything:
             request.notes.append(f"Left out: {_called(segment)}, which has no voxel on a key slice.")
         else:
-            raise InputError(_nothing_on_keys(segment, areas, arguments))
+            raise InputError(_nothing_on_keys(segment, labels, arguments, volume))
     used = {key for prompts in request.prompts.values() for key in prompts}
     for key in _numbered_keys(arguments):
         if key not in used:
@@ -118,6 +116,22 @@ def _mask_request(labels: Labels, arguments: argparse.Namespace, axis: int) -> R
                 "is outlined, or --key-slice auto."
             )
     return request
+
+
+def _outlines(
+    labels: Labels, values: list[int], arguments: argparse.Namespace, volume: Volume
+) -> dict[int, dict[int, Prompt]]:
+    """Label value -> key slice -> its outline: on the slices that were named, else where the label is largest."""
+    plane = Plane.parse(arguments.plane)
+    if arguments.key_slice in (None, "auto"):
+        drafts = find_source("drawn").propose(volume, values, Support(labels), plane)
+        return {draft.label: draft.prompts for draft in drafts}
+    axis, keys = volume.geometry.plane_axis(plane), _numbered_keys(arguments)
+    outlines: dict[int, dict[int, Prompt]] = {}
+    for value in values:  # one mask of the volume's size at a time
+        stack = stack_of(labels.mask(value), axis)
+        outlines[value] = {key: MaskPrompt(stack[key]) for key in keys if stack[key].any()}
+    return outlines
 
 
 def _wanted(labels: Labels, arguments: argparse.Namespace) -> list[SegmentInfo]:
@@ -133,8 +147,9 @@ def _wanted(labels: Labels, arguments: argparse.Namespace) -> list[SegmentInfo]:
     return [known[value] for value in sorted(set(arguments.label))]
 
 
-def _nothing_on_keys(segment: SegmentInfo, areas: NDArray[np.intp], arguments: argparse.Namespace) -> str:
-    there = np.flatnonzero(areas)
+def _nothing_on_keys(segment: SegmentInfo, labels: Labels, arguments: argparse.Namespace, volume: Volume) -> str:
+    mask = stack_of(labels.mask(segment.value), volume.geometry.plane_axis(arguments.plane))
+    there = np.flatnonzero(mask.any(axis=(1, 2)))
     if not len(there):
         return f"The {_called(segment)} of '{arguments.mask}' has no voxel within the image."
     return (
