@@ -1,12 +1,12 @@
 """The one seam between sessions and whatever carries a mask from slice to slice.
 
-A propagator may be a network (`engine`), registration and region growing (`classical`), or a test double.
+A propagator may be a network (`tracking`), registration and region growing (`classical`), or a test double.
 It knows slices and lanes; volumes, ranges, key bookkeeping and undo are the session's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -95,8 +95,8 @@ class Propagator(Protocol):
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
         """Turn a box or points on a slice into a mask of shape (rows, columns)."""
 
-    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
-        """Carry the masks along the lanes, all lanes one slice per step; closing the iterator cancels the run.
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
+        """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run.
 
         Yields one update for every slice of every lane, in the lane's order; a lane that ends early
         (`stop_after_empty`) yields nothing for the rest of its slices, which are then empty.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ class Session:
         propagator: what carries masks from slice to slice.
         volume: the image; never modified.
         plane: `axial`, `coronal` or `sagittal`.
-        intensity: preset of `intensity.PRESETS`; `auto` is the one the model was trained with, or suits the volume.
+        intensity: one of `presets.PRESETS`; `auto` is the one the model was trained with, or suits the volume.
         settings: see `PropagationSettings`.
 
     Raises:
@@ -151,13 +152,13 @@ class Session:
         given = {index for index in (first, last) if index is not None and len(self._keys) == 1}
         return [lane for object_id in self._keys for lane in self._stale(object_id, ends, given)]
 
-    def propagate(self, first: int | None = None, last: int | None = None) -> Iterator[SliceUpdate]:
+    def propagate(self, first: int | None = None, last: int | None = None) -> Generator[SliceUpdate, None, None]:
         """Fill the range `first..last` (inclusive) and yield each new slice once.
 
         For a single object a number says that it begins or ends on that slice, which propagators may rely on; several
         objects need not all do so there. None leaves open where they do, and goes on to the end of the volume.
 
-        Key slices and slices outside the range are never changed. The results are taken over when the iterator is
+        Key slices and slices outside the range are never changed. The results are taken over when the generator is
         exhausted; closing it before leaves everything as it was.
         """
         lanes = self.plan(first, last)  # at once, so that a mistake does not wait for the first step
@@ -185,20 +186,16 @@ class Session:
         strengths = {key: self._strength(result) for key, result in present.items()}
         return resolve_overlaps({key: result.mask for key, result in present.items()}, strengths)
 
-    def _run(self, lanes: list[Lane]) -> Iterator[SliceUpdate]:
+    def _run(self, lanes: list[Lane]) -> Generator[SliceUpdate, None, None]:
         if not lanes:
             return
         digests = [self._keys_digest(lane) for lane in lanes]
         pending: list[tuple[int, int, SliceResult]] = []  # not the updates: 200 slices' logits would take 200 MiB
-        updates = self._propagator.run(lanes, {key: dict(masks) for key, masks in self._keys.items()})
-        try:
+        key_masks = {object_id: dict(masks) for object_id, masks in self._keys.items()}
+        with closing(self._propagator.run(lanes, key_masks)) as updates:
             for update in updates:
                 pending.append((update.object_id, update.slice_index, SliceResult.of(update)))
                 yield update
-        finally:
-            close = getattr(updates, "close", None)
-            if close is not None:
-                close()
         for lane in lanes:  # a lane that ended early leaves the rest of its slices empty
             for index in lane.slices:
                 self._results[lane.object_id][index] = self._absent

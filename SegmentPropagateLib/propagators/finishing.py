@@ -12,6 +12,7 @@ it there within five slices of the key slice by .003 and .002, of the bundled ne
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -56,7 +57,7 @@ class FinishingPropagator:
         """Ask the other."""
         return self._inner.segment(slice_index, prompt)
 
-    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, each a slice behind the other; see `propagator.Propagator.run`."""
         legs = [
             (lane.object_id, _Leg(leg, self._too_high(lane, leg), key_masks[lane.object_id]))
@@ -64,15 +65,11 @@ class FinishingPropagator:
             for leg in lane.legs
         ]
         at = {(object_id, index): leg for object_id, leg in legs for index in leg.slices}
-        updates = self._inner.run(lanes, key_masks)
-        try:
+        with closing(self._inner.run(lanes, key_masks)) as updates:
             for update in updates:
                 yield from at[update.object_id, update.slice_index].take(update)
             for _, leg in legs:  # those that ended early
                 yield from leg.finish()
-        finally:
-            if isinstance(updates, Generator):
-                updates.close()
 
     def _too_high(self, lane: Lane, leg: range) -> list[float]:
         """By how much the logits of a leg's slices are too high."""

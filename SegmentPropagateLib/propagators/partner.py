@@ -7,7 +7,8 @@ and muscles; with the range given .86, .84 and .84; .81, .80 and .77.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from typing import Any
 
 import numpy as np
@@ -50,21 +51,18 @@ class PartnerPropagator:
         """Ask the network."""
         return self._network.segment(slice_index, prompt)
 
-    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""
-        runs = [propagator.run(lanes, key_masks) for propagator in (self._network, self._partner)]
+        runs = (propagator.run(lanes, key_masks) for propagator in (self._network, self._partner))
         waiting: dict[tuple[int, int], SliceUpdate] = {}
-        try:
-            for update in runs[0]:
+        with ExitStack() as stack:  # closes both, even where closing one of them fails
+            network, partner = (stack.enter_context(closing(run)) for run in runs)
+            for update in network:
                 place = update.object_id, update.slice_index
                 while place not in waiting:
-                    other = next(runs[1])
+                    other = next(partner)
                     waiting[other.object_id, other.slice_index] = other
                 yield average(update, waiting.pop(place))
-        finally:
-            for run in runs:
-                if isinstance(run, Generator):
-                    run.close()
 
 
 def average(network: SliceUpdate, partner: SliceUpdate) -> SliceUpdate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ class Baseline:
         del settings
         self._stack = stack
 
-    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         for lane in lanes:
             key = lane.keys[0]
             mask = key_masks[lane.object_id][key]
@@ -50,7 +50,7 @@ class Copy(Baseline):
     def __init__(self) -> None:
         self.info = {"model": "copy"}
 
-    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         for lane in lanes:
             mask = key_masks[lane.object_id][lane.keys[0]]
             for index in lane.slices:

@@ -1,6 +1,7 @@
 """Averaging a network with the classical propagator, on two doubles that say what they are told to."""
 
 import numpy as np
+import pytest
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, SliceUpdate
@@ -79,6 +80,25 @@ def test_closing_the_run_closes_both():
     updates.close()
     assert network.closed
     assert partner.closed
+
+
+@pytest.mark.parametrize("stuck", [0, 1])
+def test_one_that_fails_to_close_does_not_keep_the_other_open(stuck):
+    class Stuck(Says):
+        def run(self, lanes, key_masks):
+            try:
+                yield from super().run(lanes, key_masks)
+            finally:
+                raise OSError("stuck")
+
+    both = [Says([1, 1, 1, 1]), Says([1, 1, 1, 1])]
+    other = both[1 - stuck]
+    both[stuck] = Stuck([1, 1, 1, 1])
+    updates = PartnerPropagator(*both).run(LANES, {1: {2: KEY}})
+    next(updates)
+    with pytest.raises(OSError, match="stuck"):
+        updates.close()
+    assert other.closed
 
 
 def test_both_get_the_stack_and_the_network_answers_prompts():

@@ -5,7 +5,7 @@ It needs numpy, scipy and SimpleITK only, so it works where torch is not install
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -39,7 +39,7 @@ class ClassicalPropagator:
         """Outline the object that a box or points name on one slice: bool `(rows, columns)`."""
         return outline(self._opened().values[slice_index], prompt)
 
-    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""
         stack = self._opened()
         passes = _Passes(stack, key_masks)

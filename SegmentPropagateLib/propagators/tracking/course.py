@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -141,7 +141,7 @@ class Propagation:
         self._keys: dict[tuple[int, int, View, Appearance], Memory] = {}
         self._lanes: list[LaneState] = []
 
-    def run(self, lanes: Sequence[Lane]) -> Iterator[SliceUpdate]:
+    def run(self, lanes: Sequence[Lane]) -> Generator[SliceUpdate, None, None]:
         """Yield one update per slice of every lane."""
         self._lanes = [self._start(lane) for lane in lanes if lane.slices]
         while self._lanes:

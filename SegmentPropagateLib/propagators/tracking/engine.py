@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -123,8 +123,8 @@ class NetworkPropagator:
             self._prompted[slice_index, (logits > 0).tobytes()] = outcome
         return logits
 
-    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
-        """Carry the masks along the lanes, all lanes one slice per step; closing the iterator cancels the run."""
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
+        """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run."""
         objects = Objects(key_masks, self._choose_appearance, self._prompted)
         return Propagation(self._opened(), self._finder, self._policy, self._settings, objects).run(lanes)
 
