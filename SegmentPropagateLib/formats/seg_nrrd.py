@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import TISSUE_TAGS, SegmentInfo, default_segment
 
@@ -123,11 +124,10 @@ def _segment_lines(number: int, layer: int, info: SegmentInfo, extent: str) -> l
 
 def _extent(layer: NDArray[Any]) -> str:
     """First and last occupied i, j, k of a layer, as Slicer keeps it for the labelmap that segments share."""
-    filled = layer != 0
-    if not filled.any():
+    box = bounding_box(layer != 0)
+    if box is None:
         return "0 -1 0 -1 0 -1"
-    occupied = [np.flatnonzero(filled.any(axis=axes)) for axes in ((0, 1), (0, 2), (1, 2))]
-    return " ".join(f"{indices[0]} {indices[-1]}" for indices in occupied)
+    return " ".join(f"{span.start} {span.stop - 1}" for span in reversed(box))
 
 
 def _vector(values: NDArray[np.float64]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.propagation.propagator import SliceUpdate
+from SegmentPropagateLib.volumes.boxes import bounding_box
 
 Source = Literal["key", "propagated", "empty"]
 
@@ -69,8 +70,8 @@ class Claim:
     @classmethod
     def of(cls, update: SliceUpdate) -> Claim | None:
         """What is kept of an update's logits; None where there are none, or nothing to claim."""
-        if update.logits is None or not update.mask.any():
+        box = bounding_box(update.mask)
+        if update.logits is None or box is None:
             return None
-        rows, columns = (np.flatnonzero(update.mask.any(axis=axis)) for axis in (1, 0))
-        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-        return cls(*box, np.clip(update.logits[box], -100, 100).astype(np.float16))
+        rows, columns = box
+        return cls(rows, columns, np.clip(update.logits[box], -100, 100).astype(np.float16))

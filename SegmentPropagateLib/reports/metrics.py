@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.volumes.boxes import bounding_box
 
 Mask = NDArray[np.bool_]
 
@@ -70,9 +71,9 @@ def surface_distances_mm(
     None when a mask is empty. Only the box around both masks is looked at, the result is the same.
     """
     _check_shapes(prediction, reference)
-    if not prediction.any() or not reference.any():
+    box = bounding_box(prediction | reference)
+    if box is None or not prediction.any() or not reference.any():
         return None
-    box = ndimage.find_objects((prediction | reference).astype(np.uint8))[0]
     surfaces = [_border(mask[box]) for mask in (prediction, reference)]
     to_other = [ndimage.distance_transform_edt(~surface, sampling=spacing_mm) for surface in reversed(surfaces)]
     return to_other[0][surfaces[0]], to_other[1][surfaces[1]]

@@ -15,6 +15,7 @@ from scipy import ndimage
 from SegmentPropagateLib.files import PathLike, replacing
 from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.propagation.session import Session
+from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry, Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.stack import stack_of
@@ -158,11 +159,8 @@ class _Window:
     def around(cls, masks: Sequence[NDArray[np.bool_]], spacing_mm: tuple[float, float]) -> _Window:
         """The object on all slices with half its size of surroundings, or the whole slice when it is nowhere."""
         shape = np.array(masks[0].shape)
-        anywhere = np.any(masks, axis=0)
-        if not anywhere.any():
-            anywhere = np.ones_like(anywhere)
-        occupied = [np.flatnonzero(anywhere.any(axis=axis)) for axis in (1, 0)]
-        low, high = np.array([[indices[0], indices[-1] + 1] for indices in occupied]).T * np.array(spacing_mm)
+        box = bounding_box(np.any(masks, axis=0)) or tuple(slice(0, size) for size in masks[0].shape)
+        low, high = np.array([[span.start, span.stop] for span in box]).T * np.array(spacing_mm)
         side = max(1.6 * (high - low).max(), 24 * max(spacing_mm), 40.0)
         whole = shape * spacing_mm
         side = min(side, whole.max())

@@ -17,6 +17,7 @@ from SegmentPropagateLib.propagators.classical.growcut import growcut
 from SegmentPropagateLib.propagators.classical.patches import fuse
 from SegmentPropagateLib.propagators.classical.regions import GRID, Region
 from SegmentPropagateLib.propagators.classical.registration import Image, register
+from SegmentPropagateLib.volumes.boxes import first_and_last
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 ABSENT = -10.0
@@ -140,7 +141,7 @@ class Carrier:
         inner = inside[margin:-margin, margin:-margin]
         if inner.sum() == inside.sum() or not inner.any():
             return
-        middles = [float(np.flatnonzero(inside.any(axis=axis))[[0, -1]].mean()) for axis in (1, 0)]
+        middles = [(first + last) / 2 for first, last in first_and_last(inside)]
         if max(abs(middle - (GRID - 1) / 2) for middle in middles) < GRID // 16:
             return  # too large rather than aside
         first, step = self._region.origin_rc, self._region.step_rc

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from SegmentPropagateLib.volumes.boxes import first_and_last
+
 GRID = 128
 """Samples per side of a region: an object of 2.5 times smaller extent has about 50 samples across."""
 
@@ -27,11 +29,10 @@ class Region:
     @classmethod
     def around(cls, mask: NDArray[np.bool_], spacing_rc_mm: tuple[float, float], factor: float = 2.5) -> Region:
         """Return the square whose side is `factor` times the longer extent of a mask `(rows, columns)`."""
-        edges = [np.flatnonzero(mask.any(axis=1 - axis))[[0, -1]] for axis in (0, 1)]
-        extents_mm = [(last - first + 1) * mm for (first, last), mm in zip(edges, spacing_rc_mm, strict=True)]
-        side_mm = max(factor * max(extents_mm), 24 * min(spacing_rc_mm))
-        center = tuple(float(first + last) / 2 for first, last in edges)
-        return cls((center[0], center[1]), (side_mm / GRID / spacing_rc_mm[0], side_mm / GRID / spacing_rc_mm[1]))
+        first, last = np.array(first_and_last(mask)).T
+        side_mm = max(factor * ((last - first + 1) * spacing_rc_mm).max(), 24 * min(spacing_rc_mm))
+        row, column = (float(middle) for middle in (first + last) / 2)
+        return cls((row, column), (side_mm / GRID / spacing_rc_mm[0], side_mm / GRID / spacing_rc_mm[1]))
 
     @property
     def origin_rc(self) -> tuple[float, float]:

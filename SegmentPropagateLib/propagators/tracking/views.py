@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from SegmentPropagateLib.volumes.boxes import first_and_last
+
 Pixels = TypeVar("Pixels", bound=Any)
 
 NEAR_BORDER = 0.08
@@ -92,9 +94,10 @@ class ViewFinder:
         """
         if 2 * np.count_nonzero(view.cut(mask)) >= np.count_nonzero(mask):
             return view
+        lengths = view.rows, view.columns
         (row, rows), (column, columns) = (
             _place(bounds, length, size)
-            for bounds, length, size in zip(_bounds(mask), (view.rows, view.columns), self.slice_shape, strict=True)
+            for bounds, length, size in zip(first_and_last(mask), lengths, self.slice_shape, strict=True)
         )
         return View(row, column, rows, columns)
 
@@ -103,29 +106,24 @@ class ViewFinder:
         side_mm = smallest_mm * SIZE_STEP ** max(0, ceil(log(side_mm / smallest_mm, SIZE_STEP) - 1e-6))
         spans = [
             _place(bounds, round(side_mm / spacing), size)
-            for bounds, spacing, size in zip(_bounds(mask), self.pixel_mm, self.slice_shape, strict=True)
+            for bounds, spacing, size in zip(first_and_last(mask), self.pixel_mm, self.slice_shape, strict=True)
         ]
         (row, rows), (column, columns) = spans
         return View(row, column, rows, columns)
 
     def _extent_mm(self, mask: NDArray[np.bool_]) -> float:
-        return max((last - first + 1) * mm for (first, last), mm in zip(_bounds(mask), self.pixel_mm, strict=True))
+        bounds = first_and_last(mask)
+        return max((last - first + 1) * mm for (first, last), mm in zip(bounds, self.pixel_mm, strict=True))
 
     def _is_near_edge(self, view: View, mask: NDArray[np.bool_]) -> bool:
-        starts, sizes = (view.row, view.column), (view.rows, view.columns)
-        for (first, last), start, size, whole in zip(_bounds(mask), starts, sizes, self.slice_shape, strict=True):
+        bounds, starts, sizes = first_and_last(mask), (view.row, view.column), (view.rows, view.columns)
+        for (first, last), start, size, whole in zip(bounds, starts, sizes, self.slice_shape, strict=True):
             margin = NEAR_BORDER * size
             if start > 0 and first - start < margin:
                 return True
             if start + size < whole and start + size - 1 - last < margin:
                 return True
         return False
-
-
-def _bounds(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First and last row, first and last column."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return (int(rows[0]), int(rows[-1])), (int(columns[0]), int(columns[-1]))
 
 
 def _place(bounds: tuple[int, int], length: int, size: int) -> tuple[int, int]:
