@@ -17,6 +17,7 @@ from torch.nn import functional
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagators.tracking.appearance import IMAGENET_MEAN, IMAGENET_STD, WindowsAppearance
 from SegmentPropagateLib.training.forward import ClipPrompt
+from SegmentPropagateLib.volumes.boxes import first_and_last
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 PromptKind = Literal["mask", "box", "points", "mask-box", "mixed"]
@@ -109,7 +110,7 @@ class ClipSettings:
         windows: three windows of the volume's own values (starter) instead of gray as RGB.
         slices: consecutive slices in a clip.
         reverse: share of the clips that run from higher to lower slice numbers.
-        roi_factor: side of a square view around the object on the first slice over the object's, drawn in this range;
+        roi_factor: side of a square crop around the object on the first slice over the object's, drawn in this range;
             None shows whole slices.
         augmentation: None leaves clips as they are.
     """
@@ -184,14 +185,14 @@ def _render(
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     """Network input, masks and prompt mask of a run of slices; None where the prompt is too small to see."""
     masks = volume.masks(target.values, run)
-    view = _view(masks[0], volume.stack.spacing_mm[1:], settings, rng)
+    crop = _crop(masks[0], volume.stack.spacing_mm[1:], settings, rng)
     source = (volume.stack.values if settings.windows else volume.stack.gray)[run]
     size, augmentation = settings.image_size, settings.augmentation
-    grid = _sampling_grid(view, masks.shape[1:], size, augmentation, rng)
+    grid = _sampling_grid(crop, masks.shape[1:], size, augmentation, rng)
     if augmentation is not None and augmentation.drift and rng.random() < augmentation.drift:  # 0 draws no number
-        grid = grid + _drift(view, masks.shape, rng) + _bending(view, masks.shape, size, rng)
-    pixels = _sample(source, grid, view, size)
-    truth = _sample(masks, grid, view, size) > 0.5
+        grid = grid + _drift(crop, masks.shape, rng) + _bending(crop, masks.shape, size, rng)
+    pixels = _sample(source, grid, crop, size)
+    truth = _sample(masks, grid, crop, size) > 0.5
     if int(truth[0].sum()) < 12:
         return None
     if settings.windows:
@@ -209,30 +210,30 @@ def _render(
 
 
 @dataclass(frozen=True)
-class _View:
+class _Crop:
     """A rectangle in pixels of the slice: middle and full side lengths along rows and columns."""
 
     middle: tuple[float, float]
     sides: tuple[float, float]
 
 
-def _view(
+def _crop(
     mask: NDArray[np.bool_], pixel_mm: tuple[float, float], settings: ClipSettings, rng: np.random.Generator
-) -> _View:
+) -> _Crop:
     rows, columns = mask.shape
     if settings.roi_factor is None:
-        return _View(((rows - 1) / 2, (columns - 1) / 2), (rows, columns))
-    spans = [np.flatnonzero(mask.any(axis)) for axis in (1, 0)]
-    side_mm = max((span[-1] - span[0] + 1) * mm for span, mm in zip(spans, pixel_mm, strict=True))
+        return _Crop(((rows - 1) / 2, (columns - 1) / 2), (rows, columns))
+    spans = first_and_last(mask)
+    side_mm = max((last - first + 1) * mm for (first, last), mm in zip(spans, pixel_mm, strict=True))
     side_mm = max(side_mm * rng.uniform(*settings.roi_factor), 32 * min(pixel_mm))  # as `views` at inference
     wander = rng.normal(0, 0.04, 2) if settings.augmentation is not None else np.zeros(2)
     sides = (side_mm / pixel_mm[0], side_mm / pixel_mm[1])
-    middle = [(span[0] + span[-1]) / 2 + away * side for span, away, side in zip(spans, wander, sides, strict=True)]
-    return _View((middle[0], middle[1]), sides)
+    middle = [sum(span) / 2 + away * side for span, away, side in zip(spans, wander, sides, strict=True)]
+    return _Crop((middle[0], middle[1]), sides)
 
 
 def _sampling_grid(
-    view: _View, shape: tuple[int, ...], size: int, augmentation: Augmentation | None, rng: np.random.Generator
+    crop: _Crop, shape: tuple[int, ...], size: int, augmentation: Augmentation | None, rng: np.random.Generator
 ) -> Tensor:
     """Where each pixel of the network's input is taken from, `(1, size, size, 2)` in grid_sample's coordinates."""
     turn = np.eye(2)  # of (x, y)
@@ -245,46 +246,46 @@ def _sampling_grid(
         mirror = -1.0 if rng.random() < augmentation.flip else 1.0
         rotated = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         turn = rotated @ np.array([[1, shear], [0, 1]]) @ np.diag([mirror * scale[0], scale[1]])
-    sides = np.array([view.sides[1], view.sides[0]]) / np.array([shape[1], shape[0]])
-    middle = (2 * np.array([view.middle[1], view.middle[0]]) + 1) / np.array([shape[1], shape[0]]) - 1
+    sides = np.array([crop.sides[1], crop.sides[0]]) / np.array([shape[1], shape[0]])
+    middle = (2 * np.array([crop.middle[1], crop.middle[0]]) + 1) / np.array([shape[1], shape[0]]) - 1
     affine = np.concatenate([sides[:, None] * turn, middle[:, None]], 1)
     return functional.affine_grid(
         torch.tensor(affine, dtype=torch.float32)[None], [1, 1, size, size], align_corners=False
     )
 
 
-def _drift(view: _View, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
-    """A smooth way of the view over `(T, rows, columns)`, `(T, 1, 1, 2)` to be added to a sampling grid.
+def _drift(crop: _Crop, shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+    """A smooth way of the crop over `(T, rows, columns)`, `(T, 1, 1, 2)` to be added to a sampling grid.
 
-    It strays from the first slice by up to some 0.4 of the view's side, so that the object stays in sight.
+    It strays from the first slice by up to some 0.4 of the crop's side, so that the object stays in sight.
     """
     turns = np.arange(shape[0])[:, None] * rng.uniform(0.1, 0.7, 2) + rng.uniform(0, 2 * math.pi, 2)
     way = np.sin(turns) * rng.uniform(0, 0.2, 2)
-    sides = 2 * np.array([view.sides[1], view.sides[0]]) / np.array([shape[2], shape[1]])
+    sides = 2 * np.array([crop.sides[1], crop.sides[0]]) / np.array([shape[2], shape[1]])
     return torch.tensor((way - way[0]) * sides, dtype=torch.float32)[:, None, None]
 
 
-def _bending(view: _View, shape: tuple[int, ...], size: int, rng: np.random.Generator) -> Tensor:
+def _bending(crop: _Crop, shape: tuple[int, ...], size: int, rng: np.random.Generator) -> Tensor:
     """A smooth change of form over `(T, rows, columns)`, `(T, S, S, 2)` to be added to a sampling grid.
 
-    Every place sways by up to some 0.08 of the view's side; the first slice stays as it is.
+    Every place sways by up to some 0.08 of the crop's side; the first slice stays as it is.
     """
     knots = torch.from_numpy(rng.standard_normal((2, 2, 4, 4)).astype(np.float32))
     fields = functional.interpolate(knots, size=(size, size), mode="bicubic", align_corners=True)
     turns = np.arange(shape[0])[:, None] * rng.uniform(0.1, 0.7, 2) + rng.uniform(0, 2 * math.pi, 2)
     way = torch.tensor((np.sin(turns) - np.sin(turns[0])) * rng.uniform(0, 0.04, 2), dtype=torch.float32)
-    sides = 2 * np.array([view.sides[1], view.sides[0]]) / np.array([shape[2], shape[1]])
+    sides = 2 * np.array([crop.sides[1], crop.sides[0]]) / np.array([shape[2], shape[1]])
     return torch.einsum("tf,fcji->tjic", way, fields) * torch.tensor(sides, dtype=torch.float32)
 
 
-def _sample(pixels: NDArray, grid: Tensor, view: _View, size: int) -> Tensor:
+def _sample(pixels: NDArray, grid: Tensor, crop: _Crop, size: int) -> Tensor:
     """Take `(T, rows, columns)` at the grid's places: float32 `(T, size, size)`; smoothed first where it shrinks.
 
     The grid is `(1, size, size, 2)`, or `(T, size, size, 2)` where every slice is looked at in a place of its own.
     """
     is_mask = pixels.dtype == bool
     floats = np.ascontiguousarray(pixels, np.float32)
-    shrink = [side / size for side in view.sides]
+    shrink = [side / size for side in crop.sides]
     if max(shrink) > 1.3:
         floats = ndimage.gaussian_filter(floats, (0, *(0.5 * factor if factor > 1.3 else 0.0 for factor in shrink)))
     sampled = functional.grid_sample(
@@ -359,8 +360,8 @@ def draw_prompt(
 
 def _box_points(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[NDArray, NDArray]:
     """The corners of a jittered box, with the labels SAM gives them."""
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    box = np.array([[columns[0], rows[0]], [columns[-1], rows[-1]]], np.float64)
+    (top, bottom), (left, right) = first_and_last(mask)
+    box = np.array([[left, top], [right, bottom]], np.float64)
     reach = np.minimum(BOX_JITTER * (box[1] - box[0] + 1), BOX_JITTER_PIXELS)
     box = np.clip(box + rng.uniform(-1, 1, (2, 2)) * reach, 0, np.array(mask.shape[::-1]) - 1)
     return np.sort(box, axis=0), np.array([2, 3])
