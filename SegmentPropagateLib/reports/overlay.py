@@ -27,7 +27,7 @@ _PAPER, _INK, _FAINT, _KEY = (18, 20, 24), (236, 238, 242), (138, 144, 154), (25
 
 
 @dataclass(frozen=True)
-class View:
+class Orientation:
     """How to turn a stored slice so that the patient is upright, as in Slicer: axial from the feet, left on the right.
 
     Args:
@@ -45,8 +45,8 @@ class View:
     top: str = ""
 
     @classmethod
-    def upright(cls, geometry: Geometry, plane: Plane) -> View:
-        """The view of slices along the plane; oblique ones are turned to the nearest right angle."""
+    def upright(cls, geometry: Geometry, plane: Plane) -> Orientation:
+        """That of slices along the plane; oblique ones are turned to the nearest right angle."""
         axis = geometry.plane_axis(plane)
         directions = geometry.ijk_to_ras[:3, 2::-1] / geometry.spacing_kji_mm  # RAS of one step along k, j, i
         row, column = (directions[:, other] for other in range(3) if other != axis)
@@ -89,8 +89,8 @@ def write_overlay(path: PathLike, session: Session, segments: Sequence[SegmentIn
         results = session.results(segment.value)
         shown = {index: replace(result, bits=np.packbits(slices[index])) for index, result in results.items()}
         objects.append(OverlayObject(segment.name, segment.color_rgb, shown))
-    view = View.upright(session.geometry, session.plane)
-    sheet = draw_contact_sheet(session.stack.gray, session.stack.spacing_mm, objects, view)
+    orientation = Orientation.upright(session.geometry, session.plane)
+    sheet = draw_contact_sheet(session.stack.gray, session.stack.spacing_mm, objects, orientation)
     with replacing(path) as temporary:
         sheet.save(temporary)
 
@@ -99,7 +99,7 @@ def draw_contact_sheet(
     gray: NDArray[np.uint8],
     spacing_mm: tuple[float, float, float],
     objects: Sequence[OverlayObject],
-    view: View,
+    orientation: Orientation,
 ) -> Image.Image:
     """Draw one block per object: title, profile of the area over the range, and slices with the outline.
 
@@ -107,10 +107,10 @@ def draw_contact_sheet(
         gray: uint8 `(slices, rows, columns)`.
         spacing_mm: distance of slices, rows, columns.
         objects: in the order of the sheet.
-        view: how slices are turned.
+        orientation: how slices are turned.
     """
     rows = 2 if len(objects) <= 4 else 1
-    blocks = [_draw_block(gray, spacing_mm, item, view, rows) for item in objects]
+    blocks = [_draw_block(gray, spacing_mm, item, orientation, rows) for item in objects]
     height = 2 * _MARGIN + sum(block.height for block in blocks) + _MARGIN * (len(blocks) - 1)
     sheet = Image.new("RGB", (_WIDTH, max(height, 2 * _MARGIN)), _PAPER)
     top = _MARGIN
@@ -170,7 +170,7 @@ class _Window:
             center[axis] = np.clip(center[axis], half, whole[axis] - half) if whole[axis] > side else whole[axis] / 2
         return cls((float(center[0]), float(center[1])), float(side), spacing_mm)
 
-    def cut(self, picture: NDArray[np.uint8], view: View, method: Image.Resampling) -> NDArray[np.uint8]:
+    def cut(self, picture: NDArray[np.uint8], orientation: Orientation, method: Image.Resampling) -> NDArray[np.uint8]:
         """That part of a slice `(rows, columns)`, turned and resampled to a tile with square pixels."""
         box = [
             (middle + sign * self.side_mm / 2) / step
@@ -183,11 +183,15 @@ class _Window:
         rows, columns = (box[0] + margin[0], box[1] + margin[0]), (box[2] + margin[1], box[3] + margin[1])
         image = Image.fromarray(np.ascontiguousarray(padded))
         tile = image.resize((_TILE, _TILE), method, box=(columns[0], rows[0], columns[1], rows[1]))
-        return np.ascontiguousarray(view.turn(np.asarray(tile)))
+        return np.ascontiguousarray(orientation.turn(np.asarray(tile)))
 
 
 def _draw_block(
-    gray: NDArray[np.uint8], spacing_mm: tuple[float, float, float], item: OverlayObject, view: View, rows: int
+    gray: NDArray[np.uint8],
+    spacing_mm: tuple[float, float, float],
+    item: OverlayObject,
+    orientation: Orientation,
+    rows: int,
 ) -> Image.Image:
     chosen = chosen_slices(item.results, rows * _COLUMNS)
     rows = math.ceil(len(chosen) / _COLUMNS)
@@ -201,19 +205,23 @@ def _draw_block(
         left = position % _COLUMNS * (_TILE + _GAP)
         top = _TITLE + _PROFILE + position // _COLUMNS * (_TILE + _CAPTION + _GAP)
         result = item.results[index]
-        block.paste(_draw_tile(gray[index], result.mask, window, view, color), (left, top))
+        block.paste(_draw_tile(gray[index], result.mask, window, orientation, color), (left, top))
         if position == 0:
-            _draw_letters(draw, view, left, top)
+            _draw_letters(draw, orientation, left, top)
         _draw_caption(draw, item, index, left, top)
     return block
 
 
 def _draw_tile(
-    gray: NDArray[np.uint8], mask: NDArray[np.bool_], window: _Window, view: View, color: tuple[int, int, int]
+    gray: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    window: _Window,
+    orientation: Orientation,
+    color: tuple[int, int, int],
 ) -> Image.Image:
-    tile = np.repeat(window.cut(gray, view, Image.Resampling.BICUBIC)[..., None], 3, axis=2)
+    tile = np.repeat(window.cut(gray, orientation, Image.Resampling.BICUBIC)[..., None], 3, axis=2)
     if mask.any():
-        share = window.cut(mask.astype(np.uint8) * 255, view, Image.Resampling.BILINEAR)
+        share = window.cut(mask.astype(np.uint8) * 255, orientation, Image.Resampling.BILINEAR)
         parts, number = ndimage.label(share)
         peaks = ndimage.maximum(share, parts, range(1, number + 1))
         level = np.array([256, *np.minimum(peaks, 128)])  # a part smaller than a pixel stays visible
@@ -257,8 +265,8 @@ def _draw_profile(
             )
 
 
-def _draw_letters(draw: ImageDraw.ImageDraw, view: View, left: int, top: int) -> None:
-    for letter, place, anchor in ((view.left, (6, _TILE / 2), "lm"), (view.top, (_TILE / 2, 4), "mt")):
+def _draw_letters(draw: ImageDraw.ImageDraw, orientation: Orientation, left: int, top: int) -> None:
+    for letter, place, anchor in ((orientation.left, (6, _TILE / 2), "lm"), (orientation.top, (_TILE / 2, 4), "mt")):
         draw.text(
             (left + place[0], top + place[1]),
             letter,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from SegmentPropagateLib.reports.overlay import View
+from SegmentPropagateLib.reports.overlay import Orientation
 from SegmentPropagateLib.volumes.stack import make_stack
 
 DRAWS = 10_000
@@ -141,16 +141,16 @@ def _tiles(target: Target, masks: NDArray[np.bool_]) -> list[Image.Image]:
     slices = np.flatnonzero((target.truth | masks).any(axis=(1, 2)))
     shown = np.unique(slices[np.linspace(0, len(slices) - 1, COLUMNS).round().astype(int)])
     stack, _ = make_stack(target.volume, PLANE)
-    view = View.upright(target.volume.geometry, PLANE)
-    return [_tile(stack.gray[i][window], target.truth[i][window], masks[i][window], view, int(i)) for i in shown]
+    orientation = Orientation.upright(target.volume.geometry, PLANE)
+    return [_tile(stack.gray[i][window], target.truth[i][window], masks[i][window], orientation, int(i)) for i in shown]
 
 
 def _tile(
-    gray: NDArray[np.uint8], truth: NDArray[np.bool_], mask: NDArray[np.bool_], view: View, index: int
+    gray: NDArray[np.uint8], truth: NDArray[np.bool_], mask: NDArray[np.bool_], orientation: Orientation, index: int
 ) -> Image.Image:
     factor = max(1, TILE // max(gray.shape))
     gray, truth, mask = (
-        np.kron(view.turn(part), np.ones((factor, factor), part.dtype)) for part in (gray, truth, mask)
+        np.kron(orientation.turn(part), np.ones((factor, factor), part.dtype)) for part in (gray, truth, mask)
     )
     picture = np.repeat(gray[..., None], 3, axis=2)
     for outlined, channel in ((mask, 0), (truth, 1)):

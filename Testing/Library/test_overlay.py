@@ -10,7 +10,13 @@ from test_geometry import STORAGE, directions_of, geometry_of
 from SegmentPropagateLib.propagation.prompts import MaskPrompt
 from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.propagation.session import Session
-from SegmentPropagateLib.reports.overlay import OverlayObject, View, chosen_slices, draw_contact_sheet, write_overlay
+from SegmentPropagateLib.reports.overlay import (
+    Orientation,
+    OverlayObject,
+    chosen_slices,
+    draw_contact_sheet,
+    write_overlay,
+)
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 
@@ -75,22 +81,22 @@ def test_patients_are_upright_in_all_48_storage_orders(plane):
         axis = geometry.plane_axis(plane)
         kji = np.indices(geometry.shape_kji).reshape(3, -1)
         ras = (geometry.ijk_to_ras[:3, :3] @ kji[::-1]).reshape(3, *geometry.shape_kji)
-        view = View.upright(geometry, plane)
-        picture = [view.turn(np.moveaxis(part, axis, 0)[1]) for part in ras]
+        upright = Orientation.upright(geometry, plane)
+        picture = [upright.turn(np.moveaxis(part, axis, 0)[1]) for part in ras]
         assert np.allclose([np.diff(part, axis=1).mean() for part in picture], right_of_screen)
         assert np.allclose([np.diff(part, axis=0).mean() for part in picture], down)
 
 
 def test_letters_name_the_sides_that_they_stand_at():
     geometry = geometry_of(np.eye(3))
-    views = [View.upright(geometry, plane) for plane in (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)]
-    assert [(view.left, view.top) for view in views] == [("R", "A"), ("R", "S"), ("A", "S")]
+    found = [Orientation.upright(geometry, plane) for plane in (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)]
+    assert [(orientation.left, orientation.top) for orientation in found] == [("R", "A"), ("R", "S"), ("A", "S")]
 
 
 def sheet_of(results, spacing_mm=(3.0, 1.0, 1.0), count=1):
     gray = np.full((100, 40, 50), 60, np.uint8)
     objects = [OverlayObject(f"object {number}", GREEN, results) for number in range(count)]
-    return np.asarray(draw_contact_sheet(gray, spacing_mm, objects, View()))
+    return np.asarray(draw_contact_sheet(gray, spacing_mm, objects, Orientation()))
 
 
 def where(sheet, color):
@@ -125,7 +131,7 @@ def test_a_single_voxel_is_visible_on_a_large_slice():
     mask[1, 1] = mask[500, 500] = True
     results = {0: SliceResult.of_mask(mask, "propagated", 1.0, 0.5)}
     sheet = draw_contact_sheet(
-        np.zeros((1, 512, 512), np.uint8), (1, 1, 1), [OverlayObject("dot", GREEN, results)], View()
+        np.zeros((1, 512, 512), np.uint8), (1, 1, 1), [OverlayObject("dot", GREEN, results)], Orientation()
     )
     assert len(where(np.asarray(sheet)[80:], BRIGHT_GREEN)) >= 2
 
@@ -158,16 +164,14 @@ def test_a_session_without_a_run_still_gives_a_sheet(tmp_path):
     assert (tmp_path / "o.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize(
-    "view", [View(), View(True), View(False, True), View(True, True, True), View(False, False, True)]
-)
-def test_an_outline_lies_around_the_object_in_every_view(view):
+@pytest.mark.parametrize("turns", [(), (True,), (False, True), (True, True, True), (False, False, True)])
+def test_an_outline_lies_around_the_object_however_slices_are_turned(turns):
     """The object is the only bright thing: what is bright is inside the outline, and touches it on all sides."""
     results = results_of({3}, set(), 3, 3)
     results[3].mask[10:13, 15:40] = True  # an L, so that turns and mirrors show
     gray = np.zeros((4, 40, 50), np.uint8)
     gray[3][results[3].mask] = 250
-    sheet = np.asarray(draw_contact_sheet(gray, (3, 1, 1), [OverlayObject("L", GREEN, results)], view))
+    sheet = np.asarray(draw_contact_sheet(gray, (3, 1, 1), [OverlayObject("L", GREEN, results)], Orientation(*turns)))
     tile = sheet[20 + 34 + 40 :][:232, 20:252]
     outline = (tile == BRIGHT_GREEN).all(-1)
     bright = (tile.min(-1) > 200) & ~outline
@@ -182,8 +186,8 @@ def test_turned_slices_are_shown_turned():
     gray = np.zeros((4, 40, 40), np.uint8)
     gray[3, :10, :20] = 250  # above, on the left half
     corners = {}
-    for name, view in {"as stored": View(), "down": View(False, True), "turned": View(True, False, True)}.items():
-        sheet = draw_contact_sheet(gray, (3, 1, 1), [OverlayObject("", GREEN, results)], view)
+    for name, turns in {"as stored": (), "down": (False, True), "turned": (True, False, True)}.items():
+        sheet = draw_contact_sheet(gray, (3, 1, 1), [OverlayObject("", GREEN, results)], Orientation(*turns))
         tile = np.asarray(sheet)[20 + 34 + 40 :][:232, 20:252].min(-1) > 200
         corners[name] = [bool(tile[row, column]) for row in (30, 200) for column in (30, 200)]
     assert corners == {
