@@ -18,6 +18,7 @@ from SegmentPropagateLib.propagators.classical.patches import fuse
 from SegmentPropagateLib.propagators.classical.regions import GRID, Region
 from SegmentPropagateLib.propagators.classical.registration import Image, register
 from SegmentPropagateLib.volumes.boxes import first_and_last
+from SegmentPropagateLib.volumes.robust import spread
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 ABSENT = -10.0
@@ -81,7 +82,7 @@ class Carrier:
         self._area = int(inside.sum())
         self._range = tuple(float(value) for value in np.percentile(self._image, (1, 99)))
         self._likelihood = _likelihood_ratio(_calm(self._image), inside)
-        self._spread = _spread(self._image, inside)
+        self._unit = _unit(self._image, inside)
         self._contrast = max(float(self._likelihood(_calm(self._image))[inside].mean()), 0.3)
         self._grown: list[Image] = []
 
@@ -178,7 +179,7 @@ class Carrier:
         others[0] &= ~key
         row_mm = self._stack.spacing_mm[1] * self._region.step_rc[0] * COARSE
         price = (0.05 * self._stack.spacing_mm[0] / row_mm, 0.05, 0.05)
-        shares = growcut(coarse / self._spread, seeds, others, price)[1:]
+        shares = growcut(coarse / self._unit, seeds, others, price)[1:]
         return [ndimage.zoom(share, COARSE, order=1, mode="nearest", grid_mode=True) for share in shares]
 
 
@@ -203,11 +204,10 @@ def _likelihood_ratio(image: Image, inside: Mask) -> Callable[[Image], Image]:
     return lambda other: ratio[np.digitize(other, edges)]
 
 
-def _spread(image: Image, inside: Mask) -> float:
-    """Spread of the object's values: MAD as a standard deviation, never below 2 % of the contrast."""
-    values = image[inside]
+def _unit(image: Image, inside: Mask) -> float:
+    """What counts as one step of intensity: the spread of the object's values, never below 2 % of the contrast."""
     low, high = np.percentile(image, (1, 99))
-    return max(1.4826 * float(np.median(np.abs(values - np.median(values)))), 0.02 * float(high - low), 1e-3)
+    return max(spread(image[inside]), 0.02 * float(high - low), 1e-3)
 
 
 def _sigmoid(values: Image) -> Image:

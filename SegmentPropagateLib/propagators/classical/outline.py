@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagators.classical.growcut import growcut
+from SegmentPropagateLib.volumes.robust import spread
 
 
 def outline(image: NDArray[Any], prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
@@ -31,6 +32,6 @@ def outline(image: NDArray[Any], prompt: BoxPrompt | PointsPrompt) -> NDArray[np
     values = ndimage.gaussian_filter(np.asarray(image, dtype=np.float32), 0.7)
     low, high = np.percentile(values, (1, 99))
     own = values[inside] if inside.any() else values
-    spread = max(1.4826 * float(np.median(np.abs(own - np.median(own)))), 0.02 * float(high - low), 1e-3)
-    share = growcut(values / spread, inside, outside & ~inside, (0.05, 0.05))
+    unit = max(spread(own), 0.02 * float(high - low), 1e-3)
+    share = growcut(values / unit, inside, outside & ~inside, (0.05, 0.05))
     return ndimage.binary_fill_holes(share > 0.5)

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from SegmentPropagateLib.propagators.classical.registration import Image
+from SegmentPropagateLib.volumes.robust import spread
 
 REACH = 2
 """How far a pixel looks for its like, in samples; 3 gave the same."""
@@ -31,8 +32,8 @@ def fuse(image: Image, brought: Image, soft: Image) -> Image:
         brought: the previous slice, registered onto it.
         soft: the labels of `brought`, 0..1.
     """
-    spread = max(1.4826 * float(np.median(np.abs(image - brought))), 0.01)
-    scale = np.float32(-0.5 / (TOLERANCE * spread) ** 2)
+    chance = TOLERANCE * max(spread(image - brought, middle=0.0), 0.01)
+    scale = np.float32(-0.5 / chance**2)
     rows, columns = image.shape
     sources, labels = (np.pad(array, REACH, mode="edge") for array in (brought, soft))
     total, weights = np.zeros_like(soft), np.zeros_like(soft)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.propagators.tracking.views import View
+from SegmentPropagateLib.volumes.robust import MAD_TO_DEVIATION
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -54,7 +55,7 @@ class WindowsAppearance:
         spread = max(high - low, 1e-3)
         inside = values[mask] if mask.any() else values.flatten()
         center = inside.median()
-        deviation = max(1.4826 * float((inside - center).abs().median()), 0.02 * spread)
+        deviation = max(MAD_TO_DEVIATION * float((inside - center).abs().median()), 0.02 * spread)
         grown = functional.max_pool2d(mask[None, None].float(), 17, stride=1, padding=8)[0, 0] > 0
         ring = values[grown & ~mask]
         contrast = float((ring - center).abs().mean()) if ring.numel() else spread / 4
