@@ -8,8 +8,8 @@ from typing import NoReturn
 
 from SegmentPropagateLib import __version__
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.volumes.presets import PRESETS
 
-PRESETS = ("auto", "brain", "abdomen", "bone", "lung", "mediastinum", "ct-full", "percentile", "minmax", "none")
 PLANES = ("axial", "coronal", "sagittal")
 DEFAULT_MODEL = "starter"
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.volumes.presets import PRESETS, WINDOWS_HU
+from SegmentPropagateLib.volumes.presets import PRESET_OF, PRESETS
 
 PERCENTILES = (0.5, 99.5)
 
@@ -96,8 +96,9 @@ def _choose(values: NDArray[Any], modality: str | None) -> str:
 
 
 def _range_of(values: NDArray[Any], preset: str) -> tuple[float, float]:
-    if preset in WINDOWS_HU:
-        return WINDOWS_HU[preset]
+    window_hu = PRESET_OF[preset].window_hu
+    if window_hu is not None:
+        return window_hu
     if preset == "none":
         return 0.0, 255.0
     low = values.min()

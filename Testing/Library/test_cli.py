@@ -12,10 +12,12 @@ from doubles import ThresholdPropagator
 
 from SegmentPropagateLib.cli import arguments, demo, main
 from SegmentPropagateLib.cli import propagate as command
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
+from SegmentPropagateLib.volumes.presets import PRESETS
 
 SHAPE = (12, 20, 24)  # k, j, i
 SPACING = (1.5, 1.5, 3.0)  # i, j, k
@@ -395,11 +397,21 @@ def test_help_answers_within_half_a_second_of_processor_time_and_imports_nothing
 
 def test_the_choices_of_help_are_those_of_the_library():
     from SegmentPropagateLib.volumes.geometry import Plane
-    from SegmentPropagateLib.volumes.presets import PRESETS
 
-    assert arguments.PRESETS == PRESETS
     assert set(arguments.PLANES) == {plane.value for plane in Plane}
     assert arguments.DEFAULT_MODEL in registry.REGISTRY
+
+
+@pytest.mark.parametrize(
+    "command_words", ["propagate i.nrrd --mask m.nrrd -o o.nrrd", "finetune d --init m.pt -o o.pt"]
+)
+def test_the_presets_of_the_library_can_be_typed_and_no_others(command_words):
+    words = [*command_words.split(), "--intensity"]
+    parser = arguments.make_parser()
+    assert [parser.parse_args([*words, preset]).intensity for preset in PRESETS] == list(PRESETS)
+    with pytest.raises(InputError) as told:
+        parser.parse_args([*words, "liver"])
+    assert f"(choose from {', '.join(PRESETS)})" in str(told.value).replace("'", "")
 
 
 def test_models_lists_every_model_with_its_licence_and_place(capsys, monkeypatch, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.intensity import to_gray
-from SegmentPropagateLib.volumes.presets import PRESETS, WINDOWS_HU
+from SegmentPropagateLib.volumes.presets import PRESET_OF, PRESETS
 
 
 def ct(shape=(6, 8, 10)):
@@ -20,13 +20,28 @@ def ct(shape=(6, 8, 10)):
 )
 def test_a_ct_window_is_black_below_and_white_above(preset, width, level):
     low, high = level - width / 2, level + width / 2
-    assert WINDOWS_HU[preset] == (low, high)
+    assert PRESET_OF[preset].window_hu == (low, high)
     values = np.array([-5000, low, level, high, 5000], dtype=np.float32).reshape(1, 1, 5)
     np.testing.assert_array_equal(to_gray(values, preset).gray.ravel(), [0, 0, 128, 255, 255])
 
 
 def test_the_full_ct_range_is_there():
-    assert WINDOWS_HU["ct-full"] == (-1024, 2000)
+    assert PRESET_OF["ct-full"].window_hu == (-1024, 2000)
+
+
+def test_lists_show_what_a_preset_does():
+    assert [preset.title for preset in PRESET_OF.values()] == [
+        "Automatic",
+        "CT brain (0 to 80 HU)",
+        "CT abdomen (-160 to 240 HU)",
+        "CT bone (-500 to 1300 HU)",
+        "CT lung (-1350 to 150 HU)",
+        "CT mediastinum (-160 to 240 HU)",
+        "CT full range (-1024 to 2000 HU)",
+        "Percentiles 0.5 to 99.5 (MR, PET, ultrasound)",
+        "Lowest to highest value",
+        "As stored (8 bit)",
+    ]
 
 
 def test_percentiles_are_those_of_the_foreground():

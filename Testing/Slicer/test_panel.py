@@ -6,6 +6,8 @@ import pytest
 from panel_double import SIGNALS, DrivenLogic, drawnScores
 from panel_fixtures import openedPanel
 
+from SegmentPropagateLib.volumes.presets import PRESET_OF
+
 
 def test_the_driven_logic_offers_what_the_real_one_does():
     from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
@@ -34,6 +36,12 @@ def test_the_first_volume_and_segmentation_are_chosen_without_a_click(panel):
     assert panel.ui.segmentationSelector.currentNode() is panel.segmentation
     assert panel.logic.volumeNode is panel.volume
     assert panel.ui.segmentSelector.currentText == "Left kidney"
+
+
+def test_the_intensity_list_shows_every_preset_of_the_library(panel):
+    box = panel.ui.intensitySelector
+    shown = [(box.itemData(row), box.itemText(row)) for row in range(box.count)]
+    assert shown == [(name, preset.title) for name, preset in PRESET_OF.items()]
 
 
 def test_a_volume_that_is_loaded_while_the_panel_is_open_is_taken(slicer):

@@ -3,7 +3,7 @@
 import slicer
 from slicer.i18n import tr as _
 
-from SegmentPropagateLib.volumes.presets import PRESETS
+from SegmentPropagateLib.volumes.presets import PRESET_OF
 from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE
 
@@ -18,8 +18,8 @@ class InputSection:
     def __init__(self, context):
         self.context = context
         ui, guarded = context.ui, context.status.guarded
-        for preset in PRESETS:
-            ui.intensitySelector.addItem(presetTitle(preset), preset)
+        for name, preset in PRESET_OF.items():
+            ui.intensitySelector.addItem(presetTitle(preset), name)
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", guarded(self._takeVolume))
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", guarded(self._takeSegmentation))
         ui.segmentSelector.connect("activated(int)", guarded(self._takeSegment))
@@ -109,16 +109,17 @@ class InputSection:
 
 
 def presetTitle(preset):
-    """What the list calls an intensity preset."""
-    return {
+    """What the list calls a `presets.Preset`, in the user's language.
+
+    Texts to translate are collected from literals, so those of today's presets stand here; a new window needs no work.
+    """
+    if preset.window_hu is not None:
+        low, high = (f"{value:g}" for value in preset.window_hu)
+        return _("CT {part} ({low} to {high} HU)").format(part=_(preset.about), low=low, high=high)
+    translated = {
         "auto": _("Automatic"),
-        "brain": _("CT brain (0 to 80 HU)"),
-        "abdomen": _("CT abdomen (-160 to 240 HU)"),
-        "bone": _("CT bone (-500 to 1300 HU)"),
-        "lung": _("CT lung (-1350 to 150 HU)"),
-        "mediastinum": _("CT mediastinum (-160 to 240 HU)"),
-        "ct-full": _("CT full range (-1024 to 2000 HU)"),
         "percentile": _("Percentiles 0.5 to 99.5 (MR, PET, ultrasound)"),
         "minmax": _("Lowest to highest value"),
         "none": _("As stored (8 bit)"),
-    }[preset]
+    }
+    return translated.get(preset.name, preset.title)

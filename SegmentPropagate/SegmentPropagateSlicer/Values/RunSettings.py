@@ -13,7 +13,7 @@ class RunSettings:
         precision: `auto`, `exact`, `bf16`.
         imageSize: side of the square the network sees in pixels; None takes the checkpoint's own.
         plane: `axial`, `coronal`, `sagittal`.
-        intensity: preset of `SegmentPropagateLib.volumes.intensity.PRESETS`, or `auto`.
+        intensity: preset of `SegmentPropagateLib.volumes.presets.PRESETS`, or `auto`.
         roi: `auto` crops around the object, `off` shows the network whole slices.
         passMode: `independent` or `coupled`.
         shortSlices: length of the short memory; None takes the checkpoint's own.
