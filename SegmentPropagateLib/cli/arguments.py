@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from SegmentPropagateLib import __version__
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
 from SegmentPropagateLib.volumes.presets import PRESETS
 
 PLANES = ("axial", "coronal", "sagittal")
@@ -60,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_propagate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("propagate", help="carry the mask or box of a key slice through a volume")
-    parser.add_argument("image", metavar="IMAGE", help="NIfTI, NRRD, MHA, a DICOM series folder, or MedSAM2 .npz")
+    parser.add_argument("image", metavar="IMAGE", help=listed([kind.name for kind in READABLE], "or"))
     prompt = parser.add_mutually_exclusive_group(required=True)
     prompt.add_argument("--mask", metavar="LABELS", help="label file; only its key slices are read")
     prompt.add_argument("--box", type=_box, metavar="I0,J0,I1,J1", help="box on the key slice, voxels, inclusive")
@@ -81,7 +82,7 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--roi", choices=("auto", "off"), default="auto", help="crop around the object, or whole slices"
     )
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help=".seg.nrrd, .nrrd, .nii.gz or .mha")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help=listed(OUTPUT_ENDINGS, "or"))
     parser.add_argument("--overlay", metavar="PNG", help="write a picture of evenly spread slices")
     parser.add_argument("--report", metavar="JSON", help="write scores and areas per slice, settings and times")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.kinds import VOLUME_ENDINGS
 
-VOLUME_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".npz")
 IMAGE_FOLDERS = {"images": ("labels", "masks"), "imagesTr": ("labelsTr",), "image": ("label", "mask")}
 LABEL_WORDS = ("label", "labels", "mask", "masks", "seg", "segmentation")
 
@@ -84,7 +84,7 @@ def _by_equal_names(images: Path, labels: Path) -> Iterator[Case]:
     known = {_stem(path): path for path in sorted(labels.iterdir()) if not path.name.startswith(".")}
     for image in sorted(images.iterdir()):
         name = re.sub(r"_0000$", "", _stem(image))  # nnU-Net's number of the channel
-        if image.name.startswith(".") or not (image.is_dir() or image.name.lower().endswith(VOLUME_SUFFIXES)):
+        if image.name.startswith(".") or not (image.is_dir() or image.name.lower().endswith(VOLUME_ENDINGS)):
             continue
         if name not in known:
             raise InputError(f"The image '{image}' has no labels of that name in '{labels}'.")
@@ -92,9 +92,7 @@ def _by_equal_names(images: Path, labels: Path) -> Iterator[Case]:
 
 
 def _side_by_side(folder: Path) -> Iterator[Case]:
-    files = [
-        path for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(VOLUME_SUFFIXES)
-    ]
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)]
     stems = {_stem(path): path for path in files}
     for stem, image in stems.items():
         if image.suffix == ".npz":
@@ -120,7 +118,7 @@ def _one_folder_each(folder: Path) -> Iterator[Case]:
 
 def _stem(path: Path) -> str:
     lower = path.name.lower()
-    ending = next((suffix for suffix in VOLUME_SUFFIXES if lower.endswith(suffix)), path.suffix)
+    ending = next((suffix for suffix in VOLUME_ENDINGS if lower.endswith(suffix)), path.suffix)
     return path.name[: len(path.name) - len(ending)] if ending else path.name
 
 

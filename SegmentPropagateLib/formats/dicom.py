@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.kinds import Content
 
 _MODALITY, _DESCRIPTION, _SERIES = "0008|0060", "0008|103e", "0020|000e"
 _ROWS, _COLUMNS, _FRAMES = "0028|0010", "0028|0011", "0028|0008"
@@ -18,7 +19,7 @@ _POSITION, _ORIENTATION = "0020|0032", "0020|0037"
 
 @dataclass(frozen=True)
 class _Header:
-    """What is needed of one file; positions are LPS in mm."""
+    """What is needed of one file; positions are in the file's own axes, mm."""
 
     path: str
     shape: tuple[int, int]
@@ -26,7 +27,7 @@ class _Header:
     orientation: NDArray[np.float64]
 
 
-def is_dicom(path: Path) -> bool:
+def recognizes(path: Path) -> bool:
     """Whether the path is a folder, or a file that begins as DICOM files do."""
     if path.is_dir():
         return True
@@ -35,7 +36,7 @@ def is_dicom(path: Path) -> bool:
         return file.read(4) == b"DICM"
 
 
-def read_series(path: Path) -> tuple[sitk.Image, str | None]:
+def read(path: Path, content: Content) -> tuple[sitk.Image, str | None]:
     """Read the one image series of a folder, or the series that a file belongs to, and its modality.
 
     Structure sets, segmentations and reports in the folder are passed over. Several image series are not guessed
@@ -44,6 +45,7 @@ def read_series(path: Path) -> tuple[sitk.Image, str | None]:
     Raises:
         InputError: no series, several series, missing, doubled or unevenly spaced slices, a tilted gantry.
     """
+    del content  # a series holds images
     if path.is_dir():
         files = _only_series(path)
     else:

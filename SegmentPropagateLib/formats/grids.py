@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.geometry import Geometry
 
-LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
+_LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
+
+
+def ijk_to_lps(geometry: Geometry) -> NDArray[np.float64]:
+    """The 4 x 4 matrix from voxel index `(i, j, k)` to the axes of files, mm."""
+    return _LPS_RAS @ geometry.ijk_to_ras
 
 
 def geometry_of(image: sitk.Image, path: Path) -> Geometry:
@@ -21,7 +26,7 @@ def geometry_of(image: sitk.Image, path: Path) -> Geometry:
     matrix[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     matrix[:3, 3] = image.GetOrigin()
     try:
-        return Geometry(image.GetSize()[::-1], LPS_RAS @ matrix)
+        return Geometry(image.GetSize()[::-1], _LPS_RAS @ matrix)
     except InputError as error:
         raise InputError(f"'{path}' cannot be used. {error}") from error
 
@@ -29,7 +34,7 @@ def geometry_of(image: sitk.Image, path: Path) -> Geometry:
 def image_of(array_kji: NDArray[Any], geometry: Geometry) -> sitk.Image:
     """An image of a `(k, j, i)` array on its grid."""
     image = sitk.GetImageFromArray(array_kji)
-    matrix = LPS_RAS @ geometry.ijk_to_ras
+    matrix = ijk_to_lps(geometry)
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((matrix[:3, :3] / spacing).ravel().tolist())

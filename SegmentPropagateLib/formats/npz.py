@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.kinds import Content
+
+KEYS: Mapping[Content, str] = {"image": "imgs", "labels": "gts"}
 
 
-def read_npz(path: Path, key: str) -> sitk.Image:
-    """Read one array of a MedSAM2 archive; its spacing, direction and origin are SimpleITK's (x, y, z; LPS)."""
+def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
+    """Read one array of a MedSAM2 archive; its spacing, direction and origin are SimpleITK's, in x, y, z.
+
+    Raises:
+        InputError: no such archive, or it is damaged or incomplete.
+    """
+    key = KEYS[content]
     try:
         with np.load(path, allow_pickle=False) as archive:
             array = archive[key]
@@ -41,4 +50,4 @@ def read_npz(path: Path, key: str) -> sitk.Image:
     image.SetSpacing(spacing.tolist())
     image.SetDirection(direction.tolist())
     image.SetOrigin(origin.tolist())
-    return image
+    return image, None

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import SimpleITK as sitk
@@ -13,10 +15,9 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import PathLike
-from SegmentPropagateLib.formats.dicom import is_dicom, read_series
+from SegmentPropagateLib.formats import itk
 from SegmentPropagateLib.formats.grids import geometry_of, match
-from SegmentPropagateLib.formats.integrity import check_complete
-from SegmentPropagateLib.formats.npz import read_npz
+from SegmentPropagateLib.formats.kinds import READABLE, Content, ReadableKind, listed
 from SegmentPropagateLib.formats.seg_nrrd import read_segments
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, default_segment
@@ -36,7 +37,7 @@ def read_volume(path: PathLike) -> Volume:
         InputError: the file is missing, damaged, no volume, in color, or of a kind that is not known.
     """
     path = Path(path)
-    image, modality = _read(path, npz_key="imgs")
+    image, modality = _read(path, "image")
     if image.GetNumberOfComponentsPerPixel() > 1:
         raise InputError(
             f"'{path}' has {image.GetNumberOfComponentsPerPixel()} values per voxel (color, complex or vectors): "
@@ -59,7 +60,7 @@ def read_labels(path: PathLike, like: Geometry | None = None) -> Labels:
         InputError: as `read_volume`; or the voxels are no labels; or all labels lie outside the grid `like`.
     """
     path = Path(path)
-    image, _modality = _read(path, npz_key="gts")
+    image, _modality = _read(path, "labels")
     described = read_segments(_metadata(image))
     if image.GetNumberOfComponentsPerPixel() > 1 and not described:
         raise InputError(f"'{path}' has several values per voxel: give a file with one label per voxel.")
@@ -74,19 +75,13 @@ def read_labels(path: PathLike, like: Geometry | None = None) -> Labels:
     return Labels(tuple(layers), geometry, tuple(segments))
 
 
-def _read(path: Path, npz_key: str) -> tuple[sitk.Image, str | None]:
+def _read(path: Path, content: Content) -> tuple[sitk.Image, str | None]:
     """Read a 3-D image, and its modality where known."""
     if not path.exists():
         raise InputError(f"'{path}' does not exist.")
-    modality = None
     with _without_warnings():
         try:
-            if path.suffix.lower() == ".npz":
-                image = read_npz(path, npz_key)
-            elif is_dicom(path):
-                image, modality = read_series(path)
-            else:
-                image = _read_file(path)
+            image, modality = _reader_of(path).read(path, content)
         except (RuntimeError, OSError) as error:  # SimpleITK raises RuntimeError for whatever it dislikes
             raise InputError(f"'{path}' cannot be read: {_reason(error)}") from error
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
@@ -98,20 +93,24 @@ def _read(path: Path, npz_key: str) -> tuple[sitk.Image, str | None]:
     return image, modality
 
 
-def _read_file(path: Path) -> sitk.Image:
-    check_complete(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    if reader.GetDimension() > 4 or (reader.GetDimension() == 4 and reader.GetSize()[3] > 1):
-        raise InputError(f"'{path}' is a series of volumes ({reader.GetDimension()}-D): give one volume of it.")
-    return reader.Execute()
+def _reader_of(path: Path) -> ModuleType:
+    """The module that recognizes the file, else that of its ending, else ITK's, which looks for itself."""
+    for kind in READABLE:
+        if not kind.endings and (module := _module(kind)).recognizes(path):
+            return module
+    named = (_module(kind) for kind in READABLE if path.name.lower().endswith(kind.endings))
+    return next(named, itk)
+
+
+def _module(kind: ReadableKind) -> ModuleType:
+    return import_module(f"{__package__}.{kind.module}")
 
 
 def _reason(error: Exception) -> str:
     if "orthonormal" in str(error):
         return "its axes are not at right angles, resample it to a regular grid."
-    return "the file is damaged or of an unknown kind (NIfTI, NRRD, MHA, DICOM folder and MedSAM2 .npz are known)."
+    known = listed([kind.name for kind in READABLE], "and")
+    return f"the file is damaged or of an unknown kind ({known} are known)."
 
 
 @contextmanager

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from SegmentPropagateLib.formats.grids import ijk_to_lps
 from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import TISSUE_TAGS, SegmentInfo, default_segment
 
 
-def write_seg_nrrd(
+def write_labels(
     path: Path,
     layers: Sequence[NDArray[np.unsignedinteger]],
     members: Sequence[Sequence[SegmentInfo]],
     geometry: Geometry,
-    ijk_to_lps: NDArray[np.float64],
 ) -> None:
     """Write layers of label values as Slicer does.
 
@@ -33,9 +33,8 @@ def write_seg_nrrd(
         layers: arrays `(k, j, i)` of one type and shape; more than one where segments overlap.
         members: for each layer the segments that it holds, empty ones too.
         geometry: their grid; Slicer goes on editing on it, even if the segments fill a corner of it only.
-        ijk_to_lps: the same in the file's own axes, 4 x 4, mm.
     """
-    lines = _grid_lines(layers, ijk_to_lps)
+    lines = _grid_lines(layers, ijk_to_lps(geometry))
     extents = [_extent(layer) for layer in layers]
     entries = [(layer, info) for layer, infos in enumerate(members) for info in infos]
     for number, (layer, info) in enumerate(sorted(entries, key=lambda entry: entry[1].value)):
@@ -74,12 +73,12 @@ def read_segments(metadata: Mapping[str, str]) -> list[tuple[int, SegmentInfo]]:
     return found
 
 
-def _grid_lines(layers: Sequence[NDArray[Any]], ijk_to_lps: NDArray[np.float64]) -> list[str]:
+def _grid_lines(layers: Sequence[NDArray[Any]], matrix: NDArray[np.float64]) -> list[str]:
     names = {1: "unsigned char", 2: "unsigned short", 4: "unsigned int", 8: "unsigned long long"}
     width = layers[0].dtype.itemsize
     sizes, directions, kinds = (
         list(layers[0].shape[::-1]),
-        [_vector(ijk_to_lps[:3, axis]) for axis in range(3)],
+        [_vector(matrix[:3, axis]) for axis in range(3)],
         ["domain"] * 3,
     )
     if len(layers) > 1:
@@ -96,7 +95,7 @@ def _grid_lines(layers: Sequence[NDArray[Any]], ijk_to_lps: NDArray[np.float64])
         f"kinds: {' '.join(kinds)}",
         *([f"endian: {sys.byteorder}"] if width > 1 else []),
         "encoding: gzip",
-        f"space origin: {_vector(ijk_to_lps[:3, 3])}",
+        f"space origin: {_vector(matrix[:3, 3])}",
     ]
 
 

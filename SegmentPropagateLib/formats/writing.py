@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +12,24 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import PathLike, check_writable, replacing
-from SegmentPropagateLib.formats.grids import LPS_RAS, image_of
-from SegmentPropagateLib.formats.seg_nrrd import write_seg_nrrd
+from SegmentPropagateLib.formats.grids import image_of
+from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, WRITABLE, WritableKind
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo, default_segment
 from SegmentPropagateLib.volumes.volume import Volume
 
-OUTPUT_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii.gz", ".mha")
 
-
-def check_output(path: PathLike) -> str:
-    """Return the kind of an output file, one of `OUTPUT_SUFFIXES`.
+def check_output(path: PathLike) -> WritableKind:
+    """Return the kind of an output file, which its ending tells.
 
     Raises:
         InputError: another ending, or the file cannot be made. Ask before computing anything.
     """
-    suffix = next((suffix for suffix in OUTPUT_SUFFIXES if Path(path).name.lower().endswith(suffix)), None)
-    if suffix is None:
-        raise InputError(f"Cannot write '{path}': its name must end in {', '.join(OUTPUT_SUFFIXES)}.")
+    kind = next((kind for kind in WRITABLE if Path(path).name.lower().endswith(kind.ending)), None)
+    if kind is None:
+        raise InputError(f"Cannot write '{path}': its name must end in {', '.join(OUTPUT_ENDINGS)}.")
     check_writable(path)
-    return suffix
+    return kind
 
 
 def write_segmentation(
@@ -42,7 +41,7 @@ def write_segmentation(
     """Write masks under a temporary name and rename it.
 
     Args:
-        path: ends in one of `OUTPUT_SUFFIXES`. `.seg.nrrd` keeps overlapping objects in layers; in a labelmap (all
+        path: ends in one of `kinds.OUTPUT_ENDINGS`. `.seg.nrrd` keeps overlapping objects in layers; in a labelmap (all
             others) a contested voxel goes to the lower value.
         masks: label value (>= 1) -> bool `(k, j, i)`.
         geometry: the grid of the masks.
@@ -51,21 +50,19 @@ def write_segmentation(
     Raises:
         InputError: unknown ending, a mask of another shape, or the file cannot be written.
     """
-    suffix = check_output(path)
+    kind = check_output(path)
     for value, mask in masks.items():
         if mask.shape != geometry.shape_kji or not 1 <= value < 2**32:
             raise InputError(f"Object {value} with a mask of shape {mask.shape} does not fit {geometry.shape_kji}.")
     named = {segment.value: segment for segment in segments}
-    layers, members = _stack_layers(masks, geometry.shape_kji, overlapping=suffix == ".seg.nrrd")
+    layers, members = _stack_layers(masks, geometry.shape_kji, overlapping=kind.overlapping)
+    infos = [[named.get(value) or default_segment(value) for value in layer] for layer in members]
+    module = import_module(f"{__package__}.{kind.module}")
     with replacing(path) as temporary:
-        if suffix == ".seg.nrrd":
-            infos = [[named.get(value) or default_segment(value) for value in layer] for layer in members]
-            write_seg_nrrd(temporary, layers, infos, geometry, LPS_RAS @ geometry.ijk_to_ras)
-        else:
-            try:
-                sitk.WriteImage(image_of(layers[0], geometry), str(temporary), useCompression=True)
-            except RuntimeError as error:
-                raise InputError(f"Cannot write '{path}': is the disk full?") from error
+        try:
+            module.write_labels(temporary, layers, infos, geometry)
+        except RuntimeError as error:  # what SimpleITK raises
+            raise InputError(f"Cannot write '{path}': is the disk full?") from error
 
 
 def write_volume(path: PathLike, volume: Volume) -> None:

@@ -1,7 +1,9 @@
 """Files in and out: exact geometry, every known kind, one sentence for what cannot be used."""
 
 import gzip
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from scipy.spatial.transform import Rotation
 from test_geometry import STORAGE, directions_of, geometry_of
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, ReadableKind, listed
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
-from SegmentPropagateLib.formats.writing import OUTPUT_SUFFIXES, check_output, write_segmentation
+from SegmentPropagateLib.formats.writing import check_output, write_segmentation
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.volume import Volume
@@ -41,7 +44,7 @@ def oblique_geometries():
     return [geometry_of(tilt @ directions_of(*STORAGE[rng.integers(48)])) for tilt in tilts]
 
 
-@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
+@pytest.mark.parametrize("suffix", OUTPUT_ENDINGS)
 def test_masks_come_back_voxel_exact_in_all_48_storage_orders_and_oblique(suffix, tmp_path):
     masks = random_masks()
     for geometry in [geometry_of(directions_of(*storage)) for storage in STORAGE] + oblique_geometries():
@@ -54,7 +57,7 @@ def test_masks_come_back_voxel_exact_in_all_48_storage_orders_and_oblique(suffix
             np.testing.assert_array_equal(labels.mask(value), mask)
 
 
-@pytest.mark.parametrize("suffix", OUTPUT_SUFFIXES)
+@pytest.mark.parametrize("suffix", OUTPUT_ENDINGS)
 def test_simpleitk_reads_the_geometry_that_was_written(suffix, tmp_path):
     for geometry in oblique_geometries():
         path = tmp_path / f"masks{suffix}"
@@ -161,7 +164,7 @@ def test_segments_of_one_number_in_two_layers_get_numbers_of_their_own(tmp_path)
 
 def test_large_label_values_are_kept(tmp_path):
     masks = dict(zip((300, 14175, 70000), random_masks().values(), strict=True))
-    for suffix in OUTPUT_SUFFIXES:
+    for suffix in OUTPUT_ENDINGS:
         write_segmentation(tmp_path / f"o{suffix}", masks, geometry_of(np.eye(3)))
         assert read_labels(tmp_path / f"o{suffix}").values == (300, 14175, 70000)
 
@@ -195,6 +198,25 @@ def test_left_and_right_are_told_apart(tmp_path):
     volume = read_volume(tmp_path / "v.nrrd")
     np.testing.assert_allclose(volume.geometry.ijk_to_ras[:3, 3], (-10, -20, 30))
     np.testing.assert_allclose(np.diag(volume.geometry.ijk_to_ras), (-0.7, -1.1, 4, 1))
+
+
+def test_a_new_kind_is_a_row_and_a_module(tmp_path, monkeypatch):
+    drawn = SimpleNamespace(read=lambda path, content: (random_image(np.uint8), content))
+    monkeypatch.setitem(sys.modules, "SegmentPropagateLib.formats.drawn", drawn)
+    kinds = (*READABLE, ReadableKind("drawn", "drawn", (".drawn",)))
+    monkeypatch.setattr("SegmentPropagateLib.formats.reading.READABLE", kinds)
+    (tmp_path / "v.drawn").write_bytes(b"?")
+    assert read_volume(tmp_path / "v.drawn").modality == "image"
+    assert read_labels(tmp_path / "v.drawn").geometry.shape_kji == SHAPE
+    (tmp_path / "v.xyz").write_bytes(b"?")
+    assert "(NIfTI, NRRD, MHA, DICOM folder, MedSAM2 .npz and drawn are known)" in sentence_of(
+        read_volume, tmp_path / "v.xyz"
+    )
+
+
+def test_kinds_are_listed_as_in_a_sentence():
+    assert listed(["a", "b", "c"], "or") == "a, b or c"
+    assert listed(["a"], "and") == "a"
 
 
 def test_a_fourth_axis_of_length_one_is_dropped(tmp_path):

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from SegmentPropagateLib.cli.arguments import make_parser
+from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE
 from SegmentPropagateLib.models.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,13 @@ def test_the_python_examples_are_python():
     assert blocks
     for block in blocks:
         compile(block, "README.md", "exec")
+
+
+def test_every_kind_of_file_is_told():
+    for kind in READABLE:
+        assert kind.name.split()[0] in TEXT, kind.name
+    for ending in OUTPUT_ENDINGS:
+        assert f"`{ending}`" in TEXT, ending
 
 
 def test_every_model_and_its_licence_are_told():

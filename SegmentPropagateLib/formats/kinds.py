@@ -1,0 +1,70 @@
+"""The kinds of files that are read and written: a new one is a row here, and a module of its own beside this one.
+
+Imports nothing heavy, as the help of the command line names them; a module is loaded when a file of its kind is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Content = Literal["image", "labels"]
+"""What is wanted of a file that may hold both."""
+
+
+@dataclass(frozen=True)
+class ReadableKind:
+    """A kind of file that images or labels are read from.
+
+    Args:
+        name: in sentences.
+        module: of this package. It has `read(path, content) -> (image, modality)`: a `SimpleITK.Image` and, where the
+            file says it, the DICOM modality.
+        endings: of names, lower case, the longest first. Without any the module also has `recognizes(path)`, which
+            looks at the file itself and is asked before endings count.
+    """
+
+    name: str
+    module: str
+    endings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WritableKind:
+    """A kind of file that segmentations are written into.
+
+    Args:
+        ending: of names, lower case.
+        module: of this package. It has `write_labels(path, layers, members, geometry)`, see `seg_nrrd`.
+        overlapping: whether it takes several layers, so that objects keep voxels that they share.
+    """
+
+    ending: str
+    module: str
+    overlapping: bool = False
+
+
+READABLE = (
+    ReadableKind("NIfTI", "itk", (".nii.gz", ".nii")),
+    ReadableKind("NRRD", "itk", (".nrrd",)),
+    ReadableKind("MHA", "itk", (".mha", ".mhd")),
+    ReadableKind("DICOM folder", "dicom"),
+    ReadableKind("MedSAM2 .npz", "npz", (".npz",)),
+)
+
+WRITABLE = (  # the first whose ending fits is taken
+    WritableKind(".seg.nrrd", "seg_nrrd", overlapping=True),
+    WritableKind(".nrrd", "itk"),
+    WritableKind(".nii.gz", "itk"),
+    WritableKind(".mha", "itk"),
+)
+
+VOLUME_ENDINGS = tuple(ending for kind in READABLE for ending in kind.endings)
+OUTPUT_ENDINGS = tuple(kind.ending for kind in WRITABLE)
+
+
+def listed(words: Iterable[str], joint: Literal["and", "or"]) -> str:
+    """Return words as a sentence lists them: `a, b and c`."""
+    *others, last = words
+    return f"{', '.join(others)} {joint} {last}" if others else last
