@@ -1,9 +1,10 @@
-"""This process: how its threads wait for each other, and how much memory it takes."""
+"""This process and its machine: how threads wait for each other, how much memory is taken, and how much is left."""
 
 from __future__ import annotations
 
 import os
 import sys
+from types import ModuleType
 
 
 def let_waiting_threads_sleep() -> None:
@@ -17,10 +18,26 @@ def let_waiting_threads_sleep() -> None:
 
 
 def peak_memory_mib() -> float | None:
-    """Largest resident memory of this process so far, MiB; None on Windows."""
+    """Largest resident memory of this process so far, MiB; None on Windows where `psutil` is not installed."""
     if sys.platform == "win32":
-        return None
+        psutil = _psutil()
+        return None if psutil is None else round(psutil.Process().memory_info().peak_wset / 2**20, 1)
     import resource  # not on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)  # bytes there, KiB elsewhere
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes there, KiB elsewhere
+
+
+def available_memory_bytes() -> int | None:
+    """Memory of this machine that could be had at once, without swapping; None where `psutil` is not installed."""
+    psutil = _psutil()
+    return None if psutil is None else int(psutil.virtual_memory().available)
+
+
+def _psutil() -> ModuleType | None:
+    """Slicer's Python lacks it until the user has installed what the module needs."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return psutil

@@ -40,8 +40,16 @@ MODULE_FLOORS = (
     ("Panel", "SelfTest"),
     ("Effect",),
 )
-# What the Slicer half knows of the library: values, the registry of names, and the words of the worker.
-SEAM = ("errors", "volumes", "propagation.prompts", "propagation.propagator", "models.registry", "worker.messages")
+# What the Slicer half knows of the library: values, the registry of names, the words of the worker, memory left.
+SEAM = (
+    "errors",
+    "process",
+    "volumes",
+    "propagation.prompts",
+    "propagation.propagator",
+    "models.registry",
+    "worker.messages",
+)
 
 # Foreign package -> the packages and modules of the library that may import it.
 FOREIGN = {
@@ -49,6 +57,7 @@ FOREIGN = {
     "sam2": ("networks", "propagators.tracking", "training"),
     "SimpleITK": ("formats", "propagators.classical.registration"),
     "requests": ("models.download",),
+    "psutil": ("process",),
     "ray": ("batch.ray_engine",),
     **dict.fromkeys(("slicer", "qt", "ctk", "vtk", "SegmentPropagate", "SegmentPropagateSlicer"), ()),
 }
@@ -60,6 +69,7 @@ MODULE_FOREIGN = {
     "torch": (),
     "sam2": (),
     "SimpleITK": (),
+    "psutil": (),
 }
 PARTS = MODULE / "SegmentPropagateSlicer"
 

@@ -196,7 +196,7 @@ def test_an_estimate_is_known_after_the_first_run(bench):
 
 
 def test_a_volume_that_cannot_fit_is_warned_about(bench, monkeypatch):
-    monkeypatch.setattr("SegmentPropagateSlicer.Runs.Estimates.availableBytes", lambda: 10)
+    monkeypatch.setattr("SegmentPropagateSlicer.Runs.Estimates.available_memory_bytes", lambda: 10)
     assert "may not fit" in bench.logic.estimate([bench.segment], 0, 11)["warning"]
 
 

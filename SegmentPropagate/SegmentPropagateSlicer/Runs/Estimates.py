@@ -1,9 +1,8 @@
 """What runs took on this machine, remembered between sessions, and what the next one would take."""
 
 import json
-import os
-from pathlib import Path
 
+from SegmentPropagateLib.process import available_memory_bytes
 from SegmentPropagateSlicer.Values.Words import tr as _
 
 SETTING = "SegmentPropagate/measured"
@@ -46,7 +45,7 @@ class Estimates:
         seconds = known.get("secondsPerSlice")
         if seconds is not None:
             seconds = seconds * objects * slices + (0.0 if warm else known.get("loadSeconds", 0.0))
-        needed, available = copiesOf(volumeNode) + known.get("modelBytes", 0), availableBytes()
+        needed, available = copiesOf(volumeNode) + known.get("modelBytes", 0), available_memory_bytes()
         warning = ""
         if available is not None and needed > available:
             warning = _("This may not fit: about {needed} GB of memory are needed and {free} GB are free.").format(
@@ -66,17 +65,6 @@ def copiesOf(volumeNode):
     """Bytes that the worker holds for a volume: its voxels and one byte of gray for each."""
     image = volumeNode.GetImageData()
     return image.GetNumberOfPoints() * (image.GetScalarSize() + 1)
-
-
-def availableBytes():
-    """Memory that could be had at once; None where the system does not say."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (OSError, AttributeError, ValueError):
-        return None
 
 
 def _name(settings):

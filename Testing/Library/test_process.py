@@ -1,0 +1,54 @@
+"""Figures of memory on every system, with `psutil` and without."""
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from SegmentPropagateLib.process import available_memory_bytes, peak_memory_mib
+
+
+def psutil_that_says(available=0, peak=0):
+    module = ModuleType("psutil")
+    module.virtual_memory = lambda: SimpleNamespace(available=available)
+    module.Process = lambda: SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=peak))
+    return module
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the module is not on Windows")
+@pytest.mark.parametrize(("platform", "unit"), [("linux", 2**10), ("darwin", 1)])
+def test_the_peak_is_told_in_mib_whatever_the_unit_of_the_system(platform, unit, monkeypatch):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr("resource.getrusage", lambda _who: SimpleNamespace(ru_maxrss=300 * 2**20 // unit))
+    assert peak_memory_mib() == 300.0
+
+
+def test_the_peak_holds_what_was_taken_and_given_back():
+    before = peak_memory_mib()
+    taken = np.ones(2**28 // 8)  # 256 MiB
+    del taken
+    assert before > 10
+    assert peak_memory_mib() >= max(before, 256)
+
+
+def test_on_windows_psutil_tells_the_peak(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "psutil", psutil_that_says(peak=300 * 2**20))
+    assert peak_memory_mib() == 300.0
+
+
+def test_available_memory_is_what_psutil_says(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", psutil_that_says(available=5 * 2**30))
+    assert available_memory_bytes() == 5 * 2**30
+
+
+def test_this_machine_has_some_memory_left():
+    assert 2**20 < available_memory_bytes() < 2**50
+
+
+def test_without_psutil_what_only_it_knows_is_unknown(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert available_memory_bytes() is None
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert peak_memory_mib() is None
