@@ -1,5 +1,7 @@
 """3D Slicer module: propagate one outlined slice through a volume, correct it, accept it."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from SegmentPropagateSlicer.SelfTest import SegmentPropagateTest  # noqa: E402, 
 class SegmentPropagate(ScriptedLoadableModule):
     """What Slicer shows about the module."""
 
-    def __init__(self, parent):
+    def __init__(self, parent: slicer.qSlicerScriptedLoadableModule) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("Segment Propagate")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
@@ -32,7 +34,7 @@ class SegmentPropagate(ScriptedLoadableModule):
         slicer.app.connect("startupCompleted()", registerSampleData)
 
 
-def helpText():
+def helpText() -> str:
     """Shown under Help & Acknowledgement."""
     return _(
         "<p>Outline an object on one slice, give the first and the last slice, press <b>Propagate</b>, review, and "
@@ -43,7 +45,7 @@ def helpText():
     )
 
 
-def acknowledgementText():
+def acknowledgementText() -> str:
     """The papers that the models come from."""
     return _(
         "<p>SLM-SAM 2: Y. Chen et al., Accelerating Volumetric Medical Image Annotation via Short-Long Memory SAM 2, "
@@ -53,7 +55,7 @@ def acknowledgementText():
     )
 
 
-def registerSampleData():
+def registerSampleData() -> None:
     """Offer the tutorial's volume, one of Slicer's own samples, under the module's name."""
     try:
         import SampleData

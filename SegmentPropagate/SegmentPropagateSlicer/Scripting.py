@@ -1,16 +1,51 @@
 """What a script needs and the panel does not: keys as numbers, and waiting for the end of a run."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import slicer
 
 from SegmentPropagateLib.errors import SegmentPropagateError
+from SegmentPropagateSlicer.Values.Key import Key
+from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 
 POLL_S = 0.002
 
 
-def takeKeys(logic, segmentIds, keys):
+class ScriptedLogic(Protocol):
+    """What is needed here of `SegmentPropagateLogic`, which lies above."""
+
+    errorOccurred: Signal
+
+    @property
+    def segmentationNode(self) -> slicer.vtkMRMLSegmentationNode | None:
+        """Holds the segments."""
+
+    @property
+    def state(self) -> str:
+        """One of `State`."""
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """All keys, of all segments."""
+
+    def setKeys(self, keys: Sequence[Key]) -> None:
+        """Replace all keys."""
+
+    def addKey(self, segmentId: str, sliceIndex: int) -> None:
+        """Make what the segment holds on that slice a key."""
+
+    def startSession(self, segmentIds: Sequence[str], first: int | None, last: int | None) -> None:
+        """Compute a proposal for the range."""
+
+
+def takeKeys(
+    logic: ScriptedLogic, segmentIds: Sequence[str] | None, keys: Sequence[int] | Mapping[str, Sequence[int]]
+) -> None:
     """Replace the keys; slices that are locked stay so.
 
     Args:
@@ -18,17 +53,18 @@ def takeKeys(logic, segmentIds, keys):
         segmentIds: which segments; None for all.
         keys: slice numbers for each of them, or `{segmentId: [slice, ...]}`.
     """
-    everySegment = logic.segmentationNode.GetSegmentation().GetSegmentIDs()
-    wanted = keys if isinstance(keys, dict) else dict.fromkeys(segmentIds or everySegment, keys)
+    node = logic.segmentationNode
+    everySegment = node.GetSegmentation().GetSegmentIDs() if node else ()
+    wanted = keys if isinstance(keys, Mapping) else dict.fromkeys(segmentIds or everySegment, keys)
     logic.setKeys([key for key in logic.keys if key.confirmed])
     for segmentId, indices in wanted.items():
         for index in indices:
             logic.addKey(segmentId, index)
 
 
-def run(logic, segmentIds, first, last, wait):
+def run(logic: ScriptedLogic, segmentIds: Sequence[str], first: int | None, last: int | None, wait: bool) -> None:
     """Start a run and wait for its end; SegmentPropagateError with the first sentence where it went wrong."""
-    sentences = []
+    sentences: list[str] = []
     logic.errorOccurred.connect(sentences.append)
     try:
         logic.startSession(segmentIds, first, last)

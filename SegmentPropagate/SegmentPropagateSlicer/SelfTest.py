@@ -1,9 +1,13 @@
 """The module's self test: runs in Slicer (Reload and Test, ctest) and on the stand-ins of Testing/Harness."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Callable
 
 import numpy as np
 import slicer
+from numpy.typing import NDArray
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
@@ -16,17 +20,17 @@ KEY, FIRST, LAST = 18, 8, 28
 class SegmentPropagateTest(ScriptedLoadableModuleTest):
     """From a drawn volume to an accepted segment, by script and by panel, without torch."""
 
-    def setUp(self):
+    def setUp(self) -> None:
         """Begin with an empty scene."""
         slicer.mrmlScene.Clear(0)
 
-    def runTest(self):
+    def runTest(self) -> None:
         """Run every test of the class."""
         for name in sorted(name for name in dir(self) if name.startswith("test_")):
             self.setUp()
             getattr(self, name)()
 
-    def test_a_script_propagates_one_slice_and_undo_takes_it_back(self):
+    def test_a_script_propagates_one_slice_and_undo_takes_it_back(self) -> None:
         """README's example."""
         volume, segmentation, segmentId, organ = drawScene()
         before = voxels(segmentation, segmentId, volume)
@@ -41,7 +45,7 @@ class SegmentPropagateTest(ScriptedLoadableModuleTest):
         finally:
             logic.shutdown()
 
-    def test_the_panel_propagates_accepts_and_the_editor_undoes(self):
+    def test_the_panel_propagates_accepts_and_the_editor_undoes(self) -> None:
         """The annotator's way, by the panel's own widgets."""
         slicer.modules.segmentpropagate.widgetRepresentation()  # Slicer makes the panel when it is first asked for
         widget = slicer.modules.SegmentPropagateWidget
@@ -69,7 +73,7 @@ class SegmentPropagateTest(ScriptedLoadableModuleTest):
         np.testing.assert_array_equal(voxels(segmentation, segmentId, volume), before)
         widget.exit()
 
-    def check(self, before, after, organ):
+    def check(self, before: NDArray[np.bool_], after: NDArray[np.bool_], organ: NDArray[np.bool_]) -> None:
         """The key is kept, the range is filled with the organ, the rest is untouched."""
         np.testing.assert_array_equal(after[KEY], before[KEY])
         self.assertFalse(after[:FIRST].any() or after[LAST + 1 :].any())
@@ -79,7 +83,7 @@ class SegmentPropagateTest(ScriptedLoadableModuleTest):
         self.assertGreater(dice, 0.9)
 
 
-def drawScene():
+def drawScene() -> tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLSegmentationNode, str, NDArray[np.bool_]]:
     """A drawn organ, outlined on the key slice: volume, segmentation, segment ID, the whole organ (bool)."""
     k, j, i = np.indices((40, 64, 64))
     organ = ((i - 36) / 9) ** 2 + ((j - 30) / 7) ** 2 + ((k - KEY) / 16) ** 2 < 1
@@ -95,12 +99,14 @@ def drawScene():
     return volume, segmentation, segmentId, organ
 
 
-def voxels(segmentation, segmentId, volume):
+def voxels(
+    segmentation: slicer.vtkMRMLSegmentationNode, segmentId: str, volume: slicer.vtkMRMLScalarVolumeNode
+) -> NDArray[np.bool_]:
     """The segment on the volume's grid, bool (k, j, i)."""
     return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentId, volume) > 0
 
 
-def waitUntil(isDone):
+def waitUntil(isDone: Callable[[], object]) -> None:
     """Let events run until something holds; gives up after a while and leaves it to the caller to complain."""
     end = time.monotonic() + PATIENCE_S
     while not isDone() and time.monotonic() < end:

@@ -1,8 +1,11 @@
 """Which devices this machine can run a network on, without importing torch into Slicer."""
 
+from __future__ import annotations
+
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 
 import qt
 from slicer.i18n import tr as _
@@ -16,8 +19,8 @@ class Devices:
         program: path of nvidia-smi; None looks for it.
     """
 
-    def __init__(self, onFound, program=None):
-        self.cards = []
+    def __init__(self, onFound: Callable[[], object], program: str | None = None) -> None:
+        self.cards: list[str] = []
         self._onFound = onFound
         self._process = qt.QProcess()
         self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
@@ -25,7 +28,7 @@ class Devices:
         if program:
             self._process.start(program, ["--query-gpu=name", "--format=csv,noheader"])
 
-    def choices(self):
+    def choices(self) -> list[tuple[str, str]]:
         """`(value, text)` per device."""
         cards = [(f"cuda:{n}", name) for n, name in enumerate(self.cards)]
         apple = sys.platform == "darwin" and platform.machine() == "arm64"
@@ -36,13 +39,13 @@ class Devices:
             ("cpu", _("CPU")),
         ]
 
-    def _onFinished(self):
+    def _onFinished(self) -> None:
         text = bytes(self._process.readAllStandardOutput().data()).decode(errors="replace")
         if self._process.exitCode() == 0:
             self.cards = [line.strip() for line in text.splitlines() if line.strip()]
         self._onFound()
 
-    def stop(self):
+    def stop(self) -> None:
         """Ask no longer."""
         self._process.kill()
         self._process.waitForFinished(500)

@@ -1,8 +1,13 @@
 """One small bar per slice: how sure the model is, where the keys are, what is suspicious."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
 import qt
 
 from SegmentPropagateSlicer.Review.Suspicion import SUSPICIOUS as SUSPICION_WORTH_A_LOOK
+from SegmentPropagateSlicer.Review.Suspicion import Score
 
 HEIGHT = 46
 GROUND = 5  # pixels below the bars, for locks
@@ -13,9 +18,11 @@ SURE, SUSPICIOUS, KEY, LOCKED, EMPTY, CURRENT = "#7d9c8c", "#f5931e", "#3b82d6",
 class Strip(qt.QLabel):
     """A label that knows where it was pressed."""
 
-    onPressed = None  # called with the position from the left as a fraction of the width
+    onPressed: Callable[[float], None] | None = (
+        None  # called with the position from the left as a fraction of the width
+    )
 
-    def mousePressEvent(self, event):
+    def mousePressEvent(self, event: qt.QMouseEvent) -> None:
         """Qt calls this."""
         position = event.position() if hasattr(event, "position") else event.pos()  # Qt 6, Qt 5
         if self.onPressed is not None and self.width > 0:
@@ -30,8 +37,9 @@ class DriftStrip:
         onSlice: called with a slice number when its bar is clicked.
     """
 
-    def __init__(self, layout, onSlice):
-        self._slices, self._onSlice = (), onSlice
+    def __init__(self, layout: qt.QLayout, onSlice: Callable[[int], object]) -> None:
+        self._slices: Sequence[int] = ()
+        self._onSlice = onSlice
         self.label = Strip()
         self.label.setMinimumSize(80, HEIGHT)
         self.label.setMaximumHeight(HEIGHT)
@@ -40,18 +48,18 @@ class DriftStrip:
         self.label.onPressed = self._pressed
         layout.addWidget(self.label)
 
-    def _pressed(self, fraction):
+    def _pressed(self, fraction: float) -> None:
         index = self.indexAt(fraction)
         if index is not None:
             self._onSlice(index)
 
-    def indexAt(self, fraction):
+    def indexAt(self, fraction: float) -> int | None:
         """The slice number at a fraction of the width; None while there is no range."""
         if not self._slices:
             return None
         return self._slices[min(int(fraction * len(self._slices)), len(self._slices) - 1)]
 
-    def show(self, scores, slices, current=None):
+    def show(self, scores: Iterable[Score], slices: Sequence[int], current: int | None = None) -> None:
         """Draw.
 
         Args:
@@ -77,7 +85,7 @@ class DriftStrip:
         self.label.setPixmap(pixmap)
 
 
-def drawBar(painter, score, left, width):
+def drawBar(painter: qt.QPainter, score: Score, left: int, width: int) -> None:
     """One slice: the bar on its ground, and the lock below."""
     height = max(2, round(barHeight(score) * (HEIGHT - GROUND - 6)))
     painter.fillRect(left, HEIGHT - GROUND - height, width, height, qt.QColor(barColor(score)))
@@ -85,7 +93,7 @@ def drawBar(painter, score, left, width):
         painter.fillRect(left, HEIGHT - GROUND + 1, width, GROUND - 1, qt.QColor(LOCKED))
 
 
-def barHeight(score):
+def barHeight(score: Score) -> float:
     """0..1: presence times predicted IoU; a key is sure."""
     if score["source"] == "key":
         return 1.0
@@ -95,7 +103,7 @@ def barHeight(score):
     return score["presence"] * (1.0 if iou is None else iou)
 
 
-def barColor(score):
+def barColor(score: Score) -> str:
     """A key, a suspicious slice, an empty one, or an ordinary one."""
     if score["source"] == "key":
         return KEY

@@ -1,10 +1,13 @@
 """The section Image and segments."""
 
+from __future__ import annotations
+
 import slicer
 from slicer.i18n import tr as _
 
-from SegmentPropagateLib.volumes.presets import PRESET_OF
+from SegmentPropagateLib.volumes.presets import PRESET_OF, Preset
 from SegmentPropagateSlicer.Logic import State
+from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE
 
 
@@ -15,7 +18,7 @@ class InputSection:
         context: `Context`.
     """
 
-    def __init__(self, context):
+    def __init__(self, context: Context) -> None:
         self.context = context
         ui, guarded = context.ui, context.status.guarded
         for name, preset in PRESET_OF.items():
@@ -26,11 +29,11 @@ class InputSection:
         ui.intensitySelector.connect("activated(int)", guarded(self._takeIntensity))
         ui.segmentEditor.connect("currentSegmentIDChanged(QString)", guarded(self._followEditor))
 
-    def _takeVolume(self):
+    def _takeVolume(self) -> None:
         self.context.parameters.volume = self.context.ui.volumeSelector.currentNode()
         self._applyInputs()
 
-    def _takeSegmentation(self):
+    def _takeSegmentation(self) -> None:
         parameters, node = self.context.parameters, self.context.ui.segmentationSelector.currentNode()
         if node is not None and node.GetSegmentation().GetNumberOfSegments() == 0:
             node.CreateDefaultDisplayNodes()
@@ -41,20 +44,20 @@ class InputSection:
             parameters.segment = ids[0] if ids else ""
         self._applyInputs()
 
-    def _takeSegment(self):
+    def _takeSegment(self) -> None:
         self.context.parameters.segment = self.context.ui.segmentSelector.currentData or ""
         if self.context.parameters.segment not in ("", ALL_VISIBLE):
             self.context.ui.segmentEditor.setCurrentSegmentID(self.context.parameters.segment)
 
-    def _takeIntensity(self):
+    def _takeIntensity(self) -> None:
         self.context.parameters.intensity = self.context.ui.intensitySelector.currentData
 
-    def _followEditor(self):
+    def _followEditor(self) -> None:
         selected = self.context.ui.segmentEditor.currentSegmentID()
         if selected and self.context.parameters.segment != ALL_VISIBLE:
             self.context.parameters.segment = selected
 
-    def takeDefaults(self):
+    def takeDefaults(self) -> None:
         """Without a choice, take the volume that the view shows, or the first one, and the first segmentation."""
         parameters = self.context.parameters
         if parameters.volume is None:
@@ -66,7 +69,7 @@ class InputSection:
             segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
             parameters.segmentation = segmentations[0] if segmentations else None
 
-    def _applyInputs(self):
+    def _applyInputs(self) -> None:
         parameters, editor, logic = self.context.parameters, self.context.ui.segmentEditor, self.context.logic
         segmentation = parameters.segmentation
         if (logic.volumeNode, logic.segmentationNode) != (parameters.volume, segmentation):
@@ -79,7 +82,7 @@ class InputSection:
             editor.setCurrentSegmentID(parameters.segment)
         logic.setInputs(parameters.volume, segmentation)
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Show the parameters."""
         ui, parameters, logic = self.context.ui, self.context.parameters, self.context.logic
         busy = logic.state in State.BUSY
@@ -94,11 +97,10 @@ class InputSection:
         if (logic.volumeNode, logic.segmentationNode) != (parameters.volume, parameters.segmentation):
             self._applyInputs()
 
-    def _fillSegments(self):
+    def _fillSegments(self) -> None:
         box, parameters = self.context.ui.segmentSelector, self.context.parameters
         node = parameters.segmentation
-        segmentation = node.GetSegmentation() if node else None
-        wanted = [(i, segmentation.GetSegment(i).GetName()) for i in segmentation.GetSegmentIDs()] if node else []
+        wanted = [(i, self.context.segmentName(i)) for i in node.GetSegmentation().GetSegmentIDs()] if node else []
         if len(wanted) > 1:
             wanted.append((ALL_VISIBLE, _("All visible segments with key slices")))
         if [(box.itemData(row), box.itemText(row)) for row in range(box.count)] != wanted:
@@ -108,7 +110,7 @@ class InputSection:
         box.setCurrentIndex(box.findData(parameters.segment))
 
 
-def presetTitle(preset):
+def presetTitle(preset: Preset) -> str:
     """What the list calls a `presets.Preset`, in the user's language.
 
     Texts to translate are collected from literals, so those of today's presets stand here; a new window needs no work.

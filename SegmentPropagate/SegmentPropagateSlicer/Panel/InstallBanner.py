@@ -1,8 +1,11 @@
 """The banner that appears while PyTorch or SAM 2 are missing."""
 
+from __future__ import annotations
+
 import slicer
 
-from SegmentPropagateSlicer.Panel.Installer import InstallError
+from SegmentPropagateSlicer.Panel.Context import Context
+from SegmentPropagateSlicer.Panel.Installer import Installer, InstallError
 
 
 class InstallBanner:
@@ -13,19 +16,19 @@ class InstallBanner:
         installer: `Installer`.
     """
 
-    def __init__(self, context, installer):
+    def __init__(self, context: Context, installer: Installer) -> None:
         self.context, self.installer = context, installer
         context.ui.installProgress.hide()
         context.ui.installButton.connect("clicked()", context.status.guarded(self.install))
         self.refresh()
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Show what is missing, or nothing."""
         sentence = self.installer.sentence()
         self.context.ui.installLabel.text = sentence
         self.context.ui.installBanner.setVisible(bool(sentence))
 
-    def install(self):
+    def install(self) -> None:
         """Install everything that is missing."""
         ui = self.context.ui
         ui.installButton.enabled = False
@@ -42,7 +45,7 @@ class InstallBanner:
             ui.installButton.enabled = True
             ui.installProgress.hide()
 
-    def _progress(self, sentence, done, total):
+    def _progress(self, sentence: str, done: int, total: int) -> None:
         ui = self.context.ui
         ui.installLabel.text = sentence
         ui.installProgress.setRange(0, total)

@@ -1,12 +1,20 @@
 """Brings PyTorch and SAM 2 into Slicer's Python, only when asked to, and only on the main thread."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import slicer
 from slicer.i18n import tr as _
+
+if TYPE_CHECKING:
+    from PyTorchUtils import PyTorchUtilsLogic
 
 PACKAGES = ("torch", "sam2", "hydra-core", "iopath")
 TORCH_REQUIREMENT = ">=2.5.1" if sys.platform != "win32" else ">=2.5.1,<2.13"  # 2.13 has paths too long for Windows
@@ -26,23 +34,29 @@ class Installer:
         torchUtils: `PyTorchUtils.PyTorchUtilsLogic()` of the PyTorch extension; None looks for it.
     """
 
-    def __init__(self, requirements, sam2Requirements, pipInstall=None, torchUtils=None):
+    def __init__(
+        self,
+        requirements: Path,
+        sam2Requirements: Path,
+        pipInstall: Callable[[list[str]], object] | None = None,
+        torchUtils: PyTorchUtilsLogic | None = None,
+    ) -> None:
         self.requirements, self.sam2Requirements = str(requirements), str(sam2Requirements)
         self._pipInstall = pipInstall or slicer.util.pip_install
         self._torchUtils = torchUtils
 
-    def missing(self):
+    def missing(self) -> list[str]:
         """Names of the packages that are not installed; a half-installed one counts as missing. Imports nothing."""
         return [name for name in PACKAGES if not isInstalled(name)]
 
-    def sentence(self):
+    def sentence(self) -> str:
         """What is missing, how large it is and what works without; empty when nothing is missing."""
         return sentenceAbout(self.missing())
 
-    def steps(self):
+    def steps(self) -> list[tuple[str, Callable[[], None]]]:
         """`(what to tell the user, function)` for everything that is missing."""
         missing = self.missing()
-        steps = []
+        steps: list[tuple[str, Callable[[], None]]] = []
         if "torch" in missing:
             steps.append((_("Installing PyTorch. This can take several minutes..."), self._installTorch))
         if missing:
@@ -50,7 +64,7 @@ class Installer:
             steps.append((_("Installing SAM 2..."), self._installSam2))
         return steps
 
-    def install(self, progress):
+    def install(self, progress: Callable[[str, int, int], object]) -> None:
         """Install what is missing; safe to call again after a failure.
 
         Args:
@@ -71,7 +85,7 @@ class Installer:
                 )
             )
 
-    def _installTorch(self):
+    def _installTorch(self) -> None:
         utils = self._torchUtils or findTorchUtils()
         try:
             installed = utils.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
@@ -84,16 +98,16 @@ class Installer:
         if installed is None:
             raise InstallError(_("PyTorch was not installed; open the module PyTorch Utils to see why."))
 
-    def _installRequirements(self):
+    def _installRequirements(self) -> None:
         self._pip(["-r", self.requirements])
 
-    def _installSam2(self):
+    def _installSam2(self) -> None:
         # sam2 is a source package: its isolated build would download a second PyTorch of several GB, and compiling
         # its optional CUDA code fails on most machines.
         with environment(SAM2_BUILD_CUDA="0"):
             self._pip(["--no-deps", "--no-build-isolation", "-r", self.sam2Requirements])
 
-    def _pip(self, arguments):
+    def _pip(self, arguments: list[str]) -> None:
         try:
             self._pipInstall(arguments)
         except Exception as error:
@@ -104,7 +118,7 @@ class Installer:
             ) from error
 
 
-def sentenceAbout(missing):
+def sentenceAbout(missing: Sequence[str]) -> str:
     """What it means that these packages are missing; empty when there are none."""
     if "torch" in missing:
         return _(
@@ -119,7 +133,7 @@ def sentenceAbout(missing):
     return ""
 
 
-def isInstalled(name):
+def isInstalled(name: str) -> bool:
     """Whether a package is installed completely enough to have its metadata."""
     try:
         return bool(importlib.metadata.version(name))
@@ -127,7 +141,7 @@ def isInstalled(name):
         return False
 
 
-def findTorchUtils():
+def findTorchUtils() -> PyTorchUtilsLogic:
     """The logic of the PyTorch extension.
 
     Raises:
@@ -142,14 +156,14 @@ def findTorchUtils():
     return PyTorchUtils.PyTorchUtilsLogic()
 
 
-def lastLine(error):
+def lastLine(error: Exception) -> str:
     """The last line of an exception's text as a sentence: tools put the reason there."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[-1].strip().rstrip(".") + "."
 
 
 @contextmanager
-def environment(**variables):
+def environment(**variables: str) -> Iterator[None]:
     """Set environment variables for the time of the `with` block."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

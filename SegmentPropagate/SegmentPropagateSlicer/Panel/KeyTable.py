@@ -1,12 +1,18 @@
 """The list of key slices."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from contextlib import suppress
 
+import numpy as np
 import qt
+from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import SegmentPropagateError
-from SegmentPropagateSlicer.Panel.Context import planeTitle
+from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
+from SegmentPropagateSlicer.Values.Key import Key
 
 ROWS_SHOWN = 3
 PICTURE = 44  # pixels
@@ -19,16 +25,16 @@ class KeyTable:
         context: `Context`.
     """
 
-    def __init__(self, context):
+    def __init__(self, context: Context) -> None:
         self.context = context
-        self._shown = None
-        self._pictures = {}  # Key -> QIcon; a key whose outline has changed is another Key
-        self._waiting = []  # keys whose picture is to be drawn, one at a time, so that the panel never stops
+        self._shown: list[tuple[Key, str]] | None = None
+        self._pictures: dict[Key, qt.QIcon] = {}  # Key -> QIcon; a key whose outline has changed is another Key
+        self._waiting: list[Key] = []  # keys whose picture is to be drawn, one at a time, so that the panel never stops
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._drawNext)
-        self.table = context.ui.keyTable
+        self.table: qt.QTableWidget = context.ui.keyTable
         self.table.setColumnCount(6)
         self.table.setHorizontalHeaderLabels([_("Slice"), _("Segment"), _("Plane"), _("Area"), "", ""])
         self._lockIcon, self._unlockIcon = (qt.QIcon(context.icon(name)) for name in ("lock", "unlock"))
@@ -41,13 +47,13 @@ class KeyTable:
         header.setHighlightSections(False)
         self.table.connect("cellDoubleClicked(int,int)", context.status.guarded(self._jump))
 
-    def _jump(self):
+    def _jump(self) -> None:
         row = self.table.currentRow()
         if self._shown and 0 <= row < len(self._shown):
             key = self._shown[row][0]
             self.context.jumpToSlice(key.sliceIndex, key.plane)
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Show the logic's keys."""
         keys = self._sorted(self.context.logic.keys)
         shown = [(key, self.context.segmentName(key.segmentId)) for key in keys]
@@ -74,13 +80,13 @@ class KeyTable:
         height = self.table.horizontalHeader().height + min(len(shown), ROWS_SHOWN) * rowHeight + 4
         self.table.setFixedHeight(height)
 
-    def _sorted(self, keys):
+    def _sorted(self, keys: Iterable[Key]) -> list[Key]:
         """In the order of the segments, as the Segment Editor lists them, then by plane and slice."""
         node = self.context.parameters.segmentation
         ids = list(node.GetSegmentation().GetSegmentIDs()) if node else []
         return sorted(keys, key=lambda key: (ids.index(key.segmentId) if key.segmentId in ids else -1, *key.place[1:]))
 
-    def _drawNext(self):
+    def _drawNext(self) -> None:
         key = self._waiting.pop(0) if self._waiting else None
         for row, (shown, _name) in enumerate(self._shown or ()):
             if shown == key:
@@ -90,7 +96,7 @@ class KeyTable:
         if self._waiting:
             self._timer.start()
 
-    def _lockButton(self, key):
+    def _lockButton(self, key: Key) -> qt.QToolButton:
         button = qt.QToolButton()
         button.setIcon(self._lockIcon if key.confirmed else self._unlockIcon)
         button.setAutoRaise(True)
@@ -104,7 +110,7 @@ class KeyTable:
         button.connect("clicked()", toggle)
         return button
 
-    def _removeButton(self, key):
+    def _removeButton(self, key: Key) -> qt.QToolButton:
         button = qt.QToolButton()
         button.setText("✕")
         button.setAutoRaise(True)
@@ -113,7 +119,7 @@ class KeyTable:
         return button
 
 
-def icon(picture):
+def icon(picture: NDArray[np.uint8]) -> qt.QIcon:
     """A uint8 `(rows, columns, 3)` array as a QIcon, by way of a PPM file in memory: bytes that Qt reads by itself."""
     rows, columns = picture.shape[:2]
     pixmap = qt.QPixmap()

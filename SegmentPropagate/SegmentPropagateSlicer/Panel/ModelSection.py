@@ -1,7 +1,12 @@
 """The Model section: which model runs, what it is, and the advanced settings."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
@@ -9,6 +14,7 @@ from slicer.i18n import tr as _
 
 from SegmentPropagateLib.models.registry import REGISTRY
 from SegmentPropagateSlicer.Logic import State
+from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.Devices import Devices
 
 RECENT_KEY = "SegmentPropagate/recentCheckpoints"
@@ -24,27 +30,16 @@ class ModelSection:
         context: `Context`.
     """
 
-    def __init__(self, context):
+    def __init__(self, context: Context) -> None:
         self.context = context
-        self._inspected = {}  # model -> sentence
+        self._inspected: dict[str, str] = {}  # model -> sentence
         ui, guarded = context.ui, context.status.guarded
-        self._choices = (
-            (ui.deviceSelector, "device", ()),
-            (ui.precisionSelector, "precision", precisions()),
-            (ui.passModeSelector, "passMode", passModes()),
-            (ui.roiSelector, "roi", fieldsOfView()),
-        )
-        for box, name, choices in self._choices:
+        for box, name, choices in self._choices():
             for value, text in choices:
                 box.addItem(text, value)
-            box.connect("activated(int)", guarded(lambda box=box, name=name: self._choose(name, box.currentData)))
-        self._numbers = (
-            (ui.imageSizeSpinBox, "imageSize"),
-            (ui.shortSlicesSpinBox, "shortSlices"),
-            (ui.stopAfterEmptySpinBox, "stopAfterEmpty"),
-        )
-        for box, name in self._numbers:
-            box.connect("editingFinished()", guarded(lambda box=box, name=name: self._choose(name, box.value or None)))
+            box.connect("activated(int)", guarded(partial(self._takeChoice, box, name)))
+        for box, name in self._numbers():
+            box.connect("editingFinished()", guarded(partial(self._takeNumber, box, name)))
         self._recentMenu = qt.QMenu(ui.openCheckpointButton)
         ui.openCheckpointButton.setMenu(self._recentMenu)
         self._recentMenu.connect("aboutToShow()", guarded(self._fillRecentMenu))
@@ -54,15 +49,46 @@ class ModelSection:
         self.devices = Devices(guarded(self._fillDevices))
         self._fillDevices()
 
+    # ---- one row per setting, bound to the parameter of that name ------------------------------------------------
+
+    def _choices(self) -> tuple[tuple[Any, str, tuple[tuple[str, str], ...]], ...]:
+        """List, parameter, and the choices as `(value, text)`; the devices are filled in as they become known."""
+        ui = self.context.ui
+        return (
+            (ui.deviceSelector, "device", ()),
+            (
+                ui.precisionSelector,
+                "precision",
+                (("auto", _("Automatic")), ("exact", _("Exact (32 bit)")), ("bf16", _("Fast (16 bit)"))),
+            ),
+            (
+                ui.passModeSelector,
+                "passMode",
+                (("independent", _("Independent")), ("coupled", _("Coupled, as published"))),
+            ),
+            (ui.roiSelector, "roi", (("auto", _("Around the object")), ("off", _("Whole slice")))),
+        )
+
+    def _numbers(self) -> tuple[tuple[Any, str], ...]:
+        """Spin box and parameter; 0 stands for None."""
+        ui = self.context.ui
+        return (
+            (ui.imageSizeSpinBox, "imageSize"),
+            (ui.shortSlicesSpinBox, "shortSlices"),
+            (ui.stopAfterEmptySpinBox, "stopAfterEmpty"),
+        )
+
     # ---- remembered choices -------------------------------------------------------------------------------------
 
-    def restoreRemembered(self, networksMissing):
+    def restoreRemembered(self, networksMissing: bool) -> None:
         """Take model, device and precision of the last Slicer session into a parameter node that has none.
 
         Args:
             networksMissing: whether PyTorch or SAM 2 are not installed; the first model is then the classical one.
         """
         node, settings = self.context.parameters.node, slicer.app.userSettings()
+        if node is None:
+            return
         for name in REMEMBERED:
             value = settings.value(f"SegmentPropagate/{name}", "")
             if value and not node.GetParameter(name):
@@ -70,14 +96,14 @@ class ModelSection:
         if not node.GetParameter("model"):
             self.context.parameters.model = "classical" if networksMissing else "starter"
 
-    def recentFiles(self):
+    def recentFiles(self) -> list[str]:
         """Checkpoint files that were opened, latest first, as far as they still exist."""
         return [path for path in str(slicer.app.userSettings().value(RECENT_KEY, "") or "").split(os.pathsep)
                 if path and Path(path).is_file()]  # fmt: skip
 
     # ---- actions ------------------------------------------------------------------------------------------------
 
-    def openFile(self):
+    def openFile(self) -> None:
         """Let the user pick a checkpoint file."""
         recent = self.recentFiles()
         start = str(Path(recent[0]).parent) if recent else ""
@@ -87,13 +113,13 @@ class ModelSection:
         if path:
             self.useFile(path)
 
-    def useFile(self, path):
+    def useFile(self, path: str) -> None:
         """Choose a checkpoint file and remember it."""
         files = [path, *[known for known in self.recentFiles() if known != path]]
         slicer.app.userSettings().setValue(RECENT_KEY, os.pathsep.join(files[:RECENT_FILES]))
         self.choose(path)
 
-    def choose(self, model):
+    def choose(self, model: str) -> None:
         """Choose a registered model or a file, and have files recognised."""
         self._choose("model", model)
         self.refresh()
@@ -101,27 +127,33 @@ class ModelSection:
             self.context.ui.modelInfo.text = _("Reading {file}...").format(file=Path(model).name)
             self.context.logic.inspectModel(model)
 
-    def _choose(self, name, value):
+    def _takeChoice(self, box: Any, name: str) -> None:
+        self._choose(name, box.currentData)
+
+    def _takeNumber(self, box: Any, name: str) -> None:
+        self._choose(name, box.value or None)
+
+    def _choose(self, name: str, value: str | int | None) -> None:
         setattr(self.context.parameters, name, value)
         if name in REMEMBERED:
             slicer.app.userSettings().setValue(f"SegmentPropagate/{name}", value)
 
-    def _onInspected(self, summary):
+    def _onInspected(self, summary: Mapping[str, Any]) -> None:
         self._inspected[summary["path"]] = summary["sentence"]
         self.refresh()
 
-    def _fillRecentMenu(self):
+    def _fillRecentMenu(self) -> None:
         self._recentMenu.clear()
         for path in self.recentFiles():
             action = self._recentMenu.addAction(Path(path).name)
             action.toolTip = path
-            action.connect("triggered()", self.context.status.guarded(lambda path=path: self.useFile(path)))
+            action.connect("triggered()", self.context.status.guarded(partial(self.useFile, path)))
         if not self.recentFiles():
             self._recentMenu.addAction(_("No recent files")).enabled = False
 
     # ---- showing ------------------------------------------------------------------------------------------------
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Show the parameters."""
         ui, parameters = self.context.ui, self.context.parameters
         for widget in (ui.modelSelector, ui.openCheckpointButton, ui.advancedSection):
@@ -130,12 +162,12 @@ class ModelSection:
         ui.modelInfo.text = self._inspected.get(parameters.model) or describe(parameters.model)
         if ui.deviceSelector.findData(parameters.device) < 0:
             self._fillDevices()
-        for box, name, _choices in self._choices:
+        for box, name, _choices in self._choices():
             box.setCurrentIndex(box.findData(getattr(parameters, name)))
-        for box, name in self._numbers:
+        for box, name in self._numbers():
             box.setValue(getattr(parameters, name) or 0)
 
-    def _fillDevices(self):
+    def _fillDevices(self) -> None:
         box, chosen = self.context.ui.deviceSelector, self.context.parameters.device
         choices = self.devices.choices()
         if chosen not in [value for value, _text in choices]:
@@ -145,7 +177,7 @@ class ModelSection:
             box.addItem(text, value)
         box.setCurrentIndex(box.findData(chosen))
 
-    def _fillModels(self, chosen):
+    def _fillModels(self, chosen: str) -> None:
         box = self.context.ui.modelSelector
         wanted = [*REGISTRY, *([] if chosen in REGISTRY else [chosen])]
         if [box.itemData(row) for row in range(box.count)] != wanted:
@@ -155,12 +187,12 @@ class ModelSection:
         box.setCurrentIndex(wanted.index(chosen))
 
 
-def title(model):
+def title(model: str) -> str:
     """What the list calls a model: its name, or the file's."""
     return model if model in REGISTRY else Path(model).name
 
 
-def describe(model):
+def describe(model: str) -> str:
     """One line about a registered model, its licence and its download; for a file, its path."""
     known = REGISTRY.get(model)
     if known is None:
@@ -173,18 +205,3 @@ def describe(model):
         size = _(" ({size} MB)").format(size=round(known.size_bytes / 1e6)) if known.size_bytes else ""
         parts.append(_("Downloaded on first use{size}.").format(size=size))
     return " ".join(parts)
-
-
-def precisions():
-    """Choices of the precision list."""
-    return ("auto", _("Automatic")), ("exact", _("Exact (32 bit)")), ("bf16", _("Fast (16 bit)"))
-
-
-def passModes():
-    """Choices of the directions list."""
-    return ("independent", _("Independent")), ("coupled", _("Coupled, as published"))
-
-
-def fieldsOfView():
-    """Choices of the field-of-view list."""
-    return ("auto", _("Around the object")), ("off", _("Whole slice"))

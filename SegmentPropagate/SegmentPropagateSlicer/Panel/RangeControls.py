@@ -1,10 +1,15 @@
 """First and last slice of the range, each segment's own along each plane: a kidney does not end where a liver does."""
 
+from __future__ import annotations
+
+from functools import partial
+
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Scene.SliceGrid import rangeEnds
 
 
@@ -15,7 +20,7 @@ class RangeControls:
         context: `Context`.
     """
 
-    def __init__(self, context):
+    def __init__(self, context: Context) -> None:
         self.context = context
         ui, guarded = context.ui, context.status.guarded
         ui.firstSpinBox.connect("valueChanged(int)", guarded(lambda: self._take(first=ui.firstSpinBox.value)))
@@ -27,37 +32,37 @@ class RangeControls:
         ui.rangeFromRoiButton.setMenu(self._roiMenu)
         self._roiMenu.connect("aboutToShow()", guarded(self.fillRoiMenu))
 
-    def firstFromView(self):
+    def firstFromView(self) -> None:
         """The range begins at the slice in the view."""
         self._take(first=self.context.planeAndSlice()[1])
 
-    def lastFromView(self):
+    def lastFromView(self) -> None:
         """The range ends at the slice in the view."""
         self._take(last=self.context.planeAndSlice()[1])
 
-    def wholeVolume(self):
+    def wholeVolume(self) -> None:
         """The range is the whole volume."""
         self.give(None, None)
 
-    def fromRoi(self, roiNode):
+    def fromRoi(self, roiNode: slicer.vtkMRMLMarkupsROINode) -> None:
         """The range is what a ROI covers."""
         self.give(*self.context.logic.sliceRangeOfRoi(roiNode, self.context.plane()))
 
-    def fillRoiMenu(self):
+    def fillRoiMenu(self) -> None:
         """List the regions of interest of the scene."""
         self._roiMenu.clear()
         nodes = slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")
         for node in nodes:
             action = self._roiMenu.addAction(node.GetName())
-            action.connect("triggered()", self.context.status.guarded(lambda node=node: self.fromRoi(node)))
+            action.connect("triggered()", self.context.status.guarded(partial(self.fromRoi, node)))
         if not nodes:
             self._roiMenu.addAction(self.context.ui.rangeFromRoiButton.toolTip).enabled = False
 
-    def given(self):
+    def given(self) -> tuple[int | None, int | None]:
         """`(first, last)` as the user gave them for what is chosen to be propagated; None where not."""
         return self.context.parameters.rangeOf(self.context.parameters.segment, self.context.plane())
 
-    def give(self, first, last):
+    def give(self, first: int | None, last: int | None) -> None:
         """What `given` returns from now on.
 
         Raises:
@@ -67,18 +72,18 @@ class RangeControls:
             raise InputError(_("Choose a segment first."))
         self.context.parameters.giveRange(self.context.parameters.segment, self.context.plane(), first, last)
 
-    def range(self):
+    def range(self) -> tuple[int, int]:
         """`(first, last)`, what was not given being the volume's."""
         return rangeEnds(self.given(), self.context.logic.sliceCount(self.context.plane()))
 
-    def _take(self, **ends):
+    def _take(self, **ends: int) -> None:
         if not self._refreshing:
             first, last = self.given()
             self.give(**{"first": first, "last": last, **ends})
 
     _refreshing = False
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Show the parameters."""
         ui = self.context.ui
         count = self.context.logic.sliceCount(self.context.plane())

@@ -1,13 +1,15 @@
 """The section Review: look at the proposal, correct it, accept or discard it."""
 
+from __future__ import annotations
+
 import qt
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Logic import State
-from SegmentPropagateSlicer.Panel.Context import planeTitle
+from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
 from SegmentPropagateSlicer.Panel.DriftStrip import DriftStrip
-from SegmentPropagateSlicer.Review.Suspicion import SUSPICIOUS
+from SegmentPropagateSlicer.Review.Suspicion import SUSPICIOUS, Score
 
 
 class ReviewSection:
@@ -17,11 +19,11 @@ class ReviewSection:
         context: `Context`.
     """
 
-    def __init__(self, context):
+    def __init__(self, context: Context) -> None:
         self.context = context
         ui, guarded = context.ui, context.status.guarded
         self.strip = DriftStrip(ui.driftHolder.layout(), self.goTo)
-        self._scores = []
+        self._scores: list[Score] = []
         self._isOpen = False
         ui.correctButton.setIcon(qt.QIcon(context.icon("correct")))
         ui.lockButton.setIcon(qt.QIcon(context.icon("lock")))
@@ -38,37 +40,37 @@ class ReviewSection:
 
     # ---- which segment ------------------------------------------------------------------------------------------
 
-    def segmentIds(self):
+    def segmentIds(self) -> list[str]:
         """The segments of the proposal that still exist."""
         proposed, node = self.context.logic.proposed, self.context.parameters.segmentation
         known = node.GetSegmentation().GetSegmentIDs() if node else ()
         return [segmentId for segmentId in proposed[0] if segmentId in known] if proposed else []
 
-    def segmentId(self):
+    def segmentId(self) -> str:
         """The one whose slices the strip shows, and which is edited, corrected and locked; InputError without one."""
         ids, chosen = self.segmentIds(), self.context.parameters.reviewSegment
         if not ids:
             raise InputError(_("There is no proposal to review: propagate first."))
         return chosen if chosen in ids else ids[0]
 
-    def choose(self, segmentId):
+    def choose(self, segmentId: str) -> None:
         """Show the slices of a segment, and take it in the Segment Editor."""
         self.context.parameters.reviewSegment = segmentId
         self.context.ui.segmentEditor.setCurrentSegmentID(segmentId)
         self.refresh()
 
-    def _followEditor(self):
+    def _followEditor(self) -> None:
         selected = self.context.ui.segmentEditor.currentSegmentID()
         if selected in self.segmentIds():
             self.choose(selected)
 
     # ---- actions ------------------------------------------------------------------------------------------------
 
-    def goTo(self, sliceIndex):
+    def goTo(self, sliceIndex: int) -> None:
         """Show a slice of the proposal."""
         self.context.status.guarded(lambda: self.context.jumpToSlice(sliceIndex, self.context.logic.proposed[1]))()
 
-    def nextSuspicious(self):
+    def nextSuspicious(self) -> None:
         """Show the slice that is worth correcting next, of whichever segment."""
         try:
             here = self.segmentId(), self._current()
@@ -87,7 +89,7 @@ class ReviewSection:
             text = _("Slice {number} is worth a look.")
         self.context.status.say(text.format(number=sliceIndex, name=self.context.segmentName(segmentId)))
 
-    def lock(self):
+    def lock(self) -> None:
         """Confirm the slice in the view, or unlock it."""
         locked = self.context.ui.lockButton.checked
         try:
@@ -97,18 +99,18 @@ class ReviewSection:
         finally:
             self.refresh()
 
-    def edit(self):
+    def edit(self) -> None:
         """Put the proposed outline into the segment and take the brush."""
         self.context.logic.editSlice(self.segmentId(), self._current())
         self.context.ui.segmentEditor.setCurrentSegmentID(self.segmentId())
         self.context.ui.segmentEditor.setActiveEffectByName("Paint")
         self.context.status.say(_("Correct the outline in the view, then press Correct."))
 
-    def correct(self):
+    def correct(self) -> None:
         """Make the corrected slice a key and compute again what it changes."""
         self.context.logic.correct(self.segmentId(), self._current())
 
-    def accept(self):
+    def accept(self) -> None:
         """Write the proposal into the segments."""
         changed = self.context.logic.accept()
         self.context.status.say(
@@ -117,12 +119,12 @@ class ReviewSection:
             )
         )
 
-    def discard(self):
+    def discard(self) -> None:
         """Drop the proposal."""
         self.context.logic.discard()
         self.context.status.say(_("Discarded: the segment is as it was before the run."))
 
-    def _current(self):
+    def _current(self) -> int:
         """The slice in the view; InputError where the view has another plane than the proposal."""
         (plane, index), wanted = self.context.planeAndSlice(), self.context.logic.proposed[1]
         if plane != wanted:
@@ -135,7 +137,7 @@ class ReviewSection:
 
     # ---- showing ------------------------------------------------------------------------------------------------
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Show the proposal; nothing while there is none. Stays open while a correction starts."""
         ui, state = self.context.ui, self.context.logic.state
         ids = self.segmentIds()
@@ -151,7 +153,7 @@ class ReviewSection:
         self._scores = self.context.logic.reviewScores(self.segmentId())
         self.refreshCurrent()
 
-    def refreshCurrent(self):
+    def refreshCurrent(self) -> None:
         """Show the slice in the view."""
         try:
             current = self._current()
@@ -165,7 +167,7 @@ class ReviewSection:
         ui.sliceInfo.text = sliceText(name, score) if score else _("Click a bar to go to its slice.")
         ui.lockButton.setChecked(bool(score and score["confirmed"]))
 
-    def _fillSegments(self, ids):
+    def _fillSegments(self, ids: list[str]) -> None:
         ui = self.context.ui
         box, wanted = ui.reviewSegmentSelector, [(i, self.context.segmentName(i)) for i in ids]
         if [(box.itemData(row), box.itemText(row)) for row in range(box.count)] != wanted:
@@ -176,7 +178,7 @@ class ReviewSection:
         ui.reviewSegmentRow.setVisible(len(ids) > 1)
 
 
-def sliceText(name, score):
+def sliceText(name: str, score: Score) -> str:
     """One line about a slice of the proposal."""
     start = _("{name}, slice {number}: ").format(name=name, number=score["sliceIndex"])
     if score["source"] == "key":

@@ -1,5 +1,9 @@
 """The keyboard shortcuts of the panel; on while the module is open."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
 import qt
 import slicer
 
@@ -12,10 +16,11 @@ class Shortcuts:
         parent: a widget of the window; the main window is taken where there is one.
     """
 
-    def __init__(self, actions, parent):
-        self._actions, self._parent, self._shortcuts = actions, parent, []
+    def __init__(self, actions: Mapping[str, Callable[[], object]], parent: qt.QWidget) -> None:
+        self._actions, self._parent = actions, parent
+        self._shortcuts: list[qt.QShortcut] = []
 
-    def install(self):
+    def install(self) -> None:
         """Turn them on; calling it twice does no harm."""
         if self._shortcuts:
             return
@@ -25,7 +30,7 @@ class Shortcuts:
             shortcut.connect("activated()", slot)
             self._shortcuts.append(shortcut)
 
-    def uninstall(self):
+    def uninstall(self) -> None:
         """Turn them off."""
         for shortcut in self._shortcuts:
             shortcut.setEnabled(False)

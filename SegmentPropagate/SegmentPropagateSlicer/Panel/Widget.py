@@ -1,5 +1,7 @@
 """The panel: puts its sections together and follows the scene. Reads MRML, never writes segments."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 
@@ -33,19 +35,27 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         installer: `Installer`; None makes one.
     """
 
-    def __init__(self, parent=None, logic=None, installer=None):
+    def __init__(
+        self,
+        parent: qt.QWidget | None = None,
+        logic: SegmentPropagateLogic | None = None,
+        installer: Installer | None = None,
+    ) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic, self.installer = logic, installer
+        self.logic = logic or SegmentPropagateLogic()
+        self.resources = Path(self.resourcePath("UI/SegmentPropagate.ui")).parents[1]
+        self.installer = installer or Installer(
+            self.resources / "requirements.txt", self.resources / "requirements-sam2.txt"
+        )
 
-    def setup(self):
+    def setup(self) -> None:
         """Slicer calls this once."""
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/SegmentPropagate.ui"))
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
-        self.logic = self.logic or SegmentPropagateLogic()
-        self._makeSections(Path(self.resourcePath("UI/SegmentPropagate.ui")).parents[1])
+        self._makeSections()
         panel.setMRMLScene(slicer.mrmlScene)
         self._refreshTimer = qt.QTimer()  # many events, one refresh
         self._refreshTimer.setSingleShot(True)
@@ -57,14 +67,11 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if getattr(self.parent, "isEntered", False):  # reloaded while open: Slicer does not call enter() again
             self.enter()
 
-    def _makeSections(self, resources):
+    def _makeSections(self) -> None:
         ui = self.ui
         status = StatusLine(ui.statusLabel, ui.detailsText, ui.detailsSection)
         ui.detailsSection.hide()  # until there is something in it
-        self.context = context = Context(ui, self.logic, Parameters(), status, resources)
-        self.installer = self.installer or Installer(
-            resources / "requirements.txt", resources / "requirements-sam2.txt"
-        )
+        self.context = context = Context(ui, self.logic, Parameters(), status, self.resources)
         self.banner = InstallBanner(context, self.installer)
         self.model = ModelSection(context)
         self.inputs = InputSection(context)
@@ -87,13 +94,13 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.parent,
         )
 
-    def _followLogic(self):
+    def _followLogic(self) -> None:
         logic = self.logic
         for signal in (logic.stateChanged, logic.keysChanged, logic.sliceUpdated):
             signal.connect(self._refreshLater)
         logic.keysChanged.connect(self._keepKeys)
 
-    def _followScene(self):
+    def _followScene(self) -> None:
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneClosing)
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneClosed)
@@ -109,7 +116,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # ---- life of the module -------------------------------------------------------------------------------------
 
-    def enter(self):
+    def enter(self) -> None:
         """Slicer calls this when the module is opened; a proposal that waits for review is still there."""
         if self.context.parameters.node is not self.logic.getParameterNode():
             self._takeParameterNode()
@@ -118,7 +125,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.segmentEditor.installKeyboardShortcuts()
         self.shortcuts.install()
 
-    def exit(self):
+    def exit(self) -> None:
         """Slicer calls this when another module is opened; a run goes on."""
         self.shortcuts.uninstall()
         self.prompt.placement.stop()
@@ -126,7 +133,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.segmentEditor.uninstallKeyboardShortcuts()
         self.ui.segmentEditor.removeViewObservations()
 
-    def cleanup(self):
+    def cleanup(self) -> None:
         """Slicer calls this at exit and before a reload."""
         self.exit()  # a reload hides this panel without closing it
         self._refreshTimer.stop()
@@ -135,7 +142,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.model.devices.stop()
         self.logic.shutdown()
 
-    def onReload(self):
+    def onReload(self) -> None:
         """Developer mode: reload the parts of the module too, not only its first file."""
         for name in [name for name in sys.modules if name.split(".")[0] in ("SegmentPropagateSlicer",
                                                                            "SegmentPropagateLib")]:  # fmt: skip
@@ -144,15 +151,15 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # ---- the scene ----------------------------------------------------------------------------------------------
 
-    def _onSceneClosing(self, _caller, _event):
+    def _onSceneClosing(self, _caller: vtk.vtkObject, _event: str) -> None:
         self.removeObservers(self._onParametersModified)
         self.context.parameters.node = None
         self.logic.setInputs(None, None)
 
-    def _onSceneClosed(self, _caller, _event):
+    def _onSceneClosed(self, _caller: vtk.vtkObject, _event: str) -> None:
         self._takeParameterNode()
 
-    def _takeParameterNode(self):
+    def _takeParameterNode(self) -> None:
         parameters, node = self.context.parameters, self.logic.getParameterNode()
         if parameters.node is not node:
             self.removeObservers(self._onParametersModified)
@@ -165,7 +172,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.setKeys(keys)
         self.refresh()
 
-    def _takeEditorNode(self):
+    def _takeEditorNode(self) -> None:
         scene, tag = slicer.mrmlScene, "SegmentPropagate"
         node = scene.GetSingletonNode(tag, "vtkMRMLSegmentEditorNode")
         if node is None:
@@ -176,21 +183,21 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.segmentEditor.setMRMLSegmentEditorNode(node)
         self.logic.setSegmentEditor(node, self.ui.segmentEditor.saveStateForUndo)
 
-    def _onParametersModified(self, _caller, _event):
+    def _onParametersModified(self, _caller: vtk.vtkObject, _event: str) -> None:
         self._refreshLater()
 
-    def _onViewMoved(self, caller, _event):
+    def _onViewMoved(self, caller: slicer.vtkMRMLSliceNode, _event: str) -> None:
         if caller.GetLayoutName() == self.context.parameters.view:
             self._refreshLater()
 
-    def _keepKeys(self):
+    def _keepKeys(self) -> None:
         self.context.parameters.keys = self.logic.keys
 
-    def _refreshLater(self, *_arguments):
+    def _refreshLater(self, *_arguments: object) -> None:
         if not self._refreshTimer.active:
             self._refreshTimer.start()
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Show the parameters and the state of the logic everywhere."""
         if self.context.parameters.node is None:
             return  # the scene is closing

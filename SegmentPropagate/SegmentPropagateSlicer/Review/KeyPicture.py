@@ -1,6 +1,12 @@
 """A small picture of a key slice: the surroundings of the outline, turned as in the slice views."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Values.Proposal import Proposal
 
 MARGIN = 1.6  # side of the picture over the larger side of the outline
 SMALLEST_MM = 10.0
@@ -12,7 +18,9 @@ SCREEN_AXES = {  # to the right and upwards, in RAS
 }
 
 
-def draw(grid, plane, outline, color, size):
+def draw(
+    grid: SliceGrid, plane: np.ndarray, outline: Proposal, color: tuple[float, float, float], size: int
+) -> NDArray[np.uint8]:
     """Draw a slice with an outline on it.
 
     Args:
@@ -26,7 +34,7 @@ def draw(grid, plane, outline, color, size):
         uint8 `(size, size, 3)`.
     """
     places, inside = _places(grid, outline, size)
-    gray = np.where(inside, plane[places], 0).astype(np.float32)
+    gray: np.ndarray = np.where(inside, plane[places], 0).astype(np.float32)
     low, high = np.percentile(gray[inside], CONTRAST) if inside.any() else (0, 1)
     gray = np.clip((gray - low) * (255 / max(high - low, 1e-6)), 0, 255) * inside
     picture = np.repeat(np.nan_to_num(gray).astype(np.uint8)[:, :, None], 3, axis=2)
@@ -34,7 +42,7 @@ def draw(grid, plane, outline, color, size):
     return picture
 
 
-def _places(grid, outline, size):
+def _places(grid: SliceGrid, outline: Proposal, size: int) -> tuple[tuple[NDArray[np.intp], ...], NDArray[np.bool_]]:
     """Row and column of the slice under every pixel of the picture, and where there is one."""
     spacing = np.array(grid.pixelSizeMm)
     start, extent = np.zeros(2), np.array(grid.shape, dtype=float)
@@ -56,7 +64,7 @@ def _places(grid, outline, size):
     return tuple(np.clip(place, 0, count - 1) for place, count in zip(found, grid.shape, strict=True)), inside
 
 
-def _edge(mask):
+def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The pixels of a mask that have a neighbor outside."""
     padded = np.pad(mask, 1)
     return mask & ~(padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:])

@@ -1,6 +1,14 @@
 """How far each slice of a proposal can be trusted, and which is worth correcting next."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypedDict
+
+from SegmentPropagateSlicer.Runs.Run import Run
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Values.Proposal import Proposal
 
 AREA_JUMP = math.log(1.6)
 """A step to the neighbor beyond this ratio of areas is suspicious..."""
@@ -16,7 +24,21 @@ SUSPICIOUS = 0.3
 """Below this, no slice is named."""
 
 
-def scores(run, segmentId, confirmed=()):
+class Score(TypedDict):
+    """How one slice fares; see `SegmentPropagateLogic.reviewScores`."""
+
+    sliceIndex: int
+    source: str
+    presence: float
+    predictedIou: float | None
+    areaMm2: float
+    areaJump: bool
+    centerJump: bool
+    confirmed: bool
+    suspicion: float
+
+
+def scores(run: Run, segmentId: str, confirmed: Collection[int] = ()) -> list[Score]:
     """One dict per slice that has an outline or a proposal, ascending; see `SegmentPropagateLogic.reviewScores`.
 
     Args:
@@ -33,7 +55,9 @@ def scores(run, segmentId, confirmed=()):
     ]
 
 
-def nextSuspicious(found, after=None):
+def nextSuspicious(
+    found: Mapping[str, Sequence[Score]], after: tuple[str, int | None] | None = None
+) -> tuple[str, int] | None:
     """The place to look at: the worst, or the next worst after one that was named; None when all is well.
 
     Args:
@@ -52,7 +76,9 @@ def nextSuspicious(found, after=None):
     return order[(order.index(after) + 1) % len(order)] if after in order else order[0]
 
 
-def _score(index, proposal, isKey, confirmed, jumps, grid):
+def _score(
+    index: int, proposal: Proposal, isKey: bool, confirmed: bool, jumps: tuple[bool, bool], grid: SliceGrid
+) -> Score:
     present = bool(proposal.area)
     presence = proposal.presence if proposal.presence is not None else float(present)
     areaJump, centerJump = jumps
@@ -70,14 +96,16 @@ def _score(index, proposal, isKey, confirmed, jumps, grid):
     }
 
 
-def _suspicion(presence, predictedIou, jumps):
+def _suspicion(presence: float, predictedIou: float | None, jumps: tuple[bool, bool]) -> float:
     """Doubts add up as chances do: an undecided presence, a low predicted IoU, a jump of area or center."""
     doubts = [1 - abs(2 * presence - 1), 0.0 if predictedIou is None else 1 - predictedIou]
     doubts += [0.5 * jump for jump in jumps]
     return 1 - math.prod(1 - min(max(doubt, 0.0), 1.0) for doubt in doubts)
 
 
-def _jumps(slices, keys, grid):
+def _jumps(
+    slices: Mapping[int, Proposal], keys: Mapping[int, Proposal], grid: SliceGrid
+) -> dict[int, tuple[bool, bool]]:
     """Slice -> (area jumps, center jumps), seen from the neighbor on the side of the nearest key."""
     found = {}
     for index, proposal in slices.items():
@@ -91,13 +119,13 @@ def _jumps(slices, keys, grid):
     return found
 
 
-def _areaJumps(before, after, largest):
+def _areaJumps(before: int, after: int, largest: int) -> bool:
     if not before or not after:
         return before >= LOST_SHARE * largest
     return abs(math.log(after / before)) > AREA_JUMP and abs(after - before) > AREA_CHANGE * largest
 
 
-def _centerJumps(before, after, grid):
+def _centerJumps(before: Proposal, after: Proposal, grid: SliceGrid) -> bool:
     if not before.area or not after.area:
         return False
     rows, columns = (b - a for a, b in zip(before.center, after.center, strict=True))

@@ -1,22 +1,35 @@
 """Segments as arrays: labelmaps, and where their voxels are in the world."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import numpy as np
 import slicer
+from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Scene.VolumeReader import worldFromLocal
 
 
-def labelmapOf(segmentationNode, segmentId):
+def segmentOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> slicer.vtkSegment:
+    """A segment, or InputError where it is gone."""
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
+    if segment is None:
+        raise InputError(_("The segmentation has no segment '{id}' any more.").format(id=segmentId))
+    return segment
+
+
+def labelmapOf(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str
+) -> tuple[slicer.vtkOrientedImageData | None, int]:
     """A segment's (maybe shared) labelmap and its value in it; `(None, 0)` while the segment is empty.
 
     Raises:
         InputError: no such segment, or a segmentation that is not stored as labelmaps.
     """
-    segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
-    if segment is None:
-        raise InputError(_("The segmentation has no segment '{id}' any more.").format(id=segmentId))
+    segment = segmentOf(segmentationNode, segmentId)
     if not segmentationNode.GetSegmentation().IsSourceRepresentationImageData():
         raise InputError(
             _(
@@ -30,7 +43,9 @@ def labelmapOf(segmentationNode, segmentId):
     return image, segment.GetLabelValue()
 
 
-def nearestPlaces(matrix, axes, sizes):
+def nearestPlaces(
+    matrix: NDArray[np.float64], axes: tuple[np.ndarray, np.ndarray], sizes: Sequence[int]
+) -> tuple[list[NDArray[np.int32]], NDArray[np.bool_]]:
     """Nearest indices in an array of points on a plane grid, and which of them are inside.
 
     An index that depends on one of the axes only, as on parallel grids, is computed along that axis only; everything
@@ -44,7 +59,8 @@ def nearestPlaces(matrix, axes, sizes):
     Returns:
         three integer arrays, kept within the array; and bool, where they had not to be.
     """
-    places, inside = [], np.True_
+    places: list[NDArray[np.int32]] = []
+    inside: NDArray[np.bool_] = np.array(True)
     for (first, second, offset), size in zip(matrix, sizes, strict=True):
         place = np.full((1, 1), offset + 0.5)
         for step, axis in ((first, axes[0]), (second, axes[1])):
@@ -56,14 +72,16 @@ def nearestPlaces(matrix, axes, sizes):
     return places, inside
 
 
-def arrayOf(image):
+def arrayOf(image: slicer.vtkOrientedImageData) -> np.ndarray:
     """View of a vtkOrientedImageData's voxels, `(k, j, i)`; its first voxel is at the extent's start."""
     from vtk.util.numpy_support import vtk_to_numpy
 
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
 
 
-def indexFromWorld(segmentationNode, image):
+def indexFromWorld(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, image: slicer.vtkOrientedImageData
+) -> NDArray[np.float64]:
     """4 x 4 matrix from world RAS to a labelmap's `(i, j, k)`."""
     import vtk
 

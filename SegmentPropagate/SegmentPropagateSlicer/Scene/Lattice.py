@@ -1,30 +1,40 @@
 """The grid on which segments are written: proposals, locks and other segments sampled on it."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import slicer
 import vtk
+from numpy.typing import NDArray
 
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, indexFromWorld, labelmapOf, nearestPlaces
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Values.Proposal import Proposal
+
+Extent = tuple[int, ...]
+"""First and last index along i, j, k, as VTK has it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
     """A labelmap's grid in the coordinates of the segmentation node: matrix and a box of voxels."""
 
-    worldFromIndex: np.ndarray
+    worldFromIndex: NDArray[np.float64]
     matrix: vtk.vtkMatrix4x4
-    extent: tuple
+    extent: Extent
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int, int]:
         i0, i1, j0, j1, k0, k1 = self.extent
         return k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1
 
-    def image(self, mask):
+    def image(self, mask: NDArray[np.bool_]) -> slicer.vtkOrientedImageData:
         """The mask `(k, j, i)` as a vtkOrientedImageData of zeros and ones, cut to its bounding box."""
-        extent, cut = [], []
+        extent: list[int] = []
+        cut: list[slice] = []
         for axis, start in zip((2, 1, 0), self.extent[::2], strict=True):
             used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
             extent += [start + int(used[0]), start + int(used[-1])]
@@ -37,16 +47,18 @@ class Lattice:
         return image
 
 
-def readVoxels(image, label, extent):
+def readVoxels(image: slicer.vtkOrientedImageData | None, label: int, extent: Extent) -> NDArray[np.bool_]:
     """Which voxels of an extent carry the label: bool `(k, j, i)`."""
     found = np.zeros([extent[2 * axis + 1] - extent[2 * axis] + 1 for axis in (2, 1, 0)], dtype=bool)
-    common = intersectionOfExtents(extent, image.GetExtent()) if image is not None else None
+    if image is None:
+        return found
+    common = intersectionOfExtents(extent, image.GetExtent())
     if common is not None:
         found[indexOfExtent(common, extent)] = arrayOf(image)[indexOfExtent(common, image.GetExtent())] == label
     return found
 
 
-def voxelsOfSlices(lattice, stacks):
+def voxelsOfSlices(lattice: Lattice, stacks: Iterable[tuple[SliceGrid, Sequence[int]]]) -> NDArray[np.bool_]:
     """Which voxels of the lattice lie on slices, given as `(SliceGrid, slice indices)`: bool `(k, j, i)`."""
     found = np.zeros(lattice.shape, dtype=bool)
     for grid, indices in stacks:
@@ -57,7 +69,9 @@ def voxelsOfSlices(lattice, stacks):
     return found
 
 
-def voxelsHeldBy(segmentationNode, segmentId, lattice):
+def voxelsHeldBy(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice
+) -> NDArray[np.bool_]:
     """What a segment, maybe with a grid of its own, holds on the lattice: bool `(k, j, i)`, nearest voxel."""
     image, label = labelmapOf(segmentationNode, segmentId)
     found = np.zeros(lattice.shape, dtype=bool)
@@ -75,7 +89,7 @@ def voxelsHeldBy(segmentationNode, segmentId, lattice):
     return found
 
 
-def placesInVolume(lattice, grid):
+def placesInVolume(lattice: Lattice, grid: SliceGrid) -> Iterator[tuple[list[NDArray[np.int32]], NDArray[np.bool_]]]:
     """Per k of the lattice: slice, row and column, broadcasting to `(j, i)`, and where these are in the volume."""
     matrix = np.linalg.inv(grid.worldFromSlice) @ lattice.worldFromIndex
     i0, i1, j0, j1, k0, k1 = lattice.extent
@@ -85,7 +99,9 @@ def placesInVolume(lattice, grid):
         yield nearestPlaces(steps, axes, (grid.count, *grid.shape))
 
 
-def sampleProposals(lattice, grid, proposals):
+def sampleProposals(
+    lattice: Lattice, grid: SliceGrid, proposals: Mapping[int, Proposal]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The proposals on the lattice, nearest voxel: the mask, and where there is a proposal at all."""
     first = min(proposals)
     stack = np.zeros((max(proposals) + 1 - first, *grid.shape), dtype=bool)
@@ -100,7 +116,7 @@ def sampleProposals(lattice, grid, proposals):
     return new, inSlices
 
 
-def extentOfProposals(world, grid, proposals):
+def extentOfProposals(world: NDArray[np.float64], grid: SliceGrid, proposals: Mapping[int, Proposal]) -> Extent | None:
     """Extent around all proposed pixels; None when every proposal is empty."""
     full = {index: proposal for index, proposal in proposals.items() if proposal.area}
     if not full:
@@ -111,12 +127,12 @@ def extentOfProposals(world, grid, proposals):
     return _extentOfBounds(world, grid, bounds)
 
 
-def extentOfSlab(world, grid, first, last):
+def extentOfSlab(world: NDArray[np.float64], grid: SliceGrid, first: int, last: int) -> Extent:
     """Extent around the slices from first to last."""
     return _extentOfBounds(world, grid, [(first, last), (0, grid.shape[0] - 1), (0, grid.shape[1] - 1)])
 
 
-def _extentOfBounds(world, grid, bounds):
+def _extentOfBounds(world: NDArray[np.float64], grid: SliceGrid, bounds: Sequence[tuple[int, int]]) -> Extent:
     """Extent on a lattice of a box of `(slice, row, column)` voxels, borders included."""
     corners = np.stack(np.meshgrid(*[(low - 0.5, high + 0.5) for low, high in bounds]), -1).reshape(-1, 3)
     matrix = np.linalg.inv(world) @ grid.worldFromSlice
@@ -125,7 +141,7 @@ def _extentOfBounds(world, grid, bounds):
     return tuple(int(value) for pair in zip(low, high, strict=True) for value in pair)
 
 
-def effectiveExtent(image, label, within):
+def effectiveExtent(image: slicer.vtkOrientedImageData, label: int, within: Extent | None) -> Extent | None:
     """Extent of the voxels that carry the label, looking within an extent; None when there are none."""
     if within is None:
         return None
@@ -141,14 +157,14 @@ def effectiveExtent(image, label, within):
     return tuple(int(start + edge) for start, u in zip(within[::2], used, strict=True) for edge in (u[0], u[-1]))
 
 
-def unionOfExtents(one, other):
+def unionOfExtents(one: Extent | None, other: Extent | None) -> Extent | None:
     """Extent around both, of which one may be None."""
     if one is None or other is None:
         return one or other
     return tuple(f(a, b) for a, b, f in zip(one, other, (min, max) * 3, strict=True))
 
 
-def intersectionOfExtents(one, other):
+def intersectionOfExtents(one: Extent | None, other: Extent | None) -> Extent | None:
     """What two extents share; None when nothing."""
     if one is None or other is None:
         return None
@@ -156,6 +172,7 @@ def intersectionOfExtents(one, other):
     return both if all(both[2 * axis] <= both[2 * axis + 1] for axis in range(3)) else None
 
 
-def indexOfExtent(extent, within):
+def indexOfExtent(extent: Extent, within: Extent) -> tuple[slice, slice, slice]:
     """Index `(k, j, i)` of an extent in an array that starts at the beginning of another."""
-    return tuple(slice(extent[2 * a] - within[2 * a], extent[2 * a + 1] - within[2 * a] + 1) for a in (2, 1, 0))
+    k, j, i = (slice(extent[2 * a] - within[2 * a], extent[2 * a + 1] - within[2 * a] + 1) for a in (2, 1, 0))
+    return k, j, i

@@ -1,64 +1,109 @@
 """What the user chose, kept in the module's parameter node so that it is saved with the scene."""
 
+from __future__ import annotations
+
 import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
+
+if TYPE_CHECKING:
+    from slicer import (
+        vtkMRMLMarkupsFiducialNode,
+        vtkMRMLMarkupsROINode,
+        vtkMRMLNode,
+        vtkMRMLScalarVolumeNode,
+        vtkMRMLScriptedModuleNode,
+        vtkMRMLSegmentationNode,
+    )
 
 ALL_VISIBLE = "*"
 """Value of `Parameters.segment` for all visible segments in one pass."""
 
 
-class Text:
-    """A parameter of text; anything but the `choices`, where there are some, reads as the default."""
+Value = TypeVar("Value")
+SceneNode = TypeVar("SceneNode", bound="vtkMRMLNode")
 
-    def __init__(self, default="", choices=None):
-        self.default, self.choices = default, choices
 
-    def __set_name__(self, owner, name):
+class Stored(ABC, Generic[Value]):
+    """A parameter kept as text; without text, or with one that cannot be read, it has its default.
+
+    Args:
+        default: the value where there is none.
+    """
+
+    def __init__(self, default: Value) -> None:
+        self.default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, parameters, owner=None):
-        if parameters is None:
-            return self
+    @abstractmethod
+    def read(self, text: str) -> Value:
+        """The value that a text of at least one character stands for."""
+
+    @abstractmethod
+    def write(self, value: Value) -> str:
+        """What `read` reads."""
+
+    def __get__(self, parameters: Parameters, owner: type | None = None) -> Value:
         text = parameters.node.GetParameter(self.name) if parameters.node else ""
-        return text if text and (self.choices is None or text in self.choices) else self.default
+        return self.read(text) if text else self.default
 
-    def __set__(self, parameters, value):
+    def __set__(self, parameters: Parameters, value: Value) -> None:
         if parameters.node and value != self.__get__(parameters):
-            parameters.node.SetParameter(self.name, value)
+            parameters.node.SetParameter(self.name, self.write(value))
 
 
-class Whole(Text):
+class Text(Stored[str]):
+    """A parameter of text; anything but the `choices`, where there are some, reads as the default."""
+
+    def __init__(self, default: str = "", choices: tuple[str, ...] = ()) -> None:
+        Stored.__init__(self, default)
+        self.choices = choices
+
+    def read(self, text: str) -> str:
+        """The text itself."""
+        return text if not self.choices or text in self.choices else self.default
+
+    def write(self, value: str) -> str:
+        """The text itself."""
+        return value
+
+
+class Whole(Stored["int | None"]):
     """A parameter that is a whole number, or None."""
 
-    def __init__(self, default=None):
-        Text.__init__(self, default)
+    def __init__(self, default: int | None = None) -> None:
+        Stored.__init__(self, default)
 
-    def __get__(self, parameters, owner=None):
-        text = Text.__get__(self, parameters, owner)
+    def read(self, text: str) -> int | None:
+        """Decimal digits."""
         try:
             return int(text)
-        except (TypeError, ValueError):
-            return text if text is self else self.default
+        except ValueError:
+            return self.default
 
-    def __set__(self, parameters, value):
-        if parameters.node and value != self.__get__(parameters):
-            parameters.node.SetParameter(self.name, "" if value is None else str(int(value)))
+    def write(self, value: int | None) -> str:
+        """Decimal digits; nothing for None."""
+        return "" if value is None else str(int(value))
 
 
-class Node:
+class Node(Generic[SceneNode]):
     """A parameter that is another node of the scene, or None."""
 
-    def __set_name__(self, owner, name):
+    def __set_name__(self, owner: type, name: str) -> None:
         self.role = name
 
-    def __get__(self, parameters, owner=None):
-        if parameters is None:
-            return self
-        return parameters.node.GetNodeReference(self.role) if parameters.node else None
+    def __get__(self, parameters: Parameters, owner: type | None = None) -> SceneNode | None:
+        node = parameters.node.GetNodeReference(self.role) if parameters.node else None
+        return cast("SceneNode | None", node)
 
-    def __set__(self, parameters, value):
+    def __set__(self, parameters: Parameters, value: SceneNode | None) -> None:
         if parameters.node and value is not self.__get__(parameters):
             parameters.node.SetNodeReferenceID(self.role, value.GetID() if value is not None else None)
 
@@ -70,11 +115,11 @@ class Parameters:
         node: the parameter node, or None.
     """
 
-    volume = Node()
-    segmentation = Node()
-    box = Node()
-    positivePoints = Node()
-    negativePoints = Node()
+    volume: Node[vtkMRMLScalarVolumeNode] = Node()
+    segmentation: Node[vtkMRMLSegmentationNode] = Node()
+    box: Node[vtkMRMLMarkupsROINode] = Node()
+    positivePoints: Node[vtkMRMLMarkupsFiducialNode] = Node()
+    negativePoints: Node[vtkMRMLMarkupsFiducialNode] = Node()
 
     segment = Text()  # segment ID, or ALL_VISIBLE
     reviewSegment = Text()  # segment ID whose slices the drift strip shows, of several
@@ -94,11 +139,11 @@ class Parameters:
     _keys = Text("[]")
     _ranges = Text("[]")
 
-    def __init__(self, node=None):
+    def __init__(self, node: vtkMRMLScriptedModuleNode | None = None) -> None:
         self.node = node
 
     @property
-    def keys(self):
+    def keys(self) -> tuple[Key, ...]:
         """The key slices as a tuple of `Key`; entries that cannot be read are left out."""
         try:
             return tuple(Key(**entry) for entry in json.loads(self._keys))
@@ -106,39 +151,29 @@ class Parameters:
             return ()
 
     @keys.setter
-    def keys(self, keys):
+    def keys(self, keys: Iterable[Key]) -> None:
         self._keys = json.dumps([vars(key) for key in keys])
 
-    def rangeOf(self, segment, plane):
+    def rangeOf(self, segment: str, plane: str) -> tuple[int | None, int | None]:
         """`(first, last)` slice that the user gave for a segment, or ALL_VISIBLE, along a plane; None where not."""
         return self._readRanges().get((segment, plane), (None, None))
 
-    def giveRange(self, segment, plane, first, last):
+    def giveRange(self, segment: str, plane: str, first: int | None, last: int | None) -> None:
         """Remember what `rangeOf` returns."""
         ranges = {**self._readRanges(), (segment, plane): (first, last)}
         self._ranges = json.dumps([[*place, *ends] for place, ends in ranges.items()])
 
-    def forgetRanges(self):
+    def forgetRanges(self) -> None:
         """Of all segments and planes."""
         self._ranges = "[]"
 
-    def _readRanges(self):
+    def _readRanges(self) -> dict[tuple[str, str], tuple[int | None, int | None]]:
         try:
             return {(segment, plane): (first, last) for segment, plane, first, last in json.loads(self._ranges)}
         except (TypeError, ValueError):
             return {}
 
-    def runSettings(self, plane):
+    def runSettings(self, plane: str) -> RunSettings:
         """The choices of the Model section as `RunSettings` for runs along that plane."""
-        return RunSettings(
-            model=self.model,
-            device=self.device,
-            precision=self.precision,
-            imageSize=self.imageSize,
-            plane=plane,
-            intensity=self.intensity,
-            roi=self.roi,
-            passMode=self.passMode,
-            shortSlices=self.shortSlices,
-            stopAfterEmpty=self.stopAfterEmpty,
-        )
+        chosen = {field.name: getattr(self, field.name) for field in fields(RunSettings) if field.name != "plane"}
+        return RunSettings(plane=plane, **chosen)

@@ -1,12 +1,15 @@
 """What the annotator has drawn or placed, as the library's prompts on one slice."""
 
+from __future__ import annotations
+
 import numpy as np
 import slicer
+from numpy.typing import ArrayLike, NDArray
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, indexFromWorld, labelmapOf, nearestPlaces
-from SegmentPropagateSlicer.Scene.SliceGrid import cornersOfRoi
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, cornersOfRoi
 
 
 class PromptReader:
@@ -16,10 +19,12 @@ class PromptReader:
         grid: the slices.
     """
 
-    def __init__(self, grid):
+    def __init__(self, grid: SliceGrid) -> None:
         self.grid = grid
 
-    def segmentMask(self, segmentationNode, segmentId, sliceIndex):
+    def segmentMask(
+        self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, sliceIndex: int
+    ) -> NDArray[np.bool_]:
         """What a segment holds on a slice: bool `(rows, columns)`, nearest voxel where its grid is another one."""
         self.grid.checkIndex(sliceIndex)
         image, label = labelmapOf(segmentationNode, segmentId)
@@ -33,24 +38,29 @@ class PromptReader:
         (i, j, k), inside = nearestPlaces(matrix[:3, 1:], axes, values.shape[::-1])
         return (values[k, j, i] == label) & inside
 
-    def box(self, roiNodeOrCorners):
+    def box(self, roiNodeOrCorners: slicer.vtkMRMLMarkupsROINode | ArrayLike) -> tuple[float, float, float, float]:
         """`(i0, j0, i1, j1)` of a ROI node, or of corners in world RAS `(N, 3)`."""
         return self.grid.boxOnSlice(_corners(roiNodeOrCorners))
 
-    def range(self, roiNodeOrCorners):
+    def range(self, roiNodeOrCorners: slicer.vtkMRMLMarkupsROINode | ArrayLike) -> tuple[int, int]:
         """`(first, last)` slice within a ROI node, or within corners in world RAS `(N, 3)`."""
         return self.grid.indexRange(_corners(roiNodeOrCorners))
 
-    def points(self, markupsNodeOrRas, sliceIndex, positive=None):
+    def points(
+        self,
+        markupsNodeOrRas: slicer.vtkMRMLMarkupsNode | ArrayLike,
+        sliceIndex: int,
+        positive: ArrayLike | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Points of a markups node (or world RAS `(N, 3)`) on a slice: `(M, 2)` column and row, and `(M,)` bool.
 
         Raises:
             InputError: none of them lies on the slice.
         """
-        ras = markupsNodeOrRas
-        if hasattr(ras, "GetNumberOfControlPoints"):
-            ras = slicer.util.arrayFromMarkupsControlPoints(ras, world=True)
-        ras = np.asarray(ras, dtype=float).reshape(-1, 3)
+        given = markupsNodeOrRas
+        if isinstance(given, slicer.vtkMRMLMarkupsNode):
+            given = slicer.util.arrayFromMarkupsControlPoints(given, world=True)
+        ras = np.asarray(given, dtype=float).reshape(-1, 3)
         flags = np.ones(len(ras), dtype=bool) if positive is None else np.asarray(positive, dtype=bool)
         points, here = self.grid.pointsOnSlice(ras, sliceIndex)
         if len(ras) and not here.any():
@@ -58,5 +68,7 @@ class PromptReader:
         return points, flags[here]
 
 
-def _corners(roiNodeOrCorners):
-    return cornersOfRoi(roiNodeOrCorners) if hasattr(roiNodeOrCorners, "GetSize") else roiNodeOrCorners
+def _corners(roiNodeOrCorners: slicer.vtkMRMLMarkupsROINode | ArrayLike) -> ArrayLike:
+    if isinstance(roiNodeOrCorners, slicer.vtkMRMLMarkupsROINode):
+        return cornersOfRoi(roiNodeOrCorners)
+    return roiNodeOrCorners

@@ -1,10 +1,14 @@
 """Writing slices into segments: the segments' own grid, masking and overwrite mode obeyed, one undo step."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import slicer
 import vtk
+from numpy.typing import NDArray
 
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
@@ -20,10 +24,17 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     voxelsHeldBy,
     voxelsOfSlices,
 )
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader, worldFromLocal
+from SegmentPropagateSlicer.Values.Proposal import Proposal
 
 EDIT_EVERYWHERE = 0
 """vtkMRMLSegmentationNode.EditAllowedEverywhere"""
+
+Locks = Mapping[str, Sequence[tuple[SliceGrid, Sequence[int]]]]
+"""segmentId -> slices that nothing may change, a stack at a time."""
+Snapshot = dict[str, tuple[Lattice, NDArray[np.bool_]]]
+"""segmentId -> what it held on a slice, in its own grid."""
 
 
 class SegmentWriter:
@@ -35,22 +46,33 @@ class SegmentWriter:
     ignores the mask and adds to the mask segment.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._history = slicer.vtkSegmentationHistory()
-        self._editorNode = None
-        self._saveState = None
+        self._editorNode: slicer.vtkMRMLSegmentEditorNode | None = None
+        self._saveState: Callable[[], object] | None = None
 
-    def setEditor(self, editorNode, saveStateForUndo=None):
+    def setEditor(
+        self,
+        editorNode: slicer.vtkMRMLSegmentEditorNode | None,
+        saveStateForUndo: Callable[[], object] | None = None,
+    ) -> None:
         """Whose masking and overwrite mode to obey, and who keeps the undo history; see `SegmentPropagateLogic`."""
         self._editorNode, self._saveState = editorNode, saveStateForUndo
 
     @property
-    def allowsOverlap(self):
+    def allowsOverlap(self) -> bool:
         """Whether the editor lets segments overlap."""
         node = self._editorNode
         return node is not None and node.GetOverwriteMode() == node.OverwriteNone
 
-    def write(self, segmentationNode, volumeNode, grid, slices, locked=None):
+    def write(
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        grid: SliceGrid,
+        slices: Mapping[str, Mapping[int, Proposal]],
+        locked: Locks | None = None,
+    ) -> dict[str, int]:
         """Give segments these slices; every other voxel of theirs stays as it is.
 
         Args:
@@ -67,15 +89,18 @@ class SegmentWriter:
         Raises:
             InputError: before anything is changed.
         """
-        changes = {}
+        changes, counts = {}, dict.fromkeys(slices, 0)
         for segmentId, proposals in slices.items():
-            lattice, added, removed = self._changes(segmentationNode, volumeNode, grid, segmentId, proposals)
-            if lattice is not None and locked:
+            change = self._changes(segmentationNode, volumeNode, grid, segmentId, proposals)
+            if change is None:
+                continue
+            lattice, added, removed = change
+            if locked:
                 fixed = voxelsOfSlices(lattice, locked.get(segmentId, ()))
                 added &= ~(fixed | self._lockedByOthers(segmentationNode, segmentId, lattice, locked))
                 removed &= ~fixed
             changes[segmentId] = lattice, added, removed
-        counts = {segmentId: sum(int(mask.sum()) for mask in change[1:]) for segmentId, change in changes.items()}
+            counts[segmentId] = int(added.sum()) + int(removed.sum())
         if any(counts.values()):
             with self._oneStep(segmentationNode):
                 for segmentId, (lattice, added, removed) in changes.items():
@@ -85,7 +110,13 @@ class SegmentWriter:
                     _add(segmentationNode, segmentId, lattice, added)
         return counts
 
-    def snapshot(self, segmentationNode, volumeNode, grid, sliceIndex):
+    def snapshot(
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        grid: SliceGrid,
+        sliceIndex: int,
+    ) -> Snapshot:
         """What all segments hold on one slice, in their own grids, for `restore`."""
         kept = {}
         for segmentId in segmentationNode.GetSegmentation().GetSegmentIDs():
@@ -95,7 +126,7 @@ class SegmentWriter:
             kept[segmentId] = Lattice(world, matrix, extent), readVoxels(image, label, extent)
         return kept
 
-    def restore(self, segmentationNode, snapshots):
+    def restore(self, segmentationNode: slicer.vtkMRMLSegmentationNode, snapshots: Iterable[Snapshot]) -> None:
         """Bring snapshots back, voxel by voxel, whatever the masking; one undo step."""
         present = set(segmentationNode.GetSegmentation().GetSegmentIDs())
         kept = [(i, *rest) for snapshot in snapshots for i, rest in snapshot.items() if i in present]
@@ -109,7 +140,7 @@ class SegmentWriter:
                 _add(segmentationNode, segmentId, lattice, was & ~is_)
 
     @contextmanager
-    def _oneStep(self, segmentationNode):
+    def _oneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> Iterator[None]:
         """One entry in the undo history, one event for the views."""
         if self._saveState is not None:
             self._saveState()
@@ -122,25 +153,40 @@ class SegmentWriter:
         finally:
             segmentationNode.EndModify(modifying)
 
-    def undo(self):
+    def undo(self) -> None:
         """Take back the last write, where this writer keeps the history itself."""
         self._history.RestorePreviousState()
 
-    def redo(self):
+    def redo(self) -> None:
         """Repeat what was taken back."""
         self._history.RestoreNextState()
 
-    def _changes(self, segmentationNode, volumeNode, grid, segmentId, proposals):
-        """Where the segment would grow and shrink: its lattice, and bool `(k, j, i)` twice."""
-        lattice, old = self._present(segmentationNode, volumeNode, grid, segmentId, proposals)
-        if lattice is None:
-            return None, np.zeros(0, bool), np.zeros(0, bool)
+    def _changes(
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        grid: SliceGrid,
+        segmentId: str,
+        proposals: Mapping[int, Proposal],
+    ) -> tuple[Lattice, NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """Where the segment would grow and shrink: its lattice, and bool `(k, j, i)` twice; None where nowhere."""
+        present = self._present(segmentationNode, volumeNode, grid, segmentId, proposals)
+        if present is None:
+            return None
+        lattice, old = present
         new, inSlices = sampleProposals(lattice, grid, proposals)
         editable = inSlices & self._editable(segmentationNode, volumeNode, grid, segmentId, lattice)
         return lattice, new & ~old & editable, old & ~new & editable
 
-    def _present(self, segmentationNode, volumeNode, grid, segmentId, proposals):
-        """The lattice around everything that may change, and what the segment holds there."""
+    def _present(
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        grid: SliceGrid,
+        segmentId: str,
+        proposals: Mapping[int, Proposal],
+    ) -> tuple[Lattice, NDArray[np.bool_]] | None:
+        """The lattice around everything that may change, and what the segment holds there; None for nothing."""
         image, label = labelmapOf(segmentationNode, segmentId)
         world, matrix = self._matrices(segmentationNode, volumeNode, image)
         extent = extentOfProposals(world, grid, proposals)
@@ -150,10 +196,15 @@ class SegmentWriter:
                 extent, effectiveExtent(image, label, intersectionOfExtents(image.GetExtent(), slab))
             )
         if extent is None:
-            return None, None
+            return None
         return Lattice(world, matrix, extent), readVoxels(image, label, extent)
 
-    def _matrices(self, segmentationNode, volumeNode, image):
+    def _matrices(
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        image: slicer.vtkOrientedImageData | None,
+    ) -> tuple[NDArray[np.float64], vtk.vtkMatrix4x4]:
         """From a labelmap's index to the world (numpy), and to the segmentation node's own coordinates (VTK)."""
         matrix = vtk.vtkMatrix4x4()
         if image is None:
@@ -166,7 +217,14 @@ class SegmentWriter:
         image.GetImageToWorldMatrix(matrix)
         return worldFromLocal(segmentationNode, "segmentation") @ slicer.util.arrayFromVTKMatrix(matrix), matrix
 
-    def _editable(self, segmentationNode, volumeNode, grid, segmentId, lattice):
+    def _editable(
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        grid: SliceGrid,
+        segmentId: str,
+        lattice: Lattice,
+    ) -> NDArray[np.bool_]:
         """Where the editor's masking allows a change: bool, True everywhere when there is no masking."""
         node, editable = self._editorNode, np.ones(lattice.shape, dtype=bool)
         if node is None:
@@ -189,7 +247,9 @@ class SegmentWriter:
                 editable[k] &= (values >= low) & (values <= high)
         return editable
 
-    def _lockedByOthers(self, segmentationNode, segmentId, lattice, locked):
+    def _lockedByOthers(
+        self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, locked: Locks
+    ) -> NDArray[np.bool_]:
         """Voxels that other segments hold on their locked slices and would lose to this one."""
         found = np.zeros(lattice.shape, dtype=bool)
         for other in self._overwritten(segmentationNode, segmentId):
@@ -199,7 +259,7 @@ class SegmentWriter:
                     found |= fixed & voxelsHeldBy(segmentationNode, other, lattice)
         return found
 
-    def _overwritten(self, segmentationNode, segmentId):
+    def _overwritten(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> list[str]:
         """The other segments that give way to this one."""
         node = self._editorNode
         others = [i for i in segmentationNode.GetSegmentation().GetSegmentIDs() if i != segmentId]
@@ -211,7 +271,9 @@ class SegmentWriter:
         return [i for i in others if display is None or display.GetSegmentVisibility(i)]
 
 
-def _add(segmentationNode, segmentId, lattice, added):
+def _add(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, added: NDArray[np.bool_]
+) -> None:
     if added.any():
         image, module = lattice.image(added), slicer.vtkSlicerSegmentationsModuleLogic
         module.SetBinaryLabelmapToSegment(  # MODE_MERGE_MAX would write 1, which is another segment's value
@@ -219,7 +281,9 @@ def _add(segmentationNode, segmentId, lattice, added):
         )
 
 
-def _remove(segmentationNode, segmentId, lattice, removed):
+def _remove(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, removed: NDArray[np.bool_]
+) -> None:
     if removed.any():
         keep, module = lattice.image(removed), slicer.vtkSlicerSegmentationsModuleLogic
         arrayOf(keep)[...] = 1 - arrayOf(keep)

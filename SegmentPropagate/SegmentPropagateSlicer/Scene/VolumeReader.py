@@ -1,15 +1,18 @@
 """A volume node as the library sees it: voxels (k, j, i) and a matrix from voxel indices to world RAS."""
 
+from __future__ import annotations
+
 import numpy as np
 import slicer
 import vtk
+from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.geometry import Geometry
 
 
-def worldFromLocal(node, what):
+def worldFromLocal(node: slicer.vtkMRMLTransformableNode, what: str) -> NDArray[np.float64]:
     """4 x 4 matrix of the node's parent transforms, identity without any.
 
     Args:
@@ -43,7 +46,7 @@ class VolumeReader:
         InputError: no volume, a volume without voxels, or one with several components.
     """
 
-    def __init__(self, volumeNode):
+    def __init__(self, volumeNode: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         if volumeNode is None:
             raise InputError(_("Choose a source volume first."))
         image = volumeNode.GetImageData()
@@ -58,19 +61,19 @@ class VolumeReader:
         self.node = volumeNode
 
     @property
-    def identity(self):
+    def identity(self) -> str:
         """Changes whenever the voxels do, and is never used twice: VTK's modification times only grow."""
         image = self.node.GetImageData()
         modified = max(image.GetMTime(), image.GetPointData().GetScalars().GetMTime())
         return f"{self.node.GetID()}@{modified}"
 
     @property
-    def voxels(self):
+    def voxels(self) -> np.ndarray:
         """View of the voxels, `(k, j, i)`."""
         return slicer.util.arrayFromVolume(self.node)
 
     @property
-    def geometry(self):
+    def geometry(self) -> Geometry:
         """`Geometry` in world RAS: the volume's own matrix under its parent transforms."""
         matrix = vtk.vtkMatrix4x4()
         self.node.GetIJKToRASMatrix(matrix)
@@ -78,10 +81,12 @@ class VolumeReader:
         return Geometry(self.node.GetImageData().GetDimensions()[::-1], worldFromLocal(self.node, _("volume")) @ local)
 
     @property
-    def modality(self):
+    def modality(self) -> str | None:
         """DICOM modality such as `CT` or `MR`; None where the scene does not say."""
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.node.GetScene())
-        item = hierarchy.GetItemByDataNode(self.node) if hierarchy else 0
+        if hierarchy is None:
+            return None
+        item = hierarchy.GetItemByDataNode(self.node)
         parent = hierarchy.GetItemParent(item) if item else 0
         for place in (item, parent):
             value = hierarchy.GetItemAttribute(place, "DICOM.Modality") if place else ""

@@ -1,5 +1,7 @@
 """A key slice as the panel lists it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 
@@ -22,6 +24,6 @@ class Key:
     confirmed: bool = False
 
     @property
-    def place(self):
+    def place(self) -> tuple[str, str, int]:
         """What makes the key unique: `(segmentId, plane, sliceIndex)`."""
         return self.segmentId, self.plane, self.sliceIndex
