@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule
+
+if TYPE_CHECKING:
+    from slicer import qSlicerScriptedLoadableModule
 
 # Run from a source checkout; an installed extension has the library beside this file.
 _checkout = Path(__file__).resolve().parents[1]
@@ -23,7 +27,7 @@ from SegmentPropagateSlicer.SelfTest import SegmentPropagateTest  # noqa: E402, 
 class SegmentPropagate(ScriptedLoadableModule):
     """What Slicer shows about the module."""
 
-    def __init__(self, parent: slicer.qSlicerScriptedLoadableModule) -> None:
+    def __init__(self, parent: qSlicerScriptedLoadableModule) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("Segment Propagate")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]

@@ -40,7 +40,9 @@ class Library:
         keep: how many volumes to hold in memory.
     """
 
-    def __init__(self, plane: str = "axial", preset: str = "auto", labels: Sequence[int] | None = None, keep: int = 12):
+    def __init__(
+        self, plane: str = "axial", preset: str = "auto", labels: Sequence[int] | None = None, keep: int = 12
+    ) -> None:
         self._plane, self._preset, self._labels, self._keep = plane, preset, labels, keep
         self._kept: OrderedDict[str, TrainingVolume] = OrderedDict()
 

@@ -49,7 +49,7 @@ class ModelSection:
         self.devices = Devices(guarded(self._fillDevices))
         self._fillDevices()
 
-    # ---- one row per setting, bound to the parameter of that name ------------------------------------------------
+    # ---- one row per setting, bound to the parameter of that name -----------------------------------------------
 
     def _choices(self) -> tuple[tuple[Any, str, tuple[tuple[str, str], ...]], ...]:
         """List, parameter, and the choices as `(value, text)`; the devices are filled in as they become known."""

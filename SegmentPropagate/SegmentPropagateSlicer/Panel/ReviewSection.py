@@ -50,8 +50,15 @@ class ReviewSection:
         """The one whose slices the strip shows, and which is edited, corrected and locked; InputError without one."""
         ids, chosen = self.segmentIds(), self.context.parameters.reviewSegment
         if not ids:
-            raise InputError(_("There is no proposal to review: propagate first."))
+            raise nothingToReview()
         return chosen if chosen in ids else ids[0]
+
+    def _proposed(self) -> tuple[tuple[str, ...], str, int, int]:
+        """Segments, plane, first and last slice of the proposal; InputError without one."""
+        proposed = self.context.logic.proposed
+        if proposed is None:
+            raise nothingToReview()
+        return proposed
 
     def choose(self, segmentId: str) -> None:
         """Show the slices of a segment, and take it in the Segment Editor."""
@@ -68,7 +75,7 @@ class ReviewSection:
 
     def goTo(self, sliceIndex: int) -> None:
         """Show a slice of the proposal."""
-        self.context.status.guarded(lambda: self.context.jumpToSlice(sliceIndex, self.context.logic.proposed[1]))()
+        self.context.status.guarded(lambda: self.context.jumpToSlice(sliceIndex, self._proposed()[1]))()
 
     def nextSuspicious(self) -> None:
         """Show the slice that is worth correcting next, of whichever segment."""
@@ -93,7 +100,7 @@ class ReviewSection:
         """Confirm the slice in the view, or unlock it."""
         locked = self.context.ui.lockButton.checked
         try:
-            segmentId, plane, index = self.segmentId(), self.context.logic.proposed[1], self._current()
+            segmentId, plane, index = self.segmentId(), self._proposed()[1], self._current()
             self.context.logic.confirmSlices(segmentId, [index], locked, plane)
             self.context.sayLocked((segmentId, plane, index), locked)
         finally:
@@ -126,7 +133,7 @@ class ReviewSection:
 
     def _current(self) -> int:
         """The slice in the view; InputError where the view has another plane than the proposal."""
-        (plane, index), wanted = self.context.planeAndSlice(), self.context.logic.proposed[1]
+        (plane, index), wanted = self.context.planeAndSlice(), self._proposed()[1]
         if plane != wanted:
             raise InputError(
                 _(
@@ -159,7 +166,7 @@ class ReviewSection:
             current = self._current()
         except InputError:
             current = None
-        _ids, _plane, first, last = self.context.logic.proposed
+        _ids, _plane, first, last = self._proposed()
         self.strip.show(self._scores, range(first, last + 1), current)
         score = next((s for s in self._scores if s["sliceIndex"] == current), None)
         ui = self.context.ui
@@ -176,6 +183,11 @@ class ReviewSection:
                 box.addItem(name, segmentId)
         box.setCurrentIndex(ids.index(self.segmentId()))
         ui.reviewSegmentRow.setVisible(len(ids) > 1)
+
+
+def nothingToReview() -> InputError:
+    """What is wrong when a proposal is needed and there is none."""
+    return InputError(_("There is no proposal to review: propagate first."))
 
 
 def sliceText(name: str, score: Score) -> str:
