@@ -1,4 +1,4 @@
-"""What the module uses of Slicer, for mypy; `Testing/Slicer/test_annotations.py` compares it with the real one."""
+"""What the module uses of Slicer, for mypy; `Testing/Slicer/test_stubs.py` compares it with the real one."""
 
 from typing import Literal, TypeVar, overload
 
