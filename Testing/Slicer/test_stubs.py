@@ -1,6 +1,7 @@
 """The declarations that mypy reads name only what the real Slicer, Qt and VTK have, with the parameters they have."""
 
 import ast
+import inspect
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -104,8 +105,6 @@ def test_a_node_class_derives_from_what_is_declared(slicer_app):
 
 @pytest.mark.parametrize("module", ["slicer.util", "slicer.i18n", "vtk.util.numpy_support"])
 def test_functions_have_these_parameters(slicer_app, module):
-    import inspect
-
     functions = declared(module.replace(".", "/") + ".pyi")[1]
     real = import_module(module)
     wrong = [
@@ -115,3 +114,17 @@ def test_functions_have_these_parameters(slicer_app, module):
     ]
     assert functions
     assert wrong == []
+
+
+@pytest.mark.parametrize("module", ["slicer.ScriptedLoadableModule", "slicer.util"])
+def test_base_classes_have_these_methods(slicer_app, module):
+    classes = declared(module.replace(".", "/") + ".pyi")[0]
+    real = import_module(module)
+    missing = [
+        f"{name}.{method}"
+        for name, (_bases, _properties, methods) in classes.items()
+        for method in methods
+        if not hasattr(getattr(real, name), method)
+    ]
+    assert classes
+    assert missing == []
