@@ -463,6 +463,26 @@ def test_keys_and_choices_survive_saving_and_reopening_the_scene(slicer, tmp_pat
         assert panel.ui.volumeSelector.currentNode().GetName() == "Abdomen CT"
 
 
+def test_every_setting_of_a_run_is_a_parameter_with_the_same_default(slicer):
+    from SegmentPropagateSlicer.Scene.Parameters import Parameters
+    from SegmentPropagateSlicer.Values.RunSettings import RunSettings
+
+    assert Parameters().runSettings("sagittal") == RunSettings(plane="sagittal")
+
+
+def test_the_choices_of_the_advanced_section_are_shown_and_taken(slicer):
+    rows = {"precisionSelector": "precision", "passModeSelector": "passMode", "roiSelector": "roi"}
+    with openedPanel(slicer) as panel:
+        for widget, parameter in rows.items():
+            box = getattr(panel.ui, widget)
+            for row in reversed(range(box.count)):
+                box.setCurrentIndex(row)
+                box.activated.emit(row)
+                assert getattr(panel.parameters, parameter) == box.itemData(row)  # one that the parameter accepts
+                panel.settle()
+                assert box.currentIndex == row
+
+
 def test_the_model_is_remembered_for_the_next_session(slicer):
     with openedPanel(slicer) as panel:
         assert panel.parameters.model == "starter"  # the first time, where nothing is missing
