@@ -6,9 +6,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.volumes.presets import PRESET_OF, Preset
-from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE
+from SegmentPropagateSlicer.Values.State import State
 
 
 class InputSection:

@@ -13,9 +13,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.models.registry import REGISTRY
-from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.Devices import Devices
+from SegmentPropagateSlicer.Values.State import State
 
 RECENT_KEY = "SegmentPropagate/recentCheckpoints"
 REMEMBERED = ("model", "device", "precision")

@@ -6,10 +6,10 @@ import qt
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
 from SegmentPropagateSlicer.Panel.DriftStrip import DriftStrip
 from SegmentPropagateSlicer.Review.Suspicion import SUSPICIOUS, Score
+from SegmentPropagateSlicer.Values.State import State
 
 
 class ReviewSection:

@@ -126,7 +126,7 @@ def _areaJumps(before: int, after: int, largest: int) -> bool:
 
 
 def _centerJumps(before: Proposal, after: Proposal, grid: SliceGrid) -> bool:
-    if not before.area or not after.area:
+    if before.center is None or after.center is None:
         return False
     rows, columns = (b - a for a, b in zip(before.center, after.center, strict=True))
     shift = math.hypot(rows * grid.pixelSizeMm[0], columns * grid.pixelSizeMm[1])
