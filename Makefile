@@ -21,13 +21,13 @@ SETUP_INPUTS := Makefile pyproject.toml constraints.txt
 SYSTEM_LIBRARIES := libGL.so.1 libEGL.so.1 libglib-2.0.so.0 libxkbcommon.so.0 libdbus-1.so.3 libfontconfig.so.1
 SYSTEM_PACKAGES := libgl1 libegl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
 
-.PHONY: screenshots help demo test test-slow lint bench evaluate starter ablation setup clean
+.PHONY: screenshots help demo test test-slow lint lint-ruff lint-types lint-spelling bench evaluate starter ablation setup clean
 
 help:
 	@echo "make demo       propagate an object through a drawn volume and write a picture (demo-output/)"
 	@echo "make test       all tests of every change, CPU only"
 	@echo "make test-slow  full-size networks and long runs"
-	@echo "make lint       ruff and mypy"
+	@echo "make lint       ruff, mypy and codespell"
 	@echo "make bench      speed and memory against the upstream predictor"
 	@echo "make evaluate   accuracy on real volumes, where they are at hand"
 	@echo "make screenshots  pictures of the Slicer panel in its states, and of a result in slice and 3-D views"
@@ -45,10 +45,17 @@ test: $(VENV)/ready-for-tests
 test-slow: $(VENV)/ready-for-tests
 	@$(BIN)/python -m pytest -m "slow"
 
-lint: $(VENV)/ready-for-tests
+lint: lint-ruff lint-types lint-spelling
+
+lint-ruff: $(VENV)/ready-for-tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+lint-types: $(VENV)/ready-for-tests
 	@$(BIN)/mypy
+
+lint-spelling: $(VENV)/ready-for-tests
+	@$(BIN)/codespell
 
 bench: $(VENV)/ready
 	@$(BIN)/python Testing/Benchmarks/bench.py
