@@ -21,31 +21,23 @@ SETUP_INPUTS := Makefile pyproject.toml constraints.txt
 SYSTEM_LIBRARIES := libGL.so.1 libEGL.so.1 libglib-2.0.so.0 libxkbcommon.so.0 libdbus-1.so.3 libfontconfig.so.1
 SYSTEM_PACKAGES := libgl1 libegl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
 
-.PHONY: screenshots help demo test test-slow lint lint-ruff lint-types lint-spelling bench evaluate starter ablation setup clean
+.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling bench evaluate screenshots starter ablation \
+  setup clean
 
-help:
-	@echo "make demo       propagate an object through a drawn volume and write a picture (demo-output/)"
-	@echo "make test       all tests of every change, CPU only"
-	@echo "make test-slow  full-size networks and long runs"
-	@echo "make lint       ruff, mypy and codespell"
-	@echo "make bench      speed and memory against the upstream predictor"
-	@echo "make evaluate   accuracy on real volumes, where they are at hand"
-	@echo "make screenshots  pictures of the Slicer panel in its states, and of a result in slice and 3-D views"
-	@echo "make starter    train the bundled model anew"
-	@echo "make ablation   which memory bank does what"
-	@echo "make setup      only what the other targets set up for themselves"
+help:  ## these lines
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/ready
+demo: $(VENV)/ready  ## propagate an object through a drawn volume and write a picture (demo-output/)
 	@$(BIN)/segment-propagate demo --out demo-output
 
 # One process per core, each file in one of them (fixtures are shared within files), one thread in each process.
-test: $(VENV)/ready-for-tests
+test: $(VENV)/ready-for-tests  ## all tests of every change, CPU only
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
 
-test-slow: $(VENV)/ready-for-tests
+test-slow: $(VENV)/ready-for-tests  ## full-size networks and long runs
 	@$(BIN)/python -m pytest -m "slow"
 
-lint: lint-ruff lint-types lint-spelling
+lint: lint-ruff lint-types lint-spelling  ## ruff, mypy and codespell
 
 lint-ruff: $(VENV)/ready-for-tests
 	@$(BIN)/ruff check .
@@ -57,25 +49,25 @@ lint-types: $(VENV)/ready-for-tests
 lint-spelling: $(VENV)/ready-for-tests
 	@$(BIN)/codespell
 
-bench: $(VENV)/ready
+bench: $(VENV)/ready  ## speed and memory against the upstream predictor
 	@$(BIN)/python Testing/Benchmarks/bench.py
 
-evaluate: $(VENV)/ready
+evaluate: $(VENV)/ready  ## accuracy on real volumes, where they are at hand
 	@$(BIN)/python Testing/Benchmarks/evaluate.py
 
-screenshots: $(VENV)/ready-for-tests $(VIEWS)/ready
+screenshots: $(VENV)/ready-for-tests $(VIEWS)/ready  ## the Slicer panel in its states, and a result in slice and 3-D views
 	@$(BIN)/python Testing/Harness/tools/screenshot_panel.py Resources/Screenshots
 	@$(BIN)/python Testing/Harness/tools/screenshot_views.py --views-python $(VIEWS)/bin/python Resources/Screenshots/views.png
 
-starter: $(VENV)/ready
+starter: $(VENV)/ready  ## train the bundled model anew
 	@$(BIN)/python -m SegmentPropagateLib.training.starter
 
-ablation: $(VENV)/ready
+ablation: $(VENV)/ready  ## which memory bank does what
 	@$(BIN)/python Testing/Experiments/ablation.py
 
-setup: $(VENV)/ready-for-tests
+setup: $(VENV)/ready-for-tests  ## only what the other targets set up for themselves
 
-clean:
+clean:  ## delete all that make has made
 	rm -rf $(VENV) $(VIEWS) demo-output build *.egg-info
 
 $(VENV)/bin/python:
