@@ -1,10 +1,17 @@
 # Every target does all its own set-up: on a machine with python3 (>= 3.10) and make, `make demo` is the first command.
 # The set-up goes into .venv and is not repeated until pyproject.toml, constraints.txt or this file change.
 
-SHELL := /bin/bash
+SHELL := bash
 VENV := .venv
 VIEWS := .venv-views
-BIN := $(VENV)/bin
+# Where a virtual environment keeps its programs. On Windows make runs in the bash that comes with git.
+ifeq ($(OS),Windows_NT)
+PROGRAMS := Scripts
+EXE := .exe
+else
+PROGRAMS := bin
+endif
+BIN := $(VENV)/$(PROGRAMS)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # Waiting threads sleep instead of spinning; Qt draws without a screen.
@@ -17,8 +24,10 @@ export QT_QPA_PLATFORM := offscreen
 SAM2 := sam2==1.1.0 --hash=sha256:7e0ea252d43c10d853e3acfce0b5770ac683c30481bd6de311300e9d44f45b74
 SETUP_INPUTS := Makefile pyproject.toml constraints.txt
 
-# Shared libraries that PySide6 and slicer-core load, and the Debian packages that bring them.
+# Shared libraries that PySide6 and slicer-core load on Linux, and the Debian packages that bring them.
+ifeq ($(shell uname),Linux)
 SYSTEM_LIBRARIES := libGL.so.1 libEGL.so.1 libglib-2.0.so.0 libxkbcommon.so.0 libdbus-1.so.3 libfontconfig.so.1
+endif
 SYSTEM_PACKAGES := libgl1 libegl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
 
 .PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling bench evaluate screenshots starter ablation \
@@ -57,7 +66,7 @@ evaluate: $(VENV)/ready  ## accuracy on real volumes, where they are at hand
 
 screenshots: $(VENV)/ready-for-tests $(VIEWS)/ready  ## the Slicer panel in its states, and a result in slice and 3-D views
 	@$(BIN)/python Testing/Harness/tools/screenshot_panel.py Resources/Screenshots
-	@$(BIN)/python Testing/Harness/tools/screenshot_views.py --views-python $(VIEWS)/bin/python Resources/Screenshots/views.png
+	@$(BIN)/python Testing/Harness/tools/screenshot_views.py --views-python $(VIEWS)/$(PROGRAMS)/python Resources/Screenshots/views.png
 
 starter: $(VENV)/ready  ## train the bundled model anew
 	@$(BIN)/python -m SegmentPropagateLib.training.starter
@@ -70,8 +79,8 @@ setup: $(VENV)/ready-for-tests  ## only what the other targets set up for themse
 clean:  ## delete all that make has made
 	rm -rf $(VENV) $(VIEWS) demo-output build *.egg-info
 
-$(VENV)/bin/python:
-	@python=""; for name in python3.12 python3.11 python3.10 python3; do \
+$(BIN)/python$(EXE):
+	@python=""; for name in python3.12 python3.11 python3.10 python3 python; do \
 	  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then python=$$name; break; fi; done; \
 	if [ -z "$$python" ]; then echo "Python 3.10 or later is needed: install it and run make again." >&2; exit 2; fi; \
 	if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
@@ -80,7 +89,7 @@ $(VENV)/bin/python:
 	echo "Setting up $(VENV) with $$($$python --version), a few minutes on first use"; \
 	$$python -m venv $(VENV) || { rm -rf $(VENV); exit 2; }
 
-$(VENV)/ready: $(VENV)/bin/python $(SETUP_INPUTS)
+$(VENV)/ready: $(BIN)/python$(EXE) $(SETUP_INPUTS)
 	@echo "Installing torch"
 	@$(PIP) "setuptools>=77" wheel torch
 	@echo "Installing the rest"
@@ -103,7 +112,7 @@ $(VENV)/ready-for-tests: $(VENV)/ready
 $(VIEWS)/ready: Testing/Harness/tools/requirements-views.txt | $(VENV)/ready-for-tests
 	@echo "Installing what renders slice and 3-D views, into $(VIEWS)"
 	@$(BIN)/python -m venv --clear $(VIEWS)
-	@$(VIEWS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(VIEWS)/$(PROGRAMS)/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 # As root on Debian and Ubuntu install the packages, else name the one command that does.
