@@ -30,7 +30,7 @@ SYSTEM_LIBRARIES := libGL.so.1 libEGL.so.1 libglib-2.0.so.0 libxkbcommon.so.0 li
 endif
 SYSTEM_PACKAGES := libgl1 libegl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
 
-.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling bench evaluate screenshots starter ablation \
+.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling bench evaluate screenshots starter ablation docs \
   setup clean
 
 help:  ## these lines
@@ -74,6 +74,9 @@ starter: $(VENV)/ready  ## train the bundled model anew
 ablation: $(VENV)/ready  ## which memory bank does what
 	@$(BIN)/python Testing/Experiments/ablation.py
 
+docs: $(VENV)/ready-for-docs  ## pages of the library's API from its docstrings (build/docs/)
+	@$(BIN)/python Testing/Harness/tools/api_pages.py build/docs
+
 setup: $(VENV)/ready-for-tests  ## only what the other targets set up for themselves
 
 clean:  ## delete all that make has made
@@ -107,6 +110,11 @@ $(VENV)/ready-for-tests: $(VENV)/ready
 	  $(call install_packages,$(SYSTEM_PACKAGES)); fi
 	@echo "Installing what the tests need"
 	@$(PIP) --no-build-isolation -e ".[sam2,test]"
+	@touch $@
+
+$(VENV)/ready-for-docs: $(VENV)/ready
+	@echo "Installing what the pages need"
+	@$(PIP) --no-build-isolation -e ".[sam2,docs]"
 	@touch $@
 
 $(VIEWS)/ready: Testing/Harness/tools/requirements-views.txt | $(VENV)/ready-for-tests

@@ -276,7 +276,9 @@ def test_only_the_module_itself_lies_in_the_module_folder():
 
 def test_what_the_package_needs_and_what_is_pinned_agree():
     lists = re.findall(
-        r"^(?:dependencies|sam2|test) = (\[.*?\])", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M | re.S
+        r"^(?:dependencies|sam2|test|docs) = (\[.*?\])",
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
+        re.M | re.S,
     )
     wanted = {plain(line) for text in lists for line in ast.literal_eval(text)} | {"torch", "sam2"}
     assert {"numpy", "hydra-core", "pytest"} <= wanted
