@@ -294,6 +294,17 @@ def plain(requirement):
     return requirement.split("=")[0].split(">")[0].strip().lower()
 
 
+def test_every_action_of_the_workflows_is_pinned_by_its_commit_and_says_its_version():
+    lines = [
+        line
+        for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if "uses:" in line
+    ]
+    assert lines
+    assert [line for line in lines if not re.search(r"uses: \S+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line)] == []
+
+
 def test_nothing_that_is_committed_is_large():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
