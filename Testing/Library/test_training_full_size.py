@@ -1,7 +1,5 @@
 """Training at the sizes of released models, with random weights."""
 
-import resource
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +8,7 @@ from tiny_training import ball_volume
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.checkpoints import seed_slm_from_sam21
 from SegmentPropagateLib.networks.families import NetworkConfig
+from SegmentPropagateLib.process import peak_memory_mib
 from SegmentPropagateLib.training.clips import ClipSettings, draw_clip
 from SegmentPropagateLib.training.forward import ClipPrompt, policy_of
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
@@ -27,7 +26,7 @@ def test_sam21_tiny_with_a_short_memory_learns_a_step_at_512_pixels(capsys):
     record = trainer.step([clip], ClipPrompt(masks=clip.prompt_mask[None]))
     assert np.isfinite(record["loss"])
     assert not torch.equal(network.recent_memory_attention.layers[0].linear1.weight, before)
-    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    peak_gib = peak_memory_mib() / 1024
     with capsys.disabled():
         print(f"\nSLM-SAM 2 tiny, 512 px, a clip of 4 slices: loss {record['loss']:.2f}, peak {peak_gib:.2f} GiB")  # noqa: T201
     assert peak_gib < 8
