@@ -27,6 +27,15 @@ def plan_lanes(
 
     Independent: one lane per direction and stretch, conditioned by the keys that bound the stretch; slices between two
     keys are shared at the middle. Coupled: one lane, forward from the first key and then in reverse from it.
+
+    Example:
+        >>> mask = np.ones((4, 4), bool)
+        >>> for lane in plan_lanes(1, {2: mask, 7: mask}, 0, 9, "independent"):
+        ...     print(lane.keys, list(lane.slices))
+        (2,) [1, 0]
+        (2, 7) [3, 4]
+        (2, 7) [6, 5]
+        (7,) [8, 9]
     """
     keys = sorted(key for key in key_masks if first <= key <= last)
     if not keys:

@@ -20,6 +20,13 @@ class BoxPrompt:
 
     Args:
         box_ij: `(i0, j0, i1, j1)`, first and last column and row, inclusive.
+
+    Example:
+        >>> BoxPrompt((96, 74, 128, 102)).check_inside((160, 160))
+        >>> BoxPrompt((128, 74, 96, 102))
+        Traceback (most recent call last):
+            ...
+        SegmentPropagateLib.errors.InputError: The box must be I0,J0,I1,J1 with I0 <= I1 and J0 <= J1, got (128, ...).
     """
 
     box_ij: tuple[float, float, float, float]
@@ -47,6 +54,11 @@ class PointsPrompt:
         points_ij: float array of shape `(N, 2)`.
         positive: bool array of shape `(N,)`.
         box: a box that is given together with the points.
+
+    Example:
+        >>> on_the_object, beside_it = (30, 12), (8, 40)
+        >>> PointsPrompt(np.array([on_the_object, beside_it]), np.array([True, False])).positive
+        array([ True, False])
     """
 
     points_ij: NDArray[np.float64]

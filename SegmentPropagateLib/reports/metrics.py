@@ -22,7 +22,12 @@ NSD_TOLERANCE_MM = 2.0  # as MedSAM2
 
 
 def dice(prediction: Mask, reference: Mask) -> float:
-    """Dice similarity coefficient, `2 |A and B| / (|A| + |B|)`; 1 when both are empty."""
+    """Dice similarity coefficient, `2 |A and B| / (|A| + |B|)`; 1 when both are empty.
+
+    Example:
+        >>> dice(np.array([True, True, True, False]), np.array([True, False, False, False]))
+        0.5
+    """
     _check_shapes(prediction, reference)
     total = np.count_nonzero(prediction) + np.count_nonzero(reference)
     return float(2 * np.count_nonzero(prediction & reference) / total) if total else 1.0

@@ -39,6 +39,11 @@ class Geometry:
     Args:
         shape_kji: array shape, slowest axis first.
         ijk_to_ras: 4 x 4 matrix from voxel index `(i, j, k)` (voxel centers) to RAS in mm.
+
+    Example:
+        >>> grid = Geometry((20, 64, 48), np.diag([-0.5, -0.5, 3.0, 1.0]))  # 20 slices, stored toward left and back
+        >>> grid.spacing_kji_mm
+        (3.0, 0.5, 0.5)
     """
 
     shape_kji: tuple[int, int, int]
@@ -65,6 +70,11 @@ class Geometry:
 
         The three planes get three different axes, whatever the obliquity: the axis-to-normal assignment with the
         largest summed |cosine| is taken.
+
+        Example:
+            >>> ijk_to_ras = np.array([[0, 0, 3, 0], [1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])  # k toward right
+            >>> [Geometry((20, 64, 48), ijk_to_ras).plane_axis(plane) for plane in ("sagittal", "coronal", "axial")]
+            [0, 2, 1]
         """
         columns = self.ijk_to_ras[:3, :3] / np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
         cosines = np.abs(columns)  # row = RAS axis, column = ijk axis
