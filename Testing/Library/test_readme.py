@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from SegmentPropagateLib import __version__
 from SegmentPropagateLib.cli import demo, main
 from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE
@@ -112,3 +113,15 @@ def test_every_model_and_its_licence_are_told():
         told = model.name in TEXT or f"`-{model.name.split('-')[1]}`" in TEXT or "`medsam2-*`" in TEXT
         assert told, model.name
         assert model.licence.split(",")[0] in TEXT
+
+
+def test_the_version_is_the_same_wherever_it_is_told():
+    told = {
+        "pyproject.toml": r'^version = "(.+)"$',
+        ".github/CITATION.cff": r"^version: (.+)$",
+        ".github/CHANGELOG.md": r"^## (\d\S+) - \d{4}-\d\d-\d\d$",  # the newest stands first
+    }
+    found = {
+        name: re.search(form, (ROOT / name).read_text(encoding="utf-8"), re.M).group(1) for name, form in told.items()
+    }
+    assert found == dict.fromkeys(told, __version__)
