@@ -82,7 +82,7 @@ def _draw_intensities(scene: Scene) -> NDArray[np.float32]:
     fine = smooth_noise(rng, shape, (1, 1.3, 1.3))[0] if rng.random() < 0.5 else rng.standard_normal(shape, np.float32)
     coarse = smooth_noise(rng, shape, rng.uniform(3, 9) * scene.size / spacing)[0]
     share, base = fine_share[scene.labels], mean[scene.labels]
-    base = _uneven(scene, base)
+    base = uneven_gray(scene, base)
     if rng.random() < 0.3:  # organs are often parted by a thin layer of something else
         base = np.where(
             borders(scene.labels, 3), base + np.float32(0.5) * (np.float32(rng.uniform(0, 255)) - base), base
@@ -97,7 +97,7 @@ def _draw_intensities(scene: Scene) -> NDArray[np.float32]:
     return image + rng.standard_normal(shape, np.float32) * np.float32(rng.uniform(2, 12))
 
 
-def _uneven(scene: Scene, base: NDArray[np.float32]) -> NDArray[np.float32]:
+def uneven_gray(scene: Scene, base: NDArray[np.float32]) -> NDArray[np.float32]:
     """The gray levels with patches, then walls, then details, where the scene has them."""
     if not scene.walls and not scene.patches:
         return base

@@ -314,3 +314,50 @@ def test_nothing_that_is_committed_is_large():
     }
     assert max(sizes.values()) < 5_000_000
     assert sum(size for name, size in sizes.items() if name.startswith("Testing/Data")) < 200_000
+
+
+# Files that may still read private names; to be emptied.
+STILL_PRIVATE = {
+    "bench.py",
+    "test_engine.py",
+    "test_faults.py",
+    "test_logic.py",
+    "test_network.py",
+    "test_parity.py",
+    "test_training_forward.py",
+}
+# The harness stands for Slicer, and keeps apart what is its own and what Slicer has.
+TESTS = [path for path in TEST_FILES if "Harness" not in path.parts]
+
+
+def is_private(name):
+    return name.startswith("_") and not name.endswith("__") and name not in ("_replace", "_asdict", "_fields")
+
+
+def private_names(path, tree):
+    """Private names that are imported, read off something other than `self`, or given to setattr as a string."""
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
+            names = [node.attr]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("setattr", "getattr", "hasattr")):
+            texts = [word.value for word in node.args if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+            names = [] if ast.unparse(node.args[0]).startswith("torch.") else ".".join(texts).split(".")
+        yield from ((node.lineno, name) for name in names if is_private(name))
+
+
+def test_tests_use_public_names_only():
+    assert offenders([path for path in TESTS if path.name not in STILL_PRIVATE], private_names) == []
+
+
+def test_what_reads_private_names_is_found():
+    code = (
+        "from SegmentPropagateLib.phantoms.phantom import _draw, make_phantom\n"
+        "self._mine, session.lanes, pair._replace\n"
+        "session._lanes\n"
+        'monkeypatch.setattr(Trainer, "_loss", 1)\n'
+        'monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", 1)\n'
+    )
+    assert list(private_names(None, ast.parse(code))) == [(1, "_draw"), (3, "_lanes"), (4, "_loss")]

@@ -167,10 +167,10 @@ def test_two_processes_learn_what_one_does_with_twice_the_batch(dataset, tiny, t
 
 
 def test_running_out_of_memory_says_what_to_lower(dataset, tiny, tmp_path, monkeypatch):
-    def full(self, *arguments):
+    def full(*arguments):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr(Trainer, "_loss", full)
+    monkeypatch.setattr("SegmentPropagateLib.training.trainer.clip_loss", full)
     with pytest.raises(OutOfMemoryError, match="lower --batch, --slices or --image-size"):
         finetune(dataset, tiny, tmp_path / "m.pt", SETTINGS, Conduct())
 

@@ -12,7 +12,7 @@ from torch import nn
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.propagators.tracking import hiera
-from SegmentPropagateLib.propagators.tracking.hiera import HieraEncoder
+from SegmentPropagateLib.propagators.tracking.hiera import HieraEncoder, Layout
 
 
 def small_network(size, heads=1, windows=(8, 4, 14, 7)):
@@ -84,13 +84,15 @@ def test_bf16_stays_close():
 
 
 def test_float32_shares_the_weights_of_the_network():
-    network = small_network(64)
+    network, image = small_network(64), torch.randn(1, 3, 64, 64)
     encoder = HieraEncoder(network, torch.float32)
-    assert encoder._blocks[5]._qkv[0].data_ptr() == network.image_encoder.trunk.blocks[5].attn.qkv.weight.data_ptr()
+    before = encoder(image)
+    network.image_encoder.trunk.blocks[5].attn.qkv.weight.mul_(2)
+    assert not torch.equal(encoder(image)[2], before[2])
 
 
 def test_a_layout_keeps_windows_and_cells_together():
-    layout = hiera._Layout.of(side=6, window=4)
+    layout = Layout.of(side=6, window=4)
     assert sorted(layout.order.tolist()) == list(range(36))
     assert [(run.windows, run.tokens, run.padding) for run in layout.runs] == [(1, 16, 0), (2, 8, 8), (1, 4, 12)]
     assert layout.order[:8].tolist() == [0, 1, 6, 7, 2, 3, 8, 9]

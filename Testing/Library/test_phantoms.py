@@ -5,7 +5,7 @@ from scipy import ndimage
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.phantoms import phantom as drawing
 from SegmentPropagateLib.phantoms.columns import column
-from SegmentPropagateLib.phantoms.phantom import FAMILIES, cached_phantom, make_phantom
+from SegmentPropagateLib.phantoms.phantom import FAMILIES, cached_phantom, make_phantom, uneven_gray
 from SegmentPropagateLib.phantoms.scene import Scene
 from SegmentPropagateLib.phantoms.shapes import Canvas, borders
 from SegmentPropagateLib.phantoms.trunks import trunk
@@ -80,7 +80,7 @@ def test_organs_of_a_trunk_have_walls_and_patches_of_another_gray():
         scene = Scene(rng, Canvas(rng, (24, 72, 72), (6.7, 2.0, 2.0), 1.0), 1.0, 1.0)
         trunk(scene)
         labels, even = scene.labels, np.zeros(scene.labels.shape, np.float32)
-        gray = drawing._uneven(scene, even)
+        gray = uneven_gray(scene, even)
         outer = borders(labels, 3)
         for value, level in scene.walls.items():
             walls += list(gray[outer & (labels == value)] == np.float32(level))
@@ -107,7 +107,7 @@ def test_a_bone_of_a_column_is_a_shell_of_one_gray_around_marrow_of_another():
         column(scene)
         bone = scene.labels == 1
         middle = int(bone.sum((1, 2)).argmax())
-        gray = drawing._uneven(scene, np.full(bone.shape, scene.gray[1], np.float32))[middle]
+        gray = uneven_gray(scene, np.full(bone.shape, scene.gray[1], np.float32))[middle]
         outer, inner = bone[middle] & borders(scene.labels, 3)[middle], bone[middle] & ~borders(scene.labels, 5)[middle]
         assert np.median(gray[outer]) == np.float32(scene.walls[1])
         assert np.median(gray[inner]) == np.float32(scene.gray[1])

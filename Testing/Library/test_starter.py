@@ -1,4 +1,6 @@
+import itertools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,28 +61,18 @@ def test_the_bundled_model_reproduces_its_recorded_figures(seed):
     assert abs(measure(network, card, torch.device("cpu"), [int(seed)])["dsc"] - recorded) <= 0.01
 
 
-def test_training_goes_on_from_its_saved_state_as_if_it_had_not_stopped(tmp_path, small_phantoms):
-    def run(name, minutes):
+def test_training_goes_on_from_its_saved_state_as_if_it_had_not_stopped(tmp_path, small_phantoms, monkeypatch):
+    def train(name, minutes):
         training = StarterRun(SHORT, tmp_path / name, FOLDER / "starter.pt", torch.device("cpu"))
         training.go(minutes, measure_every=100)
 
-    class _StopError(Exception):
-        pass
-
-    def stop(self, step=StarterRun._step):
-        if self._trainer.step_count == 2:
-            self._save()
-            raise _StopError
-        return step(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StarterRun, "_measure", lambda self: {"dsc": 0.5})
-        run("whole.pt", 10)
-        with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(StarterRun, "_step", stop)
-            with pytest.raises(_StopError):
-                run("torn.pt", 10)
-        run("torn.pt", 10)
+    minute_by_look = SimpleNamespace(monotonic=itertools.count(0, 60).__next__)  # a minute has passed at each look
+    monkeypatch.setattr(run, "time", minute_by_look)
+    monkeypatch.setattr(run, "measure", lambda *arguments: {"dsc": 0.5})
+    train("whole.pt", 100)
+    train("torn.pt", 4)
+    assert inspect_checkpoint(tmp_path / "torn.pt").card.recipe["steps_done"] == 2
+    train("torn.pt", 100)
     whole, torn = (torch.load(tmp_path / f"{name}.pt", weights_only=True)["model"] for name in ("whole", "torn"))
     assert all(torch.equal(whole[name], torn[name]) for name in whole)
     card = inspect_checkpoint(tmp_path / "torn.pt").card

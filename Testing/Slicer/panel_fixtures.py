@@ -11,6 +11,13 @@ from slicer_harness import pythonqt
 MODULE = Path(__file__).resolve().parents[2] / "SegmentPropagate" / "SegmentPropagate.py"
 
 
+def shortcutsOf(widget):
+    """The key sequences that are on in a panel, as Qt has them."""
+    from PySide6 import QtGui
+
+    return [shortcut.key.toString() for shortcut in widget.parent.findChildren(QtGui.QShortcut) if shortcut.enabled]
+
+
 class OpenPanel:
     """A panel over a filled scene.
 

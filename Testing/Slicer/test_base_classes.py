@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import slicer as slicer_module
-from panel_fixtures import openedPanel
+from panel_fixtures import openedPanel, shortcutsOf
 from SegmentPropagateSlicer.Values.State import State
+from slicer_harness.mrml_widgets import listens
 
 STAND_INS = Path(__file__).resolve().parents[1] / "Harness" / "slicer_python"
 
@@ -19,12 +20,6 @@ STAND_INS = Path(__file__).resolve().parents[1] / "Harness" / "slicer_python"
 def current():
     """The widget that Slicer has now."""
     return slicer_module.modules.SegmentPropagateWidget
-
-
-def listening(widget):
-    """Whether the panel's shortcuts, and its editor's keys and mouse, are on."""
-    editor = widget.ui.segmentEditor
-    return bool(widget.shortcuts._shortcuts), editor._listens_to_keys, editor._listens_to_views
 
 
 @pytest.fixture
@@ -62,11 +57,13 @@ def test_in_developer_mode_the_reload_button_makes_a_panel_that_works(slicer, de
 
 def test_a_reload_of_the_open_module_moves_shortcuts_and_the_editor_to_the_new_panel(slicer, developer):
     with openedPanel(slicer) as panel:
-        assert listening(panel.widget) == (True, True, True)
+        assert listens(panel.ui.segmentEditor) == (True, True)
+        shortcuts = shortcutsOf(panel.widget)
         panel.widget.reloadButton.click()
         panel.settle()
-        assert listening(panel.widget) == (False, False, False)
-        assert listening(current()) == (True, True, True)
+        assert listens(panel.ui.segmentEditor) == (False, False)
+        assert listens(current().ui.segmentEditor) == (True, True)
+        assert shortcutsOf(current()) == shortcuts  # each once: a key with two shortcuts does nothing
 
 
 def test_a_reload_behind_another_module_waits_for_being_opened(slicer, developer):
@@ -74,9 +71,11 @@ def test_a_reload_behind_another_module_waits_for_being_opened(slicer, developer
         panel.widget.parent.exit()
         panel.widget.reloadButton.click()
         panel.settle()
-        assert listening(current()) == (False, False, False)
+        assert listens(current().ui.segmentEditor) == (False, False)
+        assert shortcutsOf(current()) == []
         panel.widget.parent.enter()
-        assert listening(current()) == (True, True, True)
+        assert listens(current().ui.segmentEditor) == (True, True)
+        assert shortcutsOf(current()) != []
 
 
 def test_a_reload_in_mid_run_ends_the_worker_and_leaves_the_segment(slicer, developer, lonelyBench):

@@ -26,9 +26,9 @@ def test_accept_says_how_much_changed_and_how_to_take_it_back(reviewed):
 
 def test_a_click_on_the_drift_strip_goes_to_that_slice(reviewed):
     strip = reviewed.widget.review.strip
-    strip._pressed(0.999)
+    strip.label.onPressed(0.999)
     assert reviewed.widget.context.planeAndSlice() == ("axial", 29)
-    strip._pressed(0.0)
+    strip.label.onPressed(0.0)
     assert reviewed.widget.context.planeAndSlice() == ("axial", 7)
 
 
@@ -228,7 +228,7 @@ def test_a_view_of_another_plane_does_not_mislead_the_buttons(reviewed):
 def test_a_click_on_a_bar_chooses_the_view_that_shows_that_plane(reviewed):
     reviewed.parameters.view = "Green"
     reviewed.settle()
-    reviewed.widget.review.strip._pressed(0.999)
+    reviewed.widget.review.strip.label.onPressed(0.999)
     reviewed.settle()
     assert reviewed.parameters.view == "Red"
     assert reviewed.widget.context.planeAndSlice() == ("axial", 29)

@@ -43,7 +43,7 @@ class _Run:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """An order of the tokens of a square map.
 
     Args:
@@ -59,7 +59,7 @@ class _Layout:
     runs: tuple[_Run, ...]
 
     @classmethod
-    def of(cls, side: int, window: int) -> _Layout:
+    def of(cls, side: int, window: int) -> Layout:
         """Window by window, full ones first; inside, 4 x 4 cells, in them 2 x 2 cells, in them tokens."""
         natural = torch.arange(side * side)
         row, column = natural // side, natural % side
@@ -77,13 +77,13 @@ class _Layout:
         )
         return cls(order, side, window, runs)
 
-    def pooled(self) -> _Layout:
+    def pooled(self) -> Layout:
         """The layout after 2 x 2 pooling."""
         corner = self.order[::4]
         half = self.side // 2
         runs = tuple(_Run(run.windows, run.tokens // 4, run.padding // 4) for run in self.runs)
         order = corner // self.side // 2 * half + corner % self.side // 2
-        return _Layout(order, half, self.window // 2, runs)
+        return Layout(order, half, self.window // 2, runs)
 
     def inverse(self) -> Tensor:
         """Where in this order each natural index is."""
@@ -98,7 +98,7 @@ def _window_size(index: Tensor, side: int, window: int) -> Tensor:
 class _Block:
     """One transformer block on tokens `(N, C)`."""
 
-    def __init__(self, block: MultiScaleBlock, layout: _Layout, dtype: torch.dtype) -> None:
+    def __init__(self, block: MultiScaleBlock, layout: Layout, dtype: torch.dtype) -> None:
         def cast(module: Any) -> tuple[Tensor, Tensor]:
             return module.weight.to(dtype), module.bias.to(dtype)
 
@@ -182,7 +182,7 @@ class HieraEncoder:
         self._patch = trunk.patch_embed.proj
         self._patch_weights = (self._patch.weight.to(dtype), self._patch.bias.to(dtype))
         side = network.image_size // self._patch.stride[0]
-        layout = _Layout.of(side, trunk.blocks[0].window_size)
+        layout = Layout.of(side, trunk.blocks[0].window_size)
         device = self._patch.weight.device
         self._first = layout.order.to(device)
         self._place = trunk._get_pos_embed((side, side)).reshape(side * side, -1)[self._first].to(dtype)
@@ -190,7 +190,7 @@ class HieraEncoder:
         for index, block in enumerate(trunk.blocks):
             before = layout
             if block.window_size not in (0, layout.window):
-                layout = _Layout.of(layout.side, block.window_size)
+                layout = Layout.of(layout.side, block.window_size)
             self._moves.append(None if layout is before else before.inverse()[layout.order].to(device))
             self._blocks.append(_Block(block, layout, dtype))
             layout = layout.pooled() if block.q_stride else layout

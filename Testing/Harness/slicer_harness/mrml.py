@@ -11,7 +11,7 @@ class ModuleProxy:
 
     def __init__(self, name, logic=None, path=""):
         self.name, self.path, self._logic, self.title = name, path, logic, name
-        self._widget = None
+        self.panel = None
         self.dependencies, self.categories, self.contributors = [], [], []
         self.helpText = self.acknowledgementText = ""
 
@@ -19,7 +19,7 @@ class ModuleProxy:
         return self._logic
 
     def widgetRepresentation(self):
-        return self._widget
+        return self.panel
 
 
 ORIENTATIONS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}  # of the views of the default layout

@@ -517,7 +517,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def effectNameOrder(self):
         return getattr(self, "_effect_order", [])
 
-    # -- the views and the keyboard: only whether it listens, for tests to ask
+    # -- the views and the keyboard: only whether it listens, see `listens`
     _listens_to_keys = _listens_to_views = False
 
     def installKeyboardShortcuts(self, parent=None):
@@ -534,3 +534,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     def updateEffectList(self):
         pass
+
+
+def listens(editor):
+    """Whether a segment editor listens to the keys, and to the views; Slicer's has no method that tells."""
+    return editor._listens_to_keys, editor._listens_to_views

@@ -210,7 +210,7 @@ def load_module(path, **widget_arguments):
     proxy = ModuleProxy(name, path=str(path))
     proxy.module = getattr(python_module, name)(proxy)
     setattr(slicer.modules, name.lower(), proxy)
-    proxy._widget, widget = module_panel(path, widget_arguments)
-    proxy._widget.show()
+    proxy.panel, widget = module_panel(path, widget_arguments)
+    proxy.panel.show()
     slicer.app.processEvents()
     return widget

@@ -71,11 +71,11 @@ def slice_view(app, name, volume):
     return view
 
 
-def go_to(view, ras):
+def go_to(app, view, ras):
     """Show the voxel slice nearest to a point; returns what Slicer writes above it, such as `S: 42.0 mm`."""
     node = view.get_view_node()
     node.JumpSliceByOffsetting(*ras)
-    view._logic.SnapSliceOffsetToIJK()
+    app.app_logic.GetSliceLogic(node).SnapSliceOffsetToIJK()
     orientation, axis, letters = VIEWS[view.name]
     place = node.GetSliceToRAS().GetElement(axis, 3)
     return f"{view.name[0]}   {orientation}   {letters[place < 0]}: {abs(place):.1f} mm"
@@ -147,7 +147,7 @@ def main():
     segmentation = read(app.scene, "Segmentation", labels)  # after the views: what comes first is drawn first
     show_segmentation(segmentation)
     number = {"Red": 0, "Green": 0, "Yellow": 1}  # of the segment that the view shows
-    titles = {name: go_to(view, center(segmentation, number[name])) for name, view in views.items()}
+    titles = {name: go_to(app, view, center(segmentation, number[name])) for name, view in views.items()}
     views["3D"], titles["3D"] = three_d_view(app), "1"
     tiles = {name: grab(view) for name, view in views.items()}
     add_legend(tiles["3D"], segmentation)
