@@ -97,7 +97,7 @@ def test_every_text_that_the_user_sees_is_translatable():
     folder = ROOT / "SegmentPropagate" / "SegmentPropagateSlicer"
     found = [
         f"{path.name}: {line}"
-        for path in folder.glob("*.py")
+        for path in folder.rglob("*.py")
         for line in path.read_text(encoding="utf-8").splitlines()
         if pattern.search(line)
     ]

@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from pathlib import Path
 
 import pytest
 from panel_double import SIGNALS, DrivenLogic, drawnScores
@@ -415,11 +416,15 @@ def test_shortcuts_are_off_while_another_module_is_open(panel):
     panel.widget.enter()
 
 
-def test_every_shortcut_is_named_in_a_tooltip(panel):
+def test_every_shortcut_is_named_in_a_tooltip_in_the_help_and_in_the_readme(panel):
+    from SegmentPropagate import helpText
+
     tips = " ".join(w.toolTip for w in vars(panel.ui).values() if hasattr(w, "toolTip"))
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
     sequences = shortcutsOf(panel.widget)
     assert "Shift+P" in sequences
-    assert [sequence for sequence in sequences if sequence not in tips] == []
+    for text in (tips, helpText(), readme):
+        assert [sequence for sequence in sequences if sequence not in text] == []
 
 
 def test_everything_that_can_be_pressed_or_chosen_has_a_tooltip(panel):

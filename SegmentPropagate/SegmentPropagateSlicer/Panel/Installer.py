@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "sam2", "hydra-core", "iopath")
 TORCH_REQUIREMENT = ">=2.5.1" if sys.platform != "win32" else ">=2.5.1,<2.13"  # 2.13 has paths too long for Windows
+
+PIP_FAILURES = (subprocess.CalledProcessError, OSError, RuntimeError, ValueError, ImportError)
+"""What Slicer's pip_install and the PyTorch extension raise: pip's status, no network or space, an odd version."""
 
 
 class InstallError(Exception):
@@ -89,7 +93,7 @@ class Installer:
         utils = self._torchUtils or findTorchUtils()
         try:
             installed = utils.installTorch(askConfirmation=False, torchVersionRequirement=TORCH_REQUIREMENT)
-        except Exception as error:
+        except PIP_FAILURES as error:
             raise InstallError(
                 _(
                     "PyTorch could not be installed: {error} Check the network and the disk space, then try again."
@@ -110,7 +114,7 @@ class Installer:
     def _pip(self, arguments: list[str]) -> None:
         try:
             self._pipInstall(arguments)
-        except Exception as error:
+        except PIP_FAILURES as error:
             raise InstallError(
                 _("SAM 2 could not be installed: {error} Check the network, then try again.").format(
                     error=lastLine(error)
