@@ -14,8 +14,7 @@ from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, Memory
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam.transformer import RoPEAttention
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.modeling.sam2_utils import get_1d_sine_pe
-from torch import Tensor, nn
+from torch import nn
 
 from SegmentPropagateLib.networks.families import HIERA_TRUNKS, Variant
 
@@ -23,7 +22,8 @@ from SegmentPropagateLib.networks.families import HIERA_TRUNKS, Variant
 class ShortLongSam2(SAM2Base):
     """SAM 2.1 with a second memory attention over the last slices and a fuser (SLM-SAM 2).
 
-    `track_step` of the base class works as in SAM 2, with both memories read.
+    It only holds the modules, under the names of the released files: `track_step` of the base class knows nothing of
+    the second attention. Runs and training read both, see `steps`.
 
     Args:
         short_attention: memory attention over the short bank.
@@ -41,74 +41,10 @@ class ShortLongSam2(SAM2Base):
         **sam2_arguments: Any,
     ) -> None:
         super().__init__(**sam2_arguments)
-        self.short_slices = 1
         self.recent_memory_attention = short_attention
         self.recent_memory_fuser = short_fuser
         if unused_position_table:
             self.rec_maskmem_tpos_enc = nn.Parameter(torch.zeros_like(self.maskmem_tpos_enc))
-
-    def _prepare_memory_conditioned_features(  # noqa: PLR0913 (signature of the base class)
-        self,
-        frame_idx: int,
-        is_init_cond_frame: bool,
-        current_vision_feats: list[Tensor],
-        current_vision_pos_embeds: list[Tensor],
-        feat_sizes: list[tuple[int, int]],
-        output_dict: Mapping[str, Mapping[int, Mapping[str, Any]]],
-        num_frames: int,
-        track_in_reverse: bool = False,
-    ) -> Tensor:
-        """Return image features of shape `(B, C, H, W)` that have read the long and the short memory."""
-        long = super()._prepare_memory_conditioned_features(
-            frame_idx,
-            is_init_cond_frame,
-            current_vision_feats,
-            current_vision_pos_embeds,
-            feat_sizes,
-            output_dict,
-            num_frames,
-            track_in_reverse,
-        )
-        if is_init_cond_frame:
-            return self.recent_memory_fuser(long + long)
-        step = 1 if track_in_reverse else -1
-        outputs = {**output_dict["cond_frame_outputs"], **output_dict["non_cond_frame_outputs"]}
-        near = {
-            distance: outputs[frame_idx + step * distance]
-            for distance in range(1, self.short_slices + 1)
-            if frame_idx + step * distance in outputs
-        }
-        if not near:  # the released code crashes here
-            return self.recent_memory_fuser(long + long)
-        memory, memory_pos, pointer_tokens = self._short_bank(near, min(num_frames, self.max_obj_ptrs_in_encoder))
-        short = self.recent_memory_attention(
-            curr=current_vision_feats[-1],
-            curr_pos=current_vision_pos_embeds[-1],
-            memory=memory,
-            memory_pos=memory_pos,
-            num_obj_ptr_tokens=pointer_tokens,
-        )
-        return self.recent_memory_fuser(short.permute(1, 2, 0).reshape(long.shape) + long)
-
-    def _short_bank(self, near: Mapping[int, Mapping[str, Any]], max_pointers: int) -> tuple[Tensor, Tensor, int]:
-        """Tokens and positions of shape `(tokens, B, memory width)`, pointer tokens last, and how many those are."""
-        device = self.maskmem_tpos_enc.device
-        memory = [out["maskmem_features"].to(device).flatten(2).permute(2, 0, 1) for out in near.values()]
-        position = [
-            out["maskmem_pos_enc"][-1].to(device).flatten(2).permute(2, 0, 1) + self.maskmem_tpos_enc[distance - 1]
-            for distance, out in near.items()
-        ]
-        pointers = {distance: out["obj_ptr"] for distance, out in near.items() if distance < max_pointers}
-        if not pointers:
-            return torch.cat(memory), torch.cat(position), 0
-        split = self.hidden_dim // self.mem_dim
-        tokens = torch.stack(list(pointers.values()))  # (pointers, B, C)
-        count, batch, _ = tokens.shape
-        tokens = tokens.reshape(count, batch, split, self.mem_dim).permute(0, 2, 1, 3).flatten(0, 1)
-        distances = torch.tensor(list(pointers), device=device) / (max_pointers - 1)
-        sine = self.obj_ptr_tpos_proj(get_1d_sine_pe(distances, dim=self.hidden_dim))
-        sine = sine.unsqueeze(1).expand(-1, batch, -1).repeat_interleave(split, dim=0)
-        return torch.cat([*memory, tokens]), torch.cat([*position, sine]), len(tokens)
 
 
 def new_fuser() -> Fuser:

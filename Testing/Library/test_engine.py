@@ -1,5 +1,7 @@
 """Lanes, cancellation, corrections, running out of memory: on a small network whose weights are fixed, not trained."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -279,7 +281,7 @@ def test_too_little_memory_even_on_the_cpu_is_said_in_one_sentence(propagator, m
 @pytest.mark.parametrize("pass_mode", ["independent", "coupled"])
 @pytest.mark.parametrize("short_slices", [1, 3])
 def test_the_engine_equals_the_networks_own_steps(network, propagator, short_slices, pass_mode):
-    """Training runs `track_step` of `sam2`; the engine must say the same."""
+    """`track_step` of `sam2` on both memories, which training is held to as well."""
     stack = ImageStack(VALUES, GRAY, (3.0, 1.0, 1.0))
     propagator.open(stack, PropagationSettings("off", pass_mode, short_slices))
     legs = (range(KEY + 1, LAST + 1), range(KEY - 1, -1, -1))
@@ -297,7 +299,7 @@ def own_steps(network, stack, lanes, short_slices):
     from SegmentPropagateLib.propagators.tracking.appearance import resize_mask, windows_appearance
     from SegmentPropagateLib.propagators.tracking.views import View
 
-    network.short_slices = short_slices
+    network = upstream.reading_both(network, short_slices)
     view = View(0, 0, *stack.slice_shape)
     appearance = windows_appearance(stack, KEY, view, MASK, 128)
 
@@ -322,6 +324,23 @@ def own_steps(network, stack, lanes, short_slices):
                     out["pred_masks"], size=stack.slice_shape, mode="bilinear", align_corners=False
                 )[0, 0].numpy()
     return logits
+
+
+def test_an_empty_short_bank_falls_back_to_the_long_result(network):
+    """As on a lane whose first slice is not beside its key; the released code crashes there."""
+    deaf = copy.deepcopy(network)
+    with torch.no_grad():
+        deaf.recent_memory_attention.norm.weight.zero_()
+        deaf.recent_memory_attention.norm.bias.zero_()
+
+    def logits(network, index):
+        propagator = NetworkPropagator(network, Card("starter", "conv", 128))
+        propagator.open(ImageStack(VALUES, GRAY, (3.0, 1.0, 1.0)), PropagationSettings("off"))
+        (update,) = propagator.run([Lane(1, (KEY,), (range(index, index + 1),))], {1: {KEY: MASK}})
+        return update.logits
+
+    assert np.array_equal(logits(deaf, KEY + 2), logits(network, KEY + 2))
+    assert not np.array_equal(logits(deaf, KEY + 1), logits(network, KEY + 1))
 
 
 @pytest.mark.slow

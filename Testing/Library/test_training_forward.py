@@ -1,5 +1,6 @@
 import pytest
 import torch
+import upstream
 from tiny_training import tiny_network
 
 from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
@@ -36,11 +37,11 @@ def _tracked_by_sam2(network, images, mask):
 @pytest.mark.parametrize("short_slices", [1, 3])
 def test_a_clip_reads_the_same_memories_as_sam2_does(short_slices):
     network = tiny_network()
-    network.short_slices = short_slices
     images, masks = _clip(17)
     with torch.no_grad():
         answers = ClipForward(network, policy_of(network, short_slices))(images, ClipPrompt(masks=masks[0]))
-    for (index, answer), (logits, presence) in zip(answers, _tracked_by_sam2(network, images, masks[0]), strict=True):
+    expected = _tracked_by_sam2(upstream.reading_both(network, short_slices), images, masks[0])
+    for (index, answer), (logits, presence) in zip(answers, expected, strict=True):
         assert torch.allclose(answer.presence, presence, atol=1e-5), index
         visible = presence[:, 0] > 0
         assert visible.any()

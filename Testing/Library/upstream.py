@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sam2.sam2_video_predictor as video_predictor
@@ -13,11 +14,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam2_utils import get_1d_sine_pe
 from sam2.sam2_video_predictor import SAM2VideoPredictor
 from sam2.utils import misc
+from torch import Tensor
 
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.families import NetworkConfig
+from SegmentPropagateLib.networks.sam2 import ShortLongSam2
 
 OBJECT_SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
 UPSCALE_BIAS = (
@@ -36,7 +40,7 @@ GAIN = {
 }
 
 
-def weight(name: str, shape: Sequence[int]) -> torch.Tensor:
+def weight(name: str, shape: Sequence[int]) -> Tensor:
     """A float32 tensor that depends on its name and shape only, scaled so that activations stay in range."""
     noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(tuple(shape))
     if "positional_encoding_gaussian_matrix" in name or name.startswith("image_encoder.trunk.pos_embed"):
@@ -90,6 +94,81 @@ def synthetic_volume() -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[floa
     j_in, i_in = np.nonzero(mask)
     box = float(i_in.min() - 2), float(j_in.min() - 2), float(i_in.max() + 2), float(j_in.max() + 2)
     return np.clip(np.rint(gray), 0, 255).astype(np.uint8), mask, box
+
+
+class _ReadsBothMemories(ShortLongSam2):
+    """SLM-SAM 2 whose `track_step` is written down as released, slice by slice; the library's steps must equal it."""
+
+    def _prepare_memory_conditioned_features(
+        self,
+        frame_idx: int,
+        is_init_cond_frame: bool,
+        current_vision_feats: list[Tensor],
+        current_vision_pos_embeds: list[Tensor],
+        feat_sizes: list[tuple[int, int]],
+        output_dict: Mapping[str, Mapping[int, Mapping[str, Any]]],
+        num_frames: int,
+        track_in_reverse: bool = False,
+    ) -> Tensor:
+        """Return image features of shape `(B, C, H, W)` that have read the long and the short memory."""
+        long = super()._prepare_memory_conditioned_features(
+            frame_idx,
+            is_init_cond_frame,
+            current_vision_feats,
+            current_vision_pos_embeds,
+            feat_sizes,
+            output_dict,
+            num_frames,
+            track_in_reverse,
+        )
+        if is_init_cond_frame:
+            return self.recent_memory_fuser(long + long)
+        step = 1 if track_in_reverse else -1
+        outputs = {**output_dict["cond_frame_outputs"], **output_dict["non_cond_frame_outputs"]}
+        near = {
+            distance: outputs[frame_idx + step * distance]
+            for distance in range(1, self._short_slices + 1)
+            if frame_idx + step * distance in outputs
+        }
+        if not near:  # the released code crashes here
+            return self.recent_memory_fuser(long + long)
+        memory, memory_pos, pointer_tokens = self._short_bank(near, min(num_frames, self.max_obj_ptrs_in_encoder))
+        short = self.recent_memory_attention(
+            curr=current_vision_feats[-1],
+            curr_pos=current_vision_pos_embeds[-1],
+            memory=memory,
+            memory_pos=memory_pos,
+            num_obj_ptr_tokens=pointer_tokens,
+        )
+        return self.recent_memory_fuser(short.permute(1, 2, 0).reshape(long.shape) + long)
+
+    def _short_bank(self, near: Mapping[int, Mapping[str, Any]], max_pointers: int) -> tuple[Tensor, Tensor, int]:
+        """Tokens and positions of shape `(tokens, B, memory width)`, pointer tokens last, and how many those are."""
+        device = self.maskmem_tpos_enc.device
+        memory = [out["maskmem_features"].to(device).flatten(2).permute(2, 0, 1) for out in near.values()]
+        position = [
+            out["maskmem_pos_enc"][-1].to(device).flatten(2).permute(2, 0, 1) + self.maskmem_tpos_enc[distance - 1]
+            for distance, out in near.items()
+        ]
+        pointers = {distance: out["obj_ptr"] for distance, out in near.items() if distance < max_pointers}
+        if not pointers:
+            return torch.cat(memory), torch.cat(position), 0
+        split = self.hidden_dim // self.mem_dim
+        tokens = torch.stack(list(pointers.values()))  # (pointers, B, C)
+        count, batch, _ = tokens.shape
+        tokens = tokens.reshape(count, batch, split, self.mem_dim).permute(0, 2, 1, 3).flatten(0, 1)
+        distances = torch.tensor(list(pointers), device=device) / (max_pointers - 1)
+        sine = self.obj_ptr_tpos_proj(get_1d_sine_pe(distances, dim=self.hidden_dim))
+        sine = sine.unsqueeze(1).expand(-1, batch, -1).repeat_interleave(split, dim=0)
+        return torch.cat([*memory, tokens]), torch.cat([*position, sine]), len(tokens)
+
+
+def reading_both(network: SAM2Base, short_slices: int) -> SAM2Base:
+    """The same modules as a network whose `track_step` reads the long and the short memory; nothing is copied."""
+    reader = _ReadsBothMemories.__new__(_ReadsBothMemories)
+    reader.__dict__.update(network.__dict__)
+    reader._short_slices = short_slices
+    return reader
 
 
 def predictor_of(network: SAM2Base) -> SAM2VideoPredictor:
