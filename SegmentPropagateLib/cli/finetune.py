@@ -13,6 +13,7 @@ from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
 from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.networks.families import FAMILIES, find_family
 
 SETTINGS = (
     *("epochs", "steps", "batch", "slices", "prompt", "clicks", "roi"),
@@ -27,8 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_writable(arguments.output)
     if not Path(arguments.dataset).exists():
         raise InputError(f"The dataset '{arguments.dataset}' does not exist.")
-    if not Path(arguments.init).exists():
-        registry.find(arguments.init)
+    if not Path(arguments.init).exists() and registry.find(arguments.init).family not in FAMILIES:
+        raise InputError(f"The model '{arguments.init}' has nothing to learn: start from a network.")
     quiet = arguments.quiet or os.environ.get("RANK", "0") != "0"  # of several processes the first speaks
     say = speaker(quiet)
     from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out  # torch
@@ -62,9 +63,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _settings(arguments: argparse.Namespace) -> Any:
     """The recipe's settings, with what was typed in their place."""
-    from SegmentPropagateLib.training.settings import PRESETS
+    from SegmentPropagateLib.training.settings import RECIPES
 
-    recipe = PRESETS[arguments.recipe if arguments.recipe != "auto" else _recipe_for(arguments.init)]
+    recipe = RECIPES[arguments.recipe if arguments.recipe != "auto" else _recipe_for(arguments.init)]
     typed = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     if arguments.label is not None and "all" not in arguments.label:
         typed["labels"] = tuple(sorted(set(arguments.label)))
@@ -82,11 +83,9 @@ def _settings(arguments: argparse.Namespace) -> Any:
     return replace(recipe, **typed)
 
 
-def _recipe_for(init: str) -> Any:
+def _recipe_for(init: str) -> str:
     """A starter is trained as a starter, a MedSAM2 file as its authors do, all else as SLM-SAM 2."""
     from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint
 
-    path = Path(init) if Path(init).exists() else registry.find(init).path
-    if path is not None and path.is_file() and inspect_checkpoint(path).config.family == "starter":
-        return "starter"
-    return "medsam2" if "medsam2" in Path(init).name.lower() else "slm-sam2"
+    family = inspect_checkpoint(init).config.family if Path(init).exists() else registry.find(init).family
+    return find_family(family).recipe_of(Path(init).name)

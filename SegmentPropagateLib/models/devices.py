@@ -10,6 +10,8 @@ from SegmentPropagateLib.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from SegmentPropagateLib.networks.families import Family
+
 
 def choose_device(device: str) -> torch.device:
     """The device of that name, if this computer has it; `auto` prefers a GPU."""
@@ -32,15 +34,12 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def choose_precision(precision: str, device: torch.device, family: str = "") -> Literal["exact", "bf16"]:
-    """`exact` or `bf16`; `auto` takes bf16 where the device has units for it and the family of networks gains from it.
-
-    On a CPU the starter family does not: 10 ms per slice either way on one with AVX512-BF16, where the large networks
-    take half the time. Exact, it gives the same masks on every computer.
-    """
+def choose_precision(precision: str, device: torch.device, family: Family | None = None) -> Literal["exact", "bf16"]:
+    """`exact` or `bf16`; `auto` takes bf16 where the device has units for it and the family gains from them."""
     if precision not in ("auto", "exact", "bf16"):
         raise InputError(f"There is no precision {precision!r}: choose auto, exact or bf16.")
-    if precision == "exact" or (precision == "auto" and family == "starter" and device.type == "cpu"):
+    stays_exact = precision == "auto" and family is not None and family.exact_on_cpu and device.type == "cpu"
+    if precision == "exact" or stays_exact:
         return "exact"
     is_quick = _is_quick_at_bf16(device)
     if precision == "bf16" and not is_quick:

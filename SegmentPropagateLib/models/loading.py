@@ -5,18 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.devices import choose_device, choose_precision
+from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
 from SegmentPropagateLib.propagators.finishing import FinishingPropagator
 from SegmentPropagateLib.propagators.partner import PartnerPropagator
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +37,8 @@ def load_model(
         precision: `exact` is float32, `bf16` is quicker on hardware made for it, `auto` chooses by device.
         image_size: side of the square that the network is to see, in pixels; None takes the file's own.
         notify: is told about a download before it starts.
-        partner: average the network with the classical propagator; None does so for the bundled `starter` only.
+        partner: average the network with the classical propagator; None does so where its family gains from it, which
+            is the starter's, under its name and as a file.
 
     Raises:
         InputError: there is no such model, file, device or precision, or PyTorch is missing.
@@ -65,7 +63,8 @@ def load_model(
     choose_precision(precision, chosen)  # refuses before a long download
     path = download.fetch(registry.find(name), notify) if name in registry.REGISTRY else Path(name)
     network, card = checkpoints.load_network(path, image_size)
-    propagator = engine.NetworkPropagator(network, card, chosen, choose_precision(precision, chosen, card.family))
-    if partner or (partner is None and name == "starter"):
+    family = find_family(card.family)
+    propagator = engine.NetworkPropagator(network, card, chosen, choose_precision(precision, chosen, family))
+    if family.partner if partner is None else partner:
         return FinishingPropagator(PartnerPropagator(propagator, ClassicalPropagator()), CLASSICAL_EXCESS)
-    return FinishingPropagator(propagator) if card.family == "starter" else propagator  # others: as upstream, exactly
+    return FinishingPropagator(propagator) if family.finishing else propagator

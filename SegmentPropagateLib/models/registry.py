@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.networks.families import FAMILIES
 
 META = "https://dl.fbaipublicfiles.com/segment_anything_2/092824/"
 MEDSAM2 = "https://huggingface.co/wanglab/MedSAM2/resolve/main/"
@@ -24,8 +25,7 @@ class NamedModel:
     Args:
         name: what the user types.
         about: one line for lists.
-        family: as in `network.NetworkConfig`; "classical" is no network.
-        image_size: side of the square that the network sees, in pixels; None where there is no network.
+        family: a name of `families.FAMILIES`; "classical" is no network.
         licence: of the weights.
         file_name: name of the file in the package (`url` is None) or in the cache; None where no file is needed.
         url: where the file is published.
@@ -37,12 +37,17 @@ class NamedModel:
     name: str
     about: str
     family: str
-    image_size: int | None
     licence: str
     file_name: str | None = None
     url: str | None = None
     size_bytes: int | None = None
     sha256: str | None = None
+
+    @property
+    def image_size(self) -> int | None:
+        """Side of the square that the network sees, in pixels; None where there is no network."""
+        family = FAMILIES.get(self.family)
+        return None if family is None else family.image_size_of(self.file_name or "") or family.image_size
 
     @property
     def path(self) -> Path | None:
@@ -60,13 +65,11 @@ class NamedModel:
 def _meta(size: str, file_name: str, size_bytes: int, sha256: str) -> NamedModel:
     # Digests and sizes: published alike by Meta's own server and by huggingface.co/facebook/sam2.1-hiera-*.
     about = f"SAM 2.1 {size} by Meta, trained on photographs and videos"
-    return NamedModel(
-        f"sam2.1-{size}", about, "sam2.1", 1024, "Apache-2.0", file_name, META + file_name, size_bytes, sha256
-    )
+    return NamedModel(f"sam2.1-{size}", about, "sam2.1", "Apache-2.0", file_name, META + file_name, size_bytes, sha256)
 
 
 def _medsam2(name: str, file_name: str, about: str) -> NamedModel:
-    return NamedModel(name, about, "sam2.1", 512, MEDSAM2_LICENCE, file_name, MEDSAM2 + file_name)
+    return NamedModel(name, about, "sam2.1", MEDSAM2_LICENCE, file_name, MEDSAM2 + file_name)
 
 
 REGISTRY: Mapping[str, NamedModel] = MappingProxyType(
@@ -77,7 +80,6 @@ REGISTRY: Mapping[str, NamedModel] = MappingProxyType(
                 "starter",
                 "small SLM-SAM 2 of this project, trained on drawn volumes; works at once",
                 "starter",
-                160,
                 "Apache-2.0",
                 "starter.pt",
             ),
@@ -85,7 +87,6 @@ REGISTRY: Mapping[str, NamedModel] = MappingProxyType(
                 "classical",
                 "registration and region growing, no network; needs no torch",
                 "classical",
-                None,
                 "Apache-2.0",
             ),
             _meta(

@@ -5,7 +5,7 @@ State-dict keys are exactly those of the released files. `sam2` and `starter` be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,16 +15,16 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from SegmentPropagateLib.networks.families import NetworkConfig
-from SegmentPropagateLib.networks.sam2 import (
-    COMMON,
-    SINCE_2_1,
-    ShortLongSam2,
-    hiera_encoder,
-    memory_attention,
-    memory_encoder,
-    new_fuser,
-)
+from SegmentPropagateLib.networks.sam2 import sam2_network, sam21_network, slm_sam2_network
 from SegmentPropagateLib.networks.starter import starter_network
+
+BUILDERS: Mapping[str, Callable[[NetworkConfig], SAM2Base]] = {
+    "sam2": sam2_network,
+    "sam2.1": sam21_network,
+    "slm-sam2": slm_sam2_network,
+    "starter": starter_network,
+}
+"""Family -> what assembles its network with random weights."""
 
 
 def build_network(config: NetworkConfig, state_dict: Mapping[str, Tensor] | None = None) -> SAM2Base:
@@ -36,10 +36,10 @@ def build_network(config: NetworkConfig, state_dict: Mapping[str, Tensor] | None
             not copied. None draws random weights, for training from scratch.
     """
     if state_dict is None:
-        network = _assemble(config)
+        network = BUILDERS[config.family](config)
     else:
         with _Unfilled():
-            network = _assemble(config)
+            network = BUILDERS[config.family](config)
         network.load_state_dict(state_dict, strict=True, assign=True)
     _share_rotations(network)
     return network.eval().requires_grad_(False)
@@ -55,7 +55,7 @@ def _share_rotations(network: SAM2Base) -> None:
 def expected_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors in the network's state dict."""
     with _Unfilled():
-        network = _assemble(config)
+        network = BUILDERS[config.family](config)
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
@@ -75,37 +75,3 @@ class _Unfilled(TorchFunctionMode):
         if getattr(func, "__module__", None) == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]
         return func(*args, **kwargs)
-
-
-def _assemble(config: NetworkConfig) -> SAM2Base:
-    if config.family == "starter":
-        return starter_network(config)
-    arguments = {
-        "image_encoder": hiera_encoder(config.variant),
-        "memory_attention": memory_attention(config.image_size // 16),
-        "memory_encoder": memory_encoder(width=256, memory_width=64, stride=16, blocks=2),
-        "image_size": config.image_size,
-        "binarize_mask_from_pts_for_mem_enc": True,  # this and the stability fall-back: as the released predictors run
-        "multimask_output_in_sam": True,
-        "multimask_output_for_tracking": True,
-        "use_multimask_token_for_obj_ptr": True,
-        "multimask_min_pt_num": 0,
-        "multimask_max_pt_num": 1,
-        "sam_mask_decoder_extra_args": {
-            "dynamic_multimask_via_stability": True,
-            "dynamic_multimask_stability_delta": 0.05,
-            "dynamic_multimask_stability_thresh": 0.98,
-        },
-        **COMMON,
-    }
-    if config.family == "sam2":
-        return SAM2Base(**arguments, add_tpos_enc_to_obj_ptrs=False)
-    if config.family == "sam2.1":
-        return SAM2Base(**arguments, **SINCE_2_1)
-    return ShortLongSam2(
-        short_attention=memory_attention(config.image_size // 16),
-        short_fuser=new_fuser(),
-        unused_position_table=True,
-        **arguments,
-        **SINCE_2_1,
-    )

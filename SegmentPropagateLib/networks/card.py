@@ -14,8 +14,8 @@ class Card:
     """Facts about a model that its weights do not show.
 
     Args:
-        family: as in `network_config.NetworkConfig`.
-        variant: as in `network_config.NetworkConfig`.
+        family: as in `families.NetworkConfig`.
+        variant: as in `families.NetworkConfig`.
         image_size: side of the square that the network sees, in pixels.
         name: what to call the model.
         short_slices: length of the short memory bank.

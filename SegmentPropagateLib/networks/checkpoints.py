@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +15,10 @@ from SegmentPropagateLib.errors import CheckpointError
 from SegmentPropagateLib.files import file_sha256, replacing
 from SegmentPropagateLib.networks.build import build_network, expected_shapes
 from SegmentPropagateLib.networks.card import Card
-from SegmentPropagateLib.networks.families import NetworkConfig, recognize
+from SegmentPropagateLib.networks.families import FAMILIES, Family, NetworkConfig, recognize
 from SegmentPropagateLib.networks.safe_load import read_weights
 from SegmentPropagateLib.networks.sam2 import new_fuser
 
-DEAD_PARAMETER = "rec_maskmem_tpos_enc"  # in released SLM-SAM 2 files, all zero, read by nothing
 NAMED_AT_MOST = 5
 
 
@@ -160,7 +158,8 @@ def seed_slm_from_sam21(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
             seeded["recent_" + name] = tensor.clone()
     for name, tensor in new_fuser().state_dict().items():
         seeded["recent_memory_fuser." + name] = tensor
-    seeded[DEAD_PARAMETER] = torch.zeros_like(state_dict["maskmem_tpos_enc"])
+    for name, like in FAMILIES["slm-sam2"].unread.items():
+        seeded[name] = torch.zeros_like(state_dict[like])
     return seeded
 
 
@@ -170,15 +169,14 @@ def _examine(path: Path, image_size: int | None) -> tuple[CheckpointSummary, dic
     parameters = sum(tensor.numel() for tensor in state.values())
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     card = Card.from_dict(raw_card, origin=str(path)) if isinstance(raw_card, Mapping) else None
-    config = recognize(shapes, 1024 if image_size is None else image_size, origin=str(path))
+    config = recognize(shapes, image_size, origin=str(path))
+    source = "user"
     if image_size is None:
-        size, source = _image_size(path, config, card)
+        size, source = _image_size(path, config.record, card)
         config = replace(config, image_size=size)
-    else:
-        source = "user"
-    if config.family == "slm-sam2" and DEAD_PARAMETER not in state and "maskmem_tpos_enc" in state:
-        state[DEAD_PARAMETER] = torch.zeros(shapes["maskmem_tpos_enc"])
-        shapes[DEAD_PARAMETER] = shapes["maskmem_tpos_enc"]
+    for name, like in config.record.unread.items():
+        if name not in state and like in state:
+            state[name], shapes[name] = torch.zeros(shapes[like]), shapes[like]
     expected = expected_shapes(config)
     sha256 = file_sha256(path)
     summary = CheckpointSummary(
@@ -198,22 +196,19 @@ def _examine(path: Path, image_size: int | None) -> tuple[CheckpointSummary, dic
     return summary, state
 
 
-def _image_size(path: Path, config: NetworkConfig, card: Card | None) -> tuple[int, str]:
+def _image_size(path: Path, family: Family, card: Card | None) -> tuple[int, str]:
     """Image size and where it is known from."""
     if card is not None:
         return card.image_size, "card"
-    if config.family == "starter":
-        return 128, "default"
-    if re.search(r"medsam2|(?<!\d)512(?!\d)", path.name, re.IGNORECASE):  # MedSAM2_latest.pt, sam2.1_hiera_t512.pt
-        return 512, "file name"
-    return 1024, "default"
+    named = family.image_size_of(path.name)
+    return (family.image_size, "default") if named is None else (named, "file name")
 
 
 def _complete(card: Card | None, config: NetworkConfig, path: Path, sha256: str) -> Card:
     """The card with what the weights themselves say; those win."""
     if card is None:
-        roi = "auto" if config.family == "starter" else "off"
-        card = Card(config.family, config.variant, config.image_size, name=path.stem, roi=roi)
+        roi, factor = config.record.roi, config.record.roi_factor
+        card = Card(config.family, config.variant, config.image_size, name=path.stem, roi=roi, roi_factor=factor)
     return replace(
         card,
         family=config.family,

@@ -16,7 +16,7 @@ from sam2.modeling.sam.transformer import RoPEAttention
 from sam2.modeling.sam2_base import SAM2Base
 from torch import nn
 
-from SegmentPropagateLib.networks.families import HIERA_TRUNKS, Variant
+from SegmentPropagateLib.networks.families import HIERA_TRUNKS, NetworkConfig
 
 
 class ShortLongSam2(SAM2Base):
@@ -76,7 +76,7 @@ SINCE_2_1: Mapping[str, Any] = {
 }
 
 
-def hiera_encoder(variant: Variant) -> ImageEncoder:
+def hiera_encoder(variant: str) -> ImageEncoder:
     """SAM 2's image encoder of a size."""
     return image_encoder_of(Hiera(**HIERA_TRUNKS[variant]), width=256)
 
@@ -149,3 +149,46 @@ def memory_encoder(
         position_encoding=_sine(memory_width),
         in_dim=width,
     )
+
+
+def sam2_network(config: NetworkConfig) -> SAM2Base:
+    """SAM 2 as first published."""
+    return SAM2Base(**_released(config), add_tpos_enc_to_obj_ptrs=False)
+
+
+def sam21_network(config: NetworkConfig) -> SAM2Base:
+    """SAM 2.1, and MedSAM2."""
+    return SAM2Base(**_released(config), **SINCE_2_1)
+
+
+def slm_sam2_network(config: NetworkConfig) -> SAM2Base:
+    """SLM-SAM 2 as published."""
+    return ShortLongSam2(
+        short_attention=memory_attention(config.image_size // 16),
+        short_fuser=new_fuser(),
+        unused_position_table=True,
+        **_released(config),
+        **SINCE_2_1,
+    )
+
+
+def _released(config: NetworkConfig) -> dict[str, Any]:
+    """Arguments of `SAM2Base` that the released networks have in common."""
+    return {
+        "image_encoder": hiera_encoder(config.variant),
+        "memory_attention": memory_attention(config.image_size // 16),
+        "memory_encoder": memory_encoder(width=256, memory_width=64, stride=16, blocks=2),
+        "image_size": config.image_size,
+        "binarize_mask_from_pts_for_mem_enc": True,  # this and the stability fall-back: as the released predictors run
+        "multimask_output_in_sam": True,
+        "multimask_output_for_tracking": True,
+        "use_multimask_token_for_obj_ptr": True,
+        "multimask_min_pt_num": 0,
+        "multimask_max_pt_num": 1,
+        "sam_mask_decoder_extra_args": {
+            "dynamic_multimask_via_stability": True,
+            "dynamic_multimask_stability_delta": 0.05,
+            "dynamic_multimask_stability_thresh": 0.98,
+        },
+        **COMMON,
+    }

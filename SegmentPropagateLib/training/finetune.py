@@ -28,7 +28,7 @@ from SegmentPropagateLib.models.devices import choose_device, choose_precision
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import load_network, seed_slm_from_sam21
-from SegmentPropagateLib.networks.families import NetworkConfig
+from SegmentPropagateLib.networks.families import NetworkConfig, find_family
 from SegmentPropagateLib.training.clips import Clip, draw_clip, draw_kind, draw_prompt
 from SegmentPropagateLib.training.data import Example, Library, gather, split
 from SegmentPropagateLib.training.forward import ClipPrompt, policy_of
@@ -101,16 +101,15 @@ def finetune(
 def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[SAM2Base, Card]:
     """The network that training starts from, and the card of what will come of it."""
     name = str(init)
-    if name == "classical":
-        raise InputError("The model 'classical' has nothing to learn: start from a network.")
     path = Path(name) if Path(name).exists() else download.fetch(registry.find(name))
     network, card = load_network(path, settings.image_size)
     parents = {card.name or path.name: card.sha256}
-    if card.family == "sam2.1" and settings.short_memory:
+    longer = find_family(card.family).with_short_memory
+    if longer and settings.short_memory:
         torch.manual_seed(settings.seed)  # the fuser's first weights
-        config = NetworkConfig("slm-sam2", card.variant, card.image_size)  # type: ignore[arg-type]
+        config = NetworkConfig(longer, card.variant, card.image_size)
         network = build_network(config, seed_slm_from_sam21(network.state_dict()))
-        card = replace(card, family="slm-sam2")
+        card = replace(card, family=longer)
     short = settings.short_slices or card.short_slices
     card = replace(card, short_slices=short, roi=settings.roi, intensity=settings.intensity, parents=parents)
     card = replace(card, metrics={}, sha256="")
@@ -196,7 +195,7 @@ class _Run:
             weights=self._settings.weights,
             clip_norm=self._settings.clip_norm,
             checkpointing=checkpointing,
-            precision=choose_precision(self._conduct.precision, self._device, card.family),
+            precision=choose_precision(self._conduct.precision, self._device, find_family(card.family)),
             seed=self._settings.seed,
         )
 

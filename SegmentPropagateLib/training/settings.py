@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, PromptKind
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
@@ -72,7 +73,7 @@ class FinetuneSettings:
         roi = (ROI_FACTORS[0] * card.roi_factor, ROI_FACTORS[1] * card.roi_factor) if self.roi == "auto" else None
         return ClipSettings(
             image_size=card.image_size,
-            windows=card.family == "starter",
+            windows=find_family(card.family).appearance == "windows",
             slices=length,
             reverse=self.reverse,
             roi_factor=roi,
@@ -80,7 +81,7 @@ class FinetuneSettings:
         )
 
 
-PRESETS: Mapping[Literal["slm-sam2", "medsam2", "starter"], FinetuneSettings] = {
+RECIPES: Mapping[str, FinetuneSettings] = {
     # Chen et al. 2025 and the released configuration; reversal as the paper has it.
     "slm-sam2": FinetuneSettings(),
     # Ma et al. 2025: rates of the paper, epochs and prompts of the released configuration.

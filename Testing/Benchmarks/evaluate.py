@@ -92,7 +92,8 @@ def _model(name: str, roi: str) -> Method:
 
 
 def _load(name: str) -> Any:
-    propagator = load_model(name, device="cpu", precision="exact")
+    partner = None if name in registry.REGISTRY else False  # a file stands for its network alone
+    propagator = load_model(name, device="cpu", precision="exact", partner=partner)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     return propagator

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
+from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.build import build_network, expected_shapes
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import (
@@ -110,6 +111,14 @@ def test_the_card_s_image_size_goes_before_the_file_name(tmp_path):
     assert (summary.config.image_size, summary.image_size_from) == (96, "card")
 
 
+def test_a_starter_without_a_card_sees_what_the_bundled_one_sees(saved):
+    path = saved(random_weights(), "starter_512.pt")
+    summary = inspect_checkpoint(path)
+    bundled = inspect_checkpoint(registry.REGISTRY["starter"].path).config
+    assert (summary.config.image_size, summary.image_size_from) == (bundled.image_size, "default")
+    assert (summary.card.image_size, summary.card.roi) == (bundled.image_size, "auto")
+
+
 def test_an_impossible_image_size_is_refused(saved):
     path = saved(random_weights())
     with pytest.raises(InputError, match="multiple of 32"):
@@ -181,7 +190,7 @@ def test_a_loaded_network_does_not_depend_on_its_file(saved):
 @pytest.mark.skipif(not PROTOTYPE.is_file(), reason="the folder of examples is absent")
 def test_the_prototype_of_the_starter_loads():
     assert inspect_checkpoint(PROTOTYPE).parameters == 1_766_450
-    network, card = load_network(PROTOTYPE)
+    network, card = load_network(PROTOTYPE, image_size=128)
     assert (card.family, card.variant, card.image_size, card.roi) == ("starter", "conv", 128, "auto")
     assert torch.isfinite(network.image_encoder(torch.zeros(1, 3, 128, 128))["vision_features"]).all()
 

@@ -499,7 +499,7 @@ def test_the_demo_writes_segmentation_picture_and_report_and_says_how_good_it_is
 def test_finetune_hands_over_what_was_typed_and_leaves_the_rest_to_the_recipe(monkeypatch, tmp_path):
     pytest.importorskip("torch")
     from SegmentPropagateLib.training import finetune
-    from SegmentPropagateLib.training.settings import PRESETS
+    from SegmentPropagateLib.training.settings import RECIPES
 
     seen = {}
 
@@ -512,7 +512,7 @@ def test_finetune_hands_over_what_was_typed_and_leaves_the_rest_to_the_recipe(mo
     words = ["--steps", "4", "--label", "3", "1", "--validation", "a,b", "--prompt", "box", "--resume"]
     model = str(tmp_path / "model.pt")
     assert main(["finetune", ".", "--init", "starter", "-o", model, *words]) == 0
-    settings, recipe = seen["settings"], PRESETS["starter"]
+    settings, recipe = seen["settings"], RECIPES["starter"]
     assert (settings.steps, settings.labels, settings.validation, settings.prompt) == (4, (1, 3), ("a", "b"), "box")
     assert (settings.epochs, settings.rates, settings.plane) == (recipe.epochs, recipe.rates, recipe.plane)
     assert seen["conduct"].resume

@@ -89,7 +89,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def model(server):
-    return registry.NamedModel("test", "", "sam2.1", 512, "CC0-1.0", "model.pt", server.url, len(CONTENT), SHA256)
+    return registry.NamedModel("test", "", "sam2.1", "CC0-1.0", "model.pt", server.url, len(CONTENT), SHA256)
 
 
 def left_over(cache):

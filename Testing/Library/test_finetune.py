@@ -22,7 +22,7 @@ from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_o
 from SegmentPropagateLib.training.forward import ClipPrompt
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates, make_optimizer
-from SegmentPropagateLib.training.settings import PRESETS, FinetuneSettings
+from SegmentPropagateLib.training.settings import RECIPES, FinetuneSettings
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import mean_dice
 
@@ -227,7 +227,7 @@ def test_rates_rise_during_the_warm_up_and_end_at_the_final_share():
 
 
 def test_the_published_recipes_are_what_the_papers_say():
-    slm, medsam2 = PRESETS["slm-sam2"], PRESETS["medsam2"]
+    slm, medsam2 = RECIPES["slm-sam2"], RECIPES["medsam2"]
     assert (slm.epochs, slm.batch, slm.slices, slm.reverse, slm.prompt) == (100, 1, 8, 0.5, "mask")
     assert (slm.rates.encoder, slm.rates.rest, slm.clip_norm) == (3e-6, 5e-6, 0.1)
     assert (slm.weights.focal, slm.weights.dice, slm.weights.iou, slm.weights.presence) == (20, 1, 1, 1)

@@ -1,5 +1,6 @@
 """A name or a file becomes a propagator; what this computer lacks is said in one sentence."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,11 @@ from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.networks.build import expected_shapes
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import save_checkpoint
-from SegmentPropagateLib.networks.families import NetworkConfig, StarterShape
+from SegmentPropagateLib.networks.families import FAMILIES, NetworkConfig, StarterShape
+from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
 
 ROOT = Path(__file__).resolve().parents[2]
+STARTER = FAMILIES["starter"]
 SMALL = NetworkConfig("starter", "conv", 96, StarterShape((8, 8, 16, 16), (1, 1, 1, 1), 32, 16, 1, 32, 32, 16))
 
 
@@ -56,6 +59,32 @@ def test_a_registered_name_becomes_its_file(model_file, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "bundled_folder", lambda: tmp_path)
     model_file.rename(tmp_path / "starter.pt")
     assert load_model("starter", device="cpu").info["family"] == "starter"
+
+
+@pytest.mark.parametrize("name", ["starter", "mine.pt"])
+def test_the_partner_of_a_starter_comes_along_with_its_name_and_its_file(model_file, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(registry, "bundled_folder", lambda: tmp_path)
+    shutil.copy(model_file, tmp_path / "starter.pt")
+    wanted = name if name in registry.REGISTRY else tmp_path / name
+    assert load_model(wanted, device="cpu").info["partner"] == "classical"
+    assert "partner" not in load_model(wanted, device="cpu", partner=False).info
+
+
+def test_a_network_as_published_has_a_partner_only_where_one_is_asked_for(tmp_path):
+    config = NetworkConfig("sam2.1", "t")
+    torch.save(
+        {name: torch.tensor(0.01).expand(shape) for name, shape in expected_shapes(config).items()}, tmp_path / "x.pt"
+    )
+    assert isinstance(load_model(tmp_path / "x.pt", "cpu", image_size=64), NetworkPropagator)
+    assert load_model(tmp_path / "x.pt", "cpu", image_size=64, partner=True).info["partner"] == "classical"
+
+
+def test_lists_tell_the_image_size_that_a_file_will_be_given():
+    sizes = {name: model.image_size for name, model in registry.REGISTRY.items()}
+    assert sizes["starter"] == 160
+    assert sizes["classical"] is None
+    assert {size for name, size in sizes.items() if name.startswith("sam2.1-")} == {1024}
+    assert {size for name, size in sizes.items() if name.startswith("medsam2-")} == {512}
 
 
 def test_an_unknown_name_is_refused_with_the_closest_names():
@@ -127,9 +156,9 @@ def test_the_automatic_precision_follows_the_hardware(hardware, have, device, pr
 
 def test_the_small_family_stays_exact_on_a_cpu_unless_asked(hardware):
     hardware(amx=True, cuda=1)
-    assert choose_precision("auto", torch.device("cpu"), "starter") == "exact"
-    assert choose_precision("bf16", torch.device("cpu"), "starter") == "bf16"
-    assert choose_precision("auto", torch.device("cuda"), "starter") == "bf16"
+    assert choose_precision("auto", torch.device("cpu"), STARTER) == "exact"
+    assert choose_precision("bf16", torch.device("cpu"), STARTER) == "bf16"
+    assert choose_precision("auto", torch.device("cuda"), STARTER) == "bf16"
 
 
 def test_bf16_is_refused_where_it_would_take_hours(hardware):

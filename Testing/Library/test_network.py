@@ -16,8 +16,17 @@ import upstream
 import yaml
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
-from SegmentPropagateLib.networks.build import build_network, expected_shapes
-from SegmentPropagateLib.networks.families import HIERA_TRUNKS, NetworkConfig, StarterShape, recognize
+from SegmentPropagateLib.networks.build import BUILDERS, build_network, expected_shapes
+from SegmentPropagateLib.networks.families import (
+    FAMILIES,
+    HIERA_TRUNKS,
+    NetworkConfig,
+    StarterShape,
+    find_family,
+    recognize,
+)
+from SegmentPropagateLib.propagators.tracking.appearance import CHOOSERS
+from SegmentPropagateLib.training.settings import RECIPES
 
 TESTING = Path(__file__).resolve().parents[1]
 SHARED = TESTING.parents[1] / "shared"
@@ -224,6 +233,19 @@ def test_an_unknown_trunk_size_is_refused_in_one_sentence():
 def test_an_image_size_that_does_not_fit_the_windows_is_refused():
     with pytest.raises(InputError, match="multiple of 32"):
         NetworkConfig("sam2.1", "t", 500)
+
+
+def test_every_family_is_built_and_every_name_in_its_record_leads_somewhere():
+    assert BUILDERS.keys() == FAMILIES.keys()
+    for family in FAMILIES.values():
+        assert family.appearance in CHOOSERS
+        assert {family.recipe, *family.named_recipes.values()} <= RECIPES.keys()
+        assert not family.with_short_memory or family.with_short_memory in FAMILIES
+
+
+def test_an_unknown_family_is_refused_with_those_there_are():
+    with pytest.raises(InputError, match=r"no family of networks 'sam3': there are starter, slm-sam2, sam2\.1, sam2\."):
+        find_family("sam3")
 
 
 @pytest.mark.parametrize(("family", "variant"), [("sam3", "t"), ("sam2.1", "xl"), ("starter", "t"), ("sam2", "conv")])

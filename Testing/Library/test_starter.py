@@ -83,7 +83,7 @@ def test_training_goes_on_from_its_saved_state_as_if_it_had_not_stopped(tmp_path
 def test_clips_follow_the_curriculum_and_depend_on_seed_and_step_alone(small_phantoms):
     clips, teacher = draw_batch(PhantomPool(4), SHORT, 0)
     again, _ = draw_batch(PhantomPool(8), SHORT, 0)
-    assert [clip.images.shape for clip in clips] == [(2, 3, run.IMAGE_SIZE, run.IMAGE_SIZE)] * 2
+    assert [clip.images.shape for clip in clips] == [(2, 3, run.CONFIG.image_size, run.CONFIG.image_size)] * 2
     assert teacher.masks.shape[:2] == (2, 2)
     assert all(torch.equal(one.images, other.images) for one, other in zip(clips, again, strict=True))
     assert len(draw_batch(PhantomPool(4), SHORT, 2)[0]) == 1

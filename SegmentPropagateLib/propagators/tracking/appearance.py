@@ -6,7 +6,7 @@ own values, chosen from the key slice and its mask: a wide one, one centered on 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,8 +87,12 @@ def rgb_appearance(stack: ImageStack, key: int, view: View, mask: NDArray[np.boo
 
 
 def windows_appearance(stack: ImageStack, key: int, view: View, mask: NDArray[np.bool_], size: int) -> Appearance:
-    """What the starter family takes."""
+    """Windows for the object; what the starter family takes."""
     return WindowsAppearance.from_key(view_values(stack, key, view, size), resize_mask(view.cut(mask), size) > 0)
+
+
+CHOOSERS: Mapping[str, ChooseAppearance] = {"rgb": rgb_appearance, "windows": windows_appearance}
+"""`families.Family.appearance` -> how it is chosen."""
 
 
 def view_values(stack: ImageStack, index: int, view: View, size: int) -> Tensor:

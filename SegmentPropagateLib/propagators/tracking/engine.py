@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from sam2.modeling.sam2_base import SAM2Base
 
 from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
-from SegmentPropagateLib.propagators.tracking.appearance import rgb_appearance, windows_appearance
+from SegmentPropagateLib.propagators.tracking.appearance import CHOOSERS
 from SegmentPropagateLib.propagators.tracking.course import Objects, PromptOutcomes, Propagation
 from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache
 from SegmentPropagateLib.propagators.tracking.scene import Scene
@@ -24,21 +25,16 @@ from SegmentPropagateLib.volumes.stack import ImageStack
 
 DTYPES: Mapping[str, torch.dtype] = {"exact": torch.float32, "bf16": torch.bfloat16}
 
-CACHE_MB = 220.0
-"""Features kept: 44 slices of 512 x 512 or 11 of 1024 x 1024 pixels; 200 slices then stay below 1.2 GiB in all."""
-STARTER_CACHE_MB = 32.0
-"""The same for the starter: 36 slices of 160 x 160; 200 then stay below 0.7 GiB. Encoding one again takes 15 ms."""
-
 
 class NetworkPropagator:
     """Carries masks with a network of the SAM 2 kind.
 
     Args:
-        network: from `network.build_network` or `checkpoints.load_network`.
+        network: from `build.build_network` or `checkpoints.load_network`.
         card: what is known of it.
         device: where to compute.
         precision: `exact` equals `sam2` in float32 up to rounding; `bf16` is quicker on hardware made for it.
-        cache_mb: bound of the features kept; None takes `CACHE_MB` or `STARTER_CACHE_MB`.
+        cache_mb: bound of the features kept; None takes the family's.
         keep_prompt_memory: remember a prompted slice as `sam2` does, by the logits decoded from its box or points.
             Otherwise only the mask counts, which the user may have edited.
     """
@@ -54,12 +50,11 @@ class NetworkPropagator:
         keep_prompt_memory: bool = False,
     ) -> None:
         self._card = card
-        self._choose_appearance = windows_appearance if card.family == "starter" else rgb_appearance
+        family = find_family(card.family)
+        self._choose_appearance = CHOOSERS[family.appearance]
         self._reads_short_bank = hasattr(network, "recent_memory_attention")
         self._tracker = Tracker(network, torch.device(device), DTYPES[precision])
-        if cache_mb is None:
-            cache_mb = STARTER_CACHE_MB if card.family == "starter" else CACHE_MB
-        self._cache = FeatureCache(cache_mb)
+        self._cache = FeatureCache(family.cache_mb if cache_mb is None else cache_mb)
         self._settings = PropagationSettings()
         self._policy = self._policy_of(self._settings)
         self._scene: Scene | None = None

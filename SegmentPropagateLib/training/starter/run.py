@@ -32,7 +32,7 @@ from SegmentPropagateLib.models.devices import choose_device, choose_precision
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import load_network, save_checkpoint
-from SegmentPropagateLib.networks.families import NetworkConfig
+from SegmentPropagateLib.networks.families import FAMILIES, NetworkConfig
 from SegmentPropagateLib.phantoms.phantom import GENERATOR_VERSION, make_phantom
 from SegmentPropagateLib.propagation.propagator import PropagationSettings
 from SegmentPropagateLib.reports.metrics import dice
@@ -45,9 +45,8 @@ from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import frozen_propagator, propagate_target
 from SegmentPropagateLib.volumes.stack import ImageStack
 
-IMAGE_SIZE = 160
-"""Pixels that the network sees. Weights trained at 128 had a DSC of .742 at 128, .762 at 160 and .755 at 192 on 32
-organs that are not among the evaluation's targets, with the range given."""
+FAMILY = FAMILIES["starter"]
+CONFIG = NetworkConfig(FAMILY.name, FAMILY.variants[0], FAMILY.image_size)
 TRAINING_SEEDS = 10_000_000  # phantoms with seeds from here on are trained on, those below never are
 VALIDATION_SEEDS = range(9_000, 9_024)
 THINNED = 0.35
@@ -83,8 +82,8 @@ FROM_NOTHING = (
 FROM_TRAINED = (Stage(0.30, 6, 4, 0.05), Stage(0.70, 8, 3, 0.05), Stage(1.00, 12, 2, 0.05))
 
 CLIPS = ClipSettings(
-    image_size=IMAGE_SIZE,
-    windows=True,
+    image_size=CONFIG.image_size,
+    windows=FAMILY.appearance == "windows",
     reverse=0.0,
     roi_factor=(1.7, 3.0),
     augmentation=Augmentation(
@@ -193,10 +192,10 @@ class StarterRun:
         self._state_file, self._log_file = out.with_suffix(".state.pt"), out.with_suffix(".log.json")
         torch.manual_seed(settings.seed)
         if init is None:
-            network = build_network(NetworkConfig("starter", "conv", IMAGE_SIZE))
+            network = build_network(CONFIG)
             self._parents: dict[str, str] = {}
         else:
-            network, card = load_network(init, IMAGE_SIZE)  # type: ignore[assignment]
+            network, card = load_network(init, CONFIG.image_size)  # type: ignore[assignment]
             self._parents = {**card.parents, init.name: card.sha256}  # the file itself before its own parents
         rates = Rates(settings.rate, settings.rate, final=0.02, layer_decay=1.0, weight_decay=0.05, warm_up=60)
         trainer_settings = TrainerSettings(
@@ -204,7 +203,7 @@ class StarterRun:
             rates,
             LOSS,
             clip_norm=1.0,
-            precision=choose_precision("auto", device, "starter"),
+            precision=choose_precision("auto", device, FAMILY),
             seed=settings.seed,
         )
         self._trainer = Trainer(network, policy_of(network, 1), trainer_settings, device)
@@ -242,7 +241,7 @@ class StarterRun:
         return {"step": step + 1, "loss_per_slice": round(result["loss"] / per_slice, 4)}
 
     def _averaged(self) -> torch.nn.Module:
-        return build_network(NetworkConfig("starter", "conv", IMAGE_SIZE), dict(self._average))
+        return build_network(CONFIG, dict(self._average))
 
     def _card(self, metrics: dict[str, Any]) -> Card:
         recipe = {
@@ -254,11 +253,11 @@ class StarterRun:
         }
         recipe = json.loads(json.dumps(recipe))
         return Card(
-            "starter",
-            "conv",
-            IMAGE_SIZE,
+            CONFIG.family,
+            CONFIG.variant,
+            CONFIG.image_size,
             name="starter",
-            roi="auto",
+            roi=FAMILY.roi,
             parents=self._parents,
             recipe=recipe,
             training_cases=("phantoms",),
@@ -305,7 +304,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    init = registry.bundled_folder() / "starter.pt" if arguments.init == "starter" else arguments.init
+    bundled = registry.REGISTRY["starter"]
+    init = bundled.path if arguments.init == bundled.name else arguments.init
     stages, rate = (FROM_TRAINED, 3e-4) if init else (FROM_NOTHING, 1e-3)
     settings = StarterSettings(arguments.steps, arguments.rate or rate, stages, seed=arguments.seed)
     run = StarterRun(settings, arguments.out, Path(init) if init else None, choose_device("auto"))
