@@ -1,8 +1,7 @@
 """A differentiable pass along a clip: memories are read and written as in a run, and the gradient flows through them.
 
-The banks are those of `memory`, the modules those of the network. What differs from `engine`: whole batches in
-lockstep, nothing is cached, masks are not silenced before they meet the loss, and true masks may stand in for
-remembered ones.
+The banks are those of `memory`, the steps those of `steps`. What differs from a run: whole batches in lockstep, nothing
+is cached, masks are not silenced before they meet the loss, and true masks may stand in for remembered ones.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
-from sam2.modeling.sam2_utils import get_1d_sine_pe
+from sam2.modeling.sam2_base import SAM2Base
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
@@ -29,6 +27,16 @@ from SegmentPropagateLib.networks.memory import (
     pointer_span,
     select,
     short_bank,
+)
+from SegmentPropagateLib.networks.steps import (
+    Decoded,
+    Points,
+    decode,
+    embed_prompt,
+    memory_attentions,
+    object_pointers,
+    pointer_times,
+    pointer_tokens,
 )
 from SegmentPropagateLib.training.losses import SliceOutput
 
@@ -83,7 +91,7 @@ class _Image:
 
 
 @dataclass(frozen=True)
-class _Memory:
+class _ClipMemory:
     tokens: Tensor  # (HW, B, M)
     position: Tensor  # (HW, B, M)
     pointer: Tensor  # (B, C)
@@ -91,7 +99,7 @@ class _Memory:
 
 def policy_of(network: SAM2Base, short_slices: int) -> MemoryPolicy:
     """The banks that a network reads."""
-    if hasattr(network, "recent_memory_attention"):
+    if len(memory_attentions(network)) > 1:
         return MemoryPolicy((long_bank(), short_bank(short_slices)))
     return MemoryPolicy((long_bank(),))
 
@@ -108,9 +116,7 @@ class ClipForward:
     def __init__(self, network: SAM2Base, policy: MemoryPolicy, checkpointing: bool = False) -> None:
         self._network = network
         self._policy = policy
-        self._attentions = [network.memory_attention, getattr(network, "recent_memory_attention", None)][
-            : len(policy.banks)
-        ]
+        self._attentions = memory_attentions(network)[: len(policy.banks)]
         self._checkpointing = checkpointing
 
     def __call__(
@@ -127,7 +133,7 @@ class ClipForward:
             `(slice of the clip, answer)` in order. A mask prompt is taken as it is, so its slice has no answer.
         """
         outputs: list[tuple[int, SliceOutput]] = []
-        memories: dict[int, _Memory] = {}
+        memories: dict[int, _ClipMemory] = {}
         for index, image in enumerate(self._encoded_slices(images)):
             taught = None if teacher is None or index == KEY else (teacher.masks[index], teacher.stands_in[index])
             answers, memories[index] = self._again(self._step, index, image, dict(memories), prompt, taught)
@@ -160,23 +166,20 @@ class ClipForward:
         self,
         index: int,
         image: _Image,
-        memories: Mapping[int, _Memory],
+        memories: Mapping[int, _ClipMemory],
         prompt: ClipPrompt,
         taught: tuple[Tensor, Tensor] | None,
-    ) -> tuple[list[SliceOutput], _Memory]:
+    ) -> tuple[list[SliceOutput], _ClipMemory]:
         if index == KEY and prompt.masks is not None:
             return [], self._remember_mask(image, prompt.masks)
         features = self._conditioned(index, image, memories)
-        if index == KEY:
-            answers, tokens = self._answer_points(features, image, prompt)
-        else:
-            answer, tokens = self._decode(features, image, None, None)
-            answers = [answer]
-        return answers, self._remember(image, answers[-1], tokens, index == KEY, taught)
+        is_key = index == KEY
+        decoded = self._answer_points(features, image, prompt) if is_key else [self._decode(features, image)]
+        return [_answer(each) for each in decoded], self._remember(image, decoded[-1], is_key, taught)
 
     # -------------------------------------------------------------------------------------------------- reading
 
-    def _conditioned(self, index: int, image: _Image, memories: Mapping[int, _Memory]) -> Tensor:
+    def _conditioned(self, index: int, image: _Image, memories: Mapping[int, _ClipMemory]) -> Tensor:
         """Features of a slice after it has read its banks, `(B, C, H, W)`."""
         if index == KEY:
             fresh = image.top + self._network.no_mem_embed
@@ -190,105 +193,68 @@ class ClipForward:
         return summed if len(reads) == 1 else self._network.recent_memory_fuser(summed)
 
     def _read(
-        self, attention: torch.nn.Module, bank: Bank, index: int, image: _Image, memories: Mapping[int, _Memory]
+        self, attention: torch.nn.Module, bank: Bank, index: int, image: _Image, memories: Mapping[int, _ClipMemory]
     ) -> Tensor:
         # Pointers count distances as in a volume of 16 slices or more, whatever the length of the clip.
         reads = select(bank, index, 1, {KEY}, range(KEY + 1, index), POINTER_SLOTS)
         tokens = [memories[slice_].tokens for slice_, _ in reads.spatial]
         times = self._network.maskmem_tpos_enc
         positions = [memories[slice_].position + times[age] for slice_, age in reads.spatial]
-        pointers, pointer_times = self._pointer_tokens(reads, memories)
+        pointers, times_of_pointers = self._pointers(reads, memories)
         return attention(
             curr=[image.top],
             curr_pos=[image.position],
             memory=torch.cat([*tokens, pointers]),
-            memory_pos=torch.cat([*positions, pointer_times]),
+            memory_pos=torch.cat([*positions, times_of_pointers]),
             num_obj_ptr_tokens=len(pointers),
         )
 
-    def _pointer_tokens(self, reads: Reads, memories: Mapping[int, _Memory]) -> tuple[Tensor, Tensor]:
-        """Object pointers cut into tokens of the memories' width, `(P, B, M)`, and the encodings of their ages."""
-        network = self._network
-        pointers = torch.stack([memories[slice_].pointer for slice_, _ in reads.pointers])  # (P, B, C)
-        count, batch, width = pointers.shape
-        parts = width // network.mem_dim
-        tokens = pointers.reshape(count, batch, parts, network.mem_dim).permute(0, 2, 1, 3).flatten(0, 1)
-        if not network.add_tpos_enc_to_obj_ptrs:
-            return tokens, torch.zeros_like(tokens)
-        ages = torch.tensor([float(age) for _, age in reads.pointers], device=pointers.device)
-        wide = network.hidden_dim if network.proj_tpos_enc_in_obj_ptrs else network.mem_dim
-        times = network.obj_ptr_tpos_proj(get_1d_sine_pe(ages / pointer_span(POINTER_SLOTS), dim=wide))
-        return tokens, times[:, None].expand(-1, batch, -1).repeat_interleave(parts, dim=0)
+    def _pointers(self, reads: Reads, memories: Mapping[int, _ClipMemory]) -> tuple[Tensor, Tensor]:
+        """Tokens `(P, B, M)` of object pointers, and the encodings of their ages."""
+        pointers = torch.stack([memories[slice_].pointer for slice_, _ in reads.pointers], 1)
+        ages = [age for _, age in reads.pointers]
+        times = pointer_times(self._network, ages, pointer_span(POINTER_SLOTS))
+        tokens, times = pointer_tokens(self._network, pointers, times.expand(len(pointers), -1, -1))
+        return tokens.transpose(0, 1), times.transpose(0, 1)
 
     # ------------------------------------------------------------------------------------------------- decoding
 
     def _decode(
-        self, features: Tensor, image: _Image, points: tuple[Tensor, Tensor] | None, earlier: Tensor | None
-    ) -> tuple[SliceOutput, Tensor]:
-        """Candidate masks, and the tokens `(B, M or 1, C)` that their pointers come from."""
-        network = self._network
-        if points is None:
-            empty = torch.zeros(len(features), 1, 2, device=features.device)
-            prompt = (empty, -torch.ones(len(features), 1, dtype=torch.int32, device=features.device))
-        else:
-            prompt = points
-        sparse, dense = network.sam_prompt_encoder(points=prompt, boxes=None, masks=earlier)
-        described = None if points is None else {"point_labels": points[1]}
-        logits, ious, tokens, presence = network.sam_mask_decoder(
-            image_embeddings=features,
-            image_pe=network.sam_prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=network._use_multimask(points is not None, described),
-            repeat_image=False,
-            high_res_features=image.fine,
-        )
-        return SliceOutput(logits.float(), ious.float(), presence.float()), tokens
+        self, features: Tensor, image: _Image, points: Points | None = None, earlier: Tensor | None = None
+    ) -> Decoded:
+        prompt = embed_prompt(self._network, points, earlier, batch=len(features))
+        return decode(self._network, features, image.fine, prompt)
 
-    def _answer_points(self, features: Tensor, image: _Image, prompt: ClipPrompt) -> tuple[list[SliceOutput], Tensor]:
+    def _answer_points(self, features: Tensor, image: _Image, prompt: ClipPrompt) -> list[Decoded]:
         """Answers to points and to the clicks that then correct them."""
         if prompt.points_xy is None or prompt.point_labels is None:
             raise ValueError("a clip's prompt needs masks or points")
         points = (prompt.points_xy, prompt.point_labels)
-        answer, tokens = self._decode(features, image, points, None)
-        answers = [answer]
+        answers = [self._decode(features, image, points)]
         truth = prompt.truth
         if truth is None:
-            return answers, tokens
+            return answers
         for _ in range(prompt.clicks):
-            logits = _best(answer)
+            logits = answers[-1].best[:, None]
             click = correcting_click(_resize(logits, truth.shape[-1])[:, 0] > 0, truth)
             points = (torch.cat([points[0], click[0]], 1), torch.cat([points[1], click[1]], 1))
-            answer, tokens = self._decode(features, image, points, logits.clamp(-32, 32))
-            answers.append(answer)
-        return answers, tokens
+            answers.append(self._decode(features, image, points, logits.clamp(-32, 32)))
+        return answers
 
     # ----------------------------------------------------------------------------------------------- remembering
 
     def _remember(
-        self,
-        image: _Image,
-        answer: SliceOutput,
-        tokens: Tensor,
-        from_points: bool,
-        taught: tuple[Tensor, Tensor] | None,
-    ) -> _Memory:
-        network = self._network
-        best = answer.ious.argmax(1)
-        rows = torch.arange(len(best), device=best.device)
-        token = tokens[rows, best] if tokens.shape[1] > 1 else tokens[:, 0]
-        present = answer.presence > 0
-        pointer = network.obj_ptr_proj(token)
-        pointer = torch.where(present, pointer, network.no_obj_ptr.to(pointer.dtype))
-        logits = torch.where(present[..., None, None], _best(answer), NO_OBJ_SCORE)
-        masks, presence = _resize(logits, network.image_size), answer.presence
+        self, image: _Image, decoded: Decoded, from_points: bool, taught: tuple[Tensor, Tensor] | None
+    ) -> _ClipMemory:
+        pointer = object_pointers(self._network, decoded)
+        masks, presence = _resize(decoded.silenced[:, None], self._network.image_size), decoded.presence.float()
         if taught is not None:
             truth, stands_in = taught[0][:, None].float() * 20 - 10, taught[1]
             masks = torch.where(stands_in[:, None, None, None], truth, masks)
             presence = torch.where(stands_in[:, None], truth.flatten(1).amax(1, keepdim=True), presence)
         return self._encoded(image, masks, presence, pointer, from_points)
 
-    def _remember_mask(self, image: _Image, masks: Tensor) -> _Memory:
+    def _remember_mask(self, image: _Image, masks: Tensor) -> _ClipMemory:
         features = _maps(image.top, image.size)
         # SAM 2's own method: the mask as logits of +-10, its pointer from the decoder.
         *_, high_res, pointer, presence = self._network._use_mask_as_output(
@@ -296,9 +262,11 @@ class ClipForward:
         )
         return self._encoded(image, high_res, presence, pointer, False)
 
-    def _encoded(self, image: _Image, masks: Tensor, presence: Tensor, pointer: Tensor, from_points: bool) -> _Memory:
+    def _encoded(
+        self, image: _Image, masks: Tensor, presence: Tensor, pointer: Tensor, from_points: bool
+    ) -> _ClipMemory:
         memory, positions = self._network._encode_new_memory([image.top], [image.size], masks, presence, from_points)
-        return _Memory(_tokens(memory), _tokens(positions[-1]), pointer)
+        return _ClipMemory(_tokens(memory), _tokens(positions[-1]), pointer)
 
 
 def correcting_click(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -325,10 +293,8 @@ def correcting_click(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(points).to(truth.device), torch.from_numpy(labels).to(truth.device)
 
 
-def _best(answer: SliceOutput) -> Tensor:
-    """The candidate of the highest predicted IoU, `(B, 1, h, w)`."""
-    rows = torch.arange(len(answer.ious), device=answer.ious.device)
-    return answer.logits[rows, answer.ious.argmax(1)][:, None]
+def _answer(decoded: Decoded) -> SliceOutput:
+    return SliceOutput(decoded.logits.float(), decoded.ious.float(), decoded.presence.float())
 
 
 def _resize(logits: Tensor, side: int) -> Tensor:

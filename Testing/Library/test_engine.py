@@ -17,6 +17,7 @@ from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.propagators.tracking.attention import KeptKeysAttention
 from SegmentPropagateLib.propagators.tracking.course import LaneState
+from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache, Features
 from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
 from SegmentPropagateLib.propagators.tracking.tracker import Tracker
 from SegmentPropagateLib.volumes.geometry import Geometry
@@ -193,12 +194,21 @@ def test_a_short_bank_of_impossible_length_is_refused_at_once(propagator, short_
         Session(propagator, VOLUME, settings=PropagationSettings(short_slices=short_slices))
 
 
-def test_features_kept_are_bounded(network):
-    propagator = NetworkPropagator(network, Card("starter", "conv", 128), cache_mb=3)
-    session, _ = finished(propagator, VOLUME, {1: {KEY: MASK}})
-    assert propagator._cache._bytes <= 3 * 2**20
+def test_features_that_were_not_kept_are_computed_again(network):
+    bounded = NetworkPropagator(network, Card("starter", "conv", 128), cache_mb=3)
+    session, _ = finished(bounded, VOLUME, {1: {KEY: MASK}})
     unbounded, _ = finished(NetworkPropagator(network, Card("starter", "conv", 128)), VOLUME, {1: {KEY: MASK}})
     assert same_results(session.results(1), unbounded.results(1))
+
+
+def test_the_features_used_last_are_kept_within_a_bound():
+    quarter = torch.zeros(1, 2**16, 1)  # of a megabyte
+    features = Features(quarter, (quarter,), (quarter, quarter))
+    cache, computed = FeatureCache(3), []
+    for key in (1, 2, 3, 1, 4, 1, 2):
+        cache.get(key, lambda key=key: computed.append(key) or features)
+    assert computed == [1, 2, 3, 4, 2]
+    assert len(cache) == 3
 
 
 def test_keys_that_would_take_too_much_memory_are_computed_again(propagator, monkeypatch):
@@ -236,11 +246,11 @@ def test_lanes_are_split_when_memory_is_short(propagator, monkeypatch):
 def test_the_cpu_takes_over_where_the_accelerator_has_too_little_memory(propagator, monkeypatch):
     expected, _ = finished(propagator, VOLUME, {1: {KEY: MASK}})
     look = Tracker.look
-    steps = []
+    used = []
 
     def failing(self, looks, slices):
-        steps.append(len(looks))
-        if self.device.type == "meta" and len(steps) > 3:
+        used.append(self)
+        if self.device.type == "meta" and len(used) > 3:
             raise torch.OutOfMemoryError
         return look(self, looks, slices)
 
@@ -249,7 +259,7 @@ def test_the_cpu_takes_over_where_the_accelerator_has_too_little_memory(propagat
     session.add_key(1, KEY, MaskPrompt(MASK))
     updates = session.propagate(0, LAST)
     next(updates)
-    propagator._scene.tracker.device = torch.device("meta")  # computes on the CPU all the same, but says otherwise
+    used[0].device = torch.device("meta")  # computes on the CPU all the same, but says otherwise
     monkeypatch.setattr(torch.Tensor, "to", to_cpu_instead_of_meta(torch.Tensor.to))
     list(updates)
     assert propagator.info["device"] == "cpu"

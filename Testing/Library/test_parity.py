@@ -36,8 +36,8 @@ def lanes_of(objects, pass_mode, above=ABOVE, below=BELOW):
     return [Lane(object_id, (KEY,), (leg,)) for object_id in objects for leg in (above, below)]
 
 
-def run(propagator, objects, pass_mode, short_slices=1, lanes=None):
-    propagator.open(STACK, PropagationSettings(roi="off", pass_mode=pass_mode, short_slices=short_slices))
+def run(propagator, objects, pass_mode, short_slices=1, lanes=None, stack=STACK):
+    propagator.open(stack, PropagationSettings(roi="off", pass_mode=pass_mode, short_slices=short_slices))
     lanes = lanes_of(objects, pass_mode) if lanes is None else lanes
     updates = propagator.run(lanes, {object_id: {KEY: mask} for object_id, mask in objects.items()})
     return {(update.object_id, update.slice_index): update for update in updates}
@@ -188,8 +188,7 @@ def test_intermediate_results_are_those_of_the_released_predictor(fixed_propagat
     spy("features", Tracker.encode)
     spy("memory", Tracker.remember)
     spy("fused", Tracker._fuse)
-    propagator._scene = None  # forget cached features, so that slices are encoded here
-    run(propagator, {1: MASK}, "coupled")
+    run(propagator, {1: MASK}, "coupled", stack=ImageStack(GRAY, GRAY, STACK.spacing_mm))  # not encoded before
     key_features, key_memory = seen["features"][0][1], seen["memory"][0][1][0]
     assert_near(key_features.top[0].T.reshape(256, 16, 16), golden["inter_fpn2"])
     assert_near(key_features.fine[0][0, :, ::4, ::4], golden["inter_fpn0"])

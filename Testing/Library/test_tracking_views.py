@@ -11,8 +11,8 @@ from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagators.tracking.appearance import resize_mask, rgb_appearance, windows_appearance
 from SegmentPropagateLib.propagators.tracking.course import Objects, Propagation
 from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache
-from SegmentPropagateLib.propagators.tracking.scene import Scene
-from SegmentPropagateLib.propagators.tracking.tracker import Memory, Outcome
+from SegmentPropagateLib.propagators.tracking.open_stack import OpenStack
+from SegmentPropagateLib.propagators.tracking.tracker import Outcome, SliceMemory
 from SegmentPropagateLib.propagators.tracking.views import PLACE_STEP, SIZE_STEP, View, ViewFinder
 from SegmentPropagateLib.volumes.stack import ImageStack
 
@@ -51,7 +51,7 @@ class BrightnessTracker:
 
     def remember(self, features, outcomes, given):
         self.remembered += outcomes
-        return [Memory(outcome, (outcome.logits > 0).sum()) for outcome in outcomes]
+        return [SliceMemory(outcome, (outcome.logits > 0).sum()) for outcome in outcomes]
 
     def _outcome(self, logits):
         presence = torch.tensor(5.0 if (logits > 0).any() else -5.0)
@@ -63,10 +63,10 @@ def run(masks, key, finder_factor=2.0, tracker=None):
     gray = np.where(masks, 200, 0).astype(np.uint8)
     stack = ImageStack(gray, gray, (1.0, 1.0, 1.0))
     tracker = tracker or BrightnessTracker()
-    scene = Scene(stack, tracker, FeatureCache(50))
+    opened = OpenStack(stack, tracker, FeatureCache(50))
     finder = ViewFinder(stack.slice_shape, (1.0, 1.0), finder_factor)
     objects = Objects({1: {key: masks[key]}}, rgb_appearance, {})
-    propagation = Propagation(scene, finder, MemoryPolicy((long_bank(),)), PropagationSettings(), objects)
+    propagation = Propagation(opened, finder, MemoryPolicy((long_bank(),)), PropagationSettings(), objects)
     legs = (range(key + 1, len(masks)), range(key - 1, -1, -1))
     lanes = [Lane(1, (key,), (leg,)) for leg in legs]
     return {update.slice_index: update for update in propagation.run(lanes)}

@@ -16,19 +16,19 @@ from typing import Any
 
 import torch
 from sam2.modeling.sam2_base import SAM2Base
-from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.networks.memory import MEMORY_SLOTS
+from SegmentPropagateLib.networks.steps import pointer_times
 
 QUERY_CHUNK = 512
 """Queries per block on a CPU: 512 x 7 memories of 1024 tokens are 15 MB of weights, which stay in the cache."""
 
 
 @dataclass(frozen=True)
-class Bank:
-    """What a batch of lanes reads from one bank.
+class BankContents:
+    """What a batch of lanes reads from one memory bank.
 
     Args:
         memories: per lane, `(keys per layer, tokens, index of the temporal encoding)` per memory; keys `(HW, C)` each,
@@ -83,31 +83,31 @@ class KeptKeysAttention:
             for layer in self._layers
         ]
 
-    def read(self, started: Tensor, bank: Bank) -> Tensor:
+    def read(self, started: Tensor, contents: BankContents) -> Tensor:
         """Let image tokens `(B, HW, C)`, as `start` gives them, read a bank; same shape, float32."""
-        values = torch.stack([torch.cat([tokens for _, tokens, _ in lane]) for lane in bank.memories])
-        values = torch.cat([values, bank.pointers], dim=1)
+        values = torch.stack([torch.cat([tokens for _, tokens, _ in lane]) for lane in contents.memories])
+        values = torch.cat([values, contents.pointers], dim=1)
         x = started
         for index, layer in enumerate(self._layers):
             if index > 0:
                 x = self._attend_self(layer, x)
             cross = layer.cross_attn_image
             queries = self._rope(cross.q_proj(layer.norm2(x)))
-            x = x + cross.out_proj(_attend(queries, self._all_keys(index, bank), values, cross.v_proj))
+            x = x + cross.out_proj(_attend(queries, self._all_keys(index, contents), values, cross.v_proj))
             x = x + layer.linear2(functional.relu_(layer.linear1(layer.norm3(x))))
         return self._norm(x).float()
 
-    def _all_keys(self, index: int, bank: Bank) -> Tensor:
+    def _all_keys(self, index: int, contents: BankContents) -> Tensor:
         cross = self._layers[index].cross_attn_image
         offsets = self._key_offsets[index]
         tokens, width = offsets.shape[1:]
-        batch, pointers = bank.pointers.shape[:2]
-        spatial = len(bank.memories[0]) * tokens
+        batch, pointers = contents.pointers.shape[:2]
+        spatial = len(contents.memories[0]) * tokens
         keys = torch.empty(batch, spatial + pointers, width, dtype=self._dtype, device=offsets.device)
-        for lane, memories in zip(keys, bank.memories, strict=True):
+        for lane, memories in zip(keys, contents.memories, strict=True):
             for slot, (kept, _, age) in enumerate(memories):
                 torch.add(kept[index], offsets[age], out=lane[slot * tokens : (slot + 1) * tokens])
-        keys[:, spatial:] = cross.k_proj(bank.pointers + bank.pointer_times)
+        keys[:, spatial:] = cross.k_proj(contents.pointers + contents.pointer_times)
         return keys
 
     def _attend_self(self, layer: Any, x: Tensor) -> Tensor:
@@ -123,21 +123,16 @@ class KeptKeysAttention:
 
 
 class PointerTimes:
-    """Temporal encodings of object pointers."""
+    """Temporal encodings of object pointers, each computed once."""
 
     def __init__(self, network: SAM2Base) -> None:
         self._network = network
         self._known: dict[tuple[int, int], Tensor] = {}
 
     def encode(self, distance: int, span: int) -> Tensor:
-        """Encoding `(M,)` of a pointer so many slices away, of `span` at most; zeros for networks that have none."""
-        network = self._network
-        if not network.add_tpos_enc_to_obj_ptrs:
-            return network.maskmem_tpos_enc.new_zeros(network.mem_dim)
+        """Encoding `(M,)` of a pointer so many slices away, of `span` at most."""
         if (distance, span) not in self._known:
-            fraction = torch.tensor([distance], device=network.maskmem_tpos_enc.device) / span
-            wide = network.hidden_dim if network.proj_tpos_enc_in_obj_ptrs else network.mem_dim
-            self._known[distance, span] = network.obj_ptr_tpos_proj(get_1d_sine_pe(fraction, dim=wide))[0]
+            self._known[distance, span] = pointer_times(self._network, [distance], span)[0]
         return self._known[distance, span]
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.networks.memory import MEMORY_SLOTS, POINTER_SLOTS, MemoryPolicy, Reads, select
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.tracking.appearance import Appearance, ChooseAppearance
-from SegmentPropagateLib.propagators.tracking.scene import Scene
-from SegmentPropagateLib.propagators.tracking.tracker import Look, Memory, Outcome
+from SegmentPropagateLib.propagators.tracking.open_stack import OpenStack
+from SegmentPropagateLib.propagators.tracking.tracker import Look, Outcome, SliceMemory
 from SegmentPropagateLib.propagators.tracking.views import View, ViewFinder
 
 VIEW_CORRECTIONS = 2
@@ -33,7 +33,7 @@ class Seen:
         asked_from: the lane's own view when it was made.
     """
 
-    memory: Memory
+    memory: SliceMemory
     view: View
     asked_from: View
 
@@ -118,7 +118,7 @@ class Propagation:
     """Carries masks along lanes once.
 
     Args:
-        scene: stack and network.
+        opened: stack and network.
         finder: chooses views.
         policy: what is read from memory.
         settings: of the run.
@@ -127,18 +127,18 @@ class Propagation:
 
     def __init__(
         self,
-        scene: Scene,
+        opened: OpenStack,
         finder: ViewFinder,
         policy: MemoryPolicy,
         settings: PropagationSettings,
         objects: Objects,
     ) -> None:
-        self._scene = scene
+        self._opened = opened
         self._finder = finder
         self._policy = policy
         self._settings = settings
         self._objects = objects
-        self._keys: dict[tuple[int, int, View, Appearance], Memory] = {}
+        self._keys: dict[tuple[int, int, View, Appearance], SliceMemory] = {}
         self._lanes: list[LaneState] = []
 
     def run(self, lanes: Sequence[Lane]) -> Generator[SliceUpdate, None, None]:
@@ -154,8 +154,8 @@ class Propagation:
         everywhere = np.logical_or.reduce([masks[key] for key in lane.keys])
         view = self._finder.around(everywhere)
         key = min(lane.keys, key=lambda key: abs(key - lane.slices[0]))
-        size = self._scene.tracker.image_size
-        return LaneState(lane, view, self._objects.choose_appearance(self._scene.stack, key, view, masks[key], size))
+        size = self._opened.tracker.image_size
+        return LaneState(lane, view, self._objects.choose_appearance(self._opened.stack, key, view, masks[key], size))
 
     def _step(self, states: list[LaneState]) -> list[Outcome]:
         """Segment the next slice of every lane, and remember it where something follows."""
@@ -181,7 +181,7 @@ class Propagation:
             groups.setdefault(alike, []).append(position)
         outcomes: dict[int, Outcome] = {}
         for positions in groups.values():
-            found = self._scene.in_batches(self._look_at_once, [states[at] for at in positions], self._move)
+            found = self._opened.in_batches(self._look_at_once, [states[at] for at in positions], self._move)
             outcomes.update(zip(positions, found, strict=True))
         return [outcomes[position] for position in range(len(states))]
 
@@ -193,31 +193,31 @@ class Propagation:
             pointed = {index for bank in reads for index, _ in bank.pointers} - attended  # in whatever view
             memories = {index: state.seen[index].memory for index in pointed - set(state.lane.keys)}
             memories |= {index: self._recall(state, index) for index in attended | (pointed & set(state.lane.keys))}
-            features = self._scene.features(state.index, state.view, state.appearance)
+            features = self._opened.features(state.index, state.view, state.appearance)
             looks.append(Look(features, reads, memories))
             for index in state.seen.keys() - attended:
                 state.seen[index].memory.keys = None
-        outcomes = self._scene.tracker.look(looks, len(self._scene.stack))
-        if len(self._lanes) * MEMORY_SLOTS * self._scene.tracker.key_bytes > KEPT_KEYS_MB * 2**20:
+        outcomes = self._opened.tracker.look(looks, len(self._opened.stack))
+        if len(self._lanes) * MEMORY_SLOTS * self._opened.tracker.key_bytes > KEPT_KEYS_MB * 2**20:
             for seen in (seen for state in states for seen in state.seen.values()):
                 seen.memory.keys = None
         return outcomes
 
-    def _remember(self, states: Sequence[LaneState], outcomes: Sequence[Outcome]) -> list[Memory]:
-        def work(pairs: Sequence[tuple[LaneState, Outcome]]) -> list[Memory]:
-            features = [self._scene.features(state.index, state.view, state.appearance) for state, _ in pairs]
-            device = self._scene.tracker.device
-            return self._scene.tracker.remember(features, [outcome.to(device) for _, outcome in pairs], given=False)
+    def _remember(self, states: Sequence[LaneState], outcomes: Sequence[Outcome]) -> list[SliceMemory]:
+        def work(pairs: Sequence[tuple[LaneState, Outcome]]) -> list[SliceMemory]:
+            features = [self._opened.features(state.index, state.view, state.appearance) for state, _ in pairs]
+            device = self._opened.tracker.device
+            return self._opened.tracker.remember(features, [outcome.to(device) for _, outcome in pairs], given=False)
 
-        return self._scene.in_batches(work, list(zip(states, outcomes, strict=True)), self._move)
+        return self._opened.in_batches(work, list(zip(states, outcomes, strict=True)), self._move)
 
     def _reads(self, state: LaneState) -> tuple[Reads, ...]:
         keys = state.lane.keys
         filled = state.seen.keys() - set(keys)
-        slices = len(self._scene.stack)
+        slices = len(self._opened.stack)
         return tuple(select(bank, state.index, state.direction, keys, filled, slices) for bank in self._policy.banks)
 
-    def _recall(self, state: LaneState, index: int) -> Memory:
+    def _recall(self, state: LaneState, index: int) -> SliceMemory:
         """What the lane remembers of a slice, in its present view."""
         if index in state.lane.keys:
             return self._recall_key(state, index)
@@ -226,20 +226,20 @@ class Propagation:
             view = self._finder.for_memory(state.view, self._mask(seen.memory.outcome, seen.view))
             memory = seen.memory
             if view != seen.view:
-                outcome = self._scene.change_view(memory.outcome, seen.view, view)
-                memory = self._scene.remember(index, view, state.appearance, outcome, given=False)
+                outcome = self._opened.change_view(memory.outcome, seen.view, view)
+                memory = self._opened.remember(index, view, state.appearance, outcome, given=False)
             seen = state.seen[index] = Seen(memory, view, state.view)
         return seen.memory
 
-    def _recall_key(self, state: LaneState, key: int) -> Memory:
+    def _recall_key(self, state: LaneState, key: int) -> SliceMemory:
         name = (state.lane.object_id, key, state.view, state.appearance)
         if name not in self._keys:
             mask = self._objects.key_masks[state.lane.object_id][key]
             view = self._finder.for_memory(state.view, mask)
             outcome = self._objects.prompted.get((key, mask.tobytes()))
             if outcome is None or view != self._finder.whole:
-                outcome = self._scene.take_mask(key, view, state.appearance, mask)
-            self._keys[name] = self._scene.remember(key, view, state.appearance, outcome, given=True)
+                outcome = self._opened.take_mask(key, view, state.appearance, mask)
+            self._keys[name] = self._opened.remember(key, view, state.appearance, outcome, given=True)
         return self._keys[name]
 
     def _follow(self, state: LaneState, outcome: Outcome) -> bool:
@@ -252,11 +252,11 @@ class Propagation:
         return moved
 
     def _mask(self, outcome: Outcome, view: View) -> NDArray[np.bool_]:
-        return self._scene.slice_logits(outcome, view) > 0
+        return self._opened.slice_logits(outcome, view) > 0
 
     def _finish(self, state: LaneState, outcome: Outcome) -> SliceUpdate:
         """Go on to the next slice and report this one."""
-        logits = self._scene.slice_logits(outcome, state.view)
+        logits = self._opened.slice_logits(outcome, state.view)
         presence, iou = float(outcome.presence), float(outcome.predicted_iou)
         mask = logits > 0
         update = SliceUpdate(state.lane.object_id, state.index, mask, presence, iou, logits)
@@ -269,7 +269,7 @@ class Propagation:
 
     def _move(self) -> None:
         """Bring the memories to the network's device."""
-        device = self._scene.tracker.device
+        device = self._opened.tracker.device
         for state in self._lanes:
             state.seen = {index: replace(seen, memory=seen.memory.to(device)) for index, seen in state.seen.items()}
         self._keys = {name: memory.to(device) for name, memory in self._keys.items()}

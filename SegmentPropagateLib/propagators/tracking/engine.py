@@ -13,12 +13,13 @@ from sam2.modeling.sam2_base import SAM2Base
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
+from SegmentPropagateLib.networks.steps import memory_attentions
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.tracking.appearance import CHOOSERS
 from SegmentPropagateLib.propagators.tracking.course import Objects, PromptOutcomes, Propagation
 from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache
-from SegmentPropagateLib.propagators.tracking.scene import Scene
+from SegmentPropagateLib.propagators.tracking.open_stack import OpenStack
 from SegmentPropagateLib.propagators.tracking.tracker import Outcome, Tracker
 from SegmentPropagateLib.propagators.tracking.views import ViewFinder
 from SegmentPropagateLib.volumes.stack import ImageStack
@@ -52,19 +53,19 @@ class NetworkPropagator:
         self._card = card
         family = find_family(card.family)
         self._choose_appearance = CHOOSERS[family.appearance]
-        self._reads_short_bank = hasattr(network, "recent_memory_attention")
+        self._reads_short_bank = len(memory_attentions(network)) > 1
         self._tracker = Tracker(network, torch.device(device), DTYPES[precision])
         self._cache = FeatureCache(family.cache_mb if cache_mb is None else cache_mb)
         self._settings = PropagationSettings()
         self._policy = self._policy_of(self._settings)
-        self._scene: Scene | None = None
+        self._opened: OpenStack | None = None
         self._keeps_prompt_memory = keep_prompt_memory
         self._prompted: PromptOutcomes = {}
 
     @property
     def info(self) -> Mapping[str, Any]:
         """JSON-able facts for reports."""
-        tracker = self._scene.tracker if self._scene else self._tracker
+        tracker = self._opened.tracker if self._opened else self._tracker
         return {
             "model": self._card.name,
             "family": self._card.family,
@@ -75,7 +76,7 @@ class NetworkPropagator:
             "device": str(tracker.device),
             "precision": next(name for name, dtype in DTYPES.items() if dtype == tracker.dtype),
             "short_slices": self._policy.banks[1].recent if len(self._policy.banks) > 1 else None,
-            "notes": list(self._scene.notes) if self._scene else [],
+            "notes": list(self._opened.notes) if self._opened else [],
         }
 
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
@@ -85,13 +86,13 @@ class NetworkPropagator:
             InputError: the short memory bank cannot have the length that the settings ask for.
         """
         self._policy = self._policy_of(settings)
-        if self._scene is None or self._scene.stack is not stack:
+        if self._opened is None or self._opened.stack is not stack:
             self._cache.clear()
             self._prompted.clear()
         self._settings = settings
-        if self._scene is not None:
-            self._tracker = self._scene.tracker  # it may have had to move to the CPU
-        self._scene = Scene(stack, self._tracker, self._cache)
+        if self._opened is not None:
+            self._tracker = self._opened.tracker  # it may have had to move to the CPU
+        self._opened = OpenStack(stack, self._tracker, self._cache)
         factor = self._card.roi_factor if settings.roi == "auto" else None
         self._finder = ViewFinder(stack.slice_shape, stack.spacing_mm[1:], factor)
 
@@ -101,19 +102,19 @@ class NetworkPropagator:
 
     def segment_logits(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.float32]:
         """The same before thresholding: logits of shape (rows, columns)."""
-        scene = self._opened()
-        boxed = _box_mask(prompt, scene.stack.slice_shape)
+        opened = self._opened_stack()
+        boxed = _box_mask(prompt, opened.stack.slice_shape)
         view = self._finder.around(boxed)
-        appearance = self._choose_appearance(scene.stack, slice_index, view, boxed, scene.tracker.image_size)
+        appearance = self._choose_appearance(opened.stack, slice_index, view, boxed, opened.tracker.image_size)
         points, labels = _as_points(prompt)
-        points = (points - (view.column, view.row)) / (view.columns, view.rows) * scene.tracker.image_size
+        points = (points - (view.column, view.row)) / (view.columns, view.rows) * opened.tracker.image_size
 
         def decode(_: Sequence[object]) -> list[Outcome]:
-            features = scene.features(slice_index, view, appearance)
-            return [scene.tracker.take_points(features, torch.tensor(points, dtype=torch.float32), labels)]
+            features = opened.features(slice_index, view, appearance)
+            return [opened.tracker.take_points(features, torch.tensor(points, dtype=torch.float32), labels)]
 
-        outcome = scene.in_batches(decode, [prompt], when_moved=lambda: None)[0]
-        logits = scene.slice_logits(outcome, view)
+        outcome = opened.in_batches(decode, [prompt], when_moved=lambda: None)[0]
+        logits = opened.slice_logits(outcome, view)
         if self._keeps_prompt_memory:
             self._prompted[slice_index, (logits > 0).tobytes()] = outcome
         return logits
@@ -121,7 +122,7 @@ class NetworkPropagator:
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run."""
         objects = Objects(key_masks, self._choose_appearance, self._prompted)
-        return Propagation(self._opened(), self._finder, self._policy, self._settings, objects).run(lanes)
+        return Propagation(self._opened_stack(), self._finder, self._policy, self._settings, objects).run(lanes)
 
     def _policy_of(self, settings: PropagationSettings) -> MemoryPolicy:
         if not self._reads_short_bank:
@@ -129,10 +130,10 @@ class NetworkPropagator:
         slices = self._card.short_slices if settings.short_slices is None else settings.short_slices
         return MemoryPolicy((long_bank(), short_bank(slices)))
 
-    def _opened(self) -> Scene:
-        if self._scene is None:
+    def _opened_stack(self) -> OpenStack:
+        if self._opened is None:
             raise RuntimeError("open() must come first")
-        return self._scene
+        return self._opened
 
 
 def _as_points(prompt: BoxPrompt | PointsPrompt) -> tuple[NDArray[np.float64], torch.Tensor]:

@@ -9,17 +9,22 @@ from typing import Any
 
 import torch
 from sam2.modeling.backbones.hieradet import Hiera
-from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
+from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.networks.memory import Reads, pointer_span
-from SegmentPropagateLib.propagators.tracking.attention import Bank, KeptKeysAttention, PointerTimes
+from SegmentPropagateLib.networks.steps import (
+    Prompt,
+    decode,
+    embed_prompt,
+    memory_attentions,
+    object_pointers,
+    pointer_tokens,
+)
+from SegmentPropagateLib.propagators.tracking.attention import BankContents, KeptKeysAttention, PointerTimes
 from SegmentPropagateLib.propagators.tracking.encoder import Features
 from SegmentPropagateLib.propagators.tracking.hiera import HieraEncoder
-
-Points = tuple[Tensor, Tensor]
-"""Pixels of the network's input `(1, N, 2)`, x and y, and int32 labels `(1, N)`."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Outcome:
 
 
 @dataclass
-class Memory:
+class SliceMemory:
     """What is remembered of one object on one slice.
 
     Args:
@@ -57,9 +62,9 @@ class Memory:
     tokens: Tensor
     keys: list[list[Tensor]] | None = field(default=None, repr=False)
 
-    def to(self, device: torch.device) -> Memory:
+    def to(self, device: torch.device) -> SliceMemory:
         """A copy on another device."""
-        return Memory(self.outcome.to(device), self.tokens.to(device))
+        return SliceMemory(self.outcome.to(device), self.tokens.to(device))
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Look:
 
     features: Features
     reads: tuple[Reads, ...]
-    memories: dict[int, Memory]
+    memories: dict[int, SliceMemory]
 
     @property
     def signature(self) -> tuple[tuple[int, int], ...]:
@@ -95,15 +100,12 @@ class Tracker:
         self.device = device
         self.dtype = dtype
         self._network = network.to(device)
-        modules = [network.memory_attention]
-        if hasattr(network, "recent_memory_attention"):
-            modules.append(network.recent_memory_attention)
         with torch.inference_mode():
-            self._attentions = [KeptKeysAttention(module, network, dtype) for module in modules]
+            self._attentions = [KeptKeysAttention(module, network, dtype) for module in memory_attentions(network)]
             is_hiera = isinstance(network.image_encoder.trunk, Hiera)
             self._encode = HieraEncoder(network, dtype) if is_hiera else self._encode_as_it_is
             self._places = network.sam_prompt_encoder.get_dense_pe()
-            self._no_prompt = self._embed(None)
+            self._no_prompt = embed_prompt(network)
         self._times = PointerTimes(network)
         if dtype != torch.float32:
             _cast_matrices(network, dtype)
@@ -126,7 +128,7 @@ class Tracker:
 
     @property
     def key_bytes(self) -> int:
-        """Size of `Memory.keys`."""
+        """Size of `SliceMemory.keys`."""
         return sum(attention.key_bytes for attention in self._attentions)
 
     @torch.inference_mode()
@@ -170,14 +172,14 @@ class Tracker:
             points: `(N, 2)` x, y in pixels of the network's input.
             labels: int32 `(N,)`: 1 on the object, 0 beside it, 2 and 3 the corners of a box.
         """
-        prompt = points.to(self.device)[None], labels.to(self.device)[None]
         with self._autocast():
+            prompt = embed_prompt(self._network, (points.to(self.device)[None], labels.to(self.device)[None]))
             tokens = features.top + self._network.no_mem_embed
             tokens = tokens if self._fuser is None else self._fuse(2 * tokens)
             return self._decode(tokens, [features], prompt)[0]
 
     @torch.inference_mode()
-    def remember(self, features: Sequence[Features], outcomes: Sequence[Outcome], given: bool) -> list[Memory]:
+    def remember(self, features: Sequence[Features], outcomes: Sequence[Outcome], given: bool) -> list[SliceMemory]:
         """Encode what was decoded, one object and slice per entry, as memories.
 
         Args:
@@ -193,7 +195,7 @@ class Tracker:
         with self._autocast():
             maps, _ = self._network._encode_new_memory([top], [(self._side, self._side)], high, scores, given)
         tokens = maps.to(torch.bfloat16).flatten(2).transpose(1, 2)
-        return [Memory(*entry) for entry in zip(outcomes, tokens, strict=True)]
+        return [SliceMemory(*entry) for entry in zip(outcomes, tokens, strict=True)]
 
     def _encode_as_it_is(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         fine0, fine1, top = self._network.forward_image(image)["backbone_fpn"]
@@ -206,12 +208,12 @@ class Tracker:
             if not looks[0].reads[index].spatial:  # the released SLM-SAM 2 crashes here
                 continue
             started = torch.cat([look.features.started[index] for look in looks])
-            results.append(attention.read(started, self._bank(looks, index, slices)))
+            results.append(attention.read(started, self._contents(looks, index, slices)))
         if self._fuser is None:
             return results[0]
         return self._fuse(results[0] + results[-1])
 
-    def _bank(self, looks: Sequence[Look], index: int, slices: int) -> Bank:
+    def _contents(self, looks: Sequence[Look], index: int, slices: int) -> BankContents:
         span = pointer_span(slices)
         memories, pointers, times = [], [], []
         for look in looks:
@@ -220,13 +222,11 @@ class Tracker:
             memories.append([(self._keys(entry)[index], entry.tokens.to(self.dtype), age) for entry, age in entries])
             pointers.append([look.memories[key].outcome.pointer for key, _ in reads.pointers])
             times.append([self._times.encode(distance, span) for _, distance in reads.pointers])
-        width = self._network.mem_dim
-        split = self._network.hidden_dim // width
-        tokens = torch.stack([torch.stack(lane).reshape(-1, width) for lane in pointers])
-        encoded = torch.stack([torch.stack(lane).repeat_interleave(split, dim=0) for lane in times])
-        return Bank(memories, tokens.to(self.dtype), encoded.to(self.dtype))
+        stacked = [torch.stack([torch.stack(lane) for lane in lanes]) for lanes in (pointers, times)]
+        tokens, encoded = pointer_tokens(self._network, *stacked)
+        return BankContents(memories, tokens.to(self.dtype), encoded.to(self.dtype))
 
-    def _keys(self, memory: Memory) -> list[list[Tensor]]:
+    def _keys(self, memory: SliceMemory) -> list[list[Tensor]]:
         if memory.keys is None:
             tokens = memory.tokens.to(self.dtype)
             memory.keys = [attention.keys(tokens) for attention in self._attentions]
@@ -235,33 +235,12 @@ class Tracker:
     def _fuse(self, tokens: Tensor) -> Tensor:
         return self._fuser(self._map(tokens)).flatten(2).transpose(1, 2)
 
-    def _decode(self, tokens: Tensor, features: Sequence[Features], prompt: Points | None = None) -> list[Outcome]:
-        """The mask decoder: `SAM2Base._forward_sam_heads` without masks at full resolution, which nothing reads."""
-        network = self._network
-        several = network._use_multimask(prompt is not None, prompt and {"point_labels": prompt[1]})
-        sparse, dense = self._no_prompt if prompt is None else self._embed(prompt)
-        low, ious, tokens_out, scores = network.sam_mask_decoder(
-            image_embeddings=self._map(tokens),
-            image_pe=self._places,
-            sparse_prompt_embeddings=sparse.expand(len(tokens), -1, -1),
-            dense_prompt_embeddings=dense,
-            multimask_output=several,
-            repeat_image=False,
-            high_res_features=[torch.cat([entry.fine[level] for entry in features]) for level in (0, 1)],
-        )
-        is_there = (scores > 0).float()
-        lanes, best = torch.arange(len(low), device=low.device), ious.argmax(dim=1)
-        logits = torch.where(scores[:, :, None] > 0, low[lanes, best].float(), NO_OBJ_SCORE)
-        pointers = network.obj_ptr_proj(tokens_out[lanes, best if tokens_out.shape[1] > 1 else 0])
-        pointers = is_there * pointers + (1 - is_there) * network.no_obj_ptr
-        columns = (logits, pointers.float(), scores[:, 0].float(), ious[lanes, best].float())
+    def _decode(self, tokens: Tensor, features: Sequence[Features], prompt: Prompt | None = None) -> list[Outcome]:
+        fine = [torch.cat([entry.fine[level] for entry in features]) for level in (0, 1)]
+        decoded = decode(self._network, self._map(tokens), fine, prompt or self._no_prompt, self._places)
+        pointers = object_pointers(self._network, decoded)
+        columns = (decoded.silenced, pointers, decoded.presence[:, 0].float(), decoded.of_best(decoded.ious).float())
         return [Outcome(*row) for row in zip(*columns, strict=True)]
-
-    def _embed(self, prompt: Points | None) -> tuple[Tensor, Tensor]:
-        """Sparse `(1, N, C)` and dense prompt embeddings; without a prompt, those of a single padding point."""
-        if prompt is None:
-            prompt = torch.zeros(1, 1, 2, device=self.device), -torch.ones(1, 1, dtype=torch.int32, device=self.device)
-        return self._network.sam_prompt_encoder(points=prompt, boxes=None, masks=None)
 
     def _map(self, tokens: Tensor) -> Tensor:
         """Tokens `(B, HW, C)` as a feature map `(B, C, H, W)`."""

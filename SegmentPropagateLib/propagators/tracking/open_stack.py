@@ -16,7 +16,7 @@ from torch.nn import functional
 from SegmentPropagateLib.errors import OutOfMemoryError
 from SegmentPropagateLib.propagators.tracking.appearance import Appearance, resize_mask
 from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache, Features
-from SegmentPropagateLib.propagators.tracking.tracker import Memory, Outcome, Tracker
+from SegmentPropagateLib.propagators.tracking.tracker import Outcome, SliceMemory, Tracker
 from SegmentPropagateLib.propagators.tracking.views import View
 from SegmentPropagateLib.volumes.stack import ImageStack
 
@@ -32,7 +32,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Scene:
+class OpenStack:
     """A stack, the network that looks at it, and the features kept of it.
 
     Args:
@@ -62,7 +62,7 @@ class Scene:
         features = self.features(index, view, appearance)
         return self.tracker.take_mask(features, resize_mask(view.cut(mask), self.tracker.image_size))
 
-    def remember(self, index: int, view: View, appearance: Appearance, outcome: Outcome, given: bool) -> Memory:
+    def remember(self, index: int, view: View, appearance: Appearance, outcome: Outcome, given: bool) -> SliceMemory:
         """The memory of one outcome."""
         return self.tracker.remember([self.features(index, view, appearance)], [outcome], given)[0]
 
@@ -111,7 +111,7 @@ class Scene:
         self._cache.clear()
         if batch > 1:
             self._largest_batch = batch // 2
-            self._note(f"Memory is short: at most {self._largest_batch} objects and directions at a time.")
+            self._note(f"SliceMemory is short: at most {self._largest_batch} objects and directions at a time.")
             return False
         if self.tracker.device.type == "cpu":
             raise OutOfMemoryError("There is not enough memory for this model: choose a smaller one or close programs.")
