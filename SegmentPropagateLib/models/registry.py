@@ -17,6 +17,9 @@ META = "https://dl.fbaipublicfiles.com/segment_anything_2/092824/"
 MEDSAM2 = "https://huggingface.co/wanglab/MedSAM2/resolve/main/"
 MEDSAM2_LICENCE = "research and education only, see https://huggingface.co/wanglab/MedSAM2"
 
+FILE_ENDINGS = (".pt", ".pth", ".safetensors")
+"""Of the model files that can be opened, for dialogs; what a file is, its bytes say."""
+
 
 @dataclass(frozen=True)
 class NamedModel:

@@ -58,6 +58,7 @@ FOREIGN = {
     "SimpleITK": ("formats", "propagators.classical.registration"),
     "requests": ("models.download",),
     "psutil": ("process",),
+    "safetensors": ("networks.safe_load",),
     "ray": ("batch.ray_engine",),
     **dict.fromkeys(("slicer", "qt", "ctk", "vtk", "SegmentPropagate", "SegmentPropagateSlicer"), ()),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_models import CARD, random_weights, refusal, write_safetensors
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
 from SegmentPropagateLib.models import registry
@@ -20,17 +21,11 @@ from SegmentPropagateLib.networks.checkpoints import (
     save_checkpoint,
     seed_slm_from_sam21,
 )
-from SegmentPropagateLib.networks.families import NetworkConfig, StarterShape
+from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.networks.safe_load import read_weights
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 PROTOTYPE = SHARED / "examples" / "starter" / "prototype_fp16.pt"
-SMALL = NetworkConfig("starter", "conv", 96, StarterShape((8, 8, 16, 16), (1, 1, 1, 1), 32, 16, 1, 32, 32, 16))
-
-
-def random_weights(config=SMALL):
-    generator = torch.Generator().manual_seed(1)
-    return {name: torch.rand(shape, generator=generator) for name, shape in expected_shapes(config).items()}
 
 
 def constant_weights(family, variant="t"):
@@ -50,20 +45,6 @@ def saved(tmp_path):
         return tmp_path / name
 
     return save
-
-
-def refusal(path):
-    """The one sentence with which a file is refused, by inspection and by loading alike."""
-    sentences = []
-    for attempt in (inspect_checkpoint, load_network):
-        with pytest.raises(CheckpointError) as caught:
-            attempt(path)
-        sentences.append(str(caught.value))
-    assert sentences[0] == sentences[1]
-    assert sentences[0].count(". ") == 0
-    assert sentences[0].endswith(".")
-    assert Path(path).name in sentences[0]
-    return sentences[0]
 
 
 # What is taken
@@ -341,11 +322,6 @@ def write_program(path):
             archive.writestr(f"net/{name}", "")
 
 
-def write_safetensors(path):
-    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-
-
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
@@ -355,11 +331,12 @@ def write_safetensors(path):
         (write_sam1, "SAM 1"),
         (write_efficient, "EfficientTAM or EfficientMedSAM"),
         (write_program, "TorchScript"),
-        (write_safetensors, "safetensors"),
+        (write_safetensors, "holds no SAM 2 network"),
+        (lambda path: write_safetensors(path, "{}"), "damaged"),
         (lambda path: path.write_bytes(b"\n<!DOCTYPE html><html>404</html>"), "web page"),
         (lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "Git LFS"),
         (lambda path: path.write_bytes(b""), "is empty"),
-        (lambda path: path.write_bytes(b"hello"), "not a PyTorch model file"),
+        (lambda path: path.write_bytes(b"hello"), "no model file"),
         (lambda path: path.write_bytes(b"\x80\x02hello"), "damaged"),
         (lambda path: path.mkdir(), "is a folder"),
         (lambda path: None, "does not exist"),
@@ -378,20 +355,6 @@ def test_another_kind_of_file_is_refused_in_one_sentence(tmp_path, write, senten
 
 
 # Our own files
-
-CARD = Card(
-    family="starter",
-    variant="conv",
-    image_size=96,
-    name="mine",
-    short_slices=2,
-    intensity="abdomen",
-    roi="auto",
-    parents={"starter.pt": "ab" * 32},
-    recipe={"steps": 100, "lr": 1e-3},
-    training_cases=("case1", "case2"),
-    metrics={"dice": 0.9},
-)
 
 
 def test_a_saved_card_and_its_weights_come_back(tmp_path):

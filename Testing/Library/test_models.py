@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_models import SMALL
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
 from SegmentPropagateLib.files import file_sha256
@@ -16,12 +17,11 @@ from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.networks.build import expected_shapes
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import save_checkpoint
-from SegmentPropagateLib.networks.families import FAMILIES, NetworkConfig, StarterShape
+from SegmentPropagateLib.networks.families import FAMILIES, NetworkConfig
 from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTER = FAMILIES["starter"]
-SMALL = NetworkConfig("starter", "conv", 96, StarterShape((8, 8, 16, 16), (1, 1, 1, 1), 32, 16, 1, 32, 32, 16))
 
 
 @pytest.fixture

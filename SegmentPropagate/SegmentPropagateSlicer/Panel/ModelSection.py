@@ -12,7 +12,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from SegmentPropagateLib.models.registry import REGISTRY
+from SegmentPropagateLib.models.registry import FILE_ENDINGS, REGISTRY
 from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.Devices import Devices
 from SegmentPropagateSlicer.Values.State import State
@@ -20,7 +20,7 @@ from SegmentPropagateSlicer.Values.State import State
 RECENT_KEY = "SegmentPropagate/recentCheckpoints"
 REMEMBERED = ("model", "device", "precision")
 RECENT_FILES = 8
-OPEN_FILE_FILTER = "*.pt *.pth *.safetensors"
+OPEN_FILE_FILTER = " ".join(f"*{ending}" for ending in FILE_ENDINGS)
 
 
 class ModelSection:
