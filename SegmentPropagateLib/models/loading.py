@@ -18,7 +18,8 @@ from SegmentPropagateLib.propagators.partner import PartnerPropagator
 log = logging.getLogger(__name__)
 
 CLASSICAL_EXCESS = 0.25
-"""By how much logits of the classical propagator, and of its mean with a network, are too high (see `finishing`)."""
+"""By how much logits of the classical propagator, and of its mean with a network, are too high (see `finishing`).
+Fitted by Testing/Experiments/fit_finishing.py."""
 
 
 def load_model(

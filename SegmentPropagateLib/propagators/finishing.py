@@ -24,7 +24,8 @@ from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, Propagati
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 AT_THE_END = 1.6
-"""Taken off the logits of the last slice of a stated range; before it as the square of the way from the key."""
+"""Taken off the logits of the last slice of a stated range; before it as the square of the way from the key. Fitted by
+Testing/Experiments/fit_finishing.py, as the next two."""
 NEIGHBOR = 0.107
 """Weight of either neighbor: a Gaussian with a standard deviation of half a slice; one of a slice gained no more."""
 CERTAIN = 6.0

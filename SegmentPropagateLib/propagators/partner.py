@@ -20,10 +20,12 @@ from SegmentPropagateLib.volumes.stack import ImageStack
 
 NETWORK_SHARE = 0.43
 """Of the mean; low enough for the partner to win where both are sure and disagree, even after `finishing` has taken its
-part: a half costs .002 on the other organs, where the network drifts off, for nothing on the evaluation's."""
+part: a half costs .002 on the other organs, where the network drifts off, for nothing on the evaluation's. Fitted by
+Testing/Experiments/fit_partner.py."""
 LEADING_SHARE, DOUBT = 0.6, 0.2
 """The network's share where the partner expects an IoU below `DOUBT` of its own mask: there it only goes on because the
-user says that the object does. Worth .003 with the range given, and nothing on the other organs."""
+user says that the object does. Worth .003 with the range given, and nothing on the other organs. Fitted by
+Testing/Experiments/fit_partner.py."""
 
 
 class PartnerPropagator:

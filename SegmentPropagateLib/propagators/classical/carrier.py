@@ -1,7 +1,7 @@
 """Carry one mask slice by slice in one direction: registration, region growing and intensities have a vote each.
 
-The stop rule was fitted to phantoms and to organs that are not among the evaluation's targets; votes and weights were
-chosen with both in view.
+The stop rule was fitted to phantoms and to organs that are not among the evaluation's targets
+(Testing/Experiments/fit_stop_rule.py); votes and weights were chosen with both in view too.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from SegmentPropagateLib.volumes.stack import ImageStack
 ABSENT = -10.0
 """Presence of an object of which nothing is left."""
 STATED = 5.0
-"""What the user's word that the object goes on adds to its presence, as a logit."""
+"""What the user's word that the object goes on adds to its presence, as a logit; measured by
+Testing/Experiments/fit_stop_rule.py."""
 REACH = 40
 """Slices after which region growing starts anew from the mask it has arrived at."""
 COARSE = 2
 """Region growing works on a grid that is coarser by this factor."""
 INTENSITY_VOTE = 0.1
-"""Weight of the intensities' log likelihood ratio; the other votes lie in -0.5..0.5."""
+"""Weight of the intensities' log likelihood ratio; the other votes lie in -0.5..0.5. Measured, as are those around it,
+by Testing/Experiments/measure_classical.py."""
 SHARPNESS = 8.0
 """Sum of the votes to logit."""
 
@@ -45,7 +47,8 @@ class Guess:
         soft: float32 `(rows, columns)` in 0..1, above 0.5 inside the object.
         presence: logit, <= 0 where the object is held to be absent.
         predicted_iou: 0..1. Linear in the presence; on other slices than it was fitted to it ranks their true IoU with
-            a correlation of .79 (Spearman) and is off by .15 on average.
+            a correlation of .79 (Spearman) and is off by .15 on average. Fitted by
+            Testing/Experiments/fit_stop_rule.py.
     """
 
     soft: Image
@@ -121,7 +124,7 @@ class Carrier:
         """Logit of the object being there: do the votes agree, does the place look like the object, how much is left?
 
         The weights are a logistic regression over the slices of 32 organs and 48 phantoms, carried on beyond the
-        object's ends, of whether at least .3 of the mask is the object.
+        object's ends, of whether at least .3 of the mask is the object; fitted by Testing/Experiments/fit_stop_rule.py.
         """
         inside = soft > 0.5
         area = int(inside.sum())

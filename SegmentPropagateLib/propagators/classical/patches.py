@@ -16,7 +16,8 @@ from SegmentPropagateLib.propagators.classical.registration import Image
 from SegmentPropagateLib.volumes.robust import spread
 
 REACH = 2
-"""How far a pixel looks for its like, in samples; 3 gave the same."""
+"""How far a pixel looks for its like, in samples; 3 gave the same. Measured, as the next two, by
+Testing/Experiments/measure_classical.py."""
 PATCH = 5
 """Side of a patch, in samples; 3 gave the same."""
 TOLERANCE = 0.7
