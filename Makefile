@@ -30,7 +30,7 @@ SYSTEM_LIBRARIES := libGL.so.1 libEGL.so.1 libglib-2.0.so.0 libxkbcommon.so.0 li
 endif
 SYSTEM_PACKAGES := libgl1 libegl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
 
-.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling bench evaluate screenshots starter ablation docs \
+.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling bench evaluate screenshots starter ablation tune docs \
   setup clean
 
 help:  ## these lines
@@ -73,6 +73,10 @@ starter: $(VENV)/ready  ## train the bundled model anew
 
 ablation: $(VENV)/ready  ## which memory bank does what
 	@$(BIN)/python Testing/Experiments/ablation.py
+
+tune: $(VENV)/ready  ## fit the tuned numbers again, on phantoms and on real volumes where they are at hand
+	@for script in fit_stop_rule fit_partner fit_finishing measure_classical; do \
+	  $(BIN)/python Testing/Experiments/$$script.py || exit; done
 
 docs: $(VENV)/ready-for-docs  ## pages of the library's API from its docstrings (build/docs/)
 	@$(BIN)/python Testing/Harness/tools/api_pages.py build/docs

@@ -73,7 +73,7 @@ def sweep(
             for numbers in settings:
                 with changed(numbers):
                     masks = {extent: _masks(case, extent, way, network[extent], stop) for extent in EXTENTS}
-                figures.append(_figures(masks, case))
+                figures.append(figures_of(masks, case.truth, case.key))
         rows.append(figures)
         groups.append(case.group)
     return groups, np.array(rows)
@@ -82,6 +82,13 @@ def sweep(
 def replay(case: Recording, extent: str, way: str = "pair") -> NDArray[np.bool_]:
     """Masks `(slices, rows, columns)` of a run, key slice included, within the case's window."""
     return _masks(case, extent, way, _network(case.courses[extent]), None)
+
+
+def figures_of(masks: Mapping[str, NDArray[np.bool_]], truth: NDArray[np.bool_], key: int) -> list[float]:
+    """`MEASURES` of the masks of both extents, `(slices, rows, columns)` as the reference is."""
+    distance = np.abs(np.arange(len(truth)) - key)
+    near = (distance > 0) & (distance <= NEAR)
+    return [*(dice(masks[extent], truth) for extent in EXTENTS), dice(masks["open"][near], truth[near])]
 
 
 class Told:
@@ -111,13 +118,6 @@ def _masks(case: Recording, extent: str, way: str, network: Sequence[SliceUpdate
     for update in propagator.run(course.lanes, {1: {case.key: case.truth[case.key]}}):
         masks[update.slice_index] = update.mask
     return masks
-
-
-def _figures(masks: Mapping[str, NDArray[np.bool_]], case: Recording) -> list[float]:
-    distance = np.abs(np.arange(len(case.truth)) - case.key)
-    near = (distance > 0) & (distance <= NEAR)
-    whole = [dice(masks[extent], case.truth) for extent in EXTENTS]
-    return [*whole, dice(masks["open"][near], case.truth[near])]
 
 
 def _network(course: Course) -> list[SliceUpdate]:
