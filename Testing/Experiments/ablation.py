@@ -100,10 +100,8 @@ def code_hash() -> str:
     """Of everything that the results depend on."""
     library = ROOT / "SegmentPropagateLib"
     files = [*HERE.glob("ablation*.py"), HERE / "PLAN.md", *(library / "training").glob("*.py")]
-    files += [
-        library / name
-        for name in ("memory.py", "network.py", "network_config.py", "tracking/appearance.py", "metrics.py")
-    ]
+    files += [library / "propagators" / "tracking" / "appearance.py", library / "reports" / "metrics.py"]
+    files += [library / "networks" / f"{name}.py" for name in ("build", "families", "memory", "sam2", "starter")]
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 from tuning_cases import parse
-from tuning_recording import SIGNS, Course, Recording
+from tuning_recording import SIGNS, Course, Recording, Shelf
 from tuning_replay import Stop, in_code, sweep
 from tuning_report import compare, say, write
 from tuning_scripts import recorded
@@ -160,7 +160,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(__doc__, argv)
     shelves = recorded(arguments)
     results: dict[str, Any] = {}
-    for side, cases in {**shelves, "all": [case for shelf in shelves.values() for case in shelf]}.items():
+    every = Shelf(tuple(file for shelf in shelves.values() for file in shelf.files))
+    for side, cases in {**shelves, "all": every}.items():
         results[f"{side}: weights"] = found = describe(Samples.of(cases))
         say_weights(side, found)
     for side, cases in shelves.items():

@@ -67,6 +67,15 @@ def test_every_arm_starts_from_the_base_and_two_banks_start_as_their_sum(ablatio
         assert torch.allclose(network.recent_memory_fuser(summed), summed, atol=1e-4)
 
 
+def test_results_are_signed_with_the_code_that_they_depend_on(ablation, monkeypatch, tmp_path):
+    signed = ablation.code_hash()
+    assert len(signed) == 64
+    for name in ("PLAN.md", "ablation.py"):
+        (tmp_path / name).write_text("another")
+    monkeypatch.setattr(ablation, "HERE", tmp_path)
+    assert ablation.code_hash() != signed
+
+
 @pytest.mark.slow
 def test_a_reduced_experiment_runs_to_its_end_and_is_not_run_twice(ablation, tmp_path, monkeypatch):
     words = ["--quick", "--threads", "1", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
