@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 DRAWS = 5_000
+FEW = 8
+"""Of fewer patients cases are drawn instead: the interval is then too narrow, but of three outcomes it would be none."""
 
 
 def interval(values: NDArray[np.float64], groups: Sequence[str]) -> dict[str, float]:
-    """Mean with a 95 % percentile bootstrap interval that draws whole patients or phantoms."""
+    """Mean with a 95 % percentile bootstrap interval that draws whole patients or phantoms, unless there are `FEW`."""
+    if len(set(groups)) < FEW:
+        groups = [str(case) for case in range(len(groups))]
     rng = np.random.default_rng(0)
     names = sorted(set(groups))
     member = np.array([[group == name for group in groups] for name in names], dtype=float)
@@ -42,6 +46,7 @@ def compare(
     return {
         "number": name,
         "cases": len(figures),
+        "groups": len(set(groups)),
         "code": code,
         "best": values[best],
         "at_code": interval(score[:, own], groups),
@@ -64,9 +69,13 @@ def compare(
 
 def say(side: str, result: Mapping[str, Any]) -> None:
     """Print a number's grid."""
+    code, best = result["at_code"], result["at_best"]
     lines = [
-        f"\n{result['number']} on {result['cases']} {side}: {result['code']} in the code, {result['best']} is best",
-        "| value | open | range | within 5 slices | mean of open and range, minus the code's (95 %) |",
+        f"\n{result['number']} on {side}: {result['cases']} cases of {result['groups']} volumes",
+        f"{result['code']} in the code: DSC {code['mean']:.4f} ({code['low']:.3f} to {code['high']:.3f}); "
+        f"{result['best']} is best: {best['mean']:.4f} ({best['low']:.3f} to {best['high']:.3f}); "
+        f"means of open and range with 95 % intervals that draw {'cases' if result['groups'] < FEW else 'volumes'}",
+        "| value | open | range | within 5 slices | mean of open and range, minus the code's |",
         "|---|---|---|---|---|",
     ]
     for row in result["grid"]:

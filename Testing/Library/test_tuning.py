@@ -171,11 +171,11 @@ def test_a_number_of_the_classical_propagator_is_measured_and_remembered(tuning,
     assert script.measured(targets[0], tmp_path) == known
 
 
-def test_an_interval_draws_whole_patients(tuning):
+def test_an_interval_draws_whole_patients_but_cases_where_there_are_few_patients(tuning):
     interval = tuning("tuning_report").interval
-    values = np.array([0.0] * 10 + [1.0] * 10)
-    apart = interval(values, [str(number) for number in range(20)])
-    together = interval(values, ["a"] * 10 + ["b"] * 10)
+    values = np.array([0.0] * 40 + [1.0] * 40)
+    apart = interval(values, [str(number) for number in range(80)])
+    together = interval(values, [str(number // 8) for number in range(80)])
     assert apart["mean"] == together["mean"] == 0.5
-    assert (together["low"], together["high"]) == (0.0, 1.0)
-    assert 0 < apart["low"] < apart["high"] < 1
+    assert together["low"] < apart["low"] < 0.5 < apart["high"] < together["high"]
+    assert interval(values, ["a"] * 40 + ["b"] * 40) == apart
