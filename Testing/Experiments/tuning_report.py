@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 DRAWS = 5_000
 FEW = 8
-"""Of fewer patients cases are drawn instead: the interval is then too narrow, but of three outcomes it would be none."""
+"""Of fewer patients cases are drawn instead: too narrow an interval, but of three outcomes it would be none at all."""
 
 
 def interval(values: NDArray[np.float64], groups: Sequence[str]) -> dict[str, float]:
