@@ -10,15 +10,14 @@ from typing import Any
 
 import torch
 from sam2.modeling.sam.transformer import RoPEAttention
-from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from SegmentPropagateLib.networks.families import NetworkConfig
-from SegmentPropagateLib.networks.sam2 import sam2_network, sam21_network, slm_sam2_network
+from SegmentPropagateLib.networks.sam2 import Network, sam2_network, sam21_network, slm_sam2_network
 from SegmentPropagateLib.networks.starter import starter_network
 
-BUILDERS: Mapping[str, Callable[[NetworkConfig], SAM2Base]] = {
+BUILDERS: Mapping[str, Callable[[NetworkConfig], Network]] = {
     "sam2": sam2_network,
     "sam2.1": sam21_network,
     "slm-sam2": slm_sam2_network,
@@ -27,7 +26,7 @@ BUILDERS: Mapping[str, Callable[[NetworkConfig], SAM2Base]] = {
 """Family -> what assembles its network with random weights."""
 
 
-def build_network(config: NetworkConfig, state_dict: Mapping[str, Tensor] | None = None) -> SAM2Base:
+def build_network(config: NetworkConfig, state_dict: Mapping[str, Tensor] | None = None) -> Network:
     """Build a network on the CPU in evaluation mode, without gradients.
 
     Args:
@@ -45,7 +44,7 @@ def build_network(config: NetworkConfig, state_dict: Mapping[str, Tensor] | None
     return network.eval().requires_grad_(False)
 
 
-def _share_rotations(network: SAM2Base) -> None:
+def _share_rotations(network: Network) -> None:
     """Let all memory attention layers use one table: at 1024 pixels each of their 16 tables takes 4 MB."""
     layers = [module for module in network.modules() if isinstance(module, RoPEAttention)]
     for layer in layers:

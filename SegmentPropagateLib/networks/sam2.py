@@ -13,10 +13,15 @@ from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam.transformer import RoPEAttention
-from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
 from torch import nn
 
 from SegmentPropagateLib.networks.families import HIERA_TRUNKS, NetworkConfig
+
+Network = SAM2Base
+"""A network of any family: all are put together on it, so that few files have to import `sam2`."""
+ABSENT_LOGIT: float = NO_OBJ_SCORE
+"""What masks hold where the object is absent."""
 
 
 class ShortLongSam2(SAM2Base):
@@ -151,17 +156,17 @@ def memory_encoder(
     )
 
 
-def sam2_network(config: NetworkConfig) -> SAM2Base:
+def sam2_network(config: NetworkConfig) -> Network:
     """SAM 2 as first published."""
     return SAM2Base(**_released(config), add_tpos_enc_to_obj_ptrs=False)
 
 
-def sam21_network(config: NetworkConfig) -> SAM2Base:
+def sam21_network(config: NetworkConfig) -> Network:
     """SAM 2.1, and MedSAM2."""
     return SAM2Base(**_released(config), **SINCE_2_1)
 
 
-def slm_sam2_network(config: NetworkConfig) -> SAM2Base:
+def slm_sam2_network(config: NetworkConfig) -> Network:
     """SLM-SAM 2 as published."""
     return ShortLongSam2(
         short_attention=memory_attention(config.image_size // 16),

@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
 from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor, nn
+
+from SegmentPropagateLib.networks.sam2 import ABSENT_LOGIT, Network
 
 Points = tuple[Tensor, Tensor]
 """Pixels of the network's input `(B, N, 2)`, x and y, and int32 labels `(B, N)`: 1 on the object, 0 beside it, 2 and 3
 the corners of a box."""
 
 
-def memory_attentions(network: SAM2Base) -> list[nn.Module]:
+def memory_attentions(network: Network) -> list[nn.Module]:
     """The attention over the long bank, then the one over the short bank where the network has one."""
     short = getattr(network, "recent_memory_attention", None)
     return [network.memory_attention] if short is None else [network.memory_attention, short]
@@ -40,7 +41,7 @@ class Prompt:
 
 
 def embed_prompt(
-    network: SAM2Base, points: Points | None = None, earlier: Tensor | None = None, batch: int = 1
+    network: Network, points: Points | None = None, earlier: Tensor | None = None, batch: int = 1
 ) -> Prompt:
     """Embed points; where there are none, a single padding point takes their place.
 
@@ -87,11 +88,11 @@ class Decoded:
     @property
     def silenced(self) -> Tensor:
         """The best candidate, -1024 where the object is held to be absent; float32 `(B, h, w)`."""
-        return torch.where(self.presence[:, :, None] > 0, self.best, NO_OBJ_SCORE)
+        return torch.where(self.presence[:, :, None] > 0, self.best, ABSENT_LOGIT)
 
 
 def decode(
-    network: SAM2Base, features: Tensor, fine: Sequence[Tensor], prompt: Prompt, places: Tensor | None = None
+    network: Network, features: Tensor, fine: Sequence[Tensor], prompt: Prompt, places: Tensor | None = None
 ) -> Decoded:
     """Run the mask decoder: `SAM2Base._forward_sam_heads` without masks at full resolution, which nothing reads.
 
@@ -115,13 +116,13 @@ def decode(
     return Decoded(logits, ious, tokens, presence)
 
 
-def object_pointers(network: SAM2Base, decoded: Decoded) -> Tensor:
+def object_pointers(network: Network, decoded: Decoded) -> Tensor:
     """What is remembered of objects beside their masks, float32 `(B, C)`."""
     pointers = network.obj_ptr_proj(decoded.of_best(decoded.tokens))
     return torch.where(decoded.presence > 0, pointers.float(), network.no_obj_ptr)
 
 
-def pointer_times(network: SAM2Base, distances: Sequence[int], span: int) -> Tensor:
+def pointer_times(network: Network, distances: Sequence[int], span: int) -> Tensor:
     """Temporal encodings `(P, M)` of pointers so many slices away, of `span` at most; zeros if the network has none."""
     times = network.maskmem_tpos_enc
     if not network.add_tpos_enc_to_obj_ptrs:
@@ -131,7 +132,7 @@ def pointer_times(network: SAM2Base, distances: Sequence[int], span: int) -> Ten
     return network.obj_ptr_tpos_proj(get_1d_sine_pe(fractions, dim=wide))
 
 
-def pointer_tokens(network: SAM2Base, pointers: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+def pointer_tokens(network: Network, pointers: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     """Cut pointers `(B, P, C)` into tokens as wide as memories, and give each its pointer's encoding of `(B, P, M)`.
 
     Returns:

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sam2.modeling.sam2_base import SAM2Base
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.cases import find_cases
@@ -29,6 +28,7 @@ from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import load_network, seed_slm_from_sam21
 from SegmentPropagateLib.networks.families import NetworkConfig, find_family
+from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.training.clips import Clip, draw_clip, draw_kind, draw_prompt
 from SegmentPropagateLib.training.data import Example, Library, gather, split
 from SegmentPropagateLib.training.forward import ClipPrompt, policy_of
@@ -98,7 +98,7 @@ def finetune(
     return {**run.go(network, card), "skipped_cases": skipped}
 
 
-def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[SAM2Base, Card]:
+def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[Network, Card]:
     """The network that training starts from, and the card of what will come of it."""
     name = str(init)
     path = Path(name) if Path(name).exists() else download.fetch(registry.find(name))
@@ -146,7 +146,7 @@ class _Run:
                 f"The shortest volume has {shortest} slices: clips have {self._length} instead of {settings.slices}."
             )
 
-    def go(self, network: SAM2Base, card: Card) -> dict[str, Any]:
+    def go(self, network: Network, card: Card) -> dict[str, Any]:
         """Train to the last step."""
         trainer = Trainer(
             network, policy_of(network, card.short_slices), self._trainer_settings(card), self._device, self._workers

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sam2.modeling.sam2_base import SAM2Base
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
@@ -28,6 +27,7 @@ from SegmentPropagateLib.networks.memory import (
     select,
     short_bank,
 )
+from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.networks.steps import (
     Decoded,
     Points,
@@ -97,7 +97,7 @@ class _ClipMemory:
     pointer: Tensor  # (B, C)
 
 
-def policy_of(network: SAM2Base, short_slices: int) -> MemoryPolicy:
+def policy_of(network: Network, short_slices: int) -> MemoryPolicy:
     """The banks that a network reads."""
     if len(memory_attentions(network)) > 1:
         return MemoryPolicy((long_bank(), short_bank(short_slices)))
@@ -113,7 +113,7 @@ class ClipForward:
         checkpointing: compute every slice again in the backward pass instead of keeping what lies within it.
     """
 
-    def __init__(self, network: SAM2Base, policy: MemoryPolicy, checkpointing: bool = False) -> None:
+    def __init__(self, network: Network, policy: MemoryPolicy, checkpointing: bool = False) -> None:
         self._network = network
         self._policy = policy
         self._attentions = memory_attentions(network)[: len(policy.banks)]

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import torch
-from sam2.modeling.sam2_base import SAM2Base
 from torch import nn
 
 from SegmentPropagateLib.errors import InputError, OutOfMemoryError
 from SegmentPropagateLib.networks.memory import MemoryPolicy
+from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.training.clips import Clip
 from SegmentPropagateLib.training.forward import ClipForward, ClipPrompt, Teacher
 from SegmentPropagateLib.training.losses import LossWeights, SliceLoss, clip_loss
@@ -56,7 +56,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: SAM2Base,
+        network: Network,
         policy: MemoryPolicy,
         settings: TrainerSettings,
         device: torch.device,

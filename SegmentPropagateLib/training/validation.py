@@ -8,16 +8,16 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sam2.modeling.sam2_base import SAM2Base
 
 from SegmentPropagateLib.networks.card import Card
+from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, Propagator
 from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
 
 
-def frozen_propagator(network: SAM2Base, card: Card, device: torch.device) -> NetworkPropagator:
+def frozen_propagator(network: Network, card: Card, device: torch.device) -> NetworkPropagator:
     """The network as it is now, as a propagator; training may go on meanwhile."""
     return NetworkPropagator(copy.deepcopy(network).eval().requires_grad_(False), card, device)
 
@@ -43,7 +43,7 @@ def propagate_target(
 
 
 def mean_dice(
-    network: SAM2Base, card: Card, device: torch.device, examples: Iterable[tuple[TrainingVolume, Target]]
+    network: Network, card: Card, device: torch.device, examples: Iterable[tuple[TrainingVolume, Target]]
 ) -> float:
     """Mean 3-D DSC over targets, open range, key slice included; NaN without targets."""
     propagator = frozen_propagator(network, card, device)

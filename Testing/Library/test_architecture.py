@@ -54,7 +54,7 @@ SEAM = (
 # Foreign package -> the packages and modules of the library that may import it.
 FOREIGN = {
     "torch": ("networks", "propagators.tracking", "models.devices", "models.loading", "training", "cli.finetune"),
-    "sam2": ("networks", "propagators.tracking", "training"),
+    "sam2": ("networks", "propagators.tracking.hiera", "propagators.tracking.tracker"),
     "SimpleITK": ("formats", "propagators.classical.registration"),
     "requests": ("models.download",),
     "psutil": ("process",),

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.networks.memory import MEMORY_SLOTS
+from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.networks.steps import pointer_times
 
 QUERY_CHUNK = 512
@@ -51,7 +51,7 @@ class KeptKeysAttention:
         dtype: what to compute in: float32 to equal the original.
     """
 
-    def __init__(self, attention: Any, network: SAM2Base, dtype: torch.dtype) -> None:
+    def __init__(self, attention: Any, network: Network, dtype: torch.dtype) -> None:
         self._layers = list(attention.layers)
         self._norm = attention.norm
         self._dtype = dtype
@@ -125,7 +125,7 @@ class KeptKeysAttention:
 class PointerTimes:
     """Temporal encodings of object pointers, each computed once."""
 
-    def __init__(self, network: SAM2Base) -> None:
+    def __init__(self, network: Network) -> None:
         self._network = network
         self._known: dict[tuple[int, int], Tensor] = {}
 
@@ -136,7 +136,7 @@ class PointerTimes:
         return self._known[distance, span]
 
 
-def _sine_table(encoding: torch.nn.Module, width: int, side: int, network: SAM2Base) -> Tensor:
+def _sine_table(encoding: torch.nn.Module, width: int, side: int, network: Network) -> Tensor:
     device = network.maskmem_tpos_enc.device
     return encoding(torch.zeros(1, width, side, side, device=device))[0].flatten(1).T.contiguous()
 

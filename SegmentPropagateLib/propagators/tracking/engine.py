@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sam2.modeling.sam2_base import SAM2Base
 
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
+from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.networks.steps import memory_attentions
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
@@ -42,7 +42,7 @@ class NetworkPropagator:
 
     def __init__(
         self,
-        network: SAM2Base,
+        network: Network,
         card: Card,
         device: torch.device | str = "cpu",
         precision: Literal["exact", "bf16"] = "exact",

@@ -19,9 +19,10 @@ from typing import Any
 
 import torch
 from sam2.modeling.backbones.hieradet import MultiScaleBlock
-from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 from torch.nn import functional
+
+from SegmentPropagateLib.networks.sam2 import Network
 
 PART = 4096
 """About how many tokens a block takes at a time on a CPU."""
@@ -176,7 +177,7 @@ class HieraEncoder:
         dtype: what to compute in; float32 shares the network's weights.
     """
 
-    def __init__(self, network: SAM2Base, dtype: torch.dtype) -> None:
+    def __init__(self, network: Network, dtype: torch.dtype) -> None:
         trunk, neck = network.image_encoder.trunk, network.image_encoder.neck
         self._dtype = dtype
         self._patch = trunk.patch_embed.proj

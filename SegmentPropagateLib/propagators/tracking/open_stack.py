@@ -9,11 +9,11 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sam2.modeling.sam2_base import NO_OBJ_SCORE
 from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.errors import OutOfMemoryError
+from SegmentPropagateLib.networks.sam2 import ABSENT_LOGIT
 from SegmentPropagateLib.propagators.tracking.appearance import Appearance, resize_mask
 from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache, Features
 from SegmentPropagateLib.propagators.tracking.tracker import Outcome, SliceMemory, Tracker
@@ -68,7 +68,7 @@ class OpenStack:
 
     def slice_logits(self, outcome: Outcome, view: View) -> NDArray[np.float32]:
         """Logits of the whole slice `(rows, columns)`; -1024 outside the view."""
-        return self._to_slice(outcome, view, NO_OBJ_SCORE).cpu().numpy()
+        return self._to_slice(outcome, view, ABSENT_LOGIT).cpu().numpy()
 
     def change_view(self, outcome: Outcome, old: View, new: View) -> Outcome:
         """The outcome as it would look in another view."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 from sam2.modeling.backbones.hieradet import Hiera
-from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.networks.memory import Reads, pointer_span
+from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.networks.steps import (
     Prompt,
     decode,
@@ -96,7 +96,7 @@ class Tracker:
         dtype: float32 (equal to `sam2` up to rounding) or bfloat16.
     """
 
-    def __init__(self, network: SAM2Base, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, network: Network, device: torch.device, dtype: torch.dtype) -> None:
         self.device = device
         self.dtype = dtype
         self._network = network.to(device)
