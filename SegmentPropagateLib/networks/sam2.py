@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from sam2.modeling.backbones.hieradet import Hiera
@@ -18,7 +18,7 @@ from torch import nn
 
 from SegmentPropagateLib.networks.families import HIERA_TRUNKS, NetworkConfig
 
-Network = SAM2Base
+Network: TypeAlias = SAM2Base
 """A network of any family: all are put together on it, so that few files have to import `sam2`."""
 ABSENT_LOGIT: float = NO_OBJ_SCORE
 """What masks hold where the object is absent."""

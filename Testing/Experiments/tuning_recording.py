@@ -18,12 +18,12 @@ from tuning_cases import ROOT, Target
 
 from SegmentPropagateLib.propagation.lanes import plan_lanes
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, Propagator
-from SegmentPropagateLib.propagators.classical.carrier import ABSENT, Carrier
+from SegmentPropagateLib.propagators.classical.carrier import Carrier, Signs
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import ImageStack, make_stack
 
 EXTENTS = ("open", "range")
-SIGNS = ("looks", "agreement", "sureness", "shrinkage")
+SIGNS = Signs._fields
 SOFTEST = 1e-4
 """Probabilities are kept from 0 and 1 by that much, as in the classical engine."""
 FAINT = -3.0
@@ -91,29 +91,18 @@ class Unstopped(Carrier):
     """Carries on whatever the stop rule says, and writes down what the rule sees."""
 
     def __init__(self, *arguments: Any) -> None:
-        self.signs: list[tuple[float, ...]] = []
+        self.seen: list[tuple[float, ...]] = []
         self.agreements: list[float] = []
         super().__init__(*arguments)
 
-    def _presence(self, agreement: float) -> float:
-        return max(super()._presence(agreement), 1.0)
+    def presence(self, agreement: float) -> float:
+        return max(super().presence(agreement), 1.0)
 
-    def _agreement(self, soft: Any, grown: Any, likelihood: Any) -> float:
-        logit = super()._agreement(soft, grown, likelihood)
+    def judge(self, soft: Any, grown: Any, likelihood: Any) -> float:
+        logit, signs = super().judge(soft, grown, likelihood), self.signs(soft, grown, likelihood)
         self.agreements.append(logit)
-        self.signs.append(self._signs(soft, grown, likelihood) if logit > ABSENT else (np.nan,) * len(SIGNS))
+        self.seen.append((np.nan,) * len(SIGNS) if signs is None else signs)
         return logit
-
-    def _signs(self, soft: Any, grown: Any, likelihood: Any) -> tuple[float, ...]:
-        """The rule's signs before they are weighed; `fit_stop_rule` finds out if the carrier has come to use others."""
-        inside = soft > 0.5
-        sure = float(soft[inside].mean())
-        return (
-            float(np.clip(float(likelihood[inside].mean()) / self._contrast, -1.0, 1.5)),
-            float((grown[inside] > 0.5).mean()),
-            float(np.clip(np.log(sure / (1 - sure + 1e-3)), -1.0, 4.0)),
-            float(np.clip(np.log(int(inside.sum()) / max(self._area, 1)), -4.0, 0.5)),
-        )
 
 
 @dataclass(frozen=True)
@@ -190,7 +179,7 @@ def _course(stack: ImageStack, key_mask: NDArray[np.bool_], lanes: tuple[Lane, .
             soft = np.clip(guess.soft, SOFTEST, 1 - SOFTEST)
             carried.append(np.log(soft / (1 - soft)).astype(np.float16))
             ious.append(guess.predicted_iou)
-        signs += carrier.signs
+        signs += carrier.seen
         agreements += carrier.agreements
     logits, presence, iou = zip(*(said[index] for lane in lanes for index in lane.slices), strict=True)
     return Course(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
@@ -101,8 +101,8 @@ class Told:
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
         """A recording needs no stack."""
 
-    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
-        return iter(self._updates)
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
+        yield from self._updates
 
 
 def _masks(case: Recording, extent: str, way: str, network: Sequence[SliceUpdate], stop: Stop) -> NDArray[np.bool_]:

@@ -341,7 +341,7 @@ def private_names(path, tree):
         names = []
         if isinstance(node, ast.ImportFrom):
             names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
-        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls", "super()"):
             names = [node.attr]
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("setattr", "getattr", "hasattr")):
             texts = [word.value for word in node.args if isinstance(word, ast.Constant) and isinstance(word.value, str)]

@@ -127,7 +127,7 @@ class _ReadsBothMemories(ShortLongSam2):
         outputs = {**output_dict["cond_frame_outputs"], **output_dict["non_cond_frame_outputs"]}
         near = {
             distance: outputs[frame_idx + step * distance]
-            for distance in range(1, self._short_slices + 1)
+            for distance in range(1, self.short_slices + 1)
             if frame_idx + step * distance in outputs
         }
         if not near:  # the released code crashes here
@@ -167,7 +167,7 @@ def reading_both(network: SAM2Base, short_slices: int) -> SAM2Base:
     """The same modules as a network whose `track_step` reads the long and the short memory; nothing is copied."""
     reader = _ReadsBothMemories.__new__(_ReadsBothMemories)
     reader.__dict__.update(network.__dict__)
-    reader._short_slices = short_slices
+    reader.short_slices = short_slices
     return reader
 
 

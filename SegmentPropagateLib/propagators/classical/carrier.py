@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,32 @@ class Guess:
         )
 
 
+class Signs(NamedTuple):
+    """What the stop rule sees of a slice: do the votes agree, does the place look like the object, how much is left?
+
+    Args:
+        looks: mean likelihood of the mask's pixels, over the contrast on the key slice; -1..1.5.
+        agreement: share of the mask that region growing holds for the object; 0..1.
+        sureness: logit of the mean vote within the mask; -1..4.
+        shrinkage: logarithm of its area over that on the key slice; -4..0.5.
+    """
+
+    looks: float
+    agreement: float
+    sureness: float
+    shrinkage: float
+
+
+def weigh(signs: Signs) -> float:
+    """Logit of the object being there.
+
+    The weights are a logistic regression over the slices of 32 organs and 48 phantoms, carried on beyond the object's
+    ends, of whether at least .3 of the mask is the object; fitted by Testing/Experiments/fit_stop_rule.py.
+    """
+    looks, agreement, sureness, shrinkage = signs
+    return 0.59 * looks + 1.92 * agreement + 0.35 * sureness + 0.63 * shrinkage - 1.53
+
+
 class Carrier:
     """The way from one key slice in one direction; every slice is computed once, in order.
 
@@ -93,15 +120,16 @@ class Carrier:
         """Return the guess for a slice, computing those before it first."""
         number = self._slices.index(index)
         while len(self._done) <= number:
-            ended = bool(self._done) and self._presence(self._done[-1][2]) <= 0
+            ended = bool(self._done) and self.presence(self._done[-1][2]) <= 0
             soft, agreement = (None, ABSENT) if ended else self._advance(len(self._done))
             self._done.append((self._region, soft, agreement))
         region, soft, agreement = self._done[number]
-        shape, presence = self._stack.slice_shape, self._presence(agreement)
+        shape, presence = self._stack.slice_shape, self.presence(agreement)
         full = np.zeros(shape, dtype=np.float32) if soft is None or presence <= 0 else region.put(soft, shape)
         return Guess(full, presence, float(np.clip(0.21 + 0.26 * agreement, 0, 1)))
 
-    def _presence(self, agreement: float) -> float:
+    def presence(self, agreement: float) -> float:
+        """The logit of `judge` with the user's word that the object is there, where that was given."""
         return agreement + (STATED if self._stated and agreement > ABSENT else 0.0)
 
     def _advance(self, number: int) -> tuple[Image, float]:
@@ -118,25 +146,26 @@ class Carrier:
         votes = (carried - 0.5) + (grown - 0.5) + INTENSITY_VOTE * likelihood
         soft = _sigmoid(SHARPNESS * votes)
         self._image, self._soft = image, carried  # goes on from its own result: feeding back gained nothing
-        return soft, self._agreement(soft, grown, likelihood)
+        return soft, self.judge(soft, grown, likelihood)
 
-    def _agreement(self, soft: Image, grown: Image, likelihood: Image) -> float:
-        """Logit of the object being there: do the votes agree, does the place look like the object, how much is left?
+    def judge(self, soft: Image, grown: Image, likelihood: Image) -> float:
+        """Logit of the object being there, before the user's word; `ABSENT` where next to nothing is left."""
+        signs = self.signs(soft, grown, likelihood)
+        return ABSENT if signs is None else weigh(signs)
 
-        The weights are a logistic regression over the slices of 32 organs and 48 phantoms, carried on beyond the
-        object's ends, of whether at least .3 of the mask is the object; fitted by Testing/Experiments/fit_stop_rule.py.
-        """
+    def signs(self, soft: Image, grown: Image, likelihood: Image) -> Signs | None:
+        """What the stop rule sees of a slice; None where next to nothing is left."""
         inside = soft > 0.5
         area = int(inside.sum())
         if area < 3:
-            return ABSENT
+            return None
         sure = float(soft[inside].mean())
-        looks = np.clip(float(likelihood[inside].mean()) / self._contrast, -1.0, 1.5)
-        agreement = float((grown[inside] > 0.5).mean())
-        sureness = np.clip(np.log(sure / (1 - sure + 1e-3)), -1.0, 4.0)
-        shrinkage = np.clip(np.log(area / max(self._area, 1)), -4.0, 0.5)
-        logit = 0.59 * looks + 1.92 * agreement + 0.35 * sureness + 0.63 * shrinkage - 1.53
-        return float(logit)
+        return Signs(
+            looks=float(np.clip(float(likelihood[inside].mean()) / self._contrast, -1.0, 1.5)),
+            agreement=float((grown[inside] > 0.5).mean()),
+            sureness=float(np.clip(np.log(sure / (1 - sure + 1e-3)), -1.0, 4.0)),
+            shrinkage=float(np.clip(np.log(area / max(self._area, 1)), -4.0, 0.5)),
+        )
 
     def _follow(self) -> None:
         """Move the region when the object comes near its border; region growing then starts anew."""
