@@ -1,6 +1,7 @@
 """The networks, built in code from `sam2` modules: SAM 2, SAM 2.1, MedSAM2, SLM-SAM 2 and the small starter network.
 
-State-dict keys are exactly those of the released files. `sam2` and `starter` beside this file know the architectures.
+State-dict keys are exactly those of the released files. `sam2` and `starter` beside this file know the architectures,
+`families` what else tells them apart.
 """
 
 from __future__ import annotations

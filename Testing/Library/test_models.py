@@ -18,6 +18,7 @@ from SegmentPropagateLib.networks.build import expected_shapes
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import save_checkpoint
 from SegmentPropagateLib.networks.families import FAMILIES, NetworkConfig
+from SegmentPropagateLib.propagators.finishing import FinishingPropagator
 from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,7 +68,9 @@ def test_the_partner_of_a_starter_comes_along_with_its_name_and_its_file(model_f
     shutil.copy(model_file, tmp_path / "starter.pt")
     wanted = name if name in registry.REGISTRY else tmp_path / name
     assert load_model(wanted, device="cpu").info["partner"] == "classical"
-    assert "partner" not in load_model(wanted, device="cpu", partner=False).info
+    alone = load_model(wanted, device="cpu", partner=False)
+    assert "partner" not in alone.info
+    assert isinstance(alone, FinishingPropagator)
 
 
 def test_a_network_as_published_has_a_partner_only_where_one_is_asked_for(tmp_path):
