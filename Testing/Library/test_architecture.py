@@ -320,12 +320,8 @@ def test_nothing_that_is_committed_is_large():
 # Files that may still read private names; to be emptied.
 STILL_PRIVATE = {
     "bench.py",
-    "test_engine.py",
     "test_faults.py",
     "test_logic.py",
-    "test_network.py",
-    "test_parity.py",
-    "test_training_forward.py",
 }
 # The harness stands for Slicer, and keeps apart what is its own and what Slicer has.
 TESTS = [path for path in TEST_FILES if "Harness" not in path.parts]

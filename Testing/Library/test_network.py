@@ -258,7 +258,7 @@ def test_the_starter_is_small_and_gives_one_mask():
     config = NetworkConfig("starter", "conv", 128)
     assert sum(math.prod(shape) for shape in expected_shapes(config).values()) < 2_000_000
     network = build_network(config)
-    assert not network._use_multimask(is_init_cond_frame=False, point_inputs=None)
+    assert not network.multimask_output_in_sam
     assert not network.sam_mask_decoder.dynamic_multimask_via_stability
     assert replace(config, image_size=192).starter == StarterShape()
 
