@@ -7,6 +7,7 @@ array's bytes in C order. Nothing here knows what carries the bytes: pipes today
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from SegmentPropagateLib.errors import SegmentPropagateError
 VERSION = 1
 MAX_HEADER_BYTES = 4 << 20
 MAX_PAYLOAD_BYTES = 32 << 30  # far beyond any volume, far below what a corrupt length asks for
+MAX_AXES = 8
 CHUNK_BYTES = 1 << 20
 _MAGIC = b"SPRO"
 _PREFIX = struct.Struct("<4sHIQ")
@@ -166,29 +168,37 @@ def _read_prefix(data: bytes | bytearray) -> tuple[int, int]:
 def _read_header(data: bytes | bytearray, payload_size: int) -> Mapping[str, Any]:
     try:
         header = json.loads(bytes(data))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise MessageError("The header of a message is no JSON.") from None
     if not isinstance(header, dict):
         raise MessageError("The header of a message is no JSON object.")
-    if ("array" in header) != bool(payload_size) and not _is_empty_array(header.get("array")):
+    if payload_size and "array" not in header:
         raise MessageError("The header and the payload of a message do not belong together.")
     return header
 
 
-def _is_empty_array(described: object) -> bool:
-    return isinstance(described, dict) and 0 in described.get("shape", ())
-
-
 def _assemble(header: Mapping[str, Any], payload: bytearray, payload_size: int) -> Message:
-    described = header.get("array")
-    if described is None:
+    if "array" not in header:
         return Message(header)
     rest = {key: value for key, value in header.items() if key != "array"}
-    dtype, shape = described.get("dtype"), described.get("shape")
-    if dtype not in _DTYPES or not isinstance(shape, list) or not all(isinstance(n, int) and n >= 0 for n in shape):
-        raise MessageError(f"A message carries an array of unknown kind: {str(described)[:80]}.")
-    if int(np.prod(shape, dtype=object)) * np.dtype(dtype).itemsize != payload_size:
-        raise MessageError(f"A message carries {payload_size} bytes for an array of shape {tuple(shape)} {dtype}.")
+    dtype, shape = _read_description(header["array"])
+    if math.prod(shape) * dtype.itemsize != payload_size:
+        raise MessageError(f"A message carries {payload_size} bytes for an array of shape {shape} {dtype.str}.")
     array = np.frombuffer(payload if payload_size else b"", dtype=dtype).reshape(shape)
+    if dtype.kind == "b" and payload_size and array.view(np.uint8).max() > 1:
+        raise MessageError("A message carries a bool array with values other than 0 and 1.")
     array.setflags(write=False)
     return Message(rest, array)
+
+
+def _read_description(described: object) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """The type and the shape of a payload."""
+    entries = described if isinstance(described, dict) else {}
+    dtype, shape = entries.get("dtype"), entries.get("shape")
+    sizes = shape if isinstance(shape, list) else [None]
+    known = isinstance(dtype, str) and dtype in _DTYPES and len(sizes) <= MAX_AXES
+    if not known or not all(type(size) is int and 0 <= size <= MAX_PAYLOAD_BYTES for size in sizes):
+        raise MessageError(f"A message carries an array of unknown kind: {str(described)[:80]}.")
+    if math.prod(size for size in sizes if size) > MAX_PAYLOAD_BYTES:  # also where one of them is 0
+        raise MessageError(f"A message carries an array of shape {tuple(sizes)}, which is out of bounds.")
+    return np.dtype(dtype), tuple(sizes)

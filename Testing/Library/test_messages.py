@@ -1,12 +1,21 @@
 """Frames over any byte stream: what goes in comes out, and nothing else is taken for a message."""
 
 import io
+import json
 import struct
 
 import numpy as np
 import pytest
 
-from SegmentPropagateLib.worker.messages import Decoder, Message, MessageError, encode, read_message, write_message
+from SegmentPropagateLib.worker.messages import (
+    VERSION,
+    Decoder,
+    Message,
+    MessageError,
+    encode,
+    read_message,
+    write_message,
+)
 
 
 def frame(message):
@@ -76,6 +85,11 @@ def corrupt(position, value):
     return bytes(data)
 
 
+def framed(header, payload=b""):
+    """A frame whose lengths are right, whatever it holds."""
+    return struct.pack("<4sHIQ", b"SPRO", VERSION, len(header), len(payload)) + header + payload
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
@@ -86,7 +100,11 @@ def corrupt(position, value):
         (corrupt(10, struct.pack("<Q", 1 << 60)), "out of bounds"),
         (corrupt(10, struct.pack("<Q", 8)), "8 bytes for an array"),
         (corrupt(18, b"}"), "no JSON"),
-        (frame(Message({"type": "x"})).replace(b'"type":"x"', b'"array":12'), "do not belong together"),
+        (frame(Message({"type": "x"})).replace(b'"type":"x"', b'"array":12'), "unknown kind"),
+        (framed(b'{"type":"x"}', b"12345678"), "do not belong together"),
+        (framed(b"[" * 100_000), "no JSON"),
+        (framed(b'["array"]'), "no JSON object"),
+        (framed(b'{"array":{"dtype":"|b1","shape":[2]}}', b"\x01\x02"), "other than 0 and 1"),
     ],
 )
 def test_a_damaged_frame_is_refused_in_one_sentence(data, sentence):
@@ -106,3 +124,22 @@ def test_an_array_of_objects_can_neither_be_sent_nor_smuggled_in():
 def test_a_header_that_json_cannot_say_is_refused_where_it_is_made():
     with pytest.raises(ValueError, match="JSON"):
         encode(Message({"type": "x", "iou": float("nan")}))
+
+
+@pytest.mark.parametrize("payload", [b"", b"12345678"])
+@pytest.mark.parametrize(
+    "described",
+    [
+        None, True, 12, "<f8", [], {}, {"dtype": "<f8"}, {"shape": [1]}, {"dtype": None, "shape": [1]},
+        {"dtype": ["<f8"], "shape": [1]}, {"dtype": "|O8", "shape": [1]}, {"dtype": "<f8", "shape": 1},
+        {"dtype": "<f8", "shape": "1"}, {"dtype": "<f8", "shape": [True]}, {"dtype": "<f8", "shape": [1.0]},
+        {"dtype": "<f8", "shape": [-1]}, {"dtype": "<f8", "shape": [None]}, {"dtype": "<f8", "shape": [1 << 70]},
+        {"dtype": "<f8", "shape": [1] * 9}, {"dtype": "<f8", "shape": [0, 1 << 34, 1 << 34]},
+        {"dtype": "<f8", "shape": [3]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_array_that_is_described_wrongly_is_refused(described, payload):
+    with pytest.raises(MessageError) as caught:
+        Decoder().feed(framed(json.dumps({"type": "x", "array": described}).encode(), payload))
+    assert "\n" not in str(caught.value)
