@@ -10,10 +10,12 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from slicer.util import VTKObservationMixin
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.worker.replies import Failed, Inspected
+from SegmentPropagateLib.worker.requests import Inspect
 from SegmentPropagateSlicer import Scripting
 from SegmentPropagateSlicer.Review import KeyPicture, Suspicion
 from SegmentPropagateSlicer.Review.Keys import Keys
-from SegmentPropagateSlicer.Review.PromptPreview import PromptPreview
+from SegmentPropagateSlicer.Review.PromptPreview import Prompt, PromptPreview
 from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
 from SegmentPropagateSlicer.Runs.Estimates import Estimates
 from SegmentPropagateSlicer.Runs.ModelSummary import describe
@@ -186,8 +188,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """
         self._checkNotBusy()
         self._writer.checkUnlocked(segmentId, self.settings.plane, sliceIndex)
-        prompt = {"boxRas": boxRas, "pointsRas": pointsRas, "positive": positive}
-        place = segmentId, sliceIndex
+        prompt, place = Prompt(boxRas, pointsRas, positive), (segmentId, sliceIndex)
         self._prompt.request(self._nodes(), self.settings, self._grid(), place, prompt, self._control.review)
 
     def usePreview(self):
@@ -205,14 +206,13 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def inspectModel(self, model=None):
         """Ask the worker what a checkpoint file is; `modelInspected` or `errorOccurred` follows."""
 
-        def onMessage(message):
-            if message.type == "error":
-                self.errorOccurred.emit(message.header["sentence"])
-            else:
-                self.modelInspected.emit(describe(message.header["summary"]))
+        def onReply(reply):
+            if isinstance(reply, Failed):
+                self.errorOccurred.emit(reply.sentence)
+            elif isinstance(reply, Inspected):
+                self.modelInspected.emit(describe(reply))
 
-        path, imageSize = model or self.settings.model, self.settings.imageSize
-        self.process.request({"type": "inspect", "path": path, "image_size": imageSize}, onMessage)
+        self.process.request(Inspect(model or self.settings.model, self.settings.imageSize), onReply)
 
     def estimate(self, segmentIds, first, last):
         """What a run would take, before it runs.
@@ -280,7 +280,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     def proposed(self):
         """`(segmentIds, plane, first, last)` of the proposal that is being computed or reviewed; None without one."""
         run = self._control.shown
-        return (tuple(run.segmentIds), run.grid.plane, run.first, run.last) if run else None
+        return (run.segmentIds, run.grid.plane, run.first, run.last) if run else None
 
     def reviewScores(self, segmentId):
         """One dict per slice of the range, ascending.
@@ -373,8 +373,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             raise InputError(text.format(first=first, last=last))
         keys = self._keys.outlines(grid, segmentIds, first, last)
         self._prompt.drop()
-        run = Run(settings, grid, segmentIds, given, keys, self._control.review, not self._writer.allowsOverlap)
-        run.absent = self._keys.absent(grid.plane) - set(keys)
+        absent = frozenset(self._keys.absent(grid.plane) - set(keys))
+        run = Run(settings, grid, tuple(segmentIds), given, keys, not self._writer.allowsOverlap, absent)
         self._control.start(run, nodes)
 
     def _inReview(self):

@@ -1,8 +1,6 @@
-"""What the worker can be asked to do; knows neither pipes nor threads.
+"""What the worker does when it is asked; knows neither pipes nor threads.
 
-A request describes everything it needs (model, session settings, all keys), and the service keeps what it can of the
-request before: the loaded model, the volume, the session with its results. So a worker that was killed and started
-again needs no replay, only the volume once more.
+The service keeps what it can of the request before: the loaded model, the volume, the session with its results.
 """
 
 from __future__ import annotations
@@ -12,6 +10,8 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,47 @@ from SegmentPropagateLib import __version__
 from SegmentPropagateLib.errors import CancelledError, InputError
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.process import peak_memory_mib
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, PointsPrompt
-from SegmentPropagateLib.propagation.propagator import PropagationSettings, Propagator
+from SegmentPropagateLib.propagation.prompts import MaskPrompt
+from SegmentPropagateLib.propagation.propagator import Propagator, SliceUpdate
+from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.propagation.session import Session
-from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.volume import Volume
-from SegmentPropagateLib.worker.messages import Message
+from SegmentPropagateLib.worker.replies import (
+    Done,
+    Downloading,
+    Inspected,
+    Outlined,
+    Preparing,
+    Reply,
+    SliceDone,
+    Started,
+    VolumeTaken,
+    Welcome,
+)
+from SegmentPropagateLib.worker.requests import (
+    PROTOCOL,
+    Hello,
+    Inspect,
+    ModelChoice,
+    Propagate,
+    Request,
+    Segment,
+    Setup,
+    TakeVolume,
+)
 
-Send = Callable[[Message], None]
+Send = Callable[[Reply], None]
 Cancelled = Callable[[], bool]
 LoadModel = Callable[..., Propagator]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model, and what it was loaded from: a file that was replaced meanwhile is another model."""
+
+    choice: ModelChoice
+    file: tuple[int, int] | None
+    propagator: Propagator
 
 
 class Service:
@@ -43,135 +74,151 @@ class Service:
 
     def __init__(self, load_model: LoadModel) -> None:
         self._load_model = load_model
-        self._model: tuple[tuple[Any, ...], Propagator] | None = None
-        self._voxels: tuple[str, NDArray[Any]] | None = None
-        self._session: tuple[tuple[Any, ...], Session] | None = None
-        self.commands: Mapping[str, Callable[[Message, Send, Cancelled], None]] = {
-            "hello": self.hello,
-            "volume": self.volume,
-            "inspect": self.inspect,
-            "segment": self.segment,
-            "propagate": self.propagate,
+        self._model: _Loaded | None = None
+        self._volume: TakeVolume | None = None
+        self._session: tuple[Setup, Session] | None = None
+        self._handlers: Mapping[type[Request], Callable[[Any, Send, Cancelled], None]] = {
+            Hello: self.hello,
+            TakeVolume: self.take_volume,
+            Inspect: self.inspect,
+            Segment: self.segment,
+            Propagate: self.propagate,
         }
 
-    def hello(self, _request: Message, send: Send, _cancelled: Cancelled) -> None:
+    def answer(self, request: Request, send: Send, cancelled: Cancelled) -> None:
+        """Do what is asked, and send the replies.
+
+        Raises:
+            CancelledError: it was cancelled; nothing of it is kept.
+            SegmentPropagateError: it cannot be done.
+        """
+        self._handlers[type(request)](request, send, cancelled)
+
+    def hello(self, _request: Hello, send: Send, _cancelled: Cancelled) -> None:
         """Say who this is; imports nothing heavy."""
-        missing = [name for name in ("torch", "sam2") if importlib.util.find_spec(name) is None]
-        send(Message({"type": "hello", "pid": os.getpid(), "version": __version__, "missing": missing}))
+        missing = tuple(name for name in ("torch", "sam2") if importlib.util.find_spec(name) is None)
+        send(Welcome(PROTOCOL, __version__, os.getpid(), missing))
 
-    def volume(self, request: Message, send: Send, _cancelled: Cancelled) -> None:
-        """Take the voxels, `(k, j, i)`; they stay until the next ones."""
-        if request.array is None or request.array.ndim != 3:
-            raise InputError("A volume must have three axes.")
-        self._session = None
-        self._voxels = str(request.header["volume"]), request.array
-        send(Message({"type": "volume", "volume": self._voxels[0]}))
+    def take_volume(self, request: TakeVolume, send: Send, _cancelled: Cancelled) -> None:
+        """Take the voxels; they stay until the next ones."""
+        self._session, self._volume = None, request
+        send(VolumeTaken(request.volume))
 
-    def inspect(self, request: Message, send: Send, _cancelled: Cancelled) -> None:
+    def inspect(self, request: Inspect, send: Send, _cancelled: Cancelled) -> None:
         """Say what a checkpoint file is, and what keeps it from being used; runs nothing in it."""
         from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint  # torch
 
-        found = inspect_checkpoint(request.header["path"], request.header.get("image_size"))
-        summary = found.to_dict() | {"problems": list(found.problems), "card": found.card.to_dict()}
-        send(Message({"type": "inspect", "summary": summary}))
-
-    def segment(self, request: Message, send: Send, cancelled: Cancelled) -> None:
-        """Turn a box or points on a slice into a mask; no key is made."""
-        session = self._open_session(request.header, send, cancelled)
-        header, index = request.header, int(request.header["slice"])
-        box = BoxPrompt(tuple(header["box_ij"])) if header.get("box_ij") else None
-        if header.get("points_ij"):
-            prompt: BoxPrompt | PointsPrompt = PointsPrompt(
-                np.array(header["points_ij"], float), np.array(header["positive"], bool), box
-            )
-        elif box is not None:
-            prompt = box
-        else:
-            raise InputError("A box or at least one point is needed.")
-        mask = session.preview(index, prompt)
-        send(_slice_message("segment", int(header["object"]), index, mask, {}))
-
-    def propagate(self, request: Message, send: Send, cancelled: Cancelled) -> None:
-        """Fill a range; sends every slice that has a result, and `done` or `cancelled` at the end."""
-        header, began = request.header, time.monotonic()
-        session = self._open_session(header, send, cancelled)
-        masks = request.array if request.array is not None else np.zeros((0, 1, 1), bool)
-        set_keys(
-            session, {(int(o), int(s)): mask.astype(bool) for (o, s), mask in zip(header["keys"], masks, strict=True)}
-        )
-        asked = header.get("first"), header.get("last")
-        first, last = session.ends(*asked)
-        stale = {(lane.object_id, index) for lane in session.plan(*asked) for index in lane.slices}
-        sent: dict[tuple[int, int], NDArray[np.bool_]] = {}
+        found = inspect_checkpoint(request.path, request.image_size)
+        config, card = found.config, found.card
         send(
-            Message({"type": "started", "total": len(stale), "note": session.gray.note, "preset": session.gray.preset})
+            Inspected(
+                path=request.path,
+                family=config.family,
+                variant=config.variant,
+                image_size=config.image_size,
+                short_slices=card.short_slices,
+                intensity=card.intensity,
+                problems=found.problems,
+            )
         )
 
-        def send_slice(object_id: int, index: int, mask: NDArray[np.bool_], scores: dict[str, Any]) -> None:
-            sent[object_id, index] = mask
-            send(_slice_message("slice", object_id, index, mask, scores))
+    def segment(self, request: Segment, send: Send, cancelled: Cancelled) -> None:
+        """Turn a box or points on a slice into a mask; no key is made."""
+        prompt = request.prompt
+        mask = self._open_session(request.setup, send, cancelled).preview(request.slice_index, prompt)
+        send(Outlined.of_mask(request.object_id, request.slice_index, mask))
 
-        for object_id in session.object_ids:
-            for index, result in session.results(object_id).items():
-                if first <= index <= last and result.source != "key" and (object_id, index) not in stale:
-                    send_slice(object_id, index, result.mask, _scores(result.presence, result.predicted_iou))
-        updates, computed = session.propagate(*asked), 0
-        try:
+    def propagate(self, request: Propagate, send: Send, cancelled: Cancelled) -> None:
+        """Fill a range; sends every slice that has a result, and `Done` at the end."""
+        began = time.monotonic()
+        session = self._open_session(request.setup, send, cancelled)
+        set_keys(session, dict(zip(request.keys, request.masks, strict=True)))
+        stale = {(lane.object_id, index) for lane in session.plan(request.first, request.last) for index in lane.slices}
+        send(Started(len(stale), session.gray.preset, session.gray.note))
+        slices = _Slices(session, request.slices, send)
+        slices.send_known(stale)
+        with closing(session.propagate(request.first, request.last)) as updates:
             for update in updates:
                 if cancelled():
                     break
-                computed += 1
-                scores = _scores(update.presence, update.predicted_iou) | {"done": computed}
-                send_slice(update.object_id, update.slice_index, update.mask, scores)
-        finally:
-            updates.close()  # type: ignore[attr-defined]
+                slices.send_new(update.object_id, update.slice_index, update.mask, _scores(update))
         if cancelled():
-            send(Message({"type": "cancelled"}))
-            return
-        _send_final(session, range(first, last + 1), sent, send, bool(header.get("resolve_overlaps", True)))
-        facts = {"seconds": time.monotonic() - began, "peak_mib": peak_memory_mib(), "info": dict(self._info())}
-        send(Message({"type": "done", "computed": computed, **facts}))
+            raise CancelledError("The run was cancelled.")
+        slices.send_changed(request.resolve_overlaps)
+        info = self._model.propagator.info if self._model else {}
+        send(Done(slices.computed, time.monotonic() - began, peak_memory_mib(), dict(info)))
 
     def forget(self) -> None:
         """Drop model and session, which after an out-of-memory may hold what is missing; the voxels stay."""
         self._session = self._model = None
 
-    def _info(self) -> Mapping[str, Any]:
-        return self._model[1].info if self._model else {}
+    def _propagator(self, choice: ModelChoice, send: Send, cancelled: Cancelled) -> Propagator:
+        file = _state_of_file(choice.name)
+        if self._model is None or (self._model.choice, self._model.file) != (choice, file):
+            self.forget()  # before the new one is loaded: both might not fit
+            fetch_named(choice.name, send, cancelled)
+            send(Preparing("model"))
+            options = {"device": choice.device, "precision": choice.precision, "image_size": choice.image_size}
+            self._model = _Loaded(choice, file, self._load_model(choice.name, **options))
+        return self._model.propagator
 
-    def _propagator(
-        self, wanted: Mapping[str, Any], send: Send, cancelled: Cancelled
-    ) -> tuple[tuple[Any, ...], Propagator]:
-        identity = (*sorted(wanted.items()), _state_of_file(wanted["name"]))
-        if self._model is None or self._model[0] != identity:
-            self._session = self._model = None  # before the new one is loaded: both might not fit
-            fetch_named(wanted["name"], send, cancelled)
-            send(Message({"type": "stage", "stage": "model"}))
-            options = {key: wanted[key] for key in ("device", "precision", "image_size")}
-            self._model = identity, self._load_model(wanted["name"], **options)
-        return self._model
-
-    def _open_session(self, header: Mapping[str, Any], send: Send, cancelled: Cancelled) -> Session:
-        if self._voxels is None or self._voxels[0] != header["volume"]:
+    def _open_session(self, setup: Setup, send: Send, cancelled: Cancelled) -> Session:
+        """The session of that setup: the one from before, or a new one; a new model leaves no session."""
+        taken = self._volume
+        if taken is None or (taken.volume, taken.voxels.shape) != (setup.volume, setup.shape_kji):
             raise InputError("The worker does not have this volume: send it first.")
-        model_identity, propagator = self._propagator(header["model"], send, cancelled)
-        wanted, affine = header["session"], header["ijk_to_ras"]
-        identity = (header["volume"], *affine, *sorted(wanted.items()), model_identity)
-        if self._session is None or self._session[0] != identity:
+        propagator = self._propagator(setup.model, send, cancelled)
+        if self._session is None or self._session[0] != setup:
             self._session = None
-            send(Message({"type": "stage", "stage": "session"}))
-            voxels = self._voxels[1]
-            k, j, i = voxels.shape
-            geometry = Geometry((k, j, i), np.array(affine, float).reshape(4, 4))
-            volume = Volume(voxels, geometry, modality=header.get("modality"))
-            settings = PropagationSettings(
-                **{key: wanted[key] for key in ("roi", "pass_mode", "short_slices", "stop_after_empty")}
-            )
+            send(Preparing("session"))
+            volume = Volume(taken.voxels, setup.geometry, modality=setup.modality)
+            choice = setup.session
             session = Session(
-                propagator, volume, plane=wanted["plane"], intensity=wanted["intensity"], settings=settings
+                propagator, volume, plane=choice.plane, intensity=choice.intensity, settings=choice.settings
             )
-            self._session = identity, session
+            self._session = setup, session
         return self._session[1]
+
+
+class _Slices:
+    """The slices of one run on their way to the other side.
+
+    Attributes:
+        computed: how many were new.
+    """
+
+    def __init__(self, session: Session, indices: range, send: Send) -> None:
+        self.computed = 0
+        self._session, self._indices, self._send = session, indices, send
+        self._sent: dict[tuple[int, int], NDArray[np.bool_]] = {}
+
+    def send_known(self, stale: set[tuple[int, int]]) -> None:
+        """Send what is known from before and need not be computed again."""
+        for object_id in self._session.object_ids:
+            for index, result in self._session.results(object_id).items():
+                if index in self._indices and result.source != "key" and (object_id, index) not in stale:
+                    self._send_slice(object_id, index, result.mask, _scores(result))
+
+    def send_new(self, object_id: int, index: int, mask: NDArray[np.bool_], scores: Mapping[str, float | None]) -> None:
+        """Send a slice that was computed."""
+        self.computed += 1
+        self._send_slice(object_id, index, mask, {**scores, "done": self.computed})
+
+    def send_changed(self, resolve_overlaps: bool) -> None:
+        """Send what differs from what was sent: pixels lost to another object, slices after a lane's early end."""
+        for index in self._indices:
+            resolved = self._session.resolved(index) if resolve_overlaps else {}
+            for object_id in self._session.object_ids:
+                result = self._session.results(object_id).get(index)
+                if result is None or result.source == "key":
+                    continue
+                mask, before = resolved.get(object_id, result.mask), self._sent.get((object_id, index))
+                if before is None or not np.array_equal(before, mask):
+                    self._send_slice(object_id, index, mask, _scores(result))
+
+    def _send_slice(self, object_id: int, index: int, mask: NDArray[np.bool_], more: Mapping[str, Any]) -> None:
+        self._sent[object_id, index] = mask
+        self._send(SliceDone.of_mask(object_id, index, mask, **more))
 
 
 def set_keys(session: Session, wanted: Mapping[tuple[int, int], NDArray[np.bool_]]) -> None:
@@ -184,43 +231,12 @@ def set_keys(session: Session, wanted: Mapping[tuple[int, int], NDArray[np.bool_
         session.add_key(object_id, index, MaskPrompt(mask))
 
 
-def _send_final(
-    session: Session,
-    indices: range,
-    sent: Mapping[tuple[int, int], NDArray[np.bool_]],
-    send: Send,
-    resolve_overlaps: bool,
-) -> None:
-    """Send what differs from what was sent: pixels lost to another object, slices after a lane's early end."""
-    for index in indices:
-        resolved = session.resolved(index) if resolve_overlaps else {}
-        for object_id in session.object_ids:
-            result = session.results(object_id).get(index)
-            if result is None or result.source == "key":
-                continue
-            mask, before = resolved.get(object_id, result.mask), sent.get((object_id, index))
-            if before is None or not np.array_equal(before, mask):
-                scores = _scores(result.presence, result.predicted_iou)
-                send(_slice_message("slice", object_id, index, mask, scores))
-
-
-def _slice_message(
-    kind: str, object_id: int, index: int, mask: NDArray[np.bool_], scores: Mapping[str, Any]
-) -> Message:
-    """Only the object's bounding box travels; `origin` is its first row and column."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    header = {"type": kind, "object": object_id, "slice": index, "shape": list(mask.shape), **scores}
-    if not len(rows):
-        return Message(header)
-    r, c = int(rows[0]), int(columns[0])
-    return Message({**header, "origin": [r, c]}, mask[r : rows[-1] + 1, c : columns[-1] + 1])
-
-
-def _scores(presence: float, predicted_iou: float) -> dict[str, float | None]:
-    """Finite numbers or None, which JSON can say."""
+def _scores(result: SliceUpdate | SliceResult) -> dict[str, float | None]:
+    """Presence and predicted IoU as the other side takes them: finite and within 0..1, or None."""
+    presence, iou = float(result.presence), float(result.predicted_iou)
     return {
         "presence": presence if math.isfinite(presence) else None,
-        "predicted_iou": predicted_iou if math.isfinite(predicted_iou) else None,
+        "predicted_iou": min(max(iou, 0.0), 1.0) if math.isfinite(iou) else None,
     }
 
 
@@ -238,7 +254,7 @@ def fetch_named(name: str, send: Send, cancelled: Cancelled) -> None:
         percent = 100 * done // total if total else done >> 20
         if percent != told:
             told = percent
-            send(Message({"type": "stage", "stage": "download", "bytes": done, "total": total}))
+            send(Downloading(done, total))
 
     download.fetch(model, progress=progress)
 

@@ -6,6 +6,7 @@ seen within one slice.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -13,13 +14,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from SegmentPropagateLib.errors import CancelledError, InputError, OutOfMemoryError, SegmentPropagateError
+from SegmentPropagateLib.errors import CancelledError, OutOfMemoryError, SegmentPropagateError
 from SegmentPropagateLib.process import let_waiting_threads_sleep
 from SegmentPropagateLib.propagation.propagator import Propagator
+from SegmentPropagateLib.worker.fields import identity_of
 from SegmentPropagateLib.worker.messages import Message, MessageError, read_message, write_message
+from SegmentPropagateLib.worker.replies import Cancelled, Failed, Reply
+from SegmentPropagateLib.worker.requests import Cancel, Quit, read_request
 from SegmentPropagateLib.worker.service import LoadModel, Service
 
 GRACE_S = 10.0
@@ -41,57 +44,62 @@ class Worker:
     def __init__(self, service: Service, output: BinaryIO) -> None:
         self._service = service
         self._output = output
-        self._requests: queue.Queue[Message | None] = queue.Queue()
+        self._messages: queue.Queue[Message | None] = queue.Queue()
         self._cancelled: set[int] = set()
         self._ended = threading.Event()
 
     def read(self, stream: BinaryIO) -> None:
         """Take requests until the stream ends; runs in a thread of its own."""
         try:
-            while (message := read_message(stream)) is not None:
-                if message.type == "quit":
-                    break
-                if message.type == "cancel":
-                    self._cancelled.add(int(message.header.get("id", 0)))
-                else:
-                    self._requests.put(message)
+            while (message := read_message(stream)) is not None and not self._is_end(message):
+                pass
         except (MessageError, OSError) as error:
             logging.getLogger(__name__).error("%s", error)
         self._ended.set()
-        self._requests.put(None)
+        self._messages.put(None)
 
     def run(self) -> None:
         """Answer requests until `read` has ended."""
-        while not self._ended.is_set() and (request := self._requests.get()) is not None:
-            self._answer(request)
+        while not self._ended.is_set() and (message := self._messages.get()) is not None:
+            self._answer(message)
 
-    def _answer(self, request: Message) -> None:
-        identity = int(request.header.get("id", 0))
+    def _is_end(self, message: Message) -> bool:
+        """Take one message: what ends things counts at once, the rest waits its turn, also to be refused."""
+        with contextlib.suppress(MessageError):
+            request = read_request(message) if message.type in (Cancel.word, Quit.word) else None
+            if isinstance(request, Cancel):
+                self._cancelled.add(identity_of(message))
+                return False
+            if isinstance(request, Quit):
+                return True
+        self._messages.put(message)
+        return False
 
-        def send(message: Message) -> None:
-            write_message(self._output, Message({**message.header, "id": identity}, message.array))
+    def _answer(self, message: Message) -> None:
+        identity = 0  # of a request that has none
+
+        def send(reply: Reply) -> None:
+            try:
+                write_message(self._output, reply.to_message(identity))
+            except BrokenPipeError:  # nobody listens any more
+                self._ended.set()
 
         def cancelled() -> bool:
             return identity in self._cancelled or self._ended.is_set()
 
-        if cancelled():  # before it began
-            send(Message({"type": "cancelled"}))
-            return
         try:
-            command = self._service.commands.get(request.type)
-            if command is None:
-                raise InputError(f"The worker does not know the request '{request.type}'.")
-            command(request, send, cancelled)
-        except BrokenPipeError:
-            self._ended.set()
+            identity = identity_of(message)
+            if cancelled():  # before it began
+                raise CancelledError("The request was cancelled before it began.")
+            self._service.answer(read_request(message), send, cancelled)
         except CancelledError:
-            send(Message({"type": "cancelled"}))
+            send(Cancelled())
         except Exception as error:  # noqa: BLE001 - the border of the process: a bug must not end it
             if not isinstance(error, SegmentPropagateError):
                 traceback.print_exc()
             if is_out_of_memory(error):
                 self._service.forget()
-            send(Message({"type": "error", **describe(error)}))
+            send(failure_of(error))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -103,14 +111,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def describe(error: BaseException) -> Mapping[str, Any]:
-    """`kind` (`memory`, `input`, `internal`) and one `sentence` for the user."""
+def failure_of(error: BaseException) -> Failed:
+    """What the user is told of an error, in one sentence."""
+    if isinstance(error, MessageError):
+        return Failed("protocol", str(error))
     if isinstance(error, SegmentPropagateError):
-        return {"kind": "memory" if isinstance(error, OutOfMemoryError) else "input", "sentence": str(error)}
+        return Failed("memory" if isinstance(error, OutOfMemoryError) else "input", str(error))
     if is_out_of_memory(error):
-        return {"kind": "memory", "sentence": OUT_OF_MEMORY}
+        return Failed("memory", OUT_OF_MEMORY)
     first_line = (str(error).splitlines() or [""])[0]
-    return {"kind": "internal", "sentence": f"The worker failed ({type(error).__name__}: {first_line}); see Details."}
+    return Failed("internal", f"The worker failed ({type(error).__name__}: {first_line}); see Details.")
 
 
 def load_model(name_or_path: str, **options: Any) -> Propagator:

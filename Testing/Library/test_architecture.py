@@ -48,7 +48,10 @@ SEAM = (
     "propagation.prompts",
     "propagation.propagator",
     "models.registry",
+    "worker.fields",
     "worker.messages",
+    "worker.replies",
+    "worker.requests",
 )
 
 # Foreign package -> the packages and modules of the library that may import it.

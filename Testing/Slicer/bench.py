@@ -15,6 +15,20 @@ DRAWN_WORKER = [sys.executable, str(Path(__file__).resolve().parents[1] / "Libra
 MATRIX = np.array([[1.5, 0, 0, -20], [0, 1.5, 0, 15], [0, 0, 3.0, 7], [0, 0, 0, 1]])
 
 
+class Recorder:
+    """A worker process that lists what it was asked."""
+
+    def __init__(self, process):
+        self.process, self.requests = process, []
+
+    def __getattr__(self, name):
+        return getattr(self.process, name)
+
+    def request(self, request, onReply):
+        self.requests.append(request)
+        return self.process.request(request, onReply)
+
+
 class Store(dict):
     """Settings that are forgotten after the test."""
 
@@ -49,7 +63,7 @@ class Bench:
         self.segmentation.CreateDefaultDisplayNodes()
         self.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(self.volume)
         self.segment = self.addSegment("Organ")
-        self.process = process or WorkerProcess(DRAWN_WORKER, cancelTimeoutMs=1500)
+        self.process = Recorder(process or WorkerProcess(DRAWN_WORKER, cancelTimeoutMs=1500))
         self.logic = SegmentPropagateLogic(self.process, Estimates(Store()))
         self.logic.setInputs(self.volume, self.segmentation)
         self.use(plane=plane)

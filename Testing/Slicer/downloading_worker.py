@@ -10,7 +10,7 @@ from doubles import ThresholdPropagator
 
 from SegmentPropagateLib.errors import CancelledError
 from SegmentPropagateLib.worker import service, worker
-from SegmentPropagateLib.worker.messages import Message
+from SegmentPropagateLib.worker.replies import Downloading
 
 SIZE_MB = 40
 
@@ -19,7 +19,7 @@ def download(name, send, cancelled):
     for megabyte in range(1, SIZE_MB + 1 if name == "distant" else 1):
         if cancelled():
             raise CancelledError("The download was cancelled.")
-        send(Message({"type": "stage", "stage": "download", "bytes": megabyte << 20, "total": SIZE_MB << 20}))
+        send(Downloading(megabyte << 20, SIZE_MB << 20))
         time.sleep(0.02)
 
 

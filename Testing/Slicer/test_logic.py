@@ -7,6 +7,7 @@ from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Values.Key import Key
 
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
+from SegmentPropagateLib.worker.requests import Propagate, TakeVolume
 
 
 def sliceNode(slicer, name="Red", orientation="Axial"):
@@ -130,8 +131,7 @@ def test_an_end_that_is_left_open_is_the_volume_s_and_not_stated_to_the_worker(b
     bench.logic.startSession([bench.segment], None, 8)
     bench.until(lambda: bench.logic.state not in State.BUSY)
     assert bench.logic.proposed[2:] == (0, 8)
-    header = bench.logic._control.review.header("v", "")
-    assert (header["first"], header["last"]) == (None, 8)
+    assert (bench.process.requests[-1].first, bench.process.requests[-1].last) == (None, 8)
 
 
 def test_a_second_run_waits_for_the_end_of_the_first(bench):
@@ -201,22 +201,19 @@ def test_a_volume_that_cannot_fit_is_warned_about(bench, monkeypatch):
 
 
 def test_the_volume_crosses_once_and_again_when_its_voxels_change(bench):
-    sent, request = [], bench.process.request
-    bench.process.request = lambda header, *rest: (sent.append(header["type"]), request(header, *rest))[1]
-    try:
-        bench.run()
-        bench.logic.accept()
-        bench.run()
-        bench.logic.discard()
-        assert sent.count("volume") <= 1  # none when a test before had the same volume, which it had not
-        assert sent.count("propagate") == 2
-        bench.slicer.util.arrayFromVolume(bench.volume)[...] = 0
-        bench.slicer.util.arrayFromVolumeModified(bench.volume)
-        bench.run()
-        assert sent[-2:] == ["volume", "propagate"]
-        assert all(score["source"] != "propagated" for score in bench.logic.reviewScores(bench.segment))
-    finally:
-        del bench.process.request
+    def sent():
+        return [type(request) for request in bench.process.requests]
+
+    bench.run()
+    bench.logic.accept()
+    bench.run()
+    bench.logic.discard()
+    assert sent() == [TakeVolume, Propagate, Propagate]
+    bench.slicer.util.arrayFromVolume(bench.volume)[...] = 0
+    bench.slicer.util.arrayFromVolumeModified(bench.volume)
+    bench.run()
+    assert sent()[3:] == [TakeVolume, Propagate]
+    assert all(score["source"] != "propagated" for score in bench.logic.reviewScores(bench.segment))
 
 
 # ---- keys ---------------------------------------------------------------------------------------------------------

@@ -19,9 +19,11 @@ def ball():
 
 
 def runOver(mask, key=13):
-    run = Run(RunSettings(), SliceGrid(Geometry(SHAPE, np.diag([1.0, 1, 3, 1])), "axial"), ["A"], (0, 26), {})
-    run.keys = {("A", key): proposalOfMask(mask[key])}
-    run.proposals["A"] = {index: proposalOfMask(plane) for index, plane in enumerate(mask) if index != key}
+    grid, keys = SliceGrid(Geometry(SHAPE, np.diag([1.0, 1, 3, 1])), "axial"), {("A", key): proposalOfMask(mask[key])}
+    run = Run(RunSettings(), grid, ("A",), (0, 26), keys)
+    for index, plane in enumerate(mask):
+        if index != key:
+            run.progress.keep("A", index, proposalOfMask(plane))
     return run
 
 

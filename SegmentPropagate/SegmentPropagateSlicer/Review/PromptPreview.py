@@ -1,11 +1,74 @@
 """A box or points, and the outline that the model makes of them, before it becomes a key."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.worker.replies import Downloading, Failed, Outlined, Preparing, Reply
+from SegmentPropagateLib.worker.requests import Segment, Setup
 from SegmentPropagateSlicer.Runs.Run import Run
+from SegmentPropagateSlicer.Runs.Runner import Runner
+from SegmentPropagateSlicer.Scene.Preview import Preview
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
-from SegmentPropagateSlicer.Values.Proposal import emptyProposal
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
+from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.Words import tr as _
+
+if TYPE_CHECKING:
+    from SegmentPropagateSlicer.Runs.RunController import Nodes
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A box, points, or both, in the world.
+
+    Args:
+        boxRas: two or more corners in world RAS, `(N, 3)`; or a vtkMRMLMarkupsROINode.
+        pointsRas: points in world RAS, `(N, 3)`; or a vtkMRMLMarkupsFiducialNode.
+        positive: one bool per point, all True when None.
+    """
+
+    boxRas: Any = None
+    pointsRas: Any = None
+    positive: Any = None
+
+    def request(self, setup: Setup, grid: SliceGrid, sliceIndex: int) -> Segment:
+        """What the worker is asked.
+
+        Raises:
+            SegmentPropagateError: the box lies beside the volume, no point on the slice, or there is neither.
+        """
+        reader, points, positive = PromptReader(grid), [], []
+        if self.pointsRas is not None:
+            found, flags = reader.points(self.pointsRas, sliceIndex, self.positive)
+            points, positive = found.tolist(), flags.tolist()
+        box = reader.box(self.boxRas) if self.boxRas is not None else None
+        if box is None and not points:
+            raise InputError(_("A box or at least one point is needed."))
+        return Segment(setup, 1, sliceIndex, box, tuple(points), tuple(positive))
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What the model outlines or has outlined.
+
+    Args:
+        nodes: `(volumeNode, segmentationNode)`.
+        grid: slices of the volume.
+        place: `(segmentId, sliceIndex)`.
+        settings: `RunSettings`.
+        review: the proposal that is shown before, and again afterwards; None without one.
+    """
+
+    nodes: Nodes
+    grid: SliceGrid
+    place: tuple[str, int]
+    settings: RunSettings
+    review: Run | None
 
 
 class PromptPreview:
@@ -16,15 +79,33 @@ class PromptPreview:
         preview: `Preview` that shows the outline.
     """
 
-    def __init__(self, runner, preview):
+    def __init__(self, runner: Runner, preview: Preview) -> None:
         self.ready = Signal("segmentId", "sliceIndex", "areaMm2")
+        self.changed = Signal()  # `place` is another one
         self.failed = Signal("sentence")
         self._runner, self._preview = runner, preview
-        self._run = None  # a Run over the one slice
-        self._review = None  # the proposal that was shown before, to be shown again
+        self._asked: _Asked | None = None
+        self._requestId = 0
+        self._outline: Proposal | None = None  # what came back
         self._downloads = False  # the model that is to answer is on its way
 
-    def request(self, nodes, settings, grid, place, prompt, review):
+    @property
+    def place(self) -> tuple[str, str, int] | None:
+        """`(segmentId, plane, sliceIndex)` of the outline that is shown; None while there is none."""
+        if self._asked is None or self._outline is None:
+            return None
+        segmentId, index = self._asked.place
+        return segmentId, self._asked.grid.plane, index
+
+    def request(
+        self,
+        nodes: Nodes,
+        settings: RunSettings,
+        grid: SliceGrid,
+        place: tuple[str, int],
+        prompt: Prompt,
+        review: Run | None,
+    ) -> None:
         """Ask for an outline; `ready` or `failed` follows.
 
         Args:
@@ -32,70 +113,70 @@ class PromptPreview:
             settings: `RunSettings`.
             grid: `SliceGrid`.
             place: `(segmentId, sliceIndex)`.
-            prompt: dict of "boxRas", "pointsRas", "positive", as in `SegmentPropagateLogic.previewPrompt`.
+            prompt: what to make it of.
             review: the `Run` in review, or None.
         """
-        segmentId, index = place
-        grid.checkIndex(index)
-        reader, header = PromptReader(grid), {"type": "segment", "object": 1, "slice": index}
-        if prompt["boxRas"] is not None:
-            header["box_ij"] = reader.box(prompt["boxRas"])
-        if prompt["pointsRas"] is not None:
-            points, flags = reader.points(prompt["pointsRas"], index, prompt["positive"])
-            header["points_ij"], header["positive"] = points.tolist(), flags.tolist()
+        grid.checkIndex(place[1])
+        request = prompt.request(self._runner.setup(nodes[0], grid, settings), grid, place[1])
         self.drop()
-        self._run = run = Run(settings, grid, [segmentId], (index, index), {})
-        self._review = review
-        run.requestId = self._runner.ask(nodes[0], run, lambda message: self._onMessage(run, nodes, message), header)
+        self._asked = asked = _Asked(nodes, grid, place, settings, review)
+        self._requestId = self._runner.ask(nodes[0], request, lambda reply: self._onReply(asked, reply))
 
-    def take(self):
+    def take(self) -> tuple[SliceGrid, str, int, Proposal]:
         """End the preview and return `(grid, segmentId, slice, Proposal)`; InputError when there is no outline yet."""
-        run = self._run
-        if run is None or not run.proposals[run.segmentIds[0]]:
+        asked, outline = self._asked, self._outline
+        if asked is None or outline is None:
             raise InputError(_("There is no previewed outline to use."))
         self.drop()
-        ((index, proposal),) = run.proposals[run.segmentIds[0]].items()
-        return run.grid, run.segmentIds[0], index, proposal
+        return asked.grid, *asked.place, outline
 
-    def cancelDownload(self):
+    def cancelDownload(self) -> None:
         """Stop the download that the outline waits for, if there is one; what has arrived is kept for another time."""
         if self._downloads:
             self._endDownload()
-            self._runner.process.cancel(self._run.requestId)
-            self._run = None
+            self._runner.process.cancel(self._requestId)
+            self._asked = None
 
-    def drop(self):
+    def drop(self) -> None:
         """Forget the outline, and show what was shown before."""
         self.cancelDownload()
-        run, self._run = self._run, None
-        if run is None:
+        asked, outline = self._asked, self._outline
+        self._asked = self._outline = None
+        if asked is None or outline is None:
             return
-        if self._review is None:
+        if asked.review is None:
             self._preview.end()
         else:
-            segmentId, index = run.segmentIds[0], run.first
-            before = self._review.proposals.get(segmentId, {}).get(index) or emptyProposal(run.grid.shape)
+            segmentId, index = asked.place
+            before = asked.review.proposals.get(segmentId, {}).get(index) or emptyProposal(asked.grid.shape)
             self._preview.show(segmentId, index, before)
+        self.changed.emit()
 
-    def _onMessage(self, run, nodes, message):
-        if run is not self._run:
+    def _onReply(self, asked: _Asked, reply: Reply) -> None:
+        if asked is not self._asked:
             return
-        if message.type == "stage":
-            self._downloads = message.header["stage"] == "download"
-            self._runner.tellStage(message.header, run.settings)
+        if isinstance(reply, Downloading | Preparing):
+            self._downloads = isinstance(reply, Downloading)
+            self._runner.tellStage(reply, asked.settings)
             return
         self._endDownload()
-        if message.type == "error":
-            self._run = None
-            self.failed.emit(message.header["sentence"])
-        elif message.type == "segment":
-            segmentId, index, proposal = run.take(message)
-            if self._review is None:
-                self._preview.begin(nodes[0], run.grid, nodes[1], run.segmentIds, index, index)
-            self._preview.show(segmentId, index, proposal)
-            self.ready.emit(segmentId, index, proposal.area * run.grid.pixelAreaMm2)
+        if isinstance(reply, Outlined):
+            self._show(asked, Proposal.ofReply(reply))
+            return
+        self._asked = None
+        if isinstance(reply, Failed):
+            self.failed.emit(reply.sentence)
 
-    def _endDownload(self):
+    def _show(self, asked: _Asked, outline: Proposal) -> None:
+        (segmentId, index), self._outline = asked.place, outline
+        if asked.review is None:
+            volumeNode, segmentationNode = asked.nodes
+            self._preview.begin(volumeNode, asked.grid, segmentationNode, (segmentId,), index, index)
+        self._preview.show(segmentId, index, outline)
+        self.ready.emit(segmentId, index, outline.area * asked.grid.pixelAreaMm2)
+        self.changed.emit()
+
+    def _endDownload(self) -> None:
         if self._downloads:
             self._downloads = False
             self._runner.downloadProgressed.emit(0, 0)

@@ -1,28 +1,48 @@
 """What runs took on this machine, remembered between sessions, and what the next one would take."""
 
+from __future__ import annotations
+
 import json
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any, Protocol
 
 from SegmentPropagateLib.process import available_memory_bytes
 from SegmentPropagateSlicer.Values.Words import tr as _
 
+if TYPE_CHECKING:
+    import slicer
+
+    from SegmentPropagateSlicer.Runs.Run import Run
+    from SegmentPropagateSlicer.Values.RunSettings import RunSettings
+
 SETTING = "SegmentPropagate/measured"
+
+
+class Store(Protocol):
+    """Where text is kept under a name, such as a QSettings."""
+
+    def value(self, name: str, default: Any = None) -> Any:
+        """The text, or the default."""
+
+    def setValue(self, name: str, value: str) -> None:
+        """Keep a text."""
 
 
 class Estimates:
     """Seconds per slice, seconds until a model is loaded, and memory, per model, device, precision and image size.
 
     Args:
-        store: something with `value(name, default)` and `setValue(name, value)`, such as a QSettings.
+        store: keeps what was measured.
     """
 
-    def __init__(self, store):
+    def __init__(self, store: Store) -> None:
         self._store = store
 
-    def recall(self, settings):
+    def recall(self, settings: RunSettings) -> dict[str, Any]:
         """What was measured last with these `RunSettings`: a dict, empty before the first run."""
         return self._all().get(_name(settings), {})
 
-    def record(self, run, volumeNode, peakMib):
+    def record(self, run: Run, volumeNode: slicer.vtkMRMLScalarVolumeNode, peakMib: float | None) -> None:
         """Remember a run that has ended.
 
         Args:
@@ -30,16 +50,23 @@ class Estimates:
             volumeNode: the volume.
             peakMib: largest memory of the worker in MiB, or None.
         """
-        measured, known = self._all(), self.recall(run.settings)
-        if run.secondsPerSlice is not None:
-            known["secondsPerSlice"] = run.secondsPerSlice
-        if run.loadedModel and run.started is not None:
-            known["loadSeconds"] = run.started - run.began
+        measured, known, progress = self._all(), self.recall(run.settings), run.progress
+        if progress.secondsPerSlice is not None:
+            known["secondsPerSlice"] = progress.secondsPerSlice
+        if progress.loadedModel and progress.started is not None:
+            known["loadSeconds"] = progress.started - progress.began
         if peakMib:
             known["modelBytes"] = max(int(peakMib * 2**20) - copiesOf(volumeNode), 0)
         self._store.setValue(SETTING, json.dumps({**measured, _name(run.settings): known}))
 
-    def of(self, settings, volumeNode, objects, slices, warm):
+    def of(
+        self,
+        settings: RunSettings,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        objects: int,
+        slices: int,
+        warm: bool,
+    ) -> dict[str, Any]:
         """What a run would take, `warm` with the model loaded; see `SegmentPropagateLogic.estimate`."""
         known = self.recall(settings)
         seconds = known.get("secondsPerSlice")
@@ -53,7 +80,7 @@ class Estimates:
             )
         return {"slices": slices, "objects": objects, "seconds": seconds, "memoryBytes": needed, "warning": warning}
 
-    def _all(self):
+    def _all(self) -> dict[str, Any]:
         try:
             measured = json.loads(str(self._store.value(SETTING, "") or "{}"))
         except ValueError:
@@ -61,11 +88,11 @@ class Estimates:
         return measured if isinstance(measured, dict) else {}
 
 
-def copiesOf(volumeNode):
+def copiesOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> int:
     """Bytes that the worker holds for a volume: its voxels and one byte of gray for each."""
     image = volumeNode.GetImageData()
     return image.GetNumberOfPoints() * (image.GetScalarSize() + 1)
 
 
-def _name(settings):
-    return "|".join(str(part) for part in settings.modelHeader().values())
+def _name(settings: RunSettings) -> str:
+    return "|".join(str(part) for part in astuple(settings.modelChoice))

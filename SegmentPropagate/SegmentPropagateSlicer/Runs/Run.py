@@ -1,16 +1,65 @@
 """One run: what was asked for and what came back."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from SegmentPropagateLib.worker.replies import SliceDone
+from SegmentPropagateLib.worker.requests import Propagate, Setup
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
 from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 
 
-@dataclass(eq=False)
+class Progress:
+    """What has come back of a run so far; `RunController` alone writes it.
+
+    Attributes:
+        proposals: segmentId -> slice -> `Proposal`.
+        done: slices computed.
+        total: slices to compute.
+        began: when the run was asked for, on the monotonic clock.
+        started: when its first slice could be computed; None before.
+        loadedModel: whether the model had to be loaded for it.
+    """
+
+    def __init__(self) -> None:
+        self.proposals: dict[str, dict[int, Proposal]] = {}
+        self.done, self.total = 0, 0
+        self.began = time.monotonic()
+        self.started: float | None = None
+        self.loadedModel = False
+
+    @property
+    def secondsPerSlice(self) -> float | None:
+        """Measured; None where nothing was computed."""
+        if not self.done or self.started is None:
+            return None
+        return (time.monotonic() - self.started) / self.done
+
+    @property
+    def secondsLeft(self) -> float | None:
+        """From the slices done so far; None before the first."""
+        perSlice = self.secondsPerSlice
+        return None if perSlice is None else perSlice * (self.total - self.done)
+
+    def noteLoading(self) -> None:
+        """The model is being loaded."""
+        self.loadedModel = True
+
+    def start(self, total: int) -> None:
+        """The worker begins to compute so many slices."""
+        self.started, self.total = time.monotonic(), total
+
+    def keep(self, segmentId: str, sliceIndex: int, proposal: Proposal, done: int | None = None) -> None:
+        """A slice has come, the so-and-so-many-th that was computed; None where it was known from before."""
+        self.proposals.setdefault(segmentId, {})[sliceIndex] = proposal
+        self.done = max(self.done, done or 0)
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """From Propagate to Accept or Discard.
 
@@ -20,96 +69,61 @@ class Run:
         segmentIds: what is propagated; the worker calls them 1, 2, ... in this order.
         given: first and last slice as the user gave them; None where not.
         keys: `(segmentId, slice)` -> `Proposal` of the outline that is propagated.
-        previous: the proposal in review that this run continues, or None.
         resolveOverlaps: give contested pixels to one of the segments.
+        absent: `(segmentId, slice)` that the user has locked as empty.
+        progress: what has come back.
     """
 
     settings: RunSettings
     grid: SliceGrid
-    segmentIds: list
-    given: tuple
-    keys: dict
-    previous: "Run | None" = None
+    segmentIds: tuple[str, ...]
+    given: tuple[int | None, int | None]
+    keys: Mapping[tuple[str, int], Proposal]
     resolveOverlaps: bool = True
-    absent: set = field(default_factory=set)  # (segmentId, slice) that the user has locked as empty
-    proposals: dict = field(default_factory=dict)  # segmentId -> slice -> Proposal
-    requestId: int = 0
-    done: int = 0
-    total: int = 0
-    began: float = field(default_factory=time.monotonic)
-    started: float | None = None
-    loadedModel: bool = False
-
-    def __post_init__(self):
-        self.proposals = {segmentId: {} for segmentId in self.segmentIds}
+    absent: frozenset[tuple[str, int]] = frozenset()
+    progress: Progress = field(default_factory=Progress, init=False)
 
     @property
-    def first(self):
+    def first(self) -> int:
         """First slice."""
         return rangeEnds(self.given, self.grid.count)[0]
 
     @property
-    def last(self):
+    def last(self) -> int:
         """Last slice, inclusive."""
         return rangeEnds(self.given, self.grid.count)[1]
 
     @property
-    def sameFrame(self):
-        """Whether the preview of the previous run can be continued."""
-        old = self.previous
-        return old is not None and (old.segmentIds, old.first, old.last, old.grid.axis) == (
-            self.segmentIds,
-            self.first,
-            self.last,
-            self.grid.axis,
+    def proposals(self) -> Mapping[str, Mapping[int, Proposal]]:
+        """segmentId -> slice -> `Proposal`, of every slice that has come."""
+        return {segmentId: self.progress.proposals.get(segmentId, {}) for segmentId in self.segmentIds}
+
+    def hasFrameOf(self, other: "Run | None") -> bool:
+        """Whether the preview of another run can be continued."""
+        return other is not None and self._frame == other._frame
+
+    @property
+    def _frame(self) -> tuple[tuple[str, ...], int, int, int]:
+        return self.segmentIds, self.first, self.last, self.grid.axis
+
+    def request(self, setup: Setup) -> Propagate:
+        """What the worker is asked; MessageError where the settings are none it can have."""
+        numbers = {segmentId: number for number, segmentId in enumerate(self.segmentIds, start=1)}
+        return Propagate(
+            setup=setup,
+            keys=tuple((numbers[segmentId], index) for segmentId, index in self.keys),
+            masks=np.stack([proposal.mask for proposal in self.keys.values()]),
+            first=self.given[0],
+            last=self.given[1],
+            resolve_overlaps=self.resolveOverlaps,
         )
 
-    @property
-    def secondsLeft(self):
-        """From the slices done so far; None before the first."""
-        if not self.done or self.started is None:
-            return None
-        return (time.monotonic() - self.started) / self.done * (self.total - self.done)
-
-    @property
-    def secondsPerSlice(self):
-        """Measured; None where nothing was computed."""
-        if not self.done or self.started is None:
-            return None
-        return (time.monotonic() - self.started) / self.done
-
-    def start(self, total):
-        """The worker begins to compute so many slices."""
-        self.started, self.total = time.monotonic(), total
-
-    def header(self, volumeIdentity, modality):
-        """The request of the worker; `masks` goes with it."""
-        objects = {segmentId: number for number, segmentId in enumerate(self.segmentIds, start=1)}
-        return {
-            "type": "propagate",
-            "volume": volumeIdentity,
-            "model": self.settings.modelHeader(),
-            "session": self.settings.sessionHeader(),
-            "ijk_to_ras": self.grid.geometry.ijk_to_ras.ravel().tolist(),
-            "modality": modality,
-            "keys": [[objects[segmentId], index] for segmentId, index in self.keys],
-            "first": self.given[0],
-            "last": self.given[1],
-            "resolve_overlaps": self.resolveOverlaps,
-        }
-
-    @property
-    def masks(self):
-        """Outlines of the keys, bool `(keys, rows, columns)`."""
-        return np.stack([proposal.mask for proposal in self.keys.values()])
-
-    def take(self, message):
+    def take(self, reply: SliceDone) -> tuple[str, int, Proposal]:
         """Keep a slice that the worker sent; returns `(segmentId, slice, Proposal)`."""
-        segmentId = self.segmentIds[int(message.header["object"]) - 1]
-        index, proposal = int(message.header["slice"]), Proposal.ofMessage(message)
+        segmentId, index = self.segmentIds[reply.object_id - 1], reply.slice_index
+        proposal = Proposal.ofReply(reply)
         if (segmentId, index) in self.absent:
             proposal = emptyProposal(proposal.shape)
-        self.proposals[segmentId][index] = proposal
         _ = proposal.center  # kept by the proposal: now it is a moment, for all slices at the end it would be felt
-        self.done = max(self.done, int(message.header.get("done", 0)))
+        self.progress.keep(segmentId, index, proposal, reply.done)
         return segmentId, index, proposal

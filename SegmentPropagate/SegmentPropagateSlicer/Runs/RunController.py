@@ -1,8 +1,34 @@
 """The course of a run: from Propagate to a proposal in review, or back to where it began."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from SegmentPropagateLib.errors import SegmentPropagateError
+from SegmentPropagateLib.worker.replies import (
+    Cancelled,
+    Done,
+    Downloading,
+    Failed,
+    Preparing,
+    Reply,
+    SliceDone,
+    Started,
+)
+from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Values.Words import tr as _
+
+if TYPE_CHECKING:
+    import slicer
+
+    from SegmentPropagateSlicer.Runs.Estimates import Estimates
+    from SegmentPropagateSlicer.Runs.Runner import Runner
+    from SegmentPropagateSlicer.Scene.Preview import Preview
+
+    Nodes = tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLSegmentationNode]
 
 
 class RunController:
@@ -14,103 +40,118 @@ class RunController:
         estimates: `Estimates`.
     """
 
-    def __init__(self, runner, preview, estimates):
+    def __init__(self, runner: Runner, preview: Preview, estimates: Estimates) -> None:
         self.stateChanged = Signal("state")
         self.progressChanged = Signal("slicesDone", "slicesTotal", "secondsLeft")
         self.sliceUpdated = Signal("segmentId", "sliceIndex")
         self.noticeGiven = Signal("sentence")
         self.errorOccurred = Signal("sentence")
         self.state = State.IDLE
-        self.run = None  # what the worker is busy with
-        self.review = None  # the Run whose proposal waits for Accept or Discard
-        self._nodes = None  # (volumeNode, segmentationNode)
+        self.run: Run | None = None  # what the worker is busy with
+        self.review: Run | None = None  # whose proposal waits for Accept or Discard, or for the end of a correction
+        self._requestId = 0  # of the run
+        self._nodes: Nodes | None = None
         self._runner, self._preview, self._estimates = runner, preview, estimates
+        self._handlers: Mapping[type[Reply], Callable[[Run, Any], None]] = {
+            Downloading: self._onStage,
+            Preparing: self._onStage,
+            Started: self._onStarted,
+            SliceDone: self._onSlice,
+            Done: self._onDone,
+            Cancelled: lambda run, _reply: self._revert(run, ""),
+            Failed: lambda run, reply: self._revert(run, reply.sentence),
+        }
 
     @property
-    def shown(self):
+    def shown(self) -> Run | None:
         """The `Run` whose slices are in the preview: the one going on, else the one in review; or None."""
         return self.run or self.review
 
-    def start(self, run, nodes):
+    def start(self, run: Run, nodes: Nodes) -> None:
         """Begin a run.
 
         Args:
             run: `Run`.
             nodes: `(volumeNode, segmentationNode)`.
+
+        Raises:
+            SegmentPropagateError: the worker cannot be asked that; everything is as before.
         """
+        request = run.request(self._runner.setup(nodes[0], run.grid, run.settings))
         self.run, self._nodes = run, nodes
-        if not run.sameFrame:
+        if not run.hasFrameOf(self.review):
             self._showRun(run)
         self._setState(State.STARTING)
         if not self._runner.process.isRunning:
             self._runner.statusChanged.emit(_("Starting the worker..."))
-        run.requestId = self._runner.ask(nodes[0], run, lambda message: self._onMessage(run, message), masks=run.masks)
+        try:
+            self._requestId = self._runner.ask(nodes[0], request, lambda reply: self._onReply(run, reply))
+        except SegmentPropagateError:
+            self._revert(run, "")
+            raise
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Ask the worker to stop; the state goes back when it has, or has been killed."""
         if self.state in (State.STARTING, State.RUNNING):
             self._setState(State.CANCELLING)
-            self._runner.process.cancel(self.run.requestId)
+            self._runner.process.cancel(self._requestId)
 
-    def abandon(self, sentence):
+    def abandon(self, sentence: str) -> None:
         """End the run and the review at once, whatever the worker does; the sentence is shown if a run was going on."""
         run, self.run, self.review = self.run, None, None
         self._preview.end()
         if run is not None:
-            self._runner.process.cancel(run.requestId)
+            self._runner.process.cancel(self._requestId)
         self._setState(State.IDLE)
         if run is not None and sentence:
             self.errorOccurred.emit(sentence)
 
-    def endReview(self):
+    def endReview(self) -> None:
         """The proposal was accepted or discarded."""
         self.review = None
         self._preview.end()
         self._setState(State.IDLE)
 
-    def _onMessage(self, run, message):
-        if run is not self.run:
-            return  # of a run that was abandoned
-        if message.type == "slice":
-            segmentId, index, proposal = run.take(message)
-            self._preview.show(segmentId, index, proposal)
-            self.sliceUpdated.emit(segmentId, index)
-            self.progressChanged.emit(run.done, run.total, run.secondsLeft)
-        elif message.type == "stage":
-            run.loadedModel |= message.header["stage"] == "model"
-            self._runner.tellStage(message.header, run.settings)
-        elif message.type == "started":
-            run.start(int(message.header["total"]))
-            if self.state == State.STARTING:
-                self._setState(State.RUNNING)
-            self._runner.statusChanged.emit(_("Propagating..."))
-            self.progressChanged.emit(0, run.total, None)
-            self._notify(run, message.header)
-        elif message.type == "done":
-            self._onDone(run, message.header)
-        else:
-            self._revert(run, message.header.get("sentence", ""))
+    def _onReply(self, run: Run, reply: Reply) -> None:
+        if run is self.run:  # else of one that was abandoned
+            self._handlers[type(reply)](run, reply)
 
-    def _notify(self, run, header):
+    def _onStage(self, run: Run, reply: Downloading | Preparing) -> None:
+        if isinstance(reply, Preparing) and reply.what == "model":
+            run.progress.noteLoading()
+        self._runner.tellStage(reply, run.settings)
+
+    def _onStarted(self, run: Run, reply: Started) -> None:
+        run.progress.start(reply.total)
+        if self.state == State.STARTING:
+            self._setState(State.RUNNING)
+        self._runner.statusChanged.emit(_("Propagating..."))
+        self.progressChanged.emit(0, reply.total, None)
         if run.settings.intensity == "auto":
-            self.noticeGiven.emit(_("Intensities: auto chose '{preset}'.").format(preset=header["preset"]))
-        if header.get("note"):
-            self.noticeGiven.emit(header["note"])
+            self.noticeGiven.emit(_("Intensities: auto chose '{preset}'.").format(preset=reply.preset))
+        if reply.note:
+            self.noticeGiven.emit(reply.note)
 
-    def _onDone(self, run, header):
-        self.run, self.review, run.previous = None, run, None
+    def _onSlice(self, run: Run, reply: SliceDone) -> None:
+        segmentId, index, proposal = run.take(reply)
+        self._preview.show(segmentId, index, proposal)
+        self.sliceUpdated.emit(segmentId, index)
+        self.progressChanged.emit(run.progress.done, run.progress.total, run.progress.secondsLeft)
+
+    def _onDone(self, run: Run, reply: Done) -> None:
+        self.run, self.review = None, run
         self._runner.noteLoaded(run.settings)
-        self._estimates.record(run, self._nodes[0], header.get("peak_mib"))
+        self._estimates.record(run, self._nodes[0], reply.peak_mib)
         self._setState(State.REVIEW)
 
-    def _revert(self, run, sentence):
+    def _revert(self, run: Run, sentence: str) -> None:
         """Back to the review before the run, or to nothing."""
-        self.run, self.review = None, run.previous
+        self.run = None
         if self.review is None:
             self._preview.end()
             self._setState(State.IDLE)
         else:
-            if run.sameFrame:
+            if run.hasFrameOf(self.review):
                 self._preview.showAgain(self.review.proposals, run.proposals)
             else:
                 self._showRun(self.review)
@@ -119,11 +160,11 @@ class RunController:
         if sentence:
             self.errorOccurred.emit(sentence)
 
-    def _showRun(self, run):
+    def _showRun(self, run: Run) -> None:
         volumeNode, segmentationNode = self._nodes
         self._preview.begin(volumeNode, run.grid, segmentationNode, run.segmentIds, run.first, run.last)
 
-    def _setState(self, state):
+    def _setState(self, state: str) -> None:
         if state != self.state:
             self.state = state
             self.stateChanged.emit(state)

@@ -1,10 +1,23 @@
 """Asks the worker about a volume, which crosses once and again only when its voxels change or the worker is new."""
 
-from pathlib import Path
+from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from SegmentPropagateLib.worker.replies import Downloading, Failed, Preparing, Reply
+from SegmentPropagateLib.worker.requests import ModelChoice, Propagate, Segment, Setup, TakeVolume
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
+from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.Words import tr as _
+
+if TYPE_CHECKING:
+    import slicer
+
+    from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
 
 
 class Runner:
@@ -14,57 +27,63 @@ class Runner:
         process: `WorkerProcess` or its like.
     """
 
-    def __init__(self, process):
+    def __init__(self, process: WorkerProcess) -> None:
         self.statusChanged = Signal("text")
         self.downloadProgressed = Signal("bytesDone", "bytesTotal")
         self.process = process
-        self._sent = None  # (generation of the worker, identity of the volume)
-        self._loaded = None  # (generation of the worker, what chooses the model)
+        self._sent: tuple[int, str] | None = None  # generation of the worker, identity of the volume
+        self._loaded: tuple[int, ModelChoice] | None = None  # by which generation of the worker
 
-    def ask(self, volumeNode, run, onMessage, request=None, masks=None):
-        """Send a request about a volume; returns its id.
+    @staticmethod
+    def setup(volumeNode: slicer.vtkMRMLScalarVolumeNode, grid: SliceGrid, settings: RunSettings) -> Setup:
+        """What a session of the worker on that volume is made of."""
+        reader, geometry = VolumeReader(volumeNode), grid.geometry
+        return Setup(
+            volume=reader.identity,
+            shape_kji=geometry.shape_kji,
+            ijk_to_ras=tuple(geometry.ijk_to_ras.ravel().tolist()),
+            modality=reader.modality,
+            model=settings.modelChoice,
+            session=settings.sessionChoice,
+        )
 
-        Args:
-            volumeNode: the volume.
-            run: `Run` whose model, session settings, keys and range the request is about.
-            onMessage: called with each reply.
-            request: more of the header, such as another `type`.
-            masks: array that goes with it.
-        """
-        reader = VolumeReader(volumeNode)
-        header = run.header(reader.identity, reader.modality) | (request or {})
-        if self._sent != (self.process.generation, reader.identity) or not self.process.isRunning:
+    def ask(
+        self,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        request: Segment | Propagate,
+        onReply: Callable[[Reply], None],
+    ) -> int:
+        """Send a request about a volume, which goes first where the worker does not have it; returns its id."""
+        identity = request.setup.volume
+        if self._sent != (self.process.generation, identity) or not self.process.isRunning:
             self.statusChanged.emit(_("Handing the image to the worker..."))
-            self.process.request(
-                {"type": "volume", "volume": reader.identity},
-                lambda message: self._onVolume(message, onMessage),
-                reader.voxels,
-            )
-            self._sent = self.process.generation, reader.identity
-        return self.process.request(header, onMessage, masks)
+            volume = TakeVolume(identity, VolumeReader(volumeNode).voxels)
+            self.process.request(volume, lambda reply: self._onVolume(reply, onReply))
+            self._sent = self.process.generation, identity
+        return self.process.request(request, onReply)
 
-    def isWarm(self, settings):
+    def isWarm(self, settings: RunSettings) -> bool:
         """Whether the worker has the model of these `RunSettings` loaded."""
-        return self.process.isRunning and self._loaded == (self.process.generation, settings.modelHeader())
+        return self.process.isRunning and self._loaded == (self.process.generation, settings.modelChoice)
 
-    def noteLoaded(self, settings):
+    def noteLoaded(self, settings: RunSettings) -> None:
         """A run with these `RunSettings` has ended well."""
-        self._loaded = self.process.generation, settings.modelHeader()
+        self._loaded = self.process.generation, settings.modelChoice
 
-    def tellStage(self, header, settings):
-        """Say what the worker does before the first slice; `header` is of its message."""
+    def tellStage(self, reply: Downloading | Preparing, settings: RunSettings) -> None:
+        """Say what the worker does before the first slice."""
         name = Path(settings.model).name
-        if header["stage"] == "download":
+        if isinstance(reply, Downloading):
             self.statusChanged.emit(_("Downloading the model '{name}'...").format(name=name))
-            self.downloadProgressed.emit(header["bytes"], header["total"] or 0)
+            self.downloadProgressed.emit(reply.bytes_done, reply.bytes_total or 0)
             return
         self.downloadProgressed.emit(0, 0)
-        isModel = header["stage"] == "model"
+        isModel = reply.what == "model"
         self.statusChanged.emit(
             _("Loading the model '{name}'...").format(name=name) if isModel else _("Preparing the slices...")
         )
 
-    def _onVolume(self, message, onMessage):
-        if message.type == "error":
+    def _onVolume(self, reply: Reply, onReply: Callable[[Reply], None]) -> None:
+        if isinstance(reply, Failed):
             self._sent = None
-            onMessage(message)
+            onReply(reply)

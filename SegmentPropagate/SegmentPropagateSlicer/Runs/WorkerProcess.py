@@ -1,43 +1,51 @@
 """The worker as a QProcess: requests out, replies in, all on the main thread and driven by events."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
 import signal
 import sys
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 import SegmentPropagateLib
+from SegmentPropagateLib.worker.fields import identity_of
 from SegmentPropagateLib.worker.messages import Decoder, Message, MessageError, encode
+from SegmentPropagateLib.worker.replies import Cancelled, Failed, Reply, Welcome
+from SegmentPropagateLib.worker.requests import Cancel, Hello, ProtocolError, Request
 from SegmentPropagateSlicer.Values.Amounts import duration
 from SegmentPropagateSlicer.Values.Signal import Signal
 
 CHUNK_BYTES = 1 << 20  # a slot that hands over so much takes about a millisecond
 READ_BYTES = 1 << 18
-FINAL = ("hello", "volume", "inspect", "segment", "done", "cancelled", "error")
-"""Replies after which nothing more comes for a request."""
 LOG_CHARACTERS = 200_000
 STALL_TICKS = 10
 """A worker's silence is counted in so many steps, of which a computer that slept for hours misses at most one."""
 
 
+OnReply = Callable[[Reply], None]
+
+
 @dataclass(eq=False)
 class _Outgoing:
     requestId: int
-    parts: list  # what is left to be written: memoryviews
+    parts: list[memoryview]  # what is left to be written
     begun: bool = False
 
 
 class WorkerProcess:
     """Starts `python -m SegmentPropagateLib.worker` when it is first needed and keeps it warm.
 
-    Every request gets exactly one final reply: where the worker dies, hangs or cannot be started, an `error` message
-    with a sentence.
+    Every request gets exactly one final reply: where the worker dies, hangs, answers what makes no sense, or cannot be
+    started, a `Failed` with a sentence.
 
     Args:
         command: program and arguments; None runs the library's worker in Slicer's own Python.
@@ -47,19 +55,26 @@ class WorkerProcess:
             a word is a slice of the largest network for many segments on a small CPU: minutes.
     """
 
-    def __init__(self, command=None, cancelTimeoutMs=15_000, startTimeoutMs=120_000, stallTimeoutMs=1_200_000):
+    def __init__(
+        self,
+        command: list[str] | None = None,
+        cancelTimeoutMs: int = 15_000,
+        startTimeoutMs: int = 120_000,
+        stallTimeoutMs: int = 1_200_000,
+    ) -> None:
         self.logReceived = Signal("text")
         self.generation = 0  # counts the processes, so that callers know when a new one has forgotten everything
         self.log = ""
         self._command = command or [shutil.which("PythonSlicer") or sys.executable, "-m", "SegmentPropagateLib.worker"]
-        self._process = self._ended = None
+        self._process: qt.QProcess | None = None
+        self._ended: qt.QProcess | None = None
         self._pid = 0  # of the worker itself: PythonSlicer is a launcher, and killing it would leave its child alive
         self._greeted = False  # nothing but the first request is sent until the worker answers
         self._lastId = 0
-        self._callbacks = {}
-        self._outgoing = deque()
-        self._decoder = None
-        self._cause = None
+        self._open: dict[int, tuple[Request, OnReply]] = {}  # requests that have no final reply yet
+        self._outgoing: deque[_Outgoing] = deque()
+        self._decoder = Decoder()
+        self._cause = ""
         self._cancelTimer = self._timer(cancelTimeoutMs, self._onCancelTimeout)
         self._startTimer = self._timer(startTimeoutMs, self._onStartTimeout)
         self._readTimer = self._timer(0, self._onOutput)
@@ -68,29 +83,38 @@ class WorkerProcess:
         self._stallTimer = self._timer(stallTimeoutMs // STALL_TICKS, self._onSilence)
 
     @property
-    def isRunning(self):
+    def isRunning(self) -> bool:
         """Whether a worker is alive."""
         return self._process is not None
 
-    def request(self, header, onMessage, array=None):
-        """Send a request; `onMessage(Message)` is called for each reply. Returns the id for `cancel`."""
-        self._ensureStarted()
-        return self._send(header, onMessage, array)
+    @property
+    def pid(self) -> int:
+        """Process id of the worker itself, which a launcher may hide; 0 until it has answered."""
+        return self._pid
 
-    def cancel(self, requestId):
-        """Ask to end a request; its final reply is `cancelled`, or `error` where the worker had to be killed."""
-        if requestId not in self._callbacks:
+    def request(self, request: Request, onReply: OnReply) -> int:
+        """Send a request; `onReply(Reply)` is called for each reply. Returns the id for `cancel`.
+
+        Raises:
+            MessageError: it cannot be sent.
+        """
+        self._ensureStarted()
+        return self._send(request, onReply)
+
+    def cancel(self, requestId: int) -> None:
+        """Ask to end a request; its final reply is `Cancelled`, or `Failed` where the worker had to be killed."""
+        if requestId not in self._open:
             return
         waiting = [item for item in self._outgoing if item.requestId == requestId and not item.begun]
         if waiting:  # for the worker's start, or behind a volume that is on its way
             self._outgoing.remove(waiting[0])
-            self._deliver(Message({"type": "cancelled", "id": requestId}))
+            self._hand(requestId, Cancelled())
             return
-        self._enqueue(Message({"type": "cancel", "id": requestId}), urgent=True)
+        self._enqueue(Cancel().to_message(requestId), urgent=True)
         self._cancelTimer.start()
 
-    def kill(self, cause=None):
-        """End the worker at once; requests under way end with an `error` that gives the cause."""
+    def kill(self, cause: str = "") -> None:
+        """End the worker at once; requests under way end with a `Failed` that gives the cause."""
         if self._process is None:
             return
         self._cause = cause or self._cause
@@ -99,9 +123,9 @@ class WorkerProcess:
             with contextlib.suppress(OSError):  # gone already
                 os.kill(self._pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
-    def stop(self, patienceMs=1000):
+    def stop(self, patienceMs: int = 1000) -> None:
         """End the worker for good, within the patience: module reload, application exit. No callback is called."""
-        self._callbacks.clear()
+        self._open.clear()
         process = self._process
         if process is None:
             return
@@ -113,11 +137,11 @@ class WorkerProcess:
 
     # ---- starting and ending ------------------------------------------------------------------------------------
 
-    def _ensureStarted(self):
+    def _ensureStarted(self) -> None:
         if self._process is not None:
             return
         self.generation += 1
-        self._decoder, self._cause, self._pid, self._greeted = Decoder(), None, 0, False
+        self._decoder, self._cause, self._pid, self._greeted = Decoder(), "", 0, False
         self._outgoing.clear()
         process = qt.QProcess()
         process.setProcessEnvironment(_environment())
@@ -130,39 +154,51 @@ class WorkerProcess:
         process.start(self._command[0], self._command[1:])
         self._startTimer.start()
         self._lastId += 1
-        self._callbacks[self._lastId] = self._onHello
-        process.write(qt.QByteArray(encode(Message({"type": "hello", "id": self._lastId}))[0]))
+        hello = Hello()
+        self._open[self._lastId] = hello, self._onHello
+        process.write(qt.QByteArray(encode(hello.to_message(self._lastId))[0]))
 
-    def _onHello(self, message):
+    def _onHello(self, reply: Reply) -> None:
         self._startTimer.stop()
-        if message.type == "hello":
-            self._pid, self._greeted = int(message.header["pid"]), True
+        if isinstance(reply, Welcome):
+            self._pid, self._greeted = reply.pid, True
             self._listen()
             self._pump()
+        elif isinstance(reply, Failed):
+            self._breakOff(reply.sentence)
 
-    def _onProcessError(self, error):
+    def _onProcessError(self, error: Any) -> None:
         if int(_value(error)) == 0:  # FailedToStart: no finished() follows; on Windows it comes before start() returns
             self._failTimer.start()
 
-    def _onFailedToStart(self):
+    def _onFailedToStart(self) -> None:
         if self._process is not None:
             self._end(_("The worker could not be started ({program}).").format(program=self._command[0]))
 
-    def _onFinished(self, exitCode, _exitStatus=None):
+    def _onFinished(self, exitCode: int, _exitStatus: Any = None) -> None:
         self._onLog()
-        while self._process is not None and self._process.bytesAvailable():
+        process = self._process
+        while process is not None and self._process is process and process.bytesAvailable():
             self._onOutput()
+        if self._process is not process:
+            return  # what it sent last has led to another one
         sentence = _("The worker ended unexpectedly (code {code}): try again, or see Details.").format(code=exitCode)
         self._end(self._cause or sentence)
 
-    def _end(self, sentence):
+    def _breakOff(self, sentence: str) -> None:
+        """The worker cannot be talked to: end it, and do not wait until it has ended."""
+        self._onLog()
+        self.kill()
+        self._end(sentence)
+
+    def _end(self, sentence: str) -> None:
         """Answer every open request with the sentence; the next request starts a new worker."""
         self._forget()
-        callbacks, self._callbacks = self._callbacks, {}
-        for requestId, onMessage in callbacks.items():
-            onMessage(Message({"type": "error", "kind": "died", "sentence": sentence, "id": requestId}))
+        answered, self._open = self._open, {}
+        for _request, onReply in answered.values():
+            onReply(Failed("died", sentence))
 
-    def _forget(self):
+    def _forget(self) -> None:
         self._cancelTimer.stop()
         self._startTimer.stop()
         self._stallTimer.stop()
@@ -172,21 +208,21 @@ class WorkerProcess:
             process.blockSignals(True)
             self._ended = process  # one of its signals may be on the stack: deleting it now would crash
 
-    def _onCancelTimeout(self):
+    def _onCancelTimeout(self) -> None:
         self.kill(_("The worker did not stop when asked to and was ended; the next run starts a new one."))
 
-    def _onStartTimeout(self):
+    def _onStartTimeout(self) -> None:
         self.kill(_("The worker did not answer after its start and was ended; see Details."))
 
-    def _listen(self):
+    def _listen(self) -> None:
         """Count the worker's silence from now on, while it owes an answer."""
         self._silentTicks = 0
-        if self._greeted and self._callbacks:
+        if self._greeted and self._open:
             self._stallTimer.start()
         else:
             self._stallTimer.stop()
 
-    def _onSilence(self):
+    def _onSilence(self) -> None:
         self._silentTicks += 1
         if self._silentTicks < STALL_TICKS:
             self._stallTimer.start()
@@ -199,15 +235,15 @@ class WorkerProcess:
 
     # ---- bytes --------------------------------------------------------------------------------------------------
 
-    def _send(self, header, onMessage, array=None):
+    def _send(self, request: Request, onReply: OnReply) -> int:
         self._lastId += 1
-        self._callbacks[self._lastId] = onMessage
+        self._enqueue(request.to_message(self._lastId))
+        self._open[self._lastId] = request, onReply
         if not self._stallTimer.active:
             self._listen()
-        self._enqueue(Message({**header, "id": self._lastId}, array))
         return self._lastId
 
-    def _enqueue(self, message, urgent=False):
+    def _enqueue(self, message: Message, urgent: bool = False) -> None:
         """Queue a message behind the others; an urgent one goes before every message that has not begun."""
         head, payload = encode(message)
         item = _Outgoing(int(message.header["id"]), [memoryview(head), payload])
@@ -217,11 +253,11 @@ class WorkerProcess:
             self._outgoing.append(item)
         self._pump()
 
-    def _onWritten(self, _count=0):
+    def _onWritten(self, _count: int = 0) -> None:
         self._listen()
         self._pump()
 
-    def _pump(self):
+    def _pump(self) -> None:
         """Hand the process one chunk at a time, so that no slot takes long and little is held twice."""
         while self._greeted and self._outgoing and self._process.bytesToWrite() < CHUNK_BYTES:
             item = self._outgoing[0]
@@ -233,7 +269,7 @@ class WorkerProcess:
             if not parts:
                 self._outgoing.popleft()
 
-    def _onOutput(self):
+    def _onOutput(self) -> None:
         """Take a few slices at a time: a quick model on a large volume must not hold the main thread."""
         if self._process is None:
             return
@@ -243,22 +279,38 @@ class WorkerProcess:
         try:
             messages = self._decoder.feed(data or b"")
         except MessageError as error:
-            self.kill(_("The worker sent something unreadable ({error}); see Details.").format(error=error))
+            self._breakOff(_unreadable(error))
             return
+        process = self._process
         for message in messages:
             self._deliver(message)
+            if self._process is not process:
+                return  # what was sent, or what it led to, ended the worker
         self._listen()
 
-    def _deliver(self, message):
-        requestId = int(message.header.get("id", 0))
-        final = message.type in FINAL
-        onMessage = self._callbacks.pop(requestId, None) if final else self._callbacks.get(requestId)
-        if final:
-            self._cancelTimer.stop()
-        if onMessage is not None:
-            onMessage(message)
+    def _deliver(self, message: Message) -> None:
+        try:
+            requestId, reply = self._read(message)
+        except MessageError as error:
+            self._breakOff(str(error) if isinstance(error, ProtocolError) else _unreadable(error))
+        else:
+            self._hand(requestId, reply)
 
-    def _onLog(self):
+    def _read(self, message: Message) -> tuple[int, Reply]:
+        """The id and the reply that a message is; MessageError where it is none to an open request."""
+        requestId = identity_of(message)
+        if requestId not in self._open:
+            raise MessageError(f"There is no open request {requestId} that '{message.type}' could answer.")
+        return requestId, self._open[requestId][0].read_reply(message)
+
+    def _hand(self, requestId: int, reply: Reply) -> None:
+        _request, onReply = self._open[requestId]
+        if reply.final:
+            del self._open[requestId]
+            self._cancelTimer.stop()
+        onReply(reply)
+
+    def _onLog(self) -> None:
         if self._process is None:
             return
         data = self._process.readAllStandardError().data()
@@ -268,7 +320,7 @@ class WorkerProcess:
             self.logReceived.emit(text)
 
     @staticmethod
-    def _timer(milliseconds, slot):
+    def _timer(milliseconds: int, slot: Callable[[], None]) -> qt.QTimer:
         timer = qt.QTimer()
         timer.setSingleShot(True)
         timer.setInterval(milliseconds)
@@ -276,12 +328,16 @@ class WorkerProcess:
         return timer
 
 
-def _value(enum):
+def _unreadable(error: MessageError) -> str:
+    return _("The worker sent something unreadable ({error}); see Details.").format(error=error)
+
+
+def _value(enum: Any) -> Any:
     """PythonQt gives enums as numbers, PySide6 as members."""
     return getattr(enum, "value", enum)
 
 
-def _environment():
+def _environment() -> qt.QProcessEnvironment:
     """Slicer's own environment, with the library on Python's path."""
     environment = qt.QProcessEnvironment.systemEnvironment()
     folder = str(Path(SegmentPropagateLib.__file__).resolve().parent.parent)

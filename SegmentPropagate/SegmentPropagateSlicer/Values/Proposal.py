@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.worker.replies import SliceDone, SliceReply
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,57 +22,53 @@ class Proposal:
         predictedIou: the model's own guess of the mask's IoU, 0..1; None where it has none.
     """
 
-    shape: tuple
-    origin: tuple
-    box: np.ndarray
+    shape: tuple[int, int]
+    origin: tuple[int, int]
+    box: NDArray[np.bool_]
     presence: float | None = None
     predictedIou: float | None = None
 
     @classmethod
-    def ofMessage(cls, message):
-        """The proposal that a worker's message carries."""
-        header = message.header
-        box = np.zeros((0, 0), dtype=bool) if message.array is None else message.array.astype(bool)
-        logit = header.get("presence")
+    def ofReply(cls, reply: SliceReply) -> "Proposal":
+        """The proposal that the worker sends for a slice."""
+        logit, iou = (reply.presence, reply.predicted_iou) if isinstance(reply, SliceDone) else (None, None)
         presence = None if logit is None else 1 / (1 + math.exp(-min(max(logit, -50), 50)))
-        return cls(
-            tuple(header["shape"]), tuple(header.get("origin", (0, 0))), box, presence, header.get("predicted_iou")
-        )
+        return cls(reply.shape, reply.origin, reply.box, presence, iou)
 
     @property
-    def place(self):
+    def place(self) -> tuple[slice, slice]:
         """Index of `box` within the slice."""
         (row, column), (rows, columns) = self.origin, self.box.shape
         return slice(row, row + rows), slice(column, column + columns)
 
     @property
-    def mask(self):
+    def mask(self) -> NDArray[np.bool_]:
         """Bool `(rows, columns)`."""
         mask = np.zeros(self.shape, dtype=bool)
         mask[self.place] = self.box
         return mask
 
     @cached_property
-    def area(self):
+    def area(self) -> int:
         """Number of pixels."""
         return int(np.count_nonzero(self.box))
 
     @cached_property
-    def center(self):
+    def center(self) -> tuple[float, float] | None:
         """Mean row and column of the mask; None for an empty one."""
         if not self.area:
             return None
         rows, columns = self.box.sum(axis=1), self.box.sum(axis=0)
-        center = (int(counts @ np.arange(len(counts))) / self.area for counts in (rows, columns))
-        return tuple(start + offset for start, offset in zip(self.origin, center, strict=True))
+        row, column = (int(counts @ np.arange(len(counts))) / self.area for counts in (rows, columns))
+        return self.origin[0] + row, self.origin[1] + column
 
 
-def emptyProposal(shape, presence=0.0):
+def emptyProposal(shape: tuple[int, int], presence: float = 0.0) -> Proposal:
     """Nothing on a slice of `(rows, columns)`."""
-    return Proposal(tuple(shape), (0, 0), np.zeros((0, 0), dtype=bool), presence)
+    return Proposal(shape, (0, 0), np.zeros((0, 0), dtype=bool), presence)
 
 
-def proposalOfMask(mask):
+def proposalOfMask(mask: NDArray[np.bool_]) -> Proposal:
     """A key slice's outline as a proposal that is sure of itself."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):

@@ -1,6 +1,10 @@
 """How to run: the choices of the panel's Model and Advanced sections."""
 
 from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from SegmentPropagateLib.propagation.propagator import PropagationSettings
+from SegmentPropagateLib.worker.requests import ModelChoice, SessionChoice
 
 
 @dataclass(frozen=True)
@@ -22,35 +26,26 @@ class RunSettings:
 
     model: str = "classical"
     device: str = "auto"
-    precision: str = "auto"
+    precision: Literal["auto", "exact", "bf16"] = "auto"
     imageSize: int | None = None
     plane: str = "axial"
     intensity: str = "auto"
-    roi: str = "auto"
-    passMode: str = "independent"
+    roi: Literal["auto", "off"] = "auto"
+    passMode: Literal["independent", "coupled"] = "independent"
     shortSlices: int | None = None
     stopAfterEmpty: int | None = None
 
-    def modelHeader(self):
-        """The part that chooses a model, as the worker reads it."""
-        return {
-            "name": self.model,
-            "device": self.device,
-            "precision": self.precision,
-            "image_size": self.imageSize,
-        }
+    @property
+    def modelChoice(self) -> ModelChoice:
+        """What decides which model the worker loads, and so what it takes."""
+        return ModelChoice(self.model, self.device, self.precision, self.imageSize)
 
-    def sessionHeader(self):
-        """The part that a worker session depends on, as the worker reads it."""
-        return {
-            "plane": self.plane,
-            "intensity": self.intensity,
-            "roi": self.roi,
-            "pass_mode": self.passMode,
-            "short_slices": self.shortSlices,
-            "stop_after_empty": self.stopAfterEmpty,
-        }
+    @property
+    def sessionChoice(self) -> SessionChoice:
+        """What decides how the volume is cut and propagated."""
+        settings = PropagationSettings(self.roi, self.passMode, self.shortSlices, self.stopAfterEmpty)
+        return SessionChoice(self.plane, self.intensity, settings)
 
-    def asDict(self):
+    def asDict(self) -> dict[str, Any]:
         """JSON-able."""
         return asdict(self)

@@ -1,0 +1,235 @@
+"""Everything that the worker answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.volumes.presets import PRESETS
+from SegmentPropagateLib.worker.fields import (
+    Amount,
+    Bytes,
+    Content,
+    Count,
+    Index,
+    Share,
+    Text,
+    array_of,
+    kinds_of,
+    one_of,
+    reject,
+)
+
+OnSlice = TypeVar("OnSlice", bound="SliceReply")
+
+
+class Reply(Content):
+    """Base of the replies.
+
+    Attributes:
+        final: whether nothing more comes for the request.
+    """
+
+    final: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Welcome(Reply):
+    """The answer to `Hello`.
+
+    Args:
+        protocol: version of the requests and replies that the worker speaks.
+        version: of the library.
+        pid: of the process that computes, which a launcher may hide.
+        missing: packages without which networks do not run.
+    """
+
+    word = "welcome"
+    final = True
+    protocol: Count
+    version: Text
+    pid: Count
+    missing: tuple[Text, ...]
+
+
+@dataclass(frozen=True)
+class VolumeTaken(Reply):
+    """The voxels have arrived."""
+
+    word = "volume_taken"
+    final = True
+    volume: Text
+
+
+@dataclass(frozen=True)
+class Inspected(Reply):
+    """What a model file is.
+
+    Args:
+        path: the file.
+        family: of networks.
+        variant: size of the network.
+        image_size: side of the square that it sees, pixels.
+        short_slices: length of the short memory.
+        intensity: preset that it was trained with, or `auto`.
+        problems: what keeps it from being used, one phrase each.
+    """
+
+    word = "inspected"
+    final = True
+    path: Text
+    family: Text
+    variant: Text
+    image_size: Count
+    short_slices: Index
+    intensity: Text
+    problems: tuple[Text, ...]
+
+
+@dataclass(frozen=True)
+class Downloading(Reply):
+    """How far the download of the model is; `bytes_total` is None where the server does not say."""
+
+    word = "downloading"
+    bytes_done: Bytes
+    bytes_total: Bytes | None
+
+
+@dataclass(frozen=True)
+class Preparing(Reply):
+    """What happens before the first slice: the model is loaded, the session's slices are made."""
+
+    word = "preparing"
+    what: Literal["model", "session"]
+
+
+@dataclass(frozen=True)
+class Started(Reply):
+    """Slices follow.
+
+    Args:
+        total: how many are computed; those known from before are sent besides.
+        preset: intensity preset that was applied.
+        note: a sentence about the voxels, or empty.
+    """
+
+    word = "started"
+    total: Index
+    preset: Annotated[str, one_of(PRESETS)]
+    note: str
+
+
+@dataclass(frozen=True, eq=False)
+class SliceReply(Reply):
+    """A mask on a slice.
+
+    Args:
+        object_id: whose.
+        slice_index: where.
+        shape: `(rows, columns)` of the slice.
+        origin: first row and column of `box`.
+        box: bool, the mask within its bounding box, the only part that travels; 0 x 0 for an empty mask.
+    """
+
+    object_id: Count
+    slice_index: Index
+    shape: tuple[Count, Count]
+    origin: tuple[Index, Index]
+    box: Annotated[NDArray[np.bool_], array_of("b", 2, "a bool array (rows, columns)")]
+
+    def check(self) -> None:
+        """The box lies within the slice."""
+        for start, size, whole in zip(self.origin, self.box.shape, self.shape, strict=True):
+            if start + size > whole:
+                reject(f"{self.word}.box", f"within the slice {self.shape} from {self.origin}", self.box)
+
+    @classmethod
+    def of_mask(cls: type[OnSlice], object_id: int, slice_index: int, mask: NDArray[np.bool_], **more: Any) -> OnSlice:
+        """The reply for a whole mask, bool `(rows, columns)`; `more` are the other fields."""
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        r, c = (int(rows[0]), int(columns[0])) if len(rows) else (0, 0)
+        box = mask[r : rows[-1] + 1, c : columns[-1] + 1] if len(rows) else mask[:0, :0]
+        return cls(object_id, slice_index, (mask.shape[0], mask.shape[1]), (r, c), box, **more)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The whole mask, bool `(rows, columns)`."""
+        mask = np.zeros(self.shape, dtype=bool)
+        (r, c), (rows, columns) = self.origin, self.box.shape
+        mask[r : r + rows, c : c + columns] = self.box
+        return mask
+
+
+@dataclass(frozen=True, eq=False)
+class Outlined(SliceReply):
+    """The mask that the model makes of a box or points."""
+
+    word = "outlined"
+    final = True
+
+
+@dataclass(frozen=True, eq=False)
+class SliceDone(SliceReply):
+    """A slice of a run; the last one that is sent for a slice counts.
+
+    Args:
+        presence: object score as a logit; None where it is infinite or there is none.
+        predicted_iou: the model's own guess of the mask's IoU; None where it has none.
+        done: how many slices have been computed, this one included; None for one known from before.
+    """
+
+    word = "slice_done"
+    presence: float | None
+    predicted_iou: Share | None
+    done: Index | None = None
+
+
+@dataclass(frozen=True)
+class Done(Reply):
+    """A run has ended well.
+
+    Args:
+        computed: number of slices.
+        seconds: how long it took.
+        peak_mib: largest memory of the worker so far, MiB; None where the system does not say.
+        info: facts about the model, JSON-able.
+    """
+
+    word = "done"
+    final = True
+    computed: Index
+    seconds: Amount
+    peak_mib: Amount | None
+    info: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cancelled(Reply):
+    """The request was cancelled; nothing of it is kept."""
+
+    word = "cancelled"
+    final = True
+
+
+@dataclass(frozen=True)
+class Failed(Reply):
+    """The request was not fulfilled.
+
+    Args:
+        kind: `input` is the user's to mend, `protocol` a wrong request, `memory` too little of it, `internal` a bug;
+            `died` is said in place of a worker that no longer answers.
+        sentence: what is wrong and what to do.
+    """
+
+    word = "failed"
+    final = True
+    kind: Literal["input", "protocol", "memory", "internal", "died"]
+    sentence: Text
+
+
+REPLIES = kinds_of(Reply)
+"""`word` -> class of every reply."""

@@ -1,0 +1,371 @@
+"""Everything that the worker can be asked, and what may come back; knows nothing of what carries it.
+
+A request describes all that it needs (volume, model, settings, keys), never a step: a worker that was killed and
+started again needs no replay. All slice numbers and shapes are checked against the volume that the request names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.propagator import PropagationSettings
+from SegmentPropagateLib.volumes.geometry import Geometry, Plane
+from SegmentPropagateLib.volumes.presets import PRESETS
+from SegmentPropagateLib.worker.fields import (
+    Content,
+    Count,
+    Index,
+    Rule,
+    Text,
+    array_of,
+    kinds_of,
+    one_of,
+    reject,
+)
+from SegmentPropagateLib.worker.messages import Message, MessageError
+from SegmentPropagateLib.worker.replies import (
+    REPLIES,
+    Cancelled,
+    Done,
+    Downloading,
+    Failed,
+    Inspected,
+    Outlined,
+    Preparing,
+    Reply,
+    SliceDone,
+    SliceReply,
+    Started,
+    VolumeTaken,
+    Welcome,
+)
+
+PROTOCOL = 1
+"""Version of the requests and replies; the frames around them have one of their own."""
+
+
+class ProtocolError(MessageError):
+    """The other side speaks another version of the requests and replies."""
+
+
+def check_protocol(panel: object, worker: object) -> None:
+    """Raise ProtocolError where the two sides speak different protocols, saying which one is older."""
+    panel, worker = (version if isinstance(version, int) else 0 for version in (panel, worker))
+    if panel != worker:
+        older = "panel" if panel < worker else "worker"
+        raise ProtocolError(
+            f"The panel speaks protocol {panel}, the worker protocol {worker}: the {older} is older, update it."
+        )
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """What decides which model is loaded.
+
+    Args:
+        name: `classical`, `starter`, a registered model's name, or the path of a model file.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        precision: `auto`, `exact`, `bf16`.
+        image_size: side of the square that the network sees, pixels; None takes the model's own.
+    """
+
+    name: Text
+    device: Text = "auto"
+    precision: Literal["auto", "exact", "bf16"] = "auto"
+    image_size: Count | None = None
+
+
+@dataclass(frozen=True)
+class SessionChoice:
+    """How the volume is cut and propagated.
+
+    Args:
+        plane: `axial`, `coronal`, `sagittal`.
+        intensity: preset of `presets.PRESETS`.
+        settings: of the propagation; a new one needs nothing here.
+    """
+
+    plane: Annotated[str, one_of(tuple(plane.value for plane in Plane))] = Plane.AXIAL.value
+    intensity: Annotated[str, one_of(PRESETS)] = "auto"
+    settings: PropagationSettings = field(default_factory=PropagationSettings)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a session of the worker is made of; the same setup is the same session.
+
+    Args:
+        volume: identity of the voxels, as `TakeVolume` named them.
+        shape_kji: their shape.
+        ijk_to_ras: 4 x 4 matrix from voxel index to RAS in mm, row by row.
+        modality: DICOM modality such as `CT`; None where it is not known.
+        model: what to load.
+        session: how to cut and propagate.
+    """
+
+    volume: Text
+    shape_kji: tuple[Count, Count, Count]
+    ijk_to_ras: Annotated[tuple[float, ...], Rule(lambda numbers: len(numbers) == 16, "16 finite numbers")]
+    modality: Text | None
+    model: ModelChoice
+    session: SessionChoice
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """The voxel grid."""
+        return Geometry(self.shape_kji, np.reshape(self.ijk_to_ras, (4, 4)))
+
+    @cached_property
+    def stack_shape(self) -> tuple[int, int, int]:
+        """`(slices, rows, columns)` along the plane."""
+        axis = self.geometry.plane_axis(self.session.plane)
+        rows, columns = (size for other, size in enumerate(self.shape_kji) if other != axis)
+        return self.shape_kji[axis], rows, columns
+
+    def check(self, path: str) -> None:
+        """Raise MessageError for axes that span no volume, or a number of slices among the settings below 1."""
+        try:
+            self.stack_shape  # noqa: B018  computed once, here
+        except InputError:
+            reject(f"{path}.ijk_to_ras", "a matrix whose axes span a volume", self.ijk_to_ras)
+        for name, value in vars(self.session.settings).items():
+            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+                reject(f"{path}.session.settings.{name}", "at least 1", value)
+
+    def check_slice(self, path: str, index: int | None) -> None:
+        """Raise MessageError for a slice that the volume does not have; None passes."""
+        if index is not None and index >= self.stack_shape[0]:
+            reject(path, f"one of the volume's {self.stack_shape[0]} {self.session.plane} slices (from 0)", index)
+
+
+class Request(Content):
+    """Base of the requests.
+
+    Attributes:
+        answers: replies that may come back, besides `Cancelled` and `Failed`.
+    """
+
+    answers: ClassVar[tuple[type[Reply], ...]] = ()
+
+    def read_reply(self, message: Message) -> Reply:
+        """What the worker answers to this request.
+
+        Raises:
+            MessageError: the message is no reply, is wrong by itself, or is no answer to this.
+        """
+        kind = REPLIES.get(message.type)
+        if kind not in (*self.answers, Cancelled, Failed) or kind is None:
+            raise MessageError(f"The message '{message.type}' is no answer to the request '{self.word}'.")
+        reply = kind.from_message(message)
+        self.check_reply(reply)
+        return reply
+
+    def check_reply(self, reply: Reply) -> None:
+        """Raise MessageError for a reply that does not fit what was asked."""
+
+
+@dataclass(frozen=True)
+class Hello(Request):
+    """The first request of a connection: is this a worker, and does it speak the same protocol?"""
+
+    word = "hello"
+    answers = (Welcome,)
+    protocol: Count = PROTOCOL
+
+    def read_reply(self, message: Message) -> Reply:
+        """The same, but another protocol is named as such before any field is looked at."""
+        if message.type == Welcome.word:
+            check_protocol(self.protocol, message.header.get("protocol"))
+        return super().read_reply(message)
+
+
+@dataclass(frozen=True, eq=False)
+class TakeVolume(Request):
+    """Hand over the voxels, `(k, j, i)`; they stay until the next ones.
+
+    Args:
+        volume: identity, by which other requests name them.
+        voxels: bool, integers or floats.
+    """
+
+    word = "take_volume"
+    answers = (VolumeTaken,)
+    volume: Text
+    voxels: Annotated[
+        NDArray[Any],
+        array_of("biuf", 3, "an array of real numbers (k, j, i)"),
+        Rule(lambda voxels: voxels.size > 0, "an array that is not empty"),
+    ]
+
+    def check_reply(self, reply: Reply) -> None:
+        """It is this volume that was taken."""
+        if isinstance(reply, VolumeTaken) and reply.volume != self.volume:
+            reject(f"{reply.word}.volume", f"'{self.volume}'", reply.volume)
+
+
+@dataclass(frozen=True)
+class Inspect(Request):
+    """What is this model file? Nothing in it is run."""
+
+    word = "inspect"
+    answers = (Inspected,)
+    path: Text
+    image_size: Count | None
+
+
+@dataclass(frozen=True)
+class Segment(Request):
+    """Turn a box or points on a slice into a mask; no key is made.
+
+    Args:
+        setup: of the session.
+        object_id: comes back with the answer.
+        slice_index: on which slice.
+        box_ij: first and last column and row, `(i0, j0, i1, j1)`; None without a box.
+        points_ij: column and row of each point.
+        positive: for each point, whether it is on the object.
+    """
+
+    word = "segment"
+    answers = (Downloading, Preparing, Outlined)
+    setup: Setup
+    object_id: Count
+    slice_index: Index
+    box_ij: tuple[float, float, float, float] | None
+    points_ij: tuple[tuple[float, float], ...]
+    positive: tuple[bool, ...]
+
+    def check(self) -> None:
+        """The slice exists, and there is a prompt with a flag for every point."""
+        self.setup.check(f"{self.word}.setup")
+        self.setup.check_slice(f"{self.word}.slice_index", self.slice_index)
+        if len(self.positive) != len(self.points_ij):
+            reject(f"{self.word}.positive", f"one flag for each of {len(self.points_ij)} points", self.positive)
+        if self.box_ij is None and not self.points_ij:
+            reject(f"{self.word}.points_ij", "at least one point where there is no box", self.points_ij)
+
+    @property
+    def prompt(self) -> BoxPrompt | PointsPrompt:
+        """The box, or the points with the box.
+
+        Raises:
+            InputError: a box without an inside, or no point on the object.
+        """
+        box = BoxPrompt(self.box_ij) if self.box_ij is not None else None
+        if box is not None and not self.points_ij:
+            return box
+        return PointsPrompt(np.array(self.points_ij, dtype=np.float64), np.array(self.positive, dtype=bool), box)
+
+    def check_reply(self, reply: Reply) -> None:
+        """The outline is of the object, on the slice, and of its shape."""
+        if isinstance(reply, Outlined):
+            _check_place(reply, (self.object_id,), range(self.slice_index, self.slice_index + 1), self.setup)
+
+
+@dataclass(frozen=True, eq=False)
+class Propagate(Request):
+    """Fill a range of slices from key slices.
+
+    Args:
+        setup: of the session.
+        keys: `(object id, slice)` of every key there is; those of an earlier request are forgotten.
+        masks: their outlines, bool `(keys, rows, columns)`.
+        first: first slice with the object; None leaves open where it begins.
+        last: last slice with it, inclusive; None leaves open where it ends.
+        resolve_overlaps: give contested pixels to one of the objects.
+    """
+
+    word = "propagate"
+    answers = (Downloading, Preparing, Started, SliceDone, Done)
+    setup: Setup
+    keys: tuple[tuple[Count, Index], ...]
+    masks: Annotated[NDArray[np.bool_], array_of("b", 3, "a bool array (keys, rows, columns)")]
+    first: Index | None
+    last: Index | None
+    resolve_overlaps: bool
+
+    def check(self) -> None:
+        """Keys and ends lie in the volume, and every key has an outline of the slices' shape."""
+        self.setup.check(f"{self.word}.setup")
+        for name in ("first", "last"):
+            self.setup.check_slice(f"{self.word}.{name}", getattr(self, name))
+        if not self.slices:
+            reject(f"{self.word}.last", f"not before the first slice {self.first}", self.last)
+        if not self.keys or len(set(self.keys)) != len(self.keys):
+            reject(f"{self.word}.keys", "a list of different places, at least one", self.keys)
+        for number, (_object_id, index) in enumerate(self.keys):
+            self.setup.check_slice(f"{self.word}.keys[{number}][1]", index)
+        wanted = (len(self.keys), *self.setup.stack_shape[1:])
+        if self.masks.shape != wanted:
+            reject(f"{self.word}.masks", f"of shape {wanted}, (keys, rows, columns)", self.masks)
+
+    @cached_property
+    def slices(self) -> range:
+        """The range; what is left open ends with the volume."""
+        first = 0 if self.first is None else self.first
+        return range(first, self.setup.stack_shape[0] if self.last is None else self.last + 1)
+
+    @cached_property
+    def object_ids(self) -> frozenset[int]:
+        """The objects that have a key."""
+        return frozenset(object_id for object_id, _index in self.keys)
+
+    def check_reply(self, reply: Reply) -> None:
+        """The slice is one of the range, no key, of an object that was asked for, and of its shape."""
+        most = len(self.object_ids) * len(self.slices)
+        for name in ("total", "done", "computed"):
+            if (getattr(reply, name, None) or 0) > most:
+                reject(f"{reply.word}.{name}", f"at most {most}, the slices of the range", getattr(reply, name))
+        if isinstance(reply, SliceDone):
+            _check_place(reply, self.object_ids, self.slices, self.setup)
+            if (reply.object_id, reply.slice_index) in self.keys:
+                reject(f"{reply.word}.slice_index", "no key slice", reply.slice_index)
+
+
+@dataclass(frozen=True)
+class Cancel(Request):
+    """End the request whose id this carries; it is that one which is answered."""
+
+    word = "cancel"
+
+
+@dataclass(frozen=True)
+class Quit(Request):
+    """End the worker."""
+
+    word = "quit"
+
+
+REQUESTS: Mapping[str, type[Request]] = kinds_of(Request)
+"""`word` -> class of every request."""
+
+
+def read_request(message: Message) -> Request:
+    """What the worker is asked.
+
+    Raises:
+        MessageError: it is no request, a wrong one, or one of another protocol.
+    """
+    kind = REQUESTS.get(message.type)
+    if kind is None:
+        raise MessageError(f"The worker does not know the request '{message.type}'.")
+    if kind is Hello:
+        check_protocol(message.header.get("protocol"), PROTOCOL)
+    return kind.from_message(message)
+
+
+def _check_place(reply: SliceReply, object_ids: frozenset[int] | tuple[int, ...], slices: range, setup: Setup) -> None:
+    if reply.object_id not in object_ids:
+        reject(f"{reply.word}.object_id", f"one of {', '.join(map(str, sorted(object_ids)))}", reply.object_id)
+    if reply.slice_index not in slices:
+        reject(f"{reply.word}.slice_index", f"from {slices.start} to {slices.stop - 1}", reply.slice_index)
+    if reply.shape != setup.stack_shape[1:]:
+        reject(f"{reply.word}.shape", f"{setup.stack_shape[1:]}", reply.shape)
