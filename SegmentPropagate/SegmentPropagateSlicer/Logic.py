@@ -1,39 +1,39 @@
 """What the panel does, without the panel: keys, runs, review, accept. Knows MRML, no widgets."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import slicer
-import vtk
+from numpy.typing import NDArray
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
-from slicer.util import VTKObservationMixin
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.worker.replies import Failed, Inspected
-from SegmentPropagateLib.worker.requests import Inspect
 from SegmentPropagateSlicer import Scripting
-from SegmentPropagateSlicer.Review import KeyPicture, Suspicion
 from SegmentPropagateSlicer.Review.Keys import Keys
 from SegmentPropagateSlicer.Review.PromptPreview import Prompt, PromptPreview
+from SegmentPropagateSlicer.Review.Reviewer import Reviewer
 from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
 from SegmentPropagateSlicer.Runs.Estimates import Estimates
-from SegmentPropagateSlicer.Runs.ModelSummary import describe
-from SegmentPropagateSlicer.Runs.Run import Run
+from SegmentPropagateSlicer.Runs.ModelSummary import ModelInspector
+from SegmentPropagateSlicer.Runs.Run import Run, checkedEnds
 from SegmentPropagateSlicer.Runs.RunController import RunController
 from SegmentPropagateSlicer.Runs.Runner import Runner
 from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer.Scene.Inputs import Inputs
 from SegmentPropagateSlicer.Scene.Preview import Preview
-from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
-from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
+from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
-from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 
 
-class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
+class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
     """Propagate key slices of segments through a volume.
 
     The inputs are set once (`setInputs`); keys are added slice by slice; `startSession` computes a proposal that is
@@ -44,19 +44,17 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     Signals: `stateChanged(state)`, `statusChanged(text)`, `progressChanged(slicesDone, slicesTotal, secondsLeft or
     None)`, `downloadProgressed(bytesDone, bytesTotal)` (0 where not known, both 0 when there is no download any more),
     `sliceUpdated(segmentId, sliceIndex)`, `keysChanged()`, `previewReady(segmentId, sliceIndex, areaMm2)`,
-    `modelInspected(summary)`, `noticeGiven(sentence)`, `errorOccurred(sentence)`, `logReceived(text)`.
+    `previewChanged()`, `modelInspected(summary)`, `noticeGiven(sentence)`, `errorOccurred(sentence)`,
+    `logReceived(text)`.
 
     Args:
         process: what runs the worker; None makes a `WorkerProcess`. Anything with its methods will do.
         estimates: what runs took on this machine; None keeps them in Slicer's settings.
     """
 
-    def __init__(self, process=None, estimates=None):
+    def __init__(self, process: WorkerProcess | None = None, estimates: Estimates | None = None) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        VTKObservationMixin.__init__(self)
-        self.settings = RunSettings()
-        self.volumeNode = None
-        self.segmentationNode = None
+        Inputs.__init__(self)
         self.process = process or WorkerProcess()
         self.preview = Preview()
         self._estimates = estimates or Estimates(slicer.app.userSettings())
@@ -64,39 +62,32 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         self._writer = ReviewWriter(SegmentWriter(), self._keys)
         self._runner = runner = Runner(self.process)
         self._control = control = RunController(runner, self.preview, self._estimates)
+        self._reviewer = Reviewer(control, self._keys, self._writer)
         self._prompt = PromptPreview(runner, self.preview)
-        self._prompt.failed.connect(control.errorOccurred.emit)
+        self._inspector = ModelInspector(self.process)
+        for asking in (self._prompt, self._inspector):
+            asking.failed.connect(control.errorOccurred.emit)
         self.stateChanged, self.progressChanged = control.stateChanged, control.progressChanged
         self.statusChanged, self.sliceUpdated = runner.statusChanged, control.sliceUpdated
         self.downloadProgressed = runner.downloadProgressed
         self.noticeGiven, self.errorOccurred = control.noticeGiven, control.errorOccurred
-        self.keysChanged, self.previewReady = self._keys.changed, self._prompt.ready
-        self.modelInspected, self.logReceived = Signal("summary"), self.process.logReceived
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._onNodeAboutToBeRemoved)
-        self.addObserver(scene, scene.StartCloseEvent, self._onSceneAboutToClose)
+        self.keysChanged = self._keys.changed
+        self.previewReady, self.previewChanged = self._prompt.ready, self._prompt.changed
+        self.modelInspected, self.logReceived = self._inspector.inspected, self.process.logReceived
+        self.inputsLeft.connect(self._abandon)
+        self.inputsTaken.connect(self._takeInputs)
+        self.observeScene()
 
     @property
-    def state(self):
+    def state(self) -> str:
         """One of `State`."""
         return self._control.state
 
-    # ---- inputs -------------------------------------------------------------------------------------------------
+    # ---- the segment editor -------------------------------------------------------------------------------------
 
-    def setInputs(self, volumeNode, segmentationNode):
-        """Choose what to work on; a change ends the run, drops the proposal and forgets the keys."""
-        if volumeNode is self.volumeNode and segmentationNode is self.segmentationNode:
-            return
-        self._abandon(_("The image or the segmentation was changed during the run; nothing was written."))
-        self.volumeNode = volumeNode
-        self.segmentationNode = self._keys.segmentationNode = segmentationNode
-        self._keys.replaceAll(())
-
-    def setSettings(self, settings):
-        """Take a `RunSettings` for the next run."""
-        self.settings = settings
-
-    def setSegmentEditor(self, editorNode, saveStateForUndo=None):
+    def setSegmentEditor(
+        self, editorNode: slicer.vtkMRMLSegmentEditorNode | None, saveStateForUndo: Callable[[], Any] | None = None
+    ) -> None:
         """Obey this vtkMRMLSegmentEditorNode's masking and overwrite mode at Accept.
 
         Args:
@@ -106,78 +97,60 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """
         self._writer.setEditor(editorNode, saveStateForUndo)
 
-    def undo(self):
+    def undo(self) -> None:
         """Take back the last Accept, where `setSegmentEditor` gave no other history."""
         self._writer.undo()
 
-    def redo(self):
+    def redo(self) -> None:
         """Repeat what `undo` took back."""
         self._writer.redo()
-
-    def sliceCount(self, plane=None):
-        """Number of slices of the volume along the plane; 0 without a volume."""
-        try:
-            return self._grid(plane).count
-        except InputError:
-            return 0
-
-    def sliceIndexInView(self, sliceNode, plane=None):
-        """Slice number that a vtkMRMLSliceNode shows; InputError for an oblique view or another plane."""
-        return self._grid(plane).indexInView(sliceNode)
-
-    def sliceRangeOfRoi(self, roiNode, plane=None):
-        """`(first, last)` slice that a vtkMRMLMarkupsROINode covers."""
-        return PromptReader(self._grid(plane)).range(roiNode)
-
-    def slicePositionRas(self, sliceIndex, plane=None):
-        """World RAS of the slice's center, to jump the views to it."""
-        return self._grid(plane).centerRas(sliceIndex)
 
     # ---- keys ---------------------------------------------------------------------------------------------------
 
     @property
-    def keys(self):
+    def keys(self) -> tuple[Key, ...]:
         """Tuple of `Key`, by segment, plane and slice."""
         return tuple(self._keys)
 
-    def addKey(self, segmentId, sliceIndex, plane=None, confirmed=False):
+    def addKey(self, segmentId: str, sliceIndex: int, plane: str | None = None, confirmed: bool = False) -> None:
         """Make what the segment holds on that slice a key; InputError when it is empty there."""
         self._keys.add(self._grid(plane), segmentId, sliceIndex, confirmed)
 
-    def keyPicture(self, key, size):
+    def keyPicture(self, key: Key, size: int) -> NDArray[np.uint8]:
         """The outline of a key on its slice, uint8 `(size, size, 3)`; InputError where image or segment have gone."""
         grid = self._grid(key.plane)
-        plane = np.moveaxis(VolumeReader(self.volumeNode).voxels, grid.axis, 0)[key.sliceIndex]
-        return KeyPicture.draw(grid, plane, *self._keys.outlineAndColor(grid, key), size)
+        return self._keys.picture(grid, VolumeReader(self.volumeNode).voxels, key, size)
 
-    def removeKey(self, key):
+    def removeKey(self, key: Key) -> None:
         """Forget a key; the segment keeps its voxels."""
         self._keys.remove(key.place)
 
-    def setKeys(self, keys):
+    def setKeys(self, keys: Iterable[Key]) -> None:
         """Replace all keys, e.g. from a saved scene; keys of vanished segments are dropped."""
         self._keys.replaceAll(keys)
 
-    def confirmSlices(self, segmentId, sliceIndices, confirmed=True, plane=None):
+    def confirmSlices(
+        self, segmentId: str, sliceIndices: Iterable[int], confirmed: bool = True, plane: str | None = None
+    ) -> None:
         """Lock slices (never changed again by a run or Accept), or unlock them.
 
         Outside a review a slice is locked as it is drawn, empty or not. In review, the proposal of a slice that is
         locked is kept as it is and written with the next Accept, unless the user has drawn there.
         """
-        review = self._control.review
-        grid = self._grid(plane or (review.grid.plane if review else None))
-        proposals = review.proposals.get(segmentId, {}) if review and review.grid.plane == grid.plane else {}
-        for index in sliceIndices:
-            grid.checkIndex(index)
-            if confirmed:
-                drawn = self._writer.isEdited(self._nodes(), grid, (segmentId, index))
-                self._keys.lock(grid, segmentId, index, None if drawn else proposals.get(index))
-            else:
-                self._keys.unlock((segmentId, grid.plane, index))
-            self.sliceUpdated.emit(segmentId, index)
+        grid = self._grid(plane or self._reviewer.plane)
+        self._reviewer.confirm(self._nodes(), grid, segmentId, sliceIndices, confirmed)
 
-    def previewPrompt(self, segmentId, sliceIndex, boxRas=None, pointsRas=None, positive=None):
-        """Ask the model for a mask on one slice; `previewReady` follows.
+    # ---- box and points -----------------------------------------------------------------------------------------
+
+    @property
+    def previewed(self) -> tuple[str, str, int] | None:
+        """`(segmentId, plane, sliceIndex)` of the mask that `usePreview` would take; None while there is none."""
+        return self._prompt.place
+
+    def previewPrompt(
+        self, segmentId: str, sliceIndex: int, boxRas: Any = None, pointsRas: Any = None, positive: Any = None
+    ) -> None:
+        """Ask the model for a mask on one slice; `previewReady` follows, and `previewChanged` when it comes or goes.
 
         Args:
             segmentId: which segment.
@@ -191,53 +164,57 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         prompt, place = Prompt(boxRas, pointsRas, positive), (segmentId, sliceIndex)
         self._prompt.request(self._nodes(), self.settings, self._grid(), place, prompt, self._control.review)
 
-    def usePreview(self):
+    def usePreview(self) -> None:
         """Write the previewed mask into the segment on that slice (one undo step) and make the slice a key."""
         grid, segmentId, index, proposal = self._prompt.take()
         self._writer.copy(self._nodes(), grid, (segmentId, index), proposal, self._control.review is not None)
         self._keys.add(grid, segmentId, index)
 
-    def dropPreview(self):
+    def dropPreview(self) -> None:
         """Forget the previewed mask."""
         self._prompt.drop()
 
     # ---- runs ---------------------------------------------------------------------------------------------------
 
-    def inspectModel(self, model=None):
+    def inspectModel(self, model: str, imageSize: int | None = None) -> None:
         """Ask the worker what a checkpoint file is; `modelInspected` or `errorOccurred` follows."""
+        self._inspector.ask(model, imageSize)
 
-        def onReply(reply):
-            if isinstance(reply, Failed):
-                self.errorOccurred.emit(reply.sentence)
-            elif isinstance(reply, Inspected):
-                self.modelInspected.emit(describe(reply))
-
-        self.process.request(Inspect(model or self.settings.model, self.settings.imageSize), onReply)
-
-    def estimate(self, segmentIds, first, last):
-        """What a run would take, before it runs.
+    def estimate(
+        self, segmentIds: Sequence[str], first: int, last: int, settings: RunSettings | None = None
+    ) -> dict[str, Any]:
+        """What a run would take, before it runs, with these settings or the present ones.
 
         Returns:
             dict: "slices", "objects", "seconds" (None until this machine has measured that model), "memoryBytes",
             "warning" (a sentence, or "").
         """
-        volumeNode = VolumeReader(self.volumeNode).node
-        warm = self._runner.isWarm(self.settings)
-        return self._estimates.of(self.settings, volumeNode, len(segmentIds), last - first + 1, warm)
+        volumeNode, settings = VolumeReader(self.volumeNode).node, settings or self.settings
+        warm = self._runner.isWarm(settings)
+        return self._estimates.of(settings, volumeNode, len(segmentIds), last - first + 1, warm)
 
-    def startSession(self, segmentIds, first=None, last=None):
+    def startSession(self, segmentIds: Iterable[str], first: int | None = None, last: int | None = None) -> None:
         """Compute a proposal for the range. States: starting, running, then review, or after an error as before.
 
         For a single segment a number tells the model that the object begins or ends on that slice; None leaves open
         where it does. Several segments need not all begin or end there.
 
         Raises:
-            InputError: before anything is started.
+            SegmentPropagateError: before anything is started.
         """
         self._checkNotBusy()
-        self._start(list(segmentIds), (first, last), self.settings)
+        self._start(tuple(segmentIds), (first, last), self.settings)
 
-    def propagate(self, volumeNode, segmentationNode, segmentIds=None, keys=None, first=None, last=None, **options):
+    def propagate(
+        self,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+        segmentIds: Sequence[str] | None = None,
+        keys: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+        first: int | None = None,
+        last: int | None = None,
+        **options: Any,
+    ) -> dict[str, int]:
         """One call for scripts: run, wait, accept. Returns `{segmentId: number of voxels changed}`.
 
         Args:
@@ -256,17 +233,11 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
                 `WorkerProcess(stallTimeoutMs=...)` allows.
         """
         self._checkNotBusy()
-        wait, accept = options.pop("wait", True), options.pop("accept", True)
         self.setInputs(volumeNode, segmentationNode)
-        self.setSettings(replace(self.settings, **options))
         self._nodes()
-        if keys is not None:
-            Scripting.takeKeys(self, segmentIds, keys)
-        segmentIds = segmentIds or list(dict.fromkeys(k.segmentId for k in self._keys if k.plane == self._grid().plane))
-        Scripting.run(self, segmentIds, first, last, wait)
-        return self.accept() if wait and accept and self.state == State.REVIEW else {}
+        return Scripting.propagate(self, segmentIds, keys, (first, last), options)
 
-    def cancel(self):
+    def cancel(self) -> None:
         """Stop the run within one slice; nothing of it is kept. A worker that does not obey is killed.
 
         Outside a run, stop the download that a previewed outline waits for.
@@ -277,55 +248,43 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     # ---- review -------------------------------------------------------------------------------------------------
 
     @property
-    def proposed(self):
+    def proposed(self) -> tuple[tuple[str, ...], str, int, int] | None:
         """`(segmentIds, plane, first, last)` of the proposal that is being computed or reviewed; None without one."""
-        run = self._control.shown
-        return (run.segmentIds, run.grid.plane, run.first, run.last) if run else None
+        return self._reviewer.proposed
 
-    def reviewScores(self, segmentId):
+    def reviewScores(self, segmentId: str) -> list[dict[str, Any]]:
         """One dict per slice of the range, ascending.
 
         Keys: "sliceIndex", "source" ("key", "propagated", "empty"), "presence" (0..1), "predictedIou" (0..1 or None),
         "areaMm2", "areaJump" and "centerJump" (True where the step from the neighbor is suspicious), "confirmed",
         "suspicion" (0..1, larger is worse).
         """
-        run = self._control.shown
-        if run is None:
-            return []
-        return Suspicion.scores(run, segmentId, self._keys.confirmed(segmentId, run.grid.plane))
+        return self._reviewer.scores(segmentId)
 
-    def nextSuspiciousSlice(self, segmentId, after=None):
+    def nextSuspiciousSlice(self, segmentId: str, after: int | None = None) -> int | None:
         """The slice worth correcting next, most suspicious first, or next after a slice; None when nothing is."""
-        found = Suspicion.nextSuspicious({segmentId: self.reviewScores(segmentId)}, (segmentId, after))
+        found = self._reviewer.nextSuspicious((segmentId,), None if after is None else (segmentId, after))
         return found[1] if found else None
 
-    def nextSuspicious(self, after=None):
+    def nextSuspicious(self, after: tuple[str, int] | None = None) -> tuple[str, int] | None:
         """The same over all segments of the proposal: `(segmentId, sliceIndex)`, next after such a place, or None."""
-        segmentIds = self.proposed[0] if self.proposed else ()
-        return Suspicion.nextSuspicious({i: self.reviewScores(i) for i in segmentIds}, after)
+        return self._reviewer.nextSuspicious(self.proposed[0] if self.proposed else (), after)
 
-    def editSlice(self, segmentId, sliceIndex):
+    def editSlice(self, segmentId: str, sliceIndex: int) -> None:
         """Copy the proposal of one slice into the segment (one undo step), to be corrected with the Segment Editor.
 
         A key slice is in the segment already. Discard takes back what is then done to the slice.
         """
-        review = self._inReview()
-        proposal = review.proposals.get(segmentId, {}).get(sliceIndex)
-        isKey = (segmentId, sliceIndex) in review.keys
-        if proposal is None and not isKey:
-            raise InputError(_("There is no proposal on slice {index}.").format(index=sliceIndex))
-        self._writer.copy(self._nodes(), review.grid, (segmentId, sliceIndex), None if isKey else proposal)
+        self._reviewer.edit(self._nodes(), (segmentId, sliceIndex))
 
-    def correct(self, segmentId, sliceIndex):
+    def correct(self, segmentId: str, sliceIndex: int) -> None:
         """Make what the segment now holds on that slice a key, and compute again only what that changes."""
-        review = self._inReview()
-        self._writer.checkUnlocked(segmentId, review.grid.plane, sliceIndex)
-        self._writer.checkNotErased(self._nodes(), review.grid, (segmentId, sliceIndex))
-        self._keys.add(self._grid(review.grid.plane), segmentId, sliceIndex)
-        settings = replace(self.settings, plane=review.grid.plane)
-        self._start(review.segmentIds, review.given, settings)
+        review = self._reviewer.review
+        plane = review.grid.plane
+        self._reviewer.takeCorrection(self._nodes(), self._grid(plane), (segmentId, sliceIndex))
+        self._start(review.segmentIds, review.given, replace(self.settings, plane=plane))
 
-    def accept(self):
+    def accept(self) -> dict[str, int]:
         """Write the proposal into the segments: one undo step, masking and overwrite mode obeyed.
 
         Key slices and locked slices keep what they hold. Segments that were removed meanwhile are left out.
@@ -333,21 +292,16 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         Returns:
             dict: segmentId -> number of voxels changed.
         """
-        review = self._inReview()
-        grid = self._grid(review.grid.plane)
-        if (grid.axis, grid.count, grid.shape) != (review.grid.axis, review.grid.count, review.grid.shape):
-            raise InputError(_("The image has changed since the run: discard the proposal and run again."))
-        changed = self._writer.accept(self._nodes(), grid, review)
-        self._control.endReview()
+        changed = self._reviewer.accept(self._nodes(), self._grid(self._reviewer.review.grid.plane))
+        self._prompt.drop()
         return changed
 
-    def discard(self):
+    def discard(self) -> None:
         """Drop the proposal; the segments hold what they held before the run."""
-        self._inReview()
-        self._writer.discard(self.segmentationNode)
-        self._control.endReview()
+        self._reviewer.discard(self.segmentationNode)
+        self._prompt.drop()
 
-    def shutdown(self):
+    def shutdown(self) -> None:
         """End the worker and remove the preview: module reload, application exit."""
         self.removeObservers()
         self._abandon("")
@@ -355,51 +309,23 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
-    def _grid(self, plane=None):
-        return SliceGrid(VolumeReader(self.volumeNode).geometry, plane or self.settings.plane)
-
-    def _nodes(self):
-        if self.segmentationNode is None:
-            raise InputError(_("Choose a segmentation first."))
-        return VolumeReader(self.volumeNode).node, self.segmentationNode
-
-    def _start(self, segmentIds, given, settings):
+    def _start(self, segmentIds: tuple[str, ...], given: tuple[int | None, int | None], settings: RunSettings) -> None:
         nodes, grid = self._nodes(), self._grid(settings.plane)
-        first, last = rangeEnds(given, grid.count)
-        for index in (first, last):
-            grid.checkIndex(index)
-        if first > last:
-            text = _("The first slice ({first}) lies after the last slice ({last}).")
-            raise InputError(text.format(first=first, last=last))
-        keys = self._keys.outlines(grid, segmentIds, first, last)
+        keys = self._keys.outlines(grid, segmentIds, *checkedEnds(grid, given))
         self._prompt.drop()
         absent = frozenset(self._keys.absent(grid.plane) - set(keys))
-        run = Run(settings, grid, tuple(segmentIds), given, keys, not self._writer.allowsOverlap, absent)
+        run = Run(settings, grid, segmentIds, given, keys, not self._writer.allowsOverlap, absent)
         self._control.start(run, nodes)
 
-    def _inReview(self):
-        if self.state != State.REVIEW:
-            raise InputError(_("There is no proposal to review: propagate first."))
-        return self._control.review
-
-    def _checkNotBusy(self):
+    def _checkNotBusy(self) -> None:
         if self.state in State.BUSY:
             raise InputError(_("A run is going on: cancel it first."))
 
-    def _abandon(self, sentence):
+    def _takeInputs(self) -> None:
+        self._keys.segmentationNode = self.segmentationNode
+        self._keys.replaceAll(())
+
+    def _abandon(self, sentence: str) -> None:
         self._prompt.drop()
         self._writer.forget()
         self._control.abandon(sentence)
-
-    @vtk.calldata_type(vtk.VTK_OBJECT)
-    def _onNodeAboutToBeRemoved(self, _caller, _event, node):
-        if node is self.volumeNode:
-            self._abandon(_("The image was removed from the scene during the run; nothing was written."))
-            self.setInputs(None, self.segmentationNode)
-        elif node is self.segmentationNode:
-            self._abandon(_("The segmentation was removed from the scene during the run; nothing was written."))
-            self.setInputs(self.volumeNode, None)
-
-    def _onSceneAboutToClose(self, _caller, _event):
-        self._abandon(_("The scene was closed during the run; nothing was written."))
-        self.setInputs(None, None)

@@ -56,13 +56,10 @@ def drawn_object(slices):
 def paint(bench, index):
     """Outline the object as the Segment Editor would: the labelmap is as large as what was drawn."""
     from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
-    from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
-    from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
     from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
 
-    grid = SliceGrid(VolumeReader(bench.volume).geometry, "axial")
     outline = {bench.segment: {index: proposalOfMask(bench.truth[index])}}
-    SegmentWriter().write(bench.segmentation, bench.volume, grid, outline)
+    SegmentWriter().write(bench.segmentation, bench.volume, bench.grid(), outline)
 
 
 def run(slices):

@@ -9,6 +9,8 @@ import vtk
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic, State
 from SegmentPropagateSlicer.Runs.Estimates import Estimates
 from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 
 DRAWN_WORKER = [sys.executable, str(Path(__file__).resolve().parents[1] / "Library" / "drawn_worker.py")]
@@ -94,9 +96,13 @@ class Bench:
         )
         return np.zeros(self.truth.shape, bool) if array is None else array > 0
 
+    def grid(self, plane=None):
+        """The slices of the volume as it is now."""
+        return SliceGrid(VolumeReader(self.volume).geometry, plane or self.logic.settings.plane)
+
     def draw(self, segmentId, index, plane="axial"):
         """Outline the object on one slice, as an annotator would, and make it a key."""
-        axis = self.logic._grid(plane).axis
+        axis = self.grid(plane).axis
         mask = self.get(segmentId)
         np.moveaxis(mask, axis, 0)[index] = np.moveaxis(self.truth, axis, 0)[index]
         self.set(segmentId, mask)

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import vtk
 from bench import MATRIX, ellipsoid
-from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
-from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 
 from SegmentPropagateLib.errors import InputError
 
@@ -43,11 +41,6 @@ def transformNode(slicer, matrix):
     return node
 
 
-def gridOf(bench):
-    """The axial slices of the bench's volume."""
-    return SliceGrid(VolumeReader(bench.volume).geometry, "axial")
-
-
 def worldOf(bench, mask, matrix):
     """Sorted world RAS of the voxels of a mask `(k, j, i)`, to a micrometer."""
     places = np.argwhere(mask)[:, ::-1]
@@ -69,7 +62,7 @@ def test_any_storage_order_gives_the_same_place(makeBench, base, order, flips):
     mask, matrix = stored(ellipsoid(), base, order, flips)
     key = 5 if not flips[0] else 12 - 1 - 5  # the same anatomical slice
     bench = makeBench(mask=mask, matrix=matrix, key=key)
-    assert gridOf(bench).axis == order.index(0)  # the axis that was k is the axial one
+    assert bench.grid().axis == order.index(0)  # the axis that was k is the axial one
     found = propagated(bench)
     assert np.array_equal(found, mask)
     assert np.array_equal(worldOf(bench, found, matrix), worldOf(bench, ellipsoid(), base))
@@ -234,7 +227,7 @@ def test_a_segmentation_stored_as_surfaces_is_refused_in_one_sentence(bench):
 def test_a_box_and_a_view_in_world_coordinates_meet_the_same_slice(makeBench, slicer, base):
     mask, matrix = stored(ellipsoid(), base, (2, 0, 1), (True, False, True))
     bench = makeBench(mask=mask, matrix=matrix, key=None)
-    grid = gridOf(bench)
+    grid = bench.grid()
     view = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode", "Red")
     normal = np.cross(grid.worldFromSlice[:3, 1], grid.worldFromSlice[:3, 2])
     along = grid.worldFromSlice[:3, 2]

@@ -1,14 +1,29 @@
 """The key slices: which they are, what is drawn on them, and which are locked."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.stack import slice_of
+from SegmentPropagateSlicer.Review import KeyPicture
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Key import Key
-from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
+from SegmentPropagateSlicer.Values.Proposal import Proposal, proposalOfMask
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.Words import tr as _
+
+if TYPE_CHECKING:
+    import slicer
+
+Place = tuple[str, str, int]
 
 
 class Keys:
@@ -18,35 +33,36 @@ class Keys:
     review keeps its outline here (`pinned`) until Accept writes it.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.changed = Signal()
-        self.segmentationNode = None
-        self.pinned = {}  # place -> Proposal
-        self._keys = {}
+        self.segmentationNode: slicer.vtkMRMLSegmentationNode | None = None
+        self.pinned: dict[Place, Proposal] = {}
+        self._keys: dict[Place, Key] = {}
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Key]:
         return iter(sorted(self._keys.values(), key=lambda key: key.place))
 
-    def find(self, segmentId, plane, sliceIndex):
+    def find(self, segmentId: str, plane: str, sliceIndex: int) -> Key | None:
         """The `Key` of that place, or None."""
         return self._keys.get((segmentId, plane, sliceIndex))
 
-    def confirmed(self, segmentId, plane):
+    def confirmed(self, segmentId: str, plane: str) -> list[int]:
         """Locked slices of a segment, ascending."""
         return [key.sliceIndex for key in self if (key.segmentId, key.plane, key.confirmed) == (segmentId, plane, True)]
 
-    def outlineAndColor(self, grid, key):
-        """`Proposal` of what a key has now, maybe nothing, and the color of its segment, three numbers 0..1."""
+    def picture(self, grid: SliceGrid, voxels: NDArray[Any], key: Key, size: int) -> NDArray[np.uint8]:
+        """What a key has now, maybe nothing, on its slice of the voxels `(k, j, i)`: uint8 `(size, size, 3)`."""
         outline = self.pinned.get(key.place) or self._read(grid, key.segmentId, key.sliceIndex)
-        return outline, self.segmentationNode.GetSegmentation().GetSegment(key.segmentId).GetColor()
+        color = self.segmentationNode.GetSegmentation().GetSegment(key.segmentId).GetColor()
+        return KeyPicture.draw(grid, slice_of(voxels, grid.axis, key.sliceIndex), outline, color, size)
 
-    def locked(self, geometry):
+    def locked(self, geometry: Geometry) -> dict[str, list[tuple[SliceGrid, list[int]]]]:
         """segmentId -> list of `(SliceGrid, slices)` that nothing may change; not what Accept has yet to write.
 
         Args:
             geometry: `Geometry` of the volume.
         """
-        found = {}
+        found: dict[str, dict[str, list[int]]] = {}
         for key in self:
             if key.confirmed and key.place not in self.pinned:
                 found.setdefault(key.segmentId, {}).setdefault(key.plane, []).append(key.sliceIndex)
@@ -55,11 +71,11 @@ class Keys:
             for segmentId, planes in found.items()
         }
 
-    def absent(self, plane):
+    def absent(self, plane: str) -> set[tuple[str, int]]:
         """Set of `(segmentId, slice)` that were locked as holding nothing."""
         return {(k.segmentId, k.sliceIndex) for k in self if k.confirmed and k.plane == plane and not k.areaMm2}
 
-    def replaceAll(self, keys):
+    def replaceAll(self, keys: Iterable[Key]) -> None:
         """Forget all keys and take these; keys of segments that do not exist are dropped."""
         known = self.segmentationNode.GetSegmentation().GetSegmentIDs() if self.segmentationNode else ()
         self.pinned.clear()
@@ -68,19 +84,19 @@ class Keys:
             self._keys = taken
             self.changed.emit()
 
-    def remove(self, place):
+    def remove(self, place: Place) -> None:
         """Forget the key of a place, if there is one."""
         self.pinned.pop(place, None)
         if self._keys.pop(place, None) is not None:
             self.changed.emit()
 
-    def add(self, grid, segmentId, sliceIndex, confirmed=False):
+    def add(self, grid: SliceGrid, segmentId: str, sliceIndex: int, confirmed: bool = False) -> None:
         """Make what is drawn on a slice a key; InputError where nothing is."""
         outline = self._drawn(grid, segmentId, sliceIndex)
         known = self.find(segmentId, grid.plane, sliceIndex)
         self._put(grid, segmentId, sliceIndex, outline, confirmed or bool(known and known.confirmed))
 
-    def lock(self, grid, segmentId, sliceIndex, proposal=None):
+    def lock(self, grid: SliceGrid, segmentId: str, sliceIndex: int, proposal: Proposal | None = None) -> None:
         """Confirm a slice: as the proposal has it where one is given, else as it is drawn, empty or not."""
         known = self.find(segmentId, grid.plane, sliceIndex)
         if known is not None:
@@ -90,7 +106,7 @@ class Keys:
         if proposal is not None:
             self.pinned[segmentId, grid.plane, sliceIndex] = proposal
 
-    def unlock(self, place):
+    def unlock(self, place: Place) -> None:
         """Take a confirmation back; a slice that was no key before is none any more."""
         known = self._keys.get(place)
         if known is not None and (place in self.pinned or not known.areaMm2):
@@ -98,22 +114,24 @@ class Keys:
         elif known is not None:
             self._replace(replace(known, confirmed=False))
 
-    def settle(self):
+    def settle(self) -> None:
         """The pinned outlines have been written."""
         self.pinned.clear()
 
-    def unpin(self):
+    def unpin(self) -> None:
         """The pinned outlines will never be written: forget their keys."""
         for place in tuple(self.pinned):
             self.remove(place)
 
-    def outlines(self, grid, segmentIds, first, last):
+    def outlines(
+        self, grid: SliceGrid, segmentIds: Iterable[str], first: int, last: int
+    ) -> Mapping[tuple[str, int], Proposal]:
         """`(segmentId, slice)` -> `Proposal` of all keys in a range, areas brought up to date.
 
         Raises:
             InputError: a segment without a key in the range, or a key whose outline is gone.
         """
-        found = {}
+        found: dict[tuple[str, int], Proposal] = {}
         for segmentId in segmentIds:
             for key in [k for k in self if (k.segmentId, k.plane) == (segmentId, grid.plane)]:
                 if first <= key.sliceIndex <= last:
@@ -130,7 +148,7 @@ class Keys:
             raise InputError(_("Choose a segment that has a key slice first."))
         return found
 
-    def _outline(self, grid, key):
+    def _outline(self, grid: SliceGrid, key: Key) -> Proposal:
         if key.place in self.pinned:
             return self.pinned[key.place]
         read = self._read if key.confirmed else self._drawn  # what is locked may hold nothing
@@ -140,12 +158,12 @@ class Keys:
             self._replace(replace(key, areaMm2=area))
         return outline
 
-    def _read(self, grid, segmentId, sliceIndex):
+    def _read(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> Proposal:
         if self.segmentationNode is None:
             raise InputError(_("Choose a segmentation first."))
         return proposalOfMask(PromptReader(grid).segmentMask(self.segmentationNode, segmentId, sliceIndex))
 
-    def _drawn(self, grid, segmentId, sliceIndex):
+    def _drawn(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> Proposal:
         outline = self._read(grid, segmentId, sliceIndex)
         if not outline.area:
             raise InputError(
@@ -155,14 +173,14 @@ class Keys:
             )
         return outline
 
-    def _name(self, segmentId):
+    def _name(self, segmentId: str) -> str:
         segment = self.segmentationNode.GetSegmentation().GetSegment(segmentId) if self.segmentationNode else None
         return segment.GetName() if segment else segmentId
 
-    def _put(self, grid, segmentId, sliceIndex, outline, confirmed):
+    def _put(self, grid: SliceGrid, segmentId: str, sliceIndex: int, outline: Proposal, confirmed: bool) -> None:
         self._replace(Key(segmentId, grid.plane, sliceIndex, outline.area * grid.pixelAreaMm2, confirmed))
 
-    def _replace(self, key):
+    def _replace(self, key: Key) -> None:
         if self._keys.get(key.place) != key:
             self._keys[key.place] = key
             self.changed.emit()

@@ -1,10 +1,26 @@
 """What a review writes into the segments, and how it is taken back."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Review.Keys import Keys, Place
+from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
+from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Values.Proposal import Proposal
 from SegmentPropagateSlicer.Values.Words import tr as _
+
+if TYPE_CHECKING:
+    import slicer
+
+    from SegmentPropagateSlicer.Runs.RunController import Nodes
 
 
 class ReviewWriter:
@@ -15,24 +31,33 @@ class ReviewWriter:
         keys: `Keys`.
     """
 
-    def __init__(self, writer, keys):
+    def __init__(self, writer: SegmentWriter, keys: Keys) -> None:
         self._writer, self._keys = writer, keys
-        self._snapshots = {}  # (plane, slice) -> what the segments held, and places of the keys that were there
-        self._copies = {}  # place -> mask that the segment held when it was given to the user to be corrected
+        # (plane, slice) -> what the segments held, and places of the keys that were there
+        self._snapshots: dict[tuple[str, int], tuple[Any, set[Place]]] = {}
+        # place -> mask that the segment held when it was given to the user to be corrected
+        self._copies: dict[Place, NDArray[np.bool_]] = {}
         self.setEditor, self.undo, self.redo = writer.setEditor, writer.undo, writer.redo
 
     @property
-    def allowsOverlap(self):
+    def allowsOverlap(self) -> bool:
         """Whether the editor lets segments overlap."""
         return self._writer.allowsOverlap
 
-    def checkUnlocked(self, segmentId, plane, sliceIndex):
+    def checkUnlocked(self, segmentId: str, plane: str, sliceIndex: int) -> None:
         """Raise InputError for a slice that the user has locked."""
         key = self._keys.find(segmentId, plane, sliceIndex)
         if key is not None and key.confirmed:
             raise InputError(_("Slice {index} is locked: unlock it to change it.").format(index=sliceIndex))
 
-    def copy(self, nodes, grid, place, proposal=None, inReview=True):
+    def copy(
+        self,
+        nodes: Nodes,
+        grid: SliceGrid,
+        place: tuple[str, int],
+        proposal: Proposal | None = None,
+        inReview: bool = True,
+    ) -> None:
         """Write one slice; in review, Discard brings back what was there.
 
         Args:
@@ -51,18 +76,18 @@ class ReviewWriter:
         if inReview:
             self._copies[segmentId, grid.plane, index] = self._mask(nodes, grid, place)
 
-    def isEdited(self, nodes, grid, place):
+    def isEdited(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> bool:
         """Whether the user has drawn on a slice that was copied, and has not made it a key yet."""
         copied = self._copies.get((place[0], grid.plane, place[1]))
         return copied is not None and not np.array_equal(copied, self._mask(nodes, grid, place))
 
-    def checkNotErased(self, nodes, grid, place):
+    def checkNotErased(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
         """Raise InputError for a slice that was copied and on which the user has left nothing."""
         if self.isEdited(nodes, grid, place) and not self._mask(nodes, grid, place).any():
             text = _("Nothing is left on slice {index}: lock it to keep it empty, or outline the object there.")
             raise InputError(text.format(index=place[1]))
 
-    def accept(self, nodes, grid, review):
+    def accept(self, nodes: Nodes, grid: SliceGrid, review: Run) -> dict[str, int]:
         """Write the proposal of a `Run`; returns segmentId -> number of voxels changed."""
         present = nodes[1].GetSegmentation().GetSegmentIDs()
         slices = {i: self._acceptable(nodes, grid, review, i) for i in review.segmentIds if i in present}
@@ -71,7 +96,7 @@ class ReviewWriter:
         self.forget()
         return changed
 
-    def discard(self, segmentationNode):
+    def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
         """Bring back what the slices held before they were edited, and forget the keys that were made of them."""
         self._keys.unpin()
         snapshots = dict(self._snapshots)
@@ -83,25 +108,25 @@ class ReviewWriter:
             if edited is not None and key.place not in edited[1]:
                 self._keys.remove(key.place)
 
-    def forget(self):
+    def forget(self) -> None:
         """The review has ended otherwise."""
         self._keys.unpin()
         self._snapshots.clear()
         self._copies.clear()
 
-    def _remember(self, nodes, grid, sliceIndex):
+    def _remember(self, nodes: Nodes, grid: SliceGrid, sliceIndex: int) -> None:
         if (grid.plane, sliceIndex) not in self._snapshots:
             snapshot = self._writer.snapshot(*nodes[::-1], grid, sliceIndex)
             self._snapshots[grid.plane, sliceIndex] = snapshot, {key.place for key in self._keys}
 
     @staticmethod
-    def _mask(nodes, grid, place):
+    def _mask(nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> NDArray[np.bool_]:
         return PromptReader(grid).segmentMask(nodes[1], *place)
 
-    def _write(self, nodes, grid, slices):
+    def _write(self, nodes: Nodes, grid: SliceGrid, slices: Mapping[str, Mapping[int, Proposal]]) -> dict[str, int]:
         return self._writer.write(*nodes[::-1], grid, slices, self._keys.locked(grid.geometry))
 
-    def _acceptable(self, nodes, grid, review, segmentId):
+    def _acceptable(self, nodes: Nodes, grid: SliceGrid, review: Run, segmentId: str) -> Mapping[int, Proposal]:
         """Slices that Accept writes: no key, nothing that the user drew meanwhile, of locked ones the pinned."""
         plane, locked = grid.plane, self._keys.confirmed(segmentId, grid.plane)
         found = {

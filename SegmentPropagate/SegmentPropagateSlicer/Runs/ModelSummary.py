@@ -1,19 +1,46 @@
-"""What was recognised in a checkpoint file, in one line."""
+"""What is recognised in a checkpoint file, in one line."""
+
+from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from SegmentPropagateLib.worker.replies import Inspected
+from SegmentPropagateLib.worker.replies import Failed, Inspected, Reply
+from SegmentPropagateLib.worker.requests import Inspect
+from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.Words import tr as _
 
-
-def describe(found: Inspected) -> dict[str, Any]:
-    """The worker's answer as a dict, with a "sentence" for the panel."""
-    return {**asdict(found), "sentence": _sentence(found)}
+if TYPE_CHECKING:
+    from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
 
 
-def _sentence(found: Inspected) -> str:
+class ModelInspector:
+    """Asks the worker what checkpoint files are.
+
+    Signals: `inspected(summary)` with the fields of `Inspected` and a "sentence" for the panel, or `failed(sentence)`.
+
+    Args:
+        process: `WorkerProcess` or its like.
+    """
+
+    def __init__(self, process: WorkerProcess) -> None:
+        self.inspected, self.failed = Signal("summary"), Signal("sentence")
+        self._process = process
+
+    def ask(self, path: str, imageSize: int | None) -> None:
+        """What is this file, where the user says (or not) how many pixels its network sees?"""
+        self._process.request(Inspect(path, imageSize), self._onReply)
+
+    def _onReply(self, reply: Reply) -> None:
+        if isinstance(reply, Failed):
+            self.failed.emit(reply.sentence)
+        elif isinstance(reply, Inspected):
+            self.inspected.emit({**asdict(reply), "sentence": sentenceOf(reply)})
+
+
+def sentenceOf(found: Inspected) -> str:
+    """What a file is, or what keeps it from being used."""
     name = Path(found.path).name
     if found.problems:
         return _("{name} cannot be used: {problems}.").format(name=name, problems="; ".join(found.problems))

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.worker.replies import SliceDone
 from SegmentPropagateLib.worker.requests import Propagate, Setup
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
 from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
+from SegmentPropagateSlicer.Values.Words import tr as _
 
 
 class Progress:
@@ -124,6 +126,21 @@ class Run:
         proposal = Proposal.ofReply(reply)
         if (segmentId, index) in self.absent:
             proposal = emptyProposal(proposal.shape)
-        _ = proposal.center  # kept by the proposal: now it is a moment, for all slices at the end it would be felt
+        proposal.center  # noqa: B018  kept by the proposal: now it is a moment, for all slices at the end it would be felt
         self.progress.keep(segmentId, index, proposal, reply.done)
         return segmentId, index, proposal
+
+
+def checkedEnds(grid: SliceGrid, given: tuple[int | None, int | None]) -> tuple[int, int]:
+    """First and last slice of a range, what was not given being the volume's.
+
+    Raises:
+        InputError: the range is reversed, or reaches beyond the volume.
+    """
+    first, last = rangeEnds(given, grid.count)
+    for index in (first, last):
+        grid.checkIndex(index)
+    if first > last:
+        text = _("The first slice ({first}) lies after the last slice ({last}).")
+        raise InputError(text.format(first=first, last=last))
+    return first, last
