@@ -9,6 +9,7 @@ from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
+from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
@@ -19,7 +20,8 @@ AXES = {"axial": 2, "coronal": 1, "sagittal": 0}  # of RAS, and of ijk in the dr
 
 
 SIGNALS = ("stateChanged", "statusChanged", "progressChanged", "downloadProgressed", "sliceUpdated", "keysChanged",
-           "previewReady", "modelInspected", "noticeGiven", "errorOccurred", "logReceived")  # fmt: skip
+           "previewReady", "previewChanged", "modelInspected", "noticeGiven", "errorOccurred",
+           "logReceived")  # fmt: skip
 
 
 class DrivenLogic(ScriptedLoadableModuleLogic):
@@ -31,7 +33,9 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         for name in SIGNALS:
             setattr(self, name, Signal())
         self.state, self.volumeNode, self.segmentationNode = State.IDLE, None, None
-        self.calls, self._keys, self.scores, self._asked = [], (), [], None
+        self.calls, self._keys, self.scores = [], (), []
+        self._asked = self.previewed = None
+        self.settings = RunSettings()
 
     def go(self, state):
         self.state = state
@@ -107,17 +111,30 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
     def previewPrompt(self, segmentId, sliceIndex, boxRas=None, pointsRas=None, positive=None):
         self.calls.append(("previewPrompt", segmentId, sliceIndex, pointsRas, positive))
 
+    def outline(self, segmentId, sliceIndex, areaMm2):
+        """The outline that was asked for has come."""
+        self.previewed = segmentId, "axial", sliceIndex
+        self.previewReady.emit(segmentId, sliceIndex, areaMm2)
+        self.previewChanged.emit()
+
     def usePreview(self):
         self.calls.append(("usePreview",))
+        self._forgetPreview()
 
     def dropPreview(self):
-        self.calls.append(("dropPreview",))
+        if self.previewed is not None:
+            self.calls.append(("dropPreview",))
+            self._forgetPreview()
+
+    def _forgetPreview(self):
+        self.previewed = None
+        self.previewChanged.emit()
 
     # ---- runs
-    def inspectModel(self, model=None):
+    def inspectModel(self, model, imageSize=None):
         self.calls.append(("inspectModel", model))
 
-    def estimate(self, segmentIds, first, last):
+    def estimate(self, segmentIds, first, last, settings=None):
         return {
             "slices": last - first + 1,
             "objects": len(segmentIds),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from panel_double import SIGNALS, DrivenLogic, drawnScores
 from panel_fixtures import openedPanel, shortcutsOf
+from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 
 from SegmentPropagateLib.volumes.presets import PRESET_OF
 
@@ -14,7 +15,8 @@ from SegmentPropagateLib.volumes.presets import PRESET_OF
 def test_the_driven_logic_offers_what_the_real_one_does():
     from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 
-    own = {name: f for name, f in vars(DrivenLogic).items() if inspect.isfunction(f) and name not in ("__init__", "go")}
+    own = {name: f for name, f in vars(DrivenLogic).items() if inspect.isfunction(f)}
+    own = {name: f for name, f in own.items() if name not in ("go", "outline") and not name.startswith("_")}
     for name, function in own.items():
         real = inspect.signature(getattr(SegmentPropagateLogic, name))
         assert list(inspect.signature(function).parameters) == list(real.parameters), name
@@ -262,7 +264,7 @@ def test_points_ask_the_model_for_an_outline_and_then_become_a_key(panel):
     _name, segmentId, sliceIndex, points, positive = panel.said("previewPrompt")[-1]
     assert (segmentId, sliceIndex, positive) == (panel.segmentId, 18, [True, False])
     assert points.tolist() == [[54.0, 45.0, 54.0], [10.0, 10.0, 54.0]]
-    panel.logic.previewReady.emit(panel.segmentId, 18, 320.0)
+    panel.logic.outline(panel.segmentId, 18, 320.0)
     panel.settle()
     assert panel.ui.addKeyButton.text == "Use this outline as key"
     panel.press("addKeyButton")
@@ -282,9 +284,24 @@ def test_a_box_is_placed_and_previewed(panel):
     assert panel.said("previewPrompt")[-1][1:3] == (panel.segmentId, 18)
 
 
+def test_an_outline_that_is_gone_is_no_longer_offered(panel):
+    panel.press("pointsButton")
+    panel.logic.outline(panel.segmentId, 18, 320.0)
+    panel.settle()
+    assert panel.ui.addKeyButton.text == "Use this outline as key"
+    panel.logic.dropPreview()  # as a run does when it starts
+    panel.settle()
+    assert panel.ui.addKeyButton.text == "Preview the outline"
+    panel.widget.prompt.placement.node("positivePoints").AddControlPointWorld([54.0, 45.0, 54.0])
+    panel.settle()
+    panel.press("addKeyButton")
+    assert panel.said("previewPrompt")
+    assert not panel.said("usePreview")
+
+
 def test_going_back_to_painting_takes_the_brush_and_drops_the_preview(panel):
     panel.press("pointsButton")
-    panel.logic.previewReady.emit(panel.segmentId, 18, 320.0)
+    panel.logic.outline(panel.segmentId, 18, 320.0)
     panel.settle()
     panel.press("paintButton")
     assert panel.said("dropPreview")
@@ -371,6 +388,28 @@ def test_an_unexpected_exception_ends_in_the_panel_and_not_in_qt(prompted):
     prompted.press("propagateButton")
     assert prompted.sentence() == "Something unexpected went wrong (boom); see Details."
     assert "RuntimeError: boom" in prompted.ui.detailsText.plainText
+
+
+def test_showing_the_panel_writes_nothing(prompted):
+    """Not the logic's settings, which a script may have chosen, nor the parameters, nor the segments."""
+    settings = prompted.logic.settings = RunSettings(model="chosen by a script", plane="coronal")
+    nodes = prompted.parameters.node, prompted.volume, prompted.segmentation
+    before, calls = [node.GetMTime() for node in nodes], list(prompted.logic.calls)
+    prompted.widget.refresh()
+    prompted.settle()
+    assert prompted.ui.estimateLabel.text.startswith("40 slices, 1 segment")
+    assert prompted.logic.settings is settings
+    assert prompted.logic.calls == calls
+    assert [node.GetMTime() for node in nodes] == before
+
+
+def test_the_estimate_is_of_the_settings_that_are_shown(prompted):
+    asked, estimate = [], prompted.logic.estimate
+    prompted.logic.estimate = lambda *arguments: (asked.append(arguments[3]), estimate(*arguments))[1]
+    prompted.parameters.model = "classical"
+    prompted.settle()
+    assert asked[-1] == prompted.parameters.runSettings("axial")
+    assert asked[-1].model == "classical"
 
 
 # ---- shortcuts ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The section Review of the panel: drift strip, several segments, locks; runs are driven by the tests."""
 
+import time
+
 import numpy as np
 import pytest
 from bench import DRAWN_WORKER, Store
@@ -239,6 +241,45 @@ def test_review_stays_open_while_a_correction_starts(reviewed):
     reviewed.settle()
     assert reviewed.ui.reviewSection.isVisible()
     assert not reviewed.ui.acceptButton.enabled
+
+
+def test_an_outline_that_was_shown_before_a_run_is_asked_for_again_in_review(slicer):
+    """The real logic and a worker with drawn models: what is no longer shown is not offered."""
+    logic = SegmentPropagateLogic(WorkerProcess(DRAWN_WORKER), Estimates(Store()))
+    with openedPanel(slicer, logic=logic) as panel:
+        panel.parameters.model, panel.parameters.intensity = "threshold", "none"
+        panel.press("addKeyButton")
+
+        def until(isSo):
+            end = time.monotonic() + 30
+            while not isSo() and time.monotonic() < end:
+                panel.settle()
+            assert isSo(), panel.sentence()
+
+        panel.press("pointsButton")
+        panel.widget.prompt.placement.node("positivePoints").AddControlPointWorld([54.0, 45.0, 54.0])
+        until(lambda: logic.previewed)
+        assert logic.previewed == (panel.segmentId, "axial", 18)
+        assert panel.ui.addKeyButton.text == "Use this outline as key"
+        panel.press("propagateButton")
+        until(lambda: logic.state == State.REVIEW)
+        panel.settle()
+        assert panel.ui.addKeyButton.text == "Preview the outline"
+        panel.press("addKeyButton")
+        assert panel.sentence().startswith("Outlin")  # not a complaint that there is no outline
+        until(lambda: logic.previewed)
+        assert panel.ui.addKeyButton.text == "Use this outline as key"
+        panel.press("acceptButton")
+        panel.settle()
+        assert logic.previewed is None
+        assert panel.ui.addKeyButton.text == "Preview the outline"
+
+
+def test_a_correction_runs_with_the_settings_that_are_shown(reviewed):
+    reviewed.parameters.model = "classical"
+    reviewed.press("correctButton")
+    assert reviewed.logic.settings == reviewed.parameters.runSettings("axial")
+    assert reviewed.logic.settings.model == "classical"
 
 
 # ---- locks outside a review ----------------------------------------------------------------------------------------

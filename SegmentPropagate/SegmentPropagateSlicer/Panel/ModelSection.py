@@ -125,7 +125,7 @@ class ModelSection:
         self.refresh()
         if model not in REGISTRY and model not in self._inspected:
             self.context.ui.modelInfo.text = _("Reading {file}...").format(file=Path(model).name)
-            self.context.logic.inspectModel(model)
+            self.context.logic.inspectModel(model, self.context.parameters.imageSize)
 
     def _takeChoice(self, box: Any, name: str) -> None:
         self._choose(name, box.currentData)

@@ -5,7 +5,7 @@ from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Logic import State
-from SegmentPropagateSlicer.Panel.Context import VIEWS, planeTitle, sliceNodeOf
+from SegmentPropagateSlicer.Panel.Context import VIEWS, Context, planeTitle, sliceNodeOf
 from SegmentPropagateSlicer.Panel.KeyTable import KeyTable
 from SegmentPropagateSlicer.Scene.Placement import Placement
 
@@ -17,11 +17,10 @@ class PromptSection:
         context: `Context`.
     """
 
-    def __init__(self, context):
+    def __init__(self, context: Context) -> None:
         self.context = context
         self.placement = Placement(context.parameters, context.status.guarded(self.onPromptPlaced))
         self.keyTable = KeyTable(context)
-        self._preview = None  # (segment ID, plane, slice) of the mask that waits to be used
         ui, guarded = context.ui, context.status.guarded
         self._modes = {"paint": ui.paintButton, "box": ui.boxButton, "points": ui.pointsButton}
         for mode, button in self._modes.items():
@@ -40,7 +39,7 @@ class PromptSection:
 
     # ---- actions ------------------------------------------------------------------------------------------------
 
-    def chooseMode(self, mode):
+    def chooseMode(self, mode: str) -> None:
         """Paint, box or points."""
         self.clearPrompt()
         self.context.parameters.promptMode = mode
@@ -51,21 +50,21 @@ class PromptSection:
             self.placement.start(self._positiveRole())
         self.refresh()
 
-    def addKey(self):
+    def addKey(self) -> None:
         """The button below the modes: make the painted outline, or the previewed one, a key; or ask for a preview."""
         logic = self.context.logic
         if self.context.parameters.promptMode == "paint":
             plane, index = self.context.planeAndSlice()
             logic.addKey(self.context.currentSegmentId(), index, plane)
             self.context.status.clear()
-        elif self._preview is not None:
+        elif logic.previewed is not None:
             logic.usePreview()
             self.clearPrompt()
             self.context.status.say(_("The outline is in the segment and a key: correct it with Paint if needed."))
         else:
             self.preview()
 
-    def lock(self):
+    def lock(self) -> None:
         """Lock the slice in the view as the segment has it, or unlock it."""
         locked = self.context.ui.lockSliceButton.checked
         try:
@@ -76,7 +75,7 @@ class PromptSection:
         finally:
             self.refresh()
 
-    def preview(self):
+    def preview(self) -> None:
         """Let the model outline the object at the box or the points."""
         self._syncSettings()
         segmentId, (_plane, index) = self.context.currentSegmentId(), self.context.planeAndSlice()
@@ -87,50 +86,46 @@ class PromptSection:
             self.context.logic.previewPrompt(segmentId, index, pointsRas=points, positive=positive)
         self.context.status.say(_("Outlining slice {number}...").format(number=index))
 
-    def clearPrompt(self):
+    def clearPrompt(self) -> None:
         """Remove the box or points, and the preview."""
         self.placement.stop()
         self.placement.clear()
-        if self._preview is not None:
-            self._preview = None
-            self.context.logic.dropPreview()
+        self.context.logic.dropPreview()
         self.refresh()
 
-    def onPromptPlaced(self):
+    def onPromptPlaced(self) -> None:
         """The user placed or moved a point or the box: show what the model makes of it."""
         ready = self.placement.hasBox() if self._positiveRole() == "box" else any(self.placement.points()[1])
         if ready and self.context.logic.state in (State.IDLE, State.REVIEW):
             self.preview()
         self.refresh()
 
-    def _takeView(self):
+    def _takeView(self) -> None:
         self.context.parameters.view = self.context.ui.viewSelector.currentData
 
-    def _syncSettings(self):
+    def _syncSettings(self) -> None:
         self.context.logic.setSettings(self.context.parameters.runSettings(self.context.plane()))
 
-    def _togglePlacing(self, role):
+    def _togglePlacing(self, role: str) -> None:
         if self.placement.placing() == role:
             self.placement.stop()
         else:
             self.placement.start(role)
         self.refresh()
 
-    def _positiveRole(self):
+    def _positiveRole(self) -> str:
         return "box" if self.context.parameters.promptMode == "box" else "positivePoints"
 
-    def _onPreviewReady(self, segmentId, sliceIndex, areaMm2):
-        self._preview = (segmentId, sliceIndex)
+    def _onPreviewReady(self, _segmentId: str, sliceIndex: int, areaMm2: float) -> None:
         self.context.status.say(
             _("Outline on slice {number}: {area} mm². Use it as key, then correct it with Paint if needed.").format(
                 number=sliceIndex, area=round(areaMm2)
             )
         )
-        self.refresh()
 
     # ---- showing ------------------------------------------------------------------------------------------------
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Show the parameters, the views' slices and the keys."""
         ui, mode = self.context.ui, self.context.parameters.promptMode
         for name, button in self._modes.items():
@@ -148,7 +143,7 @@ class PromptSection:
         self._refreshLock()
         self.keyTable.refresh()
 
-    def _refreshLock(self):
+    def _refreshLock(self) -> None:
         """In review, the button beside the drift strip does it."""
         ui, context = self.context.ui, self.context
         ui.lockSliceButton.setVisible(context.logic.state != State.REVIEW)
@@ -160,12 +155,12 @@ class PromptSection:
             locked = False
         ui.lockSliceButton.setChecked(locked)
 
-    def _keyButtonText(self, mode):
+    def _keyButtonText(self, mode: str) -> str:
         if mode == "paint":
             return _("Use current slice as key")
-        return _("Use this outline as key") if self._preview is not None else _("Preview the outline")
+        return _("Use this outline as key") if self.context.logic.previewed is not None else _("Preview the outline")
 
-    def _refreshViews(self):
+    def _refreshViews(self) -> None:
         box = self.context.ui.viewSelector
         for row in range(box.count):
             name = box.itemData(row)
@@ -178,7 +173,7 @@ class PromptSection:
                 box.setItemText(row, text)
         box.setCurrentIndex(box.findData(self.context.parameters.view))
 
-    def _sliceText(self):
+    def _sliceText(self) -> str:
         if self.context.parameters.volume is None:
             return ""
         try:
@@ -188,7 +183,7 @@ class PromptSection:
         return _(", slice {number} (0 to {last})").format(number=index, last=self.context.logic.sliceCount(plane) - 1)
 
 
-def hint(mode):
+def hint(mode: str) -> str:
     """What to do next in a prompt mode."""
     return {
         "paint": _("Outline the object on one slice with the editor below, then:"),

@@ -115,7 +115,9 @@ class ReviewSection:
 
     def correct(self) -> None:
         """Make the corrected slice a key and compute again what it changes."""
-        self.context.logic.correct(self.segmentId(), self._current())
+        segmentId, index = self.segmentId(), self._current()
+        self.context.logic.setSettings(self.context.parameters.runSettings(self.context.plane()))
+        self.context.logic.correct(segmentId, index)
 
     def accept(self) -> None:
         """Write the proposal into the segments."""

@@ -1,11 +1,14 @@
 """Estimate, the button that propagates or cancels, progress."""
 
+from typing import Any
+
 import qt
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Logic import State
-from SegmentPropagateSlicer.Panel.Context import planeTitle
+from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
+from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
 from SegmentPropagateSlicer.Values.Amounts import byteSize, duration
 
 WORTH_SAYING_BYTES = 50e6
@@ -19,9 +22,9 @@ class RunSection:
         rangeControls: `RangeControls`.
     """
 
-    def __init__(self, context, rangeControls):
+    def __init__(self, context: Context, rangeControls: RangeControls) -> None:
         self.context, self.rangeControls = context, rangeControls
-        self._notices = []  # of the run, shown again at its end
+        self._notices: list[str] = []  # of the run, shown again at its end
         self._state = State.IDLE
         self._downloads = False  # a model is being downloaded, for a run or for an outline
         ui, logic = context.ui, context.logic
@@ -35,7 +38,7 @@ class RunSection:
         logic.errorOccurred.connect(context.status.complain)
         logic.logReceived.connect(context.status.log)
 
-    def toggle(self):
+    def toggle(self) -> None:
         """Propagate, or cancel the run that is going on."""
         logic = self.context.logic
         if logic.state == State.CANCELLING:
@@ -55,13 +58,13 @@ class RunSection:
         logic.setSettings(parameters.runSettings(self.context.plane()))
         logic.startSession(self.segmentIdsWithKeys(), *self.rangeControls.given())
 
-    def segmentIdsWithKeys(self):
+    def segmentIdsWithKeys(self) -> list[str]:
         """The chosen segments that have a key in the plane of the chosen view."""
         plane = self.context.plane()
         keyed = {key.segmentId for key in self.context.logic.keys if key.plane == plane}
         return [segmentId for segmentId in self.context.segmentIds() if segmentId in keyed]
 
-    def problem(self):
+    def problem(self) -> str:
         """What is missing before a run can start, in one sentence; empty when nothing is."""
         parameters = self.context.parameters
         if parameters.volume is None:
@@ -83,7 +86,7 @@ class RunSection:
 
     # ---- showing ------------------------------------------------------------------------------------------------
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Show the state of the logic and the estimate."""
         ui, state = self.context.ui, self.context.logic.state
         busy = state in State.BUSY or self._downloads
@@ -98,13 +101,12 @@ class RunSection:
         if not busy:
             ui.estimateLabel.text = problem or self._estimate()
 
-    def _estimate(self):
-        logic = self.context.logic
-        logic.setSettings(self.context.parameters.runSettings(self.context.plane()))
-        found = logic.estimate(self.segmentIdsWithKeys(), *self.rangeControls.range())
-        return estimateText(found)
+    def _estimate(self) -> str:
+        settings = self.context.parameters.runSettings(self.context.plane())
+        first, last = self.rangeControls.range()
+        return estimateText(self.context.logic.estimate(self.segmentIdsWithKeys(), first, last, settings))
 
-    def _onState(self, state):
+    def _onState(self, state: str) -> None:
         before, self._state, self._downloads = self._state, state, False
         if state == State.STARTING:
             self._notices = []
@@ -114,18 +116,18 @@ class RunSection:
         elif state == State.REVIEW:
             self.context.status.say(" ".join([self._ready(), *self._notices]))
 
-    def _ready(self):
+    def _ready(self) -> str:
         place = self.context.logic.nextSuspicious()
         if place is None:
             return _("The proposal is ready: look through it, then accept or discard it.")
         text = _("The proposal is ready: look at slice {number} of {name} first, then accept or discard it.")
         return text.format(number=place[1], name=self.context.segmentName(place[0]))
 
-    def _onNotice(self, sentence):
+    def _onNotice(self, sentence: str) -> None:
         self._notices.append(sentence)
         self.context.status.say(sentence)
 
-    def _onProgress(self, done, total, secondsLeft):
+    def _onProgress(self, done: int, total: int, secondsLeft: float | None) -> None:
         bar = self.context.ui.progressBar
         bar.setRange(0, total)  # (0, 0) is busy: how many slices is not known yet
         bar.setValue(done)
@@ -134,7 +136,7 @@ class RunSection:
             text += _(", {time} left").format(time=duration(secondsLeft))
         bar.format = text
 
-    def _onDownload(self, done, total):
+    def _onDownload(self, done: int, total: int) -> None:
         bar = self.context.ui.progressBar
         bar.setRange(0, total >> 20)  # (0, 0) is busy: of unknown size, or at its end
         bar.setValue(done >> 20)
@@ -144,7 +146,7 @@ class RunSection:
             self.refresh()
 
 
-def estimateText(found):
+def estimateText(found: dict[str, Any]) -> str:
     """The estimate of `SegmentPropagateLogic.estimate` as one line, with its warning where there is one."""
     slices = _("{count} slices").format(count=found["slices"])
     objects = _("1 segment") if found["objects"] == 1 else _("{count} segments").format(count=found["objects"])

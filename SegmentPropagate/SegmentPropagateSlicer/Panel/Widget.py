@@ -96,7 +96,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _followLogic(self) -> None:
         logic = self.logic
-        for signal in (logic.stateChanged, logic.keysChanged, logic.sliceUpdated):
+        for signal in (logic.stateChanged, logic.keysChanged, logic.sliceUpdated, logic.previewChanged):
             signal.connect(self._refreshLater)
         logic.keysChanged.connect(self._keepKeys)
 
