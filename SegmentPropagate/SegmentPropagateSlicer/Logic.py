@@ -18,6 +18,7 @@ from SegmentPropagateSlicer.Review.Keys import Keys
 from SegmentPropagateSlicer.Review.PromptPreview import Prompt, PromptPreview
 from SegmentPropagateSlicer.Review.Reviewer import Reviewer
 from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
+from SegmentPropagateSlicer.Review.Suspicion import Score
 from SegmentPropagateSlicer.Runs.Estimates import Estimates
 from SegmentPropagateSlicer.Runs.ModelSummary import ModelInspector
 from SegmentPropagateSlicer.Runs.Run import Run, checkedEnds
@@ -252,7 +253,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         """`(segmentIds, plane, first, last)` of the proposal that is being computed or reviewed; None without one."""
         return self._reviewer.proposed
 
-    def reviewScores(self, segmentId: str) -> list[dict[str, Any]]:
+    def reviewScores(self, segmentId: str) -> list[Score]:
         """One dict per slice of the range, ascending.
 
         Keys: "sliceIndex", "source" ("key", "propagated", "empty"), "presence" (0..1), "predictedIou" (0..1 or None),

@@ -1,13 +1,15 @@
 """The section Key slices: how the object is shown to the model, and on which slices."""
 
+from functools import partial
+
 import qt
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Panel.Context import VIEWS, Context, planeTitle, sliceNodeOf
 from SegmentPropagateSlicer.Panel.KeyTable import KeyTable
 from SegmentPropagateSlicer.Scene.Placement import Placement
+from SegmentPropagateSlicer.Values.State import State
 
 
 class PromptSection:
@@ -25,7 +27,7 @@ class PromptSection:
         self._modes = {"paint": ui.paintButton, "box": ui.boxButton, "points": ui.pointsButton}
         for mode, button in self._modes.items():
             button.setIcon(qt.QIcon(context.icon(mode)))
-            button.connect("clicked()", guarded(lambda mode=mode: self.chooseMode(mode)))
+            button.connect("clicked()", guarded(partial(self.chooseMode, mode)))
         for name in VIEWS:
             ui.viewSelector.addItem(name, name)
         ui.viewSelector.connect("activated(int)", guarded(self._takeView))

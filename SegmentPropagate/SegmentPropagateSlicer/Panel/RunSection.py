@@ -6,10 +6,10 @@ import qt
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
 from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
 from SegmentPropagateSlicer.Values.Amounts import byteSize, duration
+from SegmentPropagateSlicer.Values.State import State
 
 WORTH_SAYING_BYTES = 50e6
 

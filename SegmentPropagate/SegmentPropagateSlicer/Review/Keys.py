@@ -13,6 +13,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.stack import slice_of
 from SegmentPropagateSlicer.Review import KeyPicture
+from SegmentPropagateSlicer.Scene.Labelmaps import segmentOf
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Key import Key
@@ -53,7 +54,7 @@ class Keys:
     def picture(self, grid: SliceGrid, voxels: NDArray[Any], key: Key, size: int) -> NDArray[np.uint8]:
         """What a key has now, maybe nothing, on its slice of the voxels `(k, j, i)`: uint8 `(size, size, 3)`."""
         outline = self.pinned.get(key.place) or self._read(grid, key.segmentId, key.sliceIndex)
-        color = self.segmentationNode.GetSegmentation().GetSegment(key.segmentId).GetColor()
+        color = segmentOf(self._node(), key.segmentId).GetColor()
         return KeyPicture.draw(grid, slice_of(voxels, grid.axis, key.sliceIndex), outline, color, size)
 
     def locked(self, geometry: Geometry) -> dict[str, list[tuple[SliceGrid, list[int]]]]:
@@ -159,9 +160,12 @@ class Keys:
         return outline
 
     def _read(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> Proposal:
+        return proposalOfMask(PromptReader(grid).segmentMask(self._node(), segmentId, sliceIndex))
+
+    def _node(self) -> slicer.vtkMRMLSegmentationNode:
         if self.segmentationNode is None:
             raise InputError(_("Choose a segmentation first."))
-        return proposalOfMask(PromptReader(grid).segmentMask(self.segmentationNode, segmentId, sliceIndex))
+        return self.segmentationNode
 
     def _drawn(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> Proposal:
         outline = self._read(grid, segmentId, sliceIndex)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Review import Suspicion
@@ -18,6 +18,7 @@ from SegmentPropagateSlicer.Values.Words import tr as _
 if TYPE_CHECKING:
     import slicer
 
+    from SegmentPropagateSlicer.Review.Suspicion import Score
     from SegmentPropagateSlicer.Runs.RunController import Nodes
 
 
@@ -51,7 +52,7 @@ class Reviewer:
         run = self._control.shown
         return (run.segmentIds, run.grid.plane, run.first, run.last) if run else None
 
-    def scores(self, segmentId: str) -> list[dict[str, Any]]:
+    def scores(self, segmentId: str) -> list[Score]:
         """See `SegmentPropagateLogic.reviewScores`."""
         run = self._control.shown
         return Suspicion.scores(run, segmentId, self._keys.confirmed(segmentId, run.grid.plane)) if run else []
@@ -99,8 +100,8 @@ class Reviewer:
         self._control.endReview()
         return changed
 
-    def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
-        """Drop the proposal; the segments hold what they held before the run."""
-        if self.review:
+    def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> None:
+        """Drop the proposal; the segments hold what they held before the run. InputError where there is nothing."""
+        if self.review and segmentationNode is not None:  # a review ends with its segmentation
             self._writer.discard(segmentationNode)
             self._control.endReview()

@@ -50,7 +50,7 @@ class RunController:
         self.run: Run | None = None  # what the worker is busy with
         self.review: Run | None = None  # whose proposal waits for Accept or Discard, or for the end of a correction
         self._requestId = 0  # of the run
-        self._nodes: Nodes | None = None
+        self._nodes: Nodes  # of the last run
         self._runner, self._preview, self._estimates = runner, preview, estimates
         self._handlers: Mapping[type[Reply], Callable[[Run, Any], None]] = {
             Downloading: self._onStage,

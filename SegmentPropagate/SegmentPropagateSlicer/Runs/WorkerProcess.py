@@ -259,10 +259,11 @@ class WorkerProcess:
 
     def _pump(self) -> None:
         """Hand the process one chunk at a time, so that no slot takes long and little is held twice."""
-        while self._greeted and self._outgoing and self._process.bytesToWrite() < CHUNK_BYTES:
+        process = self._process
+        while process is not None and self._greeted and self._outgoing and process.bytesToWrite() < CHUNK_BYTES:
             item = self._outgoing[0]
             item.begun, parts = True, item.parts
-            self._process.write(qt.QByteArray(bytes(parts[0][:CHUNK_BYTES])))
+            process.write(qt.QByteArray(bytes(parts[0][:CHUNK_BYTES])))
             parts[0] = parts[0][CHUNK_BYTES:]
             while parts and not len(parts[0]):
                 parts.pop(0)
