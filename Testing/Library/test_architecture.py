@@ -242,11 +242,11 @@ def raises_again(handler):
 def test_files_and_functions_stay_readable():
     def long(path, tree):
         lines = path.read_text(encoding="utf-8").count("\n")
-        limit = 150 if path == MODULE / "SegmentPropagate.py" else 600 if path in TEST_FILES else 450
+        limit = 150 if path == MODULE / "SegmentPropagate.py" else 600 if path in TEST_FILES else 400
         if lines > limit:
             yield lines, f"lines, {limit} is the limit"
         for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno > 70:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 50:
                 yield node.lineno, f"{node.name} has {node.end_lineno - node.lineno} lines"
 
     assert offenders(LIBRARY_FILES + MODULE_FILES + TEST_FILES, long) == []
@@ -320,18 +320,16 @@ def test_nothing_that_is_committed_is_large():
     assert sum(size for name, size in sizes.items() if name.startswith("Testing/Data")) < 200_000
 
 
-# Files that may still read private names; to be emptied.
-STILL_PRIVATE = {
-    "bench.py",
-    "test_faults.py",
-    "test_logic.py",
-}
 # The harness stands for Slicer, and keeps apart what is its own and what Slicer has.
 TESTS = [path for path in TEST_FILES if "Harness" not in path.parts]
 
 
+# What a NamedTuple offers, and sam2's own steps, which the library's are compared with.
+OFFERED = {"_replace", "_asdict", "_fields", "_prepare_backbone_features", "_encode_new_memory"}
+
+
 def is_private(name):
-    return name.startswith("_") and not name.endswith("__") and name not in ("_replace", "_asdict", "_fields")
+    return name.startswith("_") and not name.endswith("__") and name not in OFFERED
 
 
 def private_names(path, tree):
@@ -349,7 +347,7 @@ def private_names(path, tree):
 
 
 def test_tests_use_public_names_only():
-    assert offenders([path for path in TESTS if path.name not in STILL_PRIVATE], private_names) == []
+    assert offenders(TESTS, private_names) == []
 
 
 def test_what_reads_private_names_is_found():

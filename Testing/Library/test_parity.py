@@ -187,7 +187,7 @@ def test_intermediate_results_are_those_of_the_released_predictor(fixed_propagat
 
     spy("features", Tracker.encode)
     spy("memory", Tracker.remember)
-    spy("fused", Tracker._fuse)
+    spy("fused", Tracker.fuse)
     run(propagator, {1: MASK}, "coupled", stack=ImageStack(GRAY, GRAY, STACK.spacing_mm))  # not encoded before
     key_features, key_memory = seen["features"][0][1], seen["memory"][0][1][0]
     assert_near(key_features.top[0].T.reshape(256, 16, 16), golden["inter_fpn2"])

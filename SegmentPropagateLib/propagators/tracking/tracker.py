@@ -175,7 +175,7 @@ class Tracker:
         with self._autocast():
             prompt = embed_prompt(self._network, (points.to(self.device)[None], labels.to(self.device)[None]))
             tokens = features.top + self._network.no_mem_embed
-            tokens = tokens if self._fuser is None else self._fuse(2 * tokens)
+            tokens = tokens if self._fuser is None else self.fuse(2 * tokens)
             return self._decode(tokens, [features], prompt)[0]
 
     @torch.inference_mode()
@@ -211,7 +211,7 @@ class Tracker:
             results.append(attention.read(started, self._contents(looks, index, slices)))
         if self._fuser is None:
             return results[0]
-        return self._fuse(results[0] + results[-1])
+        return self.fuse(results[0] + results[-1])
 
     def _contents(self, looks: Sequence[Look], index: int, slices: int) -> BankContents:
         span = pointer_span(slices)
@@ -232,7 +232,8 @@ class Tracker:
             memory.keys = [attention.keys(tokens) for attention in self._attentions]
         return memory.keys
 
-    def _fuse(self, tokens: Tensor) -> Tensor:
+    def fuse(self, tokens: Tensor) -> Tensor:
+        """Let the fuser smooth the sum of what both attentions have read; tokens `(B, H W, C)` in and out."""
         return self._fuser(self._map(tokens)).flatten(2).transpose(1, 2)
 
     def _decode(self, tokens: Tensor, features: Sequence[Features], prompt: Prompt | None = None) -> list[Outcome]:

@@ -69,6 +69,20 @@ def bootstrap():
 
     slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene, True)
 
+    slicer.modules = _modules(slicer, app_logic, scene)
+    slicer.harness = SimpleNamespace(
+        appLogic=app_logic,
+        keep=[colors, cache_manager, io_manager],
+        sliceLogics=_slice_views(slicer, app_logic),
+        slotErrors=[],
+    )
+    slicer.app = CoreApp(cache)
+    _auto_subject_hierarchy(slicer, scene)
+    return slicer
+
+
+def _modules(slicer, app_logic, scene):
+    """The logics that this slicer-core has, as `slicer.modules` offers them."""
     modules = SimpleNamespace()
     for attribute, (class_name, logic_name) in LOGICS.items():
         cls = getattr(slicer, class_name, None)
@@ -79,16 +93,7 @@ def bootstrap():
         logic.SetMRMLScene(scene)
         app_logic.SetModuleLogic(logic_name, logic)
         setattr(modules, attribute, ModuleProxy(logic_name, logic))
-    slicer.modules = modules
-    slicer.harness = SimpleNamespace(
-        appLogic=app_logic,
-        keep=[colors, cache_manager, io_manager],
-        sliceLogics=_slice_views(slicer, app_logic),
-        slotErrors=[],
-    )
-    slicer.app = CoreApp(cache)
-    _auto_subject_hierarchy(slicer, scene)
-    return slicer
+    return modules
 
 
 def _slice_views(slicer, app_logic):
