@@ -1,7 +1,7 @@
 """Measure the numbers of the classical propagator that its votes depend on: `classical/carrier.py` and `patches.py`.
 
-They change what is carried from slice to slice, so each value takes a run of its own over every case: hours with the
-real volumes, minutes with phantoms. What has been measured is kept.
+They change what is carried from slice to slice, so each value takes a run of its own over every case: a minute a
+phantom, and hours for the real volumes. What has been measured is kept.
 """
 
 from __future__ import annotations

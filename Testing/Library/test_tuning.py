@@ -179,3 +179,9 @@ def test_an_interval_draws_whole_patients_but_cases_where_there_are_few_patients
     assert apart["mean"] == together["mean"] == 0.5
     assert together["low"] < apart["low"] < 0.5 < apart["high"] < together["high"]
     assert interval(values, ["a"] * 40 + ["b"] * 40) == apart
+
+
+def test_a_value_that_is_as_good_as_the_one_of_the_code_is_not_called_better(tuning):
+    figures = np.full((3, 2, 3), 0.5)
+    result = tuning("tuning_report").compare("number", (1, 2), 2, figures, ["a", "b", "c"])
+    assert result["best"] == result["code"] == 2
