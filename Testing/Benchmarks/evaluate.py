@@ -32,8 +32,8 @@ from SegmentPropagateLib.reports.metrics import dice
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-CLASSICAL = ROOT / "SegmentPropagateLib" / "classical"
-STARTER = str(ROOT / "SegmentPropagateLib" / "bundled" / "starter.pt")
+LIBRARY = ROOT / "SegmentPropagateLib"
+STARTER = str(LIBRARY / "bundled" / "starter.pt")
 """The bundled network alone; the model named `starter` has its partner beside it."""
 NEAR = 5
 """Slices on either side of the key slice that count as near."""
@@ -73,7 +73,7 @@ def main() -> None:
         return
     methods = [_model(name, arguments.roi) for name in arguments.model or ("classical", STARTER, "starter")]
     if not arguments.no_baselines:
-        sources = (HERE / "evaluation_baselines.py", *_classical("regions", "registration", "growcut"))
+        sources = (HERE / "evaluation_baselines.py", *classical_sources("regions", "registration", "growcut"))
         plain = PropagationSettings()
         methods = [*(Method(name, make, sources, plain) for name, make in baselines().items()), *methods]
     targets = list(read_targets(arguments.data, arguments.only, arguments.others))
@@ -84,10 +84,10 @@ def main() -> None:
 def _model(name: str, roi: str) -> Method:
     settings = PropagationSettings(roi=roi)
     if name == "classical":
-        return Method(name, lambda: _load(name), _classical(), settings)
+        return Method(name, lambda: _load(name), classical_sources(), settings)
     is_named = name in registry.REGISTRY
     path = download.fetch(registry.find(name)) if is_named else Path(name)
-    sources = (path, *sorted((ROOT / "SegmentPropagateLib").rglob("*.py")))
+    sources = (path, *sorted(LIBRARY.rglob("*.py")))
     return Method(name if is_named else f"{path.stem} alone", lambda: _load(name), sources, settings)
 
 
@@ -99,11 +99,13 @@ def _load(name: str) -> Any:
     return propagator
 
 
-def _classical(*names: str) -> tuple[Path, ...]:
+def classical_sources(*names: str) -> tuple[Path, ...]:
     """Source files of the classical propagator; where none is named all of them, with what `load_model` adds."""
+    folder = LIBRARY / "propagators" / "classical"
     if names:
-        return tuple(CLASSICAL / f"{name}.py" for name in names)
-    return (*sorted(CLASSICAL.glob("*.py")), CLASSICAL.parent / "finishing.py", CLASSICAL.parent / "models.py")
+        return tuple(folder / f"{name}.py" for name in names)
+    helpers = (LIBRARY / "volumes" / "boxes.py", LIBRARY / "volumes" / "robust.py")
+    return (*sorted(folder.glob("*.py")), *helpers, folder.parent / "finishing.py", LIBRARY / "models" / "loading.py")
 
 
 def _results(method: Method, targets: list[Target], out: Path) -> Iterator[dict[str, Any]]:
