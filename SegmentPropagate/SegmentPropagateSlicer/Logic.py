@@ -70,9 +70,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
             asking.failed.connect(control.errorOccurred.emit)
         self.stateChanged, self.progressChanged = control.stateChanged, control.progressChanged
         self.statusChanged, self.sliceUpdated = runner.statusChanged, control.sliceUpdated
-        self.downloadProgressed = runner.downloadProgressed
+        self.downloadProgressed, self.keysChanged = runner.downloadProgressed, self._keys.changed
         self.noticeGiven, self.errorOccurred = control.noticeGiven, control.errorOccurred
-        self.keysChanged = self._keys.changed
         self.previewReady, self.previewChanged = self._prompt.ready, self._prompt.changed
         self.modelInspected, self.logReceived = self._inspector.inspected, self.process.logReceived
         self.inputsLeft.connect(self._abandon)
@@ -280,8 +279,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
 
     def correct(self, segmentId: str, sliceIndex: int) -> None:
         """Make what the segment now holds on that slice a key, and compute again only what that changes."""
-        review = self._reviewer.review
-        plane = review.grid.plane
+        review, plane = self._reviewer.review, self._reviewer.review.grid.plane
         self._reviewer.takeCorrection(self._nodes(), self._grid(plane), (segmentId, sliceIndex))
         self._start(review.segmentIds, review.given, replace(self.settings, plane=plane))
 
