@@ -264,7 +264,7 @@ def test_a_missing_field_is_named(kind, path):
         kind.from_message(message)
 
 
-@pytest.mark.parametrize("path", ["frist", "setup.voxels", "setup.session.settings.rio"])
+@pytest.mark.parametrize("path", ["fist", "setup.voxels", "setup.session.settings.rio"])
 def test_an_unknown_field_is_named(path):
     message = spoiled(Propagate, path, lambda owner, name: owner.__setitem__(name, 1))
     with pytest.raises(MessageError, match=f"no field 'propagate.{path}'"):

@@ -57,7 +57,15 @@ class InputSection:
         if selected and self.context.parameters.segment != ALL_VISIBLE:
             self.context.parameters.segment = selected
 
-    def takeDefaults(self) -> None:
+    def follow(self) -> None:
+        """Take what the scene offers where nothing is chosen, and hand what is chosen to the logic."""
+        parameters, logic = self.context.parameters, self.context.logic
+        if logic.state not in State.BUSY:
+            self._takeDefaults()
+        if (logic.volumeNode, logic.segmentationNode) != (parameters.volume, parameters.segmentation):
+            self._applyInputs()
+
+    def _takeDefaults(self) -> None:
         """Without a choice, take the volume that the view shows, or the first one, and the first segmentation."""
         parameters = self.context.parameters
         if parameters.volume is None:
@@ -84,18 +92,14 @@ class InputSection:
 
     def refresh(self) -> None:
         """Show the parameters."""
-        ui, parameters, logic = self.context.ui, self.context.parameters, self.context.logic
-        busy = logic.state in State.BUSY
-        if not busy:
-            self.takeDefaults()
+        ui, parameters = self.context.ui, self.context.parameters
+        busy = self.context.logic.state in State.BUSY
         for widget in (ui.volumeSelector, ui.segmentationSelector, ui.segmentSelector, ui.intensitySelector):
             widget.enabled = not busy
         ui.volumeSelector.setCurrentNode(parameters.volume)
         ui.segmentationSelector.setCurrentNode(parameters.segmentation)
         self._fillSegments()
         ui.intensitySelector.setCurrentIndex(max(0, ui.intensitySelector.findData(parameters.intensity)))
-        if (logic.volumeNode, logic.segmentationNode) != (parameters.volume, parameters.segmentation):
-            self._applyInputs()
 
     def _fillSegments(self) -> None:
         box, parameters = self.context.ui.segmentSelector, self.context.parameters

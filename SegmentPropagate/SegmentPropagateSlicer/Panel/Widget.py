@@ -201,5 +201,6 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show the parameters and the state of the logic everywhere."""
         if self.context.parameters.node is None:
             return  # the scene is closing
+        self.inputs.follow()  # the one thing that is taken rather than shown
         for section in self.sections:
             section.refresh()
