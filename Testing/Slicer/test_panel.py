@@ -345,6 +345,19 @@ def test_propagate_becomes_cancel_and_back(prompted):
     assert prompted.ui.volumeSelector.enabled
 
 
+def test_every_number_is_taken_from_the_spin_box_of_its_name_and_0_leaves_it_to_the_model(panel):
+    from SegmentPropagateSlicer.Scene.Parameters import Parameters
+
+    numbers = Parameters.wholeNumbers()
+    assert {"imageSize", "stopAfterEmpty"} <= set(numbers)
+    for name in numbers:
+        box = getattr(panel.ui, f"{name}SpinBox")
+        for value, taken in ((box.maximum, box.maximum), (0, None)):
+            box.setValue(value)
+            box.editingFinished.emit()
+            assert getattr(panel.parameters, name) == taken
+
+
 def test_the_chosen_settings_reach_the_logic(prompted):
     ui = prompted.ui
     ui.passModeSelector.setCurrentIndex(1)

@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.models.registry import FILE_ENDINGS, REGISTRY
 from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.Devices import Devices
+from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
 
 RECENT_KEY = "SegmentPropagate/recentCheckpoints"
@@ -70,13 +71,8 @@ class ModelSection:
         )
 
     def _numbers(self) -> tuple[tuple[Any, str], ...]:
-        """Spin box and parameter; 0 stands for None."""
-        ui = self.context.ui
-        return (
-            (ui.imageSizeSpinBox, "imageSize"),
-            (ui.shortSlicesSpinBox, "shortSlices"),
-            (ui.stopAfterEmptySpinBox, "stopAfterEmpty"),
-        )
+        """Spin box and parameter: every whole number of `Parameters` has a box of its name; 0 stands for None."""
+        return tuple((getattr(self.context.ui, f"{name}SpinBox"), name) for name in Parameters.wholeNumbers())
 
     # ---- remembered choices -------------------------------------------------------------------------------------
 

@@ -142,6 +142,11 @@ class Parameters:
     def __init__(self, node: vtkMRMLScriptedModuleNode | None = None) -> None:
         self.node = node
 
+    @classmethod
+    def wholeNumbers(cls) -> tuple[str, ...]:
+        """Names of the parameters that are whole numbers; the panel shows each in a spin box of its name."""
+        return tuple(name for name, parameter in vars(cls).items() if isinstance(parameter, Whole))
+
     @property
     def keys(self) -> tuple[Key, ...]:
         """The key slices as a tuple of `Key`; entries that cannot be read are left out."""
