@@ -64,7 +64,8 @@ class SliceLoss:
     @property
     def total(self) -> Tensor:
         """Their sum."""
-        return self.focal + self.cross_entropy + self.dice + self.iou + self.presence
+        first, *others = (getattr(self, item.name) for item in fields(self))
+        return sum(others, start=first)
 
     def __add__(self, other: SliceLoss) -> SliceLoss:
         return SliceLoss(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(self)))
@@ -123,6 +124,5 @@ def clip_loss(outputs: list[tuple[int, SliceOutput]], targets: Tensor, weights: 
         loss = slice_loss(output, targets[index], weights)
         total = loss if total is None else total + loss
     if total is None:
-        zero = torch.zeros(())
-        return SliceLoss(zero, zero, zero, zero, zero)
+        return SliceLoss(*(torch.zeros(()) for _term in fields(SliceLoss)))
     return total
