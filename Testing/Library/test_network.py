@@ -244,8 +244,10 @@ def test_every_family_is_built_and_every_name_in_its_record_leads_somewhere():
 
 
 def test_an_unknown_family_is_refused_with_those_there_are():
-    with pytest.raises(InputError, match=r"no family of networks 'sam3': there are starter, slm-sam2, sam2\.1, sam2\."):
+    with pytest.raises(InputError, match="no family of networks 'sam3'") as caught:
         find_family("sam3")
+    assert str(caught.value).endswith(f": there are {', '.join(FAMILIES)}.")
+    assert "slm-sam2" in FAMILIES
 
 
 @pytest.mark.parametrize(("family", "variant"), [("sam3", "t"), ("sam2.1", "xl"), ("starter", "t"), ("sam2", "conv")])
