@@ -496,6 +496,15 @@ def test_the_demo_writes_segmentation_picture_and_report_and_says_how_good_it_is
     assert str(tmp_path / "demo" / "overlay.png") in said
 
 
+def test_every_recipe_can_be_asked_for_by_its_name():
+    pytest.importorskip("torch")
+    from SegmentPropagateLib.training.settings import RECIPES
+
+    for recipe in ("auto", *RECIPES):
+        words = ["finetune", ".", "--init", "starter", "-o", "model.pt", "--recipe", recipe]
+        assert arguments.make_parser().parse_args(words).recipe == recipe
+
+
 def test_finetune_hands_over_what_was_typed_and_leaves_the_rest_to_the_recipe(monkeypatch, tmp_path):
     pytest.importorskip("torch")
     from SegmentPropagateLib.training import finetune
