@@ -1,4 +1,4 @@
-"""The keyboard shortcuts of the panel; on while the module is open."""
+"""The keyboard shortcuts of the panel, on while the module is open; `Widget` says which there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""How to run: the choices of the panel's Model and Advanced sections."""
+"""How to run: the choices of the panel's Model and Advanced sections.
+
+A new one is a field here, a parameter of that name in `Parameters`, a widget of that name in the .ui file (a list also
+needs its choices in `ModelSection`), and, where propagators obey it, a field of `PropagationSettings`.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
