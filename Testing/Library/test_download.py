@@ -13,6 +13,7 @@ import pytest
 from SegmentPropagateLib.errors import CancelledError, CheckpointError, InputError
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.worker import service
+from SegmentPropagateLib.worker.replies import Downloading
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -276,8 +277,8 @@ def test_the_worker_tells_how_far_a_download_is(model, monkeypatch):
     sent = []
     service.fetch_named(model.name, sent.append, lambda: False)
     assert model.is_ready
-    assert sent[-1].header["bytes"] == sent[-1].header["total"] == model.path.stat().st_size
-    assert [message.header["stage"] for message in sent] == ["download"] * len(sent)
+    assert sent[-1].bytes_done == sent[-1].bytes_total == model.path.stat().st_size
+    assert {type(reply) for reply in sent} == {Downloading}
     service.fetch_named(model.name, pytest.fail, lambda: True)  # at hand: nothing is asked, told or cancelled
 
 
