@@ -254,6 +254,7 @@ def test_an_outline_that_was_shown_before_a_run_is_asked_for_again_in_review(sli
             end = time.monotonic() + 30
             while not isSo() and time.monotonic() < end:
                 panel.settle()
+            panel.settle()  # the panel is shown anew once the event that changed it is over
             assert isSo(), panel.sentence()
 
         panel.press("pointsButton")
