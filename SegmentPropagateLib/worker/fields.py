@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import MappingProxyType, NoneType, UnionType
 from typing import (
@@ -16,7 +16,6 @@ from typing import (
     Any,
     ClassVar,
     Literal,
-    NamedTuple,
     NoReturn,
     TypeVar,
     Union,
@@ -45,7 +44,8 @@ _NAMES = MappingProxyType(
 )
 
 
-class Rule(NamedTuple):
+@dataclass(frozen=True)
+class Rule:
     """What a value must be beyond its type.
 
     Args:
