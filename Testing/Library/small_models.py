@@ -51,3 +51,11 @@ def refusal(path):
 def write_safetensors(path, header='{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}', length=None):
     length = len(header) if length is None else length
     path.write_bytes(length.to_bytes(8, "little") + header.encode() + bytes(4))
+
+
+def constant_weights(family, variant="t"):
+    """A full state dict that takes four bytes per tensor, in memory and on disk."""
+    return {
+        name: torch.tensor(0.01).expand(shape)
+        for name, shape in expected_shapes(NetworkConfig(family, variant)).items()
+    }

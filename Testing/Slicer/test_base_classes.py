@@ -12,7 +12,7 @@ import pytest
 import slicer as slicer_module
 from panel_fixtures import openedPanel, shortcutsOf
 from SegmentPropagateSlicer.Values.State import State
-from slicer_harness.mrml_widgets import listens
+from slicer_harness.segment_editor import listens
 
 STAND_INS = Path(__file__).resolve().parents[1] / "Harness" / "slicer_python"
 

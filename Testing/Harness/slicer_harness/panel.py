@@ -31,10 +31,11 @@ def bootstrap(real_slicer_python=None):
         return slicer
     slicer.harness.slotErrors = pythonqt.slot_errors
     slicer.app = App(slicer.app.temporaryPath, application)
-    from slicer_harness import mrml_widgets
+    from slicer_harness import mrml_widgets, segment_editor
 
-    for name in mrml_widgets.__all__:
-        setattr(slicer, name, getattr(mrml_widgets, name))
+    for module in (mrml_widgets, segment_editor):
+        for name in module.__all__:
+            setattr(slicer, name, getattr(module, name))
     slicer.__getattr__ = placeholder_for("slicer", ("qMRML", "qSlicer"))
     # slicer is a namespace package on purpose: these become slicer.ScriptedLoadableModule, slicer.i18n ...
     slicer.__path__.append(str(Path(real_slicer_python or SLICER_PYTHON) / "slicer"))

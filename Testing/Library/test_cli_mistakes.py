@@ -1,0 +1,122 @@
+"""A mistake at the command line is answered by one sentence and status 2, and leaves no file."""
+
+import subprocess
+import sys
+
+import pytest
+from cli_bench import double, here, inputs, out, propagate  # noqa: F401
+
+from SegmentPropagateLib.cli import main
+
+GOOD = {"": "image.nii.gz", "--mask": "labels.nii.gz", "--label": "1", "--key-slice": "5", "--model": "classical"}
+
+BAD = {
+    "no command": [],
+    "unknown command": ["grow"],
+    "unknown option": {"--colour": "red"},
+    "no image": {"": None},
+    "no output": {"-o": None},
+    "neither mask nor box": {"--mask": None, "--label": None},
+    "mask and box": {"--box": "1,2,3,4"},
+    "image does not exist": {"": "nowhere.nii.gz"},
+    "image is empty": {"": "empty.nii.gz"},
+    "image is cut off": {"": "cut.nii.gz"},
+    "image is text": {"": "text.nrrd"},
+    "image of unknown kind": {"": "unknown.xyz"},
+    "image is a folder without DICOM": {"": "folder"},
+    "image is 2-D": {"": "flat.nii.gz"},
+    "image is 4-D": {"": "series4d.nii.gz"},
+    "image is in color": {"": "color.nrrd"},
+    "image is all NaN": {"": "nan.nrrd"},
+    "mask does not exist": {"--mask": "nowhere.nii.gz"},
+    "mask is empty file": {"--mask": "empty.nii.gz"},
+    "mask without label": {"--mask": "nothing.nii.gz", "--label": None},
+    "mask elsewhere in space": {"--mask": "elsewhere.nii.gz"},
+    "label that does not exist": {"--label": "2"},
+    "label 0": {"--label": "0"},
+    "label that is no number": {"--label": "liver"},
+    "key slice without the label": {"--label": "3", "--key-slice": "3"},
+    "key slice without any label": {"--label": "all", "--key-slice": "0"},
+    "one of two key slices without label": {"--key-slice": "5,11"},
+    "key slice beyond the volume": {"--key-slice": "12"},
+    "key slice negative": {"--key-slice": "-1"},
+    "key slice that is no number": {"--key-slice": "middle"},
+    "range reversed": {"--range": "9:2"},
+    "range beyond the volume": {"--range": "2:12"},
+    "range negative": {"--range": "-1:9"},
+    "range leaves out the key slice": {"--range": "6:9"},
+    "range leaves out the automatic key slice": {"--range": "0:3", "--key-slice": "auto"},
+    "range with one number": {"--range": "5"},
+    "range without numbers": {"--range": "a:b"},
+    "box outside the slice": {"--mask": None, "--label": None, "--box": "2,2,24,10"},
+    "box negative": {"--mask": None, "--label": None, "--box": "-2,2,10,10"},
+    "box reversed": {"--mask": None, "--label": None, "--box": "10,2,2,10"},
+    "box with three numbers": {"--mask": None, "--label": None, "--box": "1,2,3"},
+    "box without key slice": {"--mask": None, "--label": None, "--box": "2,4,12,15", "--key-slice": None},
+    "box with automatic key slice": {"--mask": None, "--label": None, "--box": "2,4,12,15", "--key-slice": "auto"},
+    "box with a label": {"--mask": None, "--box": "2,4,12,15"},
+    "unknown plane": {"--plane": "oblique"},
+    "unknown preset": {"--intensity": "liver"},
+    "unknown device": {"--device": "tpu"},
+    "unknown precision": {"--precision": "int4"},
+    "unknown model": {"--model": "sam9"},
+    "model file that is no checkpoint": {"--model": "broken.pt"},
+    "no short slices": {"--short-slices": "0"},
+    "output of unknown kind": {"-o": "result.jpg"},
+    "output without ending": {"-o": "result"},
+    "output in a missing folder": {"-o": "missing/result.nrrd"},
+    "output below a file": {"-o": "notes.txt/result.nrrd"},
+    "output is a folder": {"-o": "folder"},
+    "output over the image": {"-o": "image.nii.gz"},
+    "output over the mask": {"-o": "labels.nii.gz"},
+    "overlay of unknown kind": {"--overlay": "picture.bmp"},
+    "overlay in a missing folder": {"--overlay": "missing/picture.png"},
+    "report of unknown kind": {"--report": "report.txt"},
+    "report in a missing folder": {"--report": "missing/report.json"},
+}
+
+
+def words_of(changes, out):
+    if isinstance(changes, list):
+        return changes
+    options = {**GOOD, "-o": out, **changes}
+    image = options.pop("")
+    words = ["propagate", *([image] if image else [])]
+    return [str(word) for word in words + [w for pair in options.items() if pair[1] is not None for w in pair]]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_mistake_is_answered_by_one_sentence_and_status_2(name, tmp_path, here, capsys):
+    before = sorted(here.rglob("*"))
+    assert main(words_of(BAD[name], tmp_path / "result.nrrd")) == 2
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("segment-propagate: ")
+    assert stderr.endswith(".\n")
+    assert len(stderr.splitlines()) == 1, stderr
+    assert len(stderr) > 40
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(here.rglob("*")) == before
+
+
+def test_the_good_command_of_the_table_is_good(double, out):
+    assert main(words_of({}, out)) == 0
+    assert out.exists()
+
+
+def test_a_missing_label_is_answered_with_those_there_are(out, capsys):
+    propagate("image.nii.gz", "--mask", "labels.nii.gz", "--label", 2, "-o", out)
+    assert "label 1, label 3" in capsys.readouterr().err
+
+
+def test_a_key_slice_without_the_label_is_answered_with_where_it_is(out, capsys):
+    propagate("image.nii.gz", "--mask", "labels.nii.gz", "--label", 3, "--key-slice", 3, "-o", out)
+    assert "slices 6 to 10" in capsys.readouterr().err
+
+
+def test_a_command_that_needs_torch_says_so_where_it_is_missing(inputs):
+    code = "import sys; sys.modules['torch'] = None; from SegmentPropagateLib.cli import main; sys.exit(main())"
+    for words in ["inspect", "broken.pt"], words_of({"--model": "starter"}, inputs / "missing.nrrd"):
+        answer = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=inputs)
+        assert answer.returncode == 2, answer.stderr
+        assert len(answer.stderr.splitlines()) == 1
+        assert "PyTorch" in answer.stderr
