@@ -26,11 +26,6 @@ class Plane(str, Enum):
         except ValueError:
             raise InputError(f"Unknown plane '{name}': choose axial, coronal or sagittal.") from None
 
-    @property
-    def normal_ras(self) -> NDArray[np.float64]:
-        """Unit normal: R for sagittal, A for coronal, S for axial."""
-        return np.eye(3)[list(Plane).index(self)]
-
 
 @dataclass(frozen=True, eq=False)
 class Geometry:

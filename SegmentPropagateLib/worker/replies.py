@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.presets import PRESETS
 from SegmentPropagateLib.worker.fields import (
     Amount,
@@ -150,10 +151,9 @@ class SliceReply(Reply):
     @classmethod
     def of_mask(cls: type[OnSlice], object_id: int, slice_index: int, mask: NDArray[np.bool_], **more: Any) -> OnSlice:
         """The reply for a whole mask, bool `(rows, columns)`; `more` are the other fields."""
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        r, c = (int(rows[0]), int(columns[0])) if len(rows) else (0, 0)
-        box = mask[r : rows[-1] + 1, c : columns[-1] + 1] if len(rows) else mask[:0, :0]
-        return cls(object_id, slice_index, (mask.shape[0], mask.shape[1]), (r, c), box, **more)
+        rows, columns = bounding_box(mask) or (slice(0, 0), slice(0, 0))
+        origin, box = (rows.start, columns.start), mask[rows, columns]
+        return cls(object_id, slice_index, (mask.shape[0], mask.shape[1]), origin, box, **more)
 
     @property
     def mask(self) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
+from SegmentPropagateLib.volumes.boxes import first_and_last
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, indexFromWorld, labelmapOf, nearestPlaces
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Proposal import Proposal
@@ -28,22 +29,19 @@ class Lattice:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """`(k, j, i)` of its box."""
         i0, i1, j0, j1, k0, k1 = self.extent
         return k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1
 
     def image(self, mask: NDArray[np.bool_]) -> slicer.vtkOrientedImageData:
-        """The mask `(k, j, i)` as a vtkOrientedImageData of zeros and ones, cut to its bounding box."""
-        extent: list[int] = []
-        cut: list[slice] = []
-        for axis, start in zip((2, 1, 0), self.extent[::2], strict=True):
-            used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-            extent += [start + int(used[0]), start + int(used[-1])]
-            cut.insert(0, slice(used[0], used[-1] + 1))
+        """A mask `(k, j, i)` that is not empty as a vtkOrientedImageData of zeros and ones, cut to its bounding box."""
+        k, j, i = first_and_last(mask)
+        extent = [start + index for start, ends in zip(self.extent[::2], (i, j, k), strict=True) for index in ends]
         image = slicer.vtkOrientedImageData()
         image.SetExtent(extent)
         image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
         image.SetImageToWorldMatrix(self.matrix)
-        arrayOf(image)[...] = mask[tuple(cut)]
+        arrayOf(image)[...] = mask[tuple(slice(first, last + 1) for first, last in (k, j, i))]
         return image
 
 

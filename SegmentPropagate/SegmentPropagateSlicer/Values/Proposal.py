@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.worker.replies import SliceDone, SliceReply
 
 
@@ -70,9 +71,8 @@ def emptyProposal(shape: tuple[int, int], presence: float = 0.0) -> Proposal:
 
 def proposalOfMask(mask: NDArray[np.bool_]) -> Proposal:
     """A key slice's outline as a proposal that is sure of itself."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+    box = bounding_box(mask)
+    if box is None:
         return emptyProposal(mask.shape)
-    origin = int(rows[0]), int(columns[0])
-    box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].copy()
-    return Proposal(mask.shape, origin, box, 1.0, 1.0)
+    rows, columns = box
+    return Proposal(mask.shape, (rows.start, columns.start), mask[box].copy(), 1.0, 1.0)

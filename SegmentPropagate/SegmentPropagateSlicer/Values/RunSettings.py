@@ -4,8 +4,8 @@ A new one is a field here, a parameter of that name in `Parameters`, a widget of
 needs its choices in `ModelSection`), and, where propagators obey it, a field of `PropagationSettings`.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from SegmentPropagateLib.propagation.propagator import PropagationSettings
 from SegmentPropagateLib.worker.requests import ModelChoice, SessionChoice
@@ -49,7 +49,3 @@ class RunSettings:
         """What decides how the volume is cut and propagated."""
         settings = PropagationSettings(self.roi, self.passMode, self.shortSlices, self.stopAfterEmpty)
         return SessionChoice(self.plane, self.intensity, settings)
-
-    def asDict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return asdict(self)
