@@ -11,6 +11,7 @@ import numpy as np
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
+from SegmentPropagateLib.reports.common_grid import CommonGrid, on_common_grid
 from SegmentPropagateLib.reports.metrics import NSD_TOLERANCE_MM, assd_mm, dice, iou, nsd, slice_dice
 from SegmentPropagateLib.volumes.labels import Labels
 from SegmentPropagateLib.volumes.stack import stack_of
@@ -32,13 +33,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Figures per label; a prediction on another grid is matched onto the reference's in physical space."""
-    reference = read_labels(arguments.reference)
-    prediction = read_labels(arguments.prediction, like=reference.geometry)
-    axis = reference.geometry.plane_axis(arguments.plane)
-    count = reference.geometry.shape_kji[axis]
-    keys = _checked_keys(arguments.key_slice, count, arguments.plane)
+    """Figures per label, on a grid over both files: either may be a crop, or have another grid."""
+    prediction, reference = read_labels(arguments.prediction), read_labels(arguments.reference)
     values = _wanted(arguments, prediction, reference)
+    grid = on_common_grid(prediction, reference, arguments.plane)
+    keys = _checked_keys(arguments.key_slice, grid.count, arguments.plane)
     names = {segment.value: segment.name for segment in (*prediction.segments, *reference.segments)}
     return {
         "prediction": str(arguments.prediction),
@@ -46,10 +45,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         "plane": arguments.plane,
         "key_slices": keys,
         "nsd_tolerance_mm": NSD_TOLERANCE_MM,
-        "objects": [
-            {"label": value, "name": names[value], **_figures(prediction, reference, value, axis, keys)}
-            for value in values
-        ],
+        "objects": [{"label": value, "name": names[value], **_figures(grid, value, keys)} for value in values],
     }
 
 
@@ -84,7 +80,7 @@ def _checked_keys(keys: list[int] | str | None, count: int, plane: str) -> list[
         raise InputError("--key-slice of evaluate needs the number of the slice that was given, not auto.")
     for key in keys:
         if not 0 <= key < count:
-            raise InputError(f"Key slice {key} is outside the reference: {plane} slices run from 0 to {count - 1}.")
+            raise InputError(f"Key slice {key} is outside the volume: {plane} slices run from 0 to {count - 1}.")
     return keys
 
 
@@ -100,12 +96,12 @@ def _wanted(arguments: argparse.Namespace, prediction: Labels, reference: Labels
     return sorted(set(arguments.label))
 
 
-def _figures(prediction: Labels, reference: Labels, value: int, axis: int, keys: list[int]) -> dict[str, float | None]:
+def _figures(grid: CommonGrid, value: int, keys: list[int]) -> dict[str, float | None]:
     """The whole volume counts for the 3-D figures, as in the papers; the slice-wise ones leave the key slices out."""
-    a, b = prediction.mask(value), reference.mask(value)
-    spacing = reference.geometry.spacing_kji_mm
-    others = np.setdiff1d(np.arange(a.shape[axis]), keys)
-    a_others, b_others = stack_of(a, axis)[others], stack_of(b, axis)[others]
+    a, b = grid.prediction.mask(value), grid.reference.mask(value)
+    spacing = grid.reference.geometry.spacing_kji_mm
+    others = ~np.isin(grid.numbers, keys)
+    a_others, b_others = stack_of(a, grid.axis)[others], stack_of(b, grid.axis)[others]
     present, absent = slice_dice(a_others, b_others)
     figures = {
         "dsc": dice(a, b),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,23 @@ def image_of(array_kji: NDArray[Any], geometry: Geometry) -> sitk.Image:
 def match(
     layers: list[NDArray[np.unsignedinteger]], source: Geometry, target: Geometry, path: Path
 ) -> list[NDArray[np.unsignedinteger]]:
-    """The layers on another grid; each voxel takes the value that lies nearest to its center."""
-    k, j, i = target.shape_kji
-    resampler = sitk.ResampleImageFilter()
-    resampler.SetReferenceImage(image_of(np.zeros((1, 1, 1), dtype=np.uint8), target))
-    resampler.SetSize((i, j, k))
-    resampler.SetInterpolator(sitk.sitkNearestNeighbor)
-    moved = [sitk.GetArrayFromImage(resampler.Execute(image_of(layer, source))) for layer in layers]
+    """The layers on another grid, see `resample`; InputError where none of their labels lies inside it."""
+    moved = resample(layers, source, target)
     if any(layer.any() for layer in layers) and not any(layer.any() for layer in moved):
         raise InputError(
             f"The labels in '{path}' lie elsewhere in space: none of their voxels is inside the image, so they "
             f"belong to another image or lost their geometry."
         )
     return moved
+
+
+def resample(
+    layers: Iterable[NDArray[np.unsignedinteger]], source: Geometry, target: Geometry
+) -> list[NDArray[np.unsignedinteger]]:
+    """The layers on another grid; each voxel takes the value that lies nearest to its center, 0 outside `source`."""
+    k, j, i = target.shape_kji
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetReferenceImage(image_of(np.zeros((1, 1, 1), dtype=np.uint8), target))
+    resampler.SetSize((i, j, k))
+    resampler.SetInterpolator(sitk.sitkNearestNeighbor)
+    return [sitk.GetArrayFromImage(resampler.Execute(image_of(layer, source))) for layer in layers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -59,6 +60,13 @@ class Geometry:
         """Distance of neighboring voxels along the array axes k, j, i."""
         i, j, k = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
         return float(k), float(j), float(i)
+
+    def part(self, start_kji: Sequence[int], shape_kji: Sequence[int]) -> Geometry:
+        """Return the grid of that shape whose first voxel is `start_kji` of this one; it may reach beyond this one."""
+        matrix = np.array(self.ijk_to_ras)
+        matrix[:3, 3] += matrix[:3, :3] @ np.asarray(start_kji, dtype=np.float64)[::-1]
+        k, j, i = shape_kji
+        return Geometry((k, j, i), matrix)
 
     def plane_axis(self, plane: Plane | str) -> int:
         """Array axis (0 = k, 1 = j, 2 = i) whose slices lie in the plane, or nearest to it when oblique.
