@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -13,6 +14,9 @@ from SegmentPropagateLib.volumes.presets import PRESETS
 
 PLANES = ("axial", "coronal", "sagittal")
 DEFAULT_MODEL = "starter"
+_MOST = 2**31 - 1  # no slice, voxel, label or step has a larger number; torch's seeds end at 2^63
+_SHOWN = 60  # characters of a mistake that are repeated
+_LARGEST_SIDE = 4096  # pixels; the largest published model takes 1024, and memory grows with the fourth power
 
 
 class _Parser(argparse.ArgumentParser):
@@ -124,7 +128,7 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--label", nargs="+", type=_label, metavar="N", help="labels to learn, or all (default)")
     parser.add_argument("--validation", type=_validation, metavar="SHARE|NAME[,NAME...]", help="cases to measure on")
     parser.add_argument("--leave-one-out", action="store_true", help="train once per case, each time without it")
-    parser.add_argument("--image-size", type=_count, metavar="N", help="side of the network's input, pixels")
+    parser.add_argument("--image-size", type=_side, metavar="N", help="side of the network's input, pixels")
     parser.add_argument("--short-slices", type=_count, metavar="N")
     parser.add_argument("--plane", choices=PLANES)
     parser.add_argument("--intensity", choices=PRESETS, metavar="PRESET", help=", ".join(PRESETS))
@@ -147,24 +151,28 @@ def _validation(text: str) -> float | tuple[str, ...]:
 
 
 def _label(text: str) -> int | str:
-    if text == "all":
-        return text
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is no label: give numbers from 1, or all")
-    return int(text)
+    return text if text == "all" else _whole(text, 1, _MOST, "a label: give numbers from 1, or all")
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
-    return int(text)
+    return _whole(text, 1, _MOST, "a whole number from 1")
+
+
+def _side(text: str) -> int:
+    return _whole(text, 1, _LARGEST_SIDE, f"a side in pixels from 1 to {_LARGEST_SIDE}")
 
 
 def _integers(text: str, separator: str, wanted: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(separator)]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not {wanted}") from None
+    return [_whole(part, -_MOST, _MOST, wanted, said=text) for part in text.split(separator)]
+
+
+def _whole(text: str, low: int, high: int, wanted: str, said: str | None = None) -> int:
+    """The number that a text is; `said` is what was typed where the text is part of it."""
+    number = int(text) if re.fullmatch("-?[0-9]{1,10}", text.strip()) else high + 1
+    if low <= number <= high:
+        return number
+    shown = text if said is None else said
+    raise argparse.ArgumentTypeError(f"'{shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '...'}' is not {wanted}")
 
 
 def _range(text: str) -> tuple[int, int]:

@@ -37,7 +37,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     prediction, reference = read_labels(arguments.prediction), read_labels(arguments.reference)
     values = _wanted(arguments, prediction, reference)
     grid = on_common_grid(prediction, reference, arguments.plane)
-    keys = _checked_keys(arguments.key_slice, grid.count, arguments.plane)
+    keys = _checked_keys(arguments.key_slice, grid.slices, arguments.plane)
     names = {segment.value: segment.name for segment in (*prediction.segments, *reference.segments)}
     return {
         "prediction": str(arguments.prediction),

@@ -11,9 +11,12 @@ NAME.npz                                              MedSAM2: imgs and gts in o
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,8 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.kinds import VOLUME_ENDINGS
 
 IMAGE_FOLDERS = {"images": ("labels", "masks"), "imagesTr": ("labelsTr",), "image": ("label", "mask")}
+_LARGEST_LIST = 1 << 26  # bytes; 100,000 cases with long paths need half of it
+_LONGEST_NAME = 150  # a file name has 255 bytes, some of them for what is made of the case
 LABEL_WORDS = ("label", "labels", "mask", "masks", "seg", "segmentation")
 
 
@@ -48,8 +53,8 @@ def find_cases(dataset: str | Path) -> list[Case]:
         InputError: there is none, a listed file is missing, or a name stands for two pairs.
     """
     path = Path(dataset)
-    if not path.exists():
-        raise InputError(f"The dataset '{path}' does not exist.")
+    if not _exists(path):
+        raise InputError(f"The dataset '{_shortened(str(path))}' does not exist.")
     if path.is_dir():
         cases = _in_folder(path)
     elif path.suffix.lower() == ".json":
@@ -65,10 +70,9 @@ def find_cases(dataset: str | Path) -> list[Case]:
             f"No pair of image and labels was found in '{path}': name them NAME.nii.gz and NAME_label.nii.gz, put them "
             "into images/ and labels/ under equal names, or list them in a .csv or .json file."
         )
-    names = [case.name for case in cases]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"The dataset '{path}' has two cases named '{name}': give them different names.")
+    name, times = Counter(case.name for case in cases).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"The dataset '{path}' has {times} cases named '{name}': give them different names.")
     return sorted(cases, key=lambda case: case.name)
 
 
@@ -124,7 +128,9 @@ def _stem(path: Path) -> str:
 
 def _in_json(path: Path) -> list[Case]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(_text_of(path))
+    except RecursionError:
+        raise InputError(f"'{path}' is nested too deep for a list of cases.") from None
     except ValueError as error:
         raise InputError(f"'{path}' is not valid JSON: {error}.") from error
     rows = content.get("training") if isinstance(content, Mapping) else content  # Decathlon lists have "training"
@@ -134,12 +140,33 @@ def _in_json(path: Path) -> list[Case]:
 
 
 def _in_csv(path: Path) -> list[Case]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    text = _text_of(path)
+    separator = ";" if ";" in text.partition("\n")[0] else ","  # Excel's where the comma is the decimal sign
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InputError(f"'{path}' is no list in CSV: {error}.") from error
     if rows and not any(cell.strip().lower() == "image" for cell in rows[0]):
         rows.insert(0, ["image", "label"])
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     return [_listed(path, dict(zip(header, row, strict=False)), number) for number, row in enumerate(rows[1:], 1)]
+
+
+def _text_of(path: Path) -> str:
+    """The text of a list: UTF-8, UTF-16 with its mark, or what Excel saves as plain CSV in Europe."""
+    if not path.is_file():  # a device or a pipe never ends
+        raise InputError(f"'{path}' is no regular file: give a list in a .json or .csv file.")
+    if path.stat().st_size > _LARGEST_LIST:
+        raise InputError(f"'{path}' has {path.stat().st_size} bytes, too many for a list of cases.")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from error
+    encoding = "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
 
 
 def _listed(path: Path, row: Mapping[str, Any], number: int) -> Case:
@@ -148,9 +175,31 @@ def _listed(path: Path, row: Mapping[str, Any], number: int) -> Case:
         raise InputError(f"Entry {number} of '{path}' must name an image and a label file.")
     files = [path.parent / text.strip() for text in (image, labels)]
     for file in files:
-        if not file.exists():
-            raise InputError(f"Entry {number} of '{path}' names '{file}', which does not exist.")
+        if not _exists(file):
+            raise InputError(f"Entry {number} of '{path}' names '{_shortened(str(file))}', which does not exist.")
     name = row.get("name") or _stem(files[0])
     if name in ("image", "img"):
         name = files[0].parent.name
-    return Case(str(name), files[0], files[1])
+    return Case(_checked_name(str(name), f"Entry {number} of '{path}'"), files[0], files[1])
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except (OSError, ValueError):  # longer than the system allows, or with a null character
+        return False
+
+
+def _checked_name(name: str, where: str) -> str:
+    """Names of cases become parts of file names."""
+    if len(name) > _LONGEST_NAME or not name.isprintable() or any(sign in name for sign in '/\\:*?"<>|'):
+        raise InputError(
+            f"{where} is named '{_shortened(name)}': a name has up to {_LONGEST_NAME} printable characters, without "
+            'any of / \\ : * ? " < > |.'
+        )
+    return name
+
+
+def _shortened(text: str) -> str:
+    shown = text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
+    return shown if shown.isprintable() else ascii(shown)[1:-1]

@@ -7,7 +7,7 @@ lies outside it is lost: a leak of 43 % was told as DSC 1.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +30,15 @@ class CommonGrid(NamedTuple):
         reference: its labels on the grid, which has the reference's axes and spacing.
         axis: array axis of the plane's slices.
         numbers: what each slice of the grid is called in the larger of the two files, shape `(slices,)`; below 0 or
-            from `count` on where that file has no such slice.
-        count: slices that the larger of the two files has.
+            from `slices` on where that file has no such slice.
+        slices: how many the larger of the two files has.
     """
 
     prediction: Labels
     reference: Labels
     axis: int
     numbers: NDArray[np.int64]
-    count: int
+    slices: int
 
 
 def on_common_grid(prediction: Labels, reference: Labels, plane: Plane | str) -> CommonGrid:
@@ -70,10 +70,11 @@ def on_common_grid(prediction: Labels, reference: Labels, plane: Plane | str) ->
         )
     grid = reference.geometry.part(low.tolist(), shape)
     return CommonGrid(
-        *(_placed(labels, grid) for labels in (prediction, reference)),
+        _placed(prediction, grid),
+        _placed(reference, grid),
         axis=axis,
         numbers=_numbers_in(larger, grid, plane),
-        count=larger.shape_kji[larger.plane_axis(plane)],
+        slices=larger.shape_kji[larger.plane_axis(plane)],
     )
 
 
@@ -96,7 +97,7 @@ def _grid_span(geometry: Geometry, grid: Geometry) -> tuple[NDArray[np.int64], N
 
 
 def _mapped(
-    source: Geometry, target: Geometry, low_kji: NDArray[np.generic], high_kji: NDArray[np.generic]
+    source: Geometry, target: Geometry, low_kji: NDArray[Any], high_kji: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last index in `target` of the voxels whose centers lie within a box of voxels of `source`."""
     faces = zip(low_kji[::-1] - 0.5, high_kji[::-1] + 0.5, strict=True)

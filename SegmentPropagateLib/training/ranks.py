@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import distributed, nn
 
+from SegmentPropagateLib.errors import InputError
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -63,11 +65,24 @@ class Workers:
             distributed.barrier()
 
 
+_SET_BY_TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_NUMBERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK")
+
+
 def join(device: torch.device) -> Workers:
-    """Meet the other processes that `torchrun` started, if it did."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    """Meet the other processes that `torchrun` started, if it did.
+
+    Raises:
+        InputError: some of the variables that `torchrun` sets are there, but not all, or one is no number.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         return Workers()
+    missing = [name for name in _SET_BY_TORCHRUN if name not in os.environ]
+    if missing:
+        raise InputError(f"WORLD_SIZE is set but {missing[0]} is not: start with torchrun, or unset WORLD_SIZE.")
+    for name in _NUMBERS:
+        if not os.environ[name].isdecimal():
+            raise InputError(f"{name} is '{os.environ[name]}', not a number: start with torchrun, or unset WORLD_SIZE.")
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Workers(distributed.get_rank(), distributed.get_world_size())
@@ -75,6 +90,6 @@ def join(device: torch.device) -> Workers:
 
 def local_device(device: torch.device) -> torch.device:
     """This process's own GPU where `torchrun` started one process per GPU."""
-    if device.type == "cuda" and "LOCAL_RANK" in os.environ:
+    if device.type == "cuda" and os.environ.get("LOCAL_RANK", "").isdecimal():
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     return device

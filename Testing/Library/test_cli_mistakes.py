@@ -55,6 +55,12 @@ BAD = {
     "box without key slice": {"--mask": None, "--label": None, "--box": "2,4,12,15", "--key-slice": None},
     "box with automatic key slice": {"--mask": None, "--label": None, "--box": "2,4,12,15", "--key-slice": "auto"},
     "box with a label": {"--mask": None, "--box": "2,4,12,15"},
+    "box of 400 digits": {"--mask": None, "--label": None, "--box": f"1,2,3,{'9' * 400}"},
+    "key slice of 5,000 digits": {"--key-slice": "7" * 5000},
+    "label beyond every label": {"--label": str(10**30)},
+    "range of 30 digits": {"--range": f"0:{10**30}"},
+    "number with underscores": {"--key-slice": "1_0"},
+    "short slices without end": {"--short-slices": str(10**30)},
     "unknown plane": {"--plane": "oblique"},
     "unknown preset": {"--intensity": "liver"},
     "unknown device": {"--device": "tpu"},
@@ -120,3 +126,23 @@ def test_a_command_that_needs_torch_says_so_where_it_is_missing(inputs):
         assert answer.returncode == 2, answer.stderr
         assert len(answer.stderr.splitlines()) == 1
         assert "PyTorch" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--seed", str(10**30)),
+        ("--image-size", "1000000"),
+        ("--epochs", "9" * 400),
+        ("--steps", "0"),
+        ("--rate", "nan"),
+    ],
+)
+def test_a_number_that_no_run_can_have_is_refused_before_any_work(option, value, here, capsys):
+    words = ["finetune", "pairs", "--init", "starter", "-o", "model.pt", option, value]
+    (here / "pairs").mkdir(exist_ok=True)
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert len(said) < 300
+    assert not (here / "model.pt").exists()

@@ -2,12 +2,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny_training import ball, write_pair
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.training.data import Library, gather, split
+from SegmentPropagateLib.training.ranks import join
 
 
 def _examples(dataset, skip_bad=False, told=None, **library):
@@ -113,13 +115,66 @@ def test_a_bad_pair_is_refused_by_name_or_left_out_as_asked(tmp_path):
         ("[1, 2]", "must hold a list"),
         ("{", "not valid JSON"),
         ('[{"image": "gone.nrrd", "label": "x.nrrd"}]', "Entry 1"),
+        (json.dumps([{"image": "x" * 5000, "label": "x.nrrd"}]), "does not exist"),
+        ('[{"image": "gone\\u0000.nrrd", "label": "x.nrrd"}]', "does not exist"),
+        ("[" * 100_000, "nested too deep"),
+        ("9" * 5000, "not valid JSON"),
     ],
 )
 def test_a_wrong_list_is_refused_in_one_sentence(tmp_path, content, words):
     path = tmp_path / "list.json"
     path.write_text(content)
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=words) as told:
         find_cases(path)
+    assert len(str(told.value)) < 600 + len(str(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_list_saved_by_excel_is_read(tmp_path, encoding, separator):
+    write_pair(tmp_path, "Müller", *ball())
+    rows = (("Name", "Image", "Label"), ("Jürgen", "Müller.nrrd", "Müller_label.nrrd"))
+    text = "\r\n".join(separator.join(row) for row in rows)
+    (tmp_path / "list.csv").write_bytes(text.encode(encoding))
+    assert _names(tmp_path / "list.csv") == ["Jürgen"]
+
+
+def test_a_field_of_a_list_that_never_ends_is_refused(tmp_path):
+    (tmp_path / "list.csv").write_text("image,label\n" + "x" * 200_000 + ",y\n")
+    with pytest.raises(InputError, match=r"no list in CSV|does not exist"):
+        find_cases(tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize("name", ["../../out", "a/b", "x" * 256, "bell\a", "C:evil"])
+def test_a_name_that_cannot_be_part_of_a_file_name_is_refused(tmp_path, name):
+    write_pair(tmp_path, "a", *ball())
+    rows = [{"name": name, "image": "a.nrrd", "label": "a_label.nrrd"}]
+    (tmp_path / "list.json").write_text(json.dumps(rows))
+    with pytest.raises(InputError, match=r"Entry 1 of .* is named") as told:
+        find_cases(tmp_path / "list.json")
+    assert str(told.value).isprintable()
+
+
+def test_a_list_that_is_a_device_is_refused_unread(tmp_path):
+    (tmp_path / "list.csv").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="no regular file"):
+        find_cases(tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [({"WORLD_SIZE": "2"}, "RANK is not"), ({"WORLD_SIZE": "two"}, "RANK is not"), ({"WORLD_SIZE": "1"}, None)],
+)
+def test_variables_of_torchrun_that_stand_alone_are_refused(variables, words, monkeypatch):
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if words is None:
+        assert join(torch.device("cpu")).count == 1
+    else:
+        with pytest.raises(InputError, match=words):
+            join(torch.device("cpu"))
 
 
 def test_an_empty_folder_says_how_to_name_pairs(tmp_path):
