@@ -66,13 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_propagate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("propagate", help="carry the mask or box of a key slice through a volume")
     parser.add_argument("image", metavar="IMAGE", help=listed([kind.name for kind in READABLE], "or"))
-    prompt = parser.add_mutually_exclusive_group(required=True)
-    prompt.add_argument("--mask", metavar="LABELS", help="label file; only its key slices are read")
-    prompt.add_argument("--box", type=_box, metavar="I0,J0,I1,J1", help="box on the key slice, voxels, inclusive")
-    parser.add_argument("--label", nargs="+", type=_label, metavar="N", help="labels of LABELS, or all (default)")
-    parser.add_argument(
-        "--key-slice", type=_key_slices, metavar="K[,K2...]|auto", help="default auto: where the label is largest"
-    )
+    _add_prompts(parser)
     parser.add_argument("--plane", choices=PLANES, default="axial", help="default %(default)s")
     parser.add_argument(
         "--range", type=_range, metavar="FIRST:LAST", help="first and last slice of the objects (default: open)"
@@ -92,14 +86,56 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
+def _add_prompts(parser: argparse.ArgumentParser) -> None:
+    prompt = parser.add_mutually_exclusive_group(required=True)
+    prompt.add_argument("--mask", metavar="LABELS", help="label file; only its key slices are read")
+    prompt.add_argument(
+        "--box",
+        type=_box,
+        action="append",
+        metavar="I0,J0,I1,J1",
+        help="box on the key slice: columns I0 to I1, rows J0 to J1, inclusive; give it again for another object",
+    )
+    prompt.add_argument(
+        "--points",
+        type=_point,
+        action="append",
+        nargs="+",
+        metavar="I,J,+|-",
+        help="points on (+) and beside (-) the object on the key slice; give it again for another object",
+    )
+    parser.add_argument(
+        "--label",
+        nargs="+",
+        type=_label,
+        metavar="N|NAME",
+        help="labels of LABELS by number or name, or all (default); with --box and --points the objects' numbers",
+    )
+    parser.add_argument("--name", nargs="+", metavar="NAME", help="names of the objects of --box and --points")
+    parser.add_argument(
+        "--key-slice",
+        type=_key_slices,
+        metavar="K[,K2...]|auto",
+        help="slices count from 0; default auto: where the label is largest; one per --box or --points",
+    )
+
+
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("evaluate", help="compare a segmentation with a reference")
     parser.add_argument("prediction", metavar="PREDICTION")
     parser.add_argument("reference", metavar="REFERENCE")
     parser.add_argument(
-        "--label", nargs="+", type=_label, metavar="N", help="labels, or all of the reference (default)"
+        "--label", nargs="+", type=_label, metavar="N|NAME", help="labels of the reference, or all (default)"
     )
-    parser.add_argument("--key-slice", type=_key_slices, metavar="K[,K2...]", help="left out of slice-wise figures")
+    parser.add_argument(
+        "--key-slice",
+        type=_key_slices,
+        metavar="K[,K2...]",
+        help="left out of slice-wise figures; default: those of the report beside PREDICTION, if it has one",
+    )
+    parser.add_argument(
+        "--report", metavar="JSON", help="report of the run, for its key slices; default: PREDICTION's name in .json"
+    )
     parser.add_argument(
         "--plane", choices=PLANES, default="axial", help="of the slice-wise figures; default %(default)s"
     )
@@ -125,7 +161,7 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
         "--checkpointing", choices=("auto", "on", "off"), default="auto", help="on: less memory, slower"
     )
     parser.add_argument("--no-short-memory", action="store_true", help="let a SAM 2.1 or MedSAM2 file stay one")
-    parser.add_argument("--label", nargs="+", type=_label, metavar="N", help="labels to learn, or all (default)")
+    parser.add_argument("--label", nargs="+", type=_number, metavar="N", help="labels to learn, or all (default)")
     parser.add_argument("--validation", type=_validation, metavar="SHARE|NAME[,NAME...]", help="cases to measure on")
     parser.add_argument("--leave-one-out", action="store_true", help="train once per case, each time without it")
     parser.add_argument("--image-size", type=_side, metavar="N", help="side of the network's input, pixels")
@@ -151,6 +187,11 @@ def _validation(text: str) -> float | tuple[str, ...]:
 
 
 def _label(text: str) -> int | str:
+    """A number where it looks like one, else a name or `all`."""
+    return _number(text) if text == "all" or re.fullmatch(r"[-+]?[\d_.]+", text) else text
+
+
+def _number(text: str) -> int | str:
     return text if text == "all" else _whole(text, 1, _MOST, "a label: give numbers from 1, or all")
 
 
@@ -171,8 +212,11 @@ def _whole(text: str, low: int, high: int, wanted: str, said: str | None = None)
     number = int(text) if re.fullmatch("-?[0-9]{1,10}", text.strip()) else high + 1
     if low <= number <= high:
         return number
-    shown = text if said is None else said
-    raise argparse.ArgumentTypeError(f"'{shown if len(shown) <= _SHOWN else shown[:_SHOWN] + '...'}' is not {wanted}")
+    raise argparse.ArgumentTypeError(f"'{_short(text if said is None else said)}' is not {wanted}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _range(text: str) -> tuple[int, int]:
@@ -185,7 +229,16 @@ def _range(text: str) -> tuple[int, int]:
 def _key_slices(text: str) -> str | list[int]:
     if text == "auto":
         return text
-    return sorted(set(_integers(text, ",", "a slice number, several with commas, or auto")))
+    return _integers(text, ",", "a slice number, several with commas, or auto")
+
+
+def _point(text: str) -> tuple[int, int, bool]:
+    place, _, sign = text.rpartition(",")
+    wanted = "I,J,+ or I,J,-, a column, a row and whether it is on the object, such as 30,40,+"
+    numbers = _integers(place, ",", wanted) if sign in ("+", "-") else []
+    if len(numbers) != 2:
+        raise argparse.ArgumentTypeError(f"'{_short(text)}' is not {wanted}")
+    return numbers[0], numbers[1], sign == "+"
 
 
 def _box(text: str) -> tuple[int, int, int, int]:

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from SegmentPropagateLib.cli.named import called, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.reports.common_grid import CommonGrid, on_common_grid
+from SegmentPropagateLib.reports.matching import matched
 from SegmentPropagateLib.reports.metrics import NSD_TOLERANCE_MM, assd_mm, dice, iou, nsd, slice_dice
-from SegmentPropagateLib.volumes.labels import Labels
+from SegmentPropagateLib.reports.report import keys_of_run
+from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo
 from SegmentPropagateLib.volumes.stack import stack_of
 
 COLUMNS = {
@@ -35,17 +38,24 @@ def run(arguments: argparse.Namespace) -> None:
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """Figures per label, on a grid over both files: either may be a crop, or have another grid."""
     prediction, reference = read_labels(arguments.prediction), read_labels(arguments.reference)
-    values = _wanted(arguments, prediction, reference)
+    wanted = _wanted(arguments, prediction, reference)
     grid = on_common_grid(prediction, reference, arguments.plane)
-    keys = _checked_keys(arguments.key_slice, grid.slices, arguments.plane)
-    names = {segment.value: segment.name for segment in (*prediction.segments, *reference.segments)}
+    typed = _checked_keys(arguments.key_slice, grid.slices, arguments.plane)
+    run = {} if typed else keys_of_run(arguments.prediction, arguments.report, arguments.plane)
+    objects: list[dict[str, Any]] = []
+    for segment, match in zip(wanted, matched(grid, wanted), strict=True):
+        keys = typed or run.get(match.value, [])
+        figures = _figures(grid, match.value, segment.value, keys)
+        of_prediction = {"label": match.value, "matched_by": match.by}
+        named = {"label": segment.value, "name": segment.name, "prediction": of_prediction, "key_slices": keys}
+        objects.append({**named, **figures})
     return {
         "prediction": str(arguments.prediction),
         "reference": str(arguments.reference),
         "plane": arguments.plane,
-        "key_slices": keys,
+        "key_slices": sorted({key for thing in objects for key in thing["key_slices"]}),
         "nsd_tolerance_mm": NSD_TOLERANCE_MM,
-        "objects": [{"label": value, "name": names[value], **_figures(grid, value, keys)} for value in values],
+        "objects": objects,
     }
 
 
@@ -63,14 +73,22 @@ def table(report: dict[str, Any]) -> str:
         f"NSD at {report['nsd_tolerance_mm']:g} mm. present: mean DSC of the {report['plane']} slices with the object",
         "in the reference; absent: share of the other slices that were left empty.",
     ]
+    lines += [_how(thing) for thing in report["objects"] if thing["prediction"]["matched_by"] != "number"]
     if report["key_slices"]:
         lines.append(f"Key slices left out of these two: {', '.join(map(str, report['key_slices']))}.")
     return "\n".join(lines)
 
 
 def _called(thing: dict[str, Any]) -> str:
-    plain = f"label {thing['label']}"
-    return plain if thing["name"].lower() == plain else f"{plain} {thing['name']}"
+    return called(SegmentInfo(thing["label"], thing["name"], (0, 0, 0)))
+
+
+def _how(thing: dict[str, Any]) -> str:
+    own, by = thing["prediction"]["label"], thing["prediction"]["matched_by"]
+    if by is None:
+        return f"The prediction has nothing that could be {_called(thing)}."
+    reason = "which has its name" if by == "name" else "which it overlaps most"
+    return f"{_called(thing)[0].upper()}{_called(thing)[1:]} is compared with the prediction's label {own}, {reason}."
 
 
 def _checked_keys(keys: list[int] | str | None, count: int, plane: str) -> list[int]:
@@ -84,21 +102,29 @@ def _checked_keys(keys: list[int] | str | None, count: int, plane: str) -> list[
     return keys
 
 
-def _wanted(arguments: argparse.Namespace, prediction: Labels, reference: Labels) -> list[int]:
+def _wanted(arguments: argparse.Namespace, prediction: Labels, reference: Labels) -> list[SegmentInfo]:
     if not reference.values:
         raise InputError(f"'{arguments.reference}' holds no label: every voxel of it is 0.")
     if arguments.label is None or "all" in arguments.label:
-        return list(reference.values)
-    for value in arguments.label:
-        if value not in reference.values and value not in prediction.values:
-            there = ", ".join(map(str, reference.values))
-            raise InputError(f"Neither file has label {value}; '{arguments.reference}' has {there}.")
-    return sorted(set(arguments.label))
+        return list(reference.segments)
+    known = Labels((), reference.geometry, (*reference.segments, *_only_in(prediction, reference)))
+    return sorted({find_segment(known, word, arguments.reference) for word in arguments.label}, key=lambda it: it.value)
 
 
-def _figures(grid: CommonGrid, value: int, keys: list[int]) -> dict[str, float | None]:
+def _only_in(prediction: Labels, reference: Labels) -> list[SegmentInfo]:
+    """Labels that the reference should have had: a DSC of 0 each."""
+    names = {segment.name.casefold() for segment in reference.segments}
+    return [
+        segment
+        for segment in prediction.segments
+        if segment.value not in reference.values and segment.name.casefold() not in names
+    ]
+
+
+def _figures(grid: CommonGrid, found: int | None, value: int, keys: list[int]) -> dict[str, float | None]:
     """The whole volume counts for the 3-D figures, as in the papers; the slice-wise ones leave the key slices out."""
-    a, b = grid.prediction.mask(value), grid.reference.mask(value)
+    b = grid.reference.mask(value)
+    a = np.zeros_like(b) if found is None else grid.prediction.mask(found)
     spacing = grid.reference.geometry.spacing_kji_mm
     others = ~np.isin(grid.numbers, keys)
     a_others, b_others = stack_of(a, grid.axis)[others], stack_of(b, grid.axis)[others]

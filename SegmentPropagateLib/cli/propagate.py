@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     masks = session.masks()
     report = {
         **describe_run(session, volume, request.segments, masks),
+        "output": Path(arguments.output).name,
         "range": [request.first, request.last],
         "model": dict(model.info),
         "seconds": {"prepare": round(ready - started, 3), "propagate": round(done - ready, 3)},

@@ -1,16 +1,17 @@
-"""From `--mask`, `--label`, `--key-slice`, `--box` and `--range` to prompts; mistakes are found before work starts."""
+"""From `--mask`, `--box` or `--points`, and what goes with them, to prompts; mistakes are found before work starts."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from SegmentPropagateLib.cli.named import called, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.prompting.source import Support, find_source
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, Prompt
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Prompt
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, default_segment
 from SegmentPropagateLib.volumes.stack import stack_of
@@ -51,10 +52,10 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
             raise InputError(
                 f"Key slice {key} is outside the volume: {arguments.plane} slices run from 0 to {count - 1}."
             )
-    if arguments.box is not None:
-        request = _box_request(arguments, volume, axis)
-    else:
+    if arguments.mask is not None:
         request = _mask_request(read_labels(arguments.mask, like=volume.geometry), arguments, volume)
+    else:
+        request = _drawn_request(arguments, volume, axis)
     request.first, request.last = first, last
     _check_keys_in_range(request)
     return request
@@ -78,24 +79,53 @@ def _check_keys_in_range(request: Request) -> None:
         outside = [key for key in request.prompts[segment.value] if not request.first <= key <= request.last]
         if outside:
             raise InputError(
-                f"The range {request.first}:{request.last} leaves out key slice {outside[0]} of {_called(segment)}: "
+                f"The range {request.first}:{request.last} leaves out key slice {outside[0]} of {called(segment)}: "
                 "widen --range, or choose another --key-slice or --label."
             )
 
 
-def _box_request(arguments: argparse.Namespace, volume: Volume, axis: int) -> Request:
+def _drawn_request(arguments: argparse.Namespace, volume: Volume, axis: int) -> Request:
+    """Every --box is an object, and so is every --points."""
+    prompts: list[Prompt] = [BoxPrompt(box) for box in arguments.box or ()]
+    prompts += [_points_prompt(points) for points in arguments.points or ()]
     keys = arguments.key_slice
-    if keys is None or keys == "auto" or len(keys) != 1:
-        raise InputError("A --box needs one --key-slice: the number of the slice on which it was drawn.")
-    if arguments.label is not None:
-        raise InputError("--label belongs to --mask: a box always makes object 1.")
-    box = BoxPrompt(arguments.box)
+    if not isinstance(keys, list) or len(keys) not in (1, len(prompts)):
+        raise InputError(
+            f"{len(prompts)} --box or --points need a --key-slice each, in their order, or one for all: the number of "
+            "the slice on which they were drawn."
+        )
+    if len(keys) == 1:
+        keys = keys * len(prompts)
     rows, columns = (size for index, size in enumerate(volume.geometry.shape_kji) if index != axis)
-    box.check_inside((rows, columns))
-    return Request({1: {keys[0]: box}}, [default_segment(1)], 0, 0)
+    for prompt in prompts:
+        prompt.check_inside((rows, columns))
+    segments = _drawn_segments(arguments, len(prompts))
+    drawn = zip(segments, keys, prompts, strict=True)
+    return Request({segment.value: {key: prompt} for segment, key, prompt in drawn}, segments, 0, 0)
+
+
+def _drawn_segments(arguments: argparse.Namespace, count: int) -> list[SegmentInfo]:
+    """The numbers and names that were typed for drawn objects, else 1, 2, ... and default names."""
+    values = arguments.label or list(range(1, count + 1))
+    if any(isinstance(value, str) for value in values):
+        raise InputError("--label of a --box or --points is the number that the object gets; its name is --name.")
+    names = arguments.name or [default_segment(value).name for value in values]
+    for option, given in (("--label", values), ("--name", names)):
+        if len(given) != count:
+            raise InputError(f"{option} gives {len(given)}, there are {count} --box or --points: give one for each.")
+    if len(set(values)) < count:
+        raise InputError(f"--label {' '.join(map(str, values))} gives one number to two objects: they must differ.")
+    return [replace(default_segment(value), name=name) for value, name in zip(values, names, strict=True)]
+
+
+def _points_prompt(points: list[tuple[int, int, bool]]) -> PointsPrompt:
+    table = np.array(points)
+    return PointsPrompt(table[:, :2].astype(np.float64), table[:, 2].astype(bool))
 
 
 def _mask_request(labels: Labels, arguments: argparse.Namespace, volume: Volume) -> Request:
+    if arguments.name is not None:
+        raise InputError("--name belongs to --box and --points: the labels of --mask keep their names.")
     request = Request({}, [], 0, 0)
     everything = arguments.label is None or "all" in arguments.label
     wanted = _wanted(labels, arguments)
@@ -104,8 +134,11 @@ def _mask_request(labels: Labels, arguments: argparse.Namespace, volume: Volume)
         if outlines[segment.value]:
             request.segments.append(segment)
             request.prompts[segment.value] = outlines[segment.value]
+            if not _numbered_keys(arguments):
+                (key,) = outlines[segment.value]
+                request.notes.append(f"Key slice {key}: there {called(segment)} is largest.")
         elif everything:
-            request.notes.append(f"Left out: {_called(segment)}, which has no voxel on a key slice.")
+            request.notes.append(f"Left out: {called(segment)}, which has no voxel on a key slice.")
         else:
             raise InputError(_nothing_on_keys(segment, labels, arguments, volume))
     used = {key for prompts in request.prompts.values() for key in prompts}
@@ -139,25 +172,15 @@ def _wanted(labels: Labels, arguments: argparse.Namespace) -> list[SegmentInfo]:
         raise InputError(f"'{arguments.mask}' holds no label: every voxel of it is 0.")
     if arguments.label is None or "all" in arguments.label:
         return list(labels.segments)
-    known = {segment.value: segment for segment in labels.segments}
-    for value in arguments.label:
-        if value not in known:
-            there = ", ".join(_called(segment) for segment in labels.segments)
-            raise InputError(f"'{arguments.mask}' has no label {value}; it has {there}.")
-    return [known[value] for value in sorted(set(arguments.label))]
+    return sorted({find_segment(labels, wanted, arguments.mask) for wanted in arguments.label}, key=lambda it: it.value)
 
 
 def _nothing_on_keys(segment: SegmentInfo, labels: Labels, arguments: argparse.Namespace, volume: Volume) -> str:
     mask = stack_of(labels.mask(segment.value), volume.geometry.plane_axis(arguments.plane))
     there = np.flatnonzero(mask.any(axis=(1, 2)))
     if not len(there):
-        return f"The {_called(segment)} of '{arguments.mask}' has no voxel within the image."
+        return f"The {called(segment)} of '{arguments.mask}' has no voxel within the image."
     return (
-        f"The {_called(segment)} has no voxel on key slice {', '.join(map(str, arguments.key_slice))}: it is on "
+        f"The {called(segment)} has no voxel on key slice {', '.join(map(str, arguments.key_slice))}: it is on "
         f"{arguments.plane} slices {there[0]} to {there[-1]}."
     )
-
-
-def _called(segment: SegmentInfo) -> str:
-    plain = f"label {segment.value}"
-    return plain if segment.name.lower() == plain else f"{plain} ({segment.name})"

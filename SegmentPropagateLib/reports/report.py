@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib import __version__
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import replacing
+from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.stack import stack_of
@@ -86,3 +88,44 @@ def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
     text = json.dumps(report, indent=1, allow_nan=False, default=str) + "\n"
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def keys_of_run(segmentation: str | Path, report: str | Path | None, plane: str) -> dict[int | None, list[int]]:
+    """Label -> key slices of the run that wrote a segmentation, where its report says so.
+
+    Args:
+        segmentation: the file that was written.
+        report: of the run; None looks for one beside the file, under its name with the ending `.json`.
+        plane: of the slice numbers that are wanted; a run along another one has none.
+
+    Raises:
+        InputError: a report was named, and cannot be read or is of another run.
+    """
+    path = Path(segmentation)
+    ending = next((ending for ending in OUTPUT_ENDINGS if path.name.lower().endswith(ending)), path.suffix)
+    beside = path.with_name(path.name[: len(path.name) - len(ending)] + ".json")
+    told = _read_report(Path(report or beside), path.name)
+    if told is None:
+        if report is not None:
+            raise InputError(f"'{report}' is not the report of the run that wrote '{segmentation}'.")
+        return {}
+    return {thing["label"]: thing["key_slices"] for thing in told["objects"]} if told["plane"] == plane else {}
+
+
+def _read_report(path: Path, output: str) -> dict[str, Any] | None:
+    """A report of ours about the file of that name; None for all else."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(told, dict) or told.get("output") != output or not isinstance(told.get("plane"), str):
+        return None
+    objects = told.get("objects")
+    return told if isinstance(objects, list) and all(_has_keys(thing) for thing in objects) else None
+
+
+def _has_keys(thing: object) -> bool:
+    if not isinstance(thing, dict):
+        return False
+    numbers = thing.get("key_slices")
+    return isinstance(numbers, list) and all(isinstance(number, int) for number in (*numbers, thing.get("label")))

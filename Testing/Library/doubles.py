@@ -32,12 +32,14 @@ class ThresholdPropagator:
     def __init__(self) -> None:
         self.runs: list[list[Lane]] = []
         self.visited: list[tuple[int, int]] = []
+        self.prompts: list[BoxPrompt | PointsPrompt] = []
         self.closed = False
 
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
         self.stack, self.settings = stack, settings
 
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+        self.prompts.append(prompt)
         bright = np.asarray(self.stack.values[slice_index]) > 50
         box = prompt if isinstance(prompt, BoxPrompt) else prompt.box
         if box is not None:
