@@ -64,7 +64,7 @@ def test_every_command_is_one_that_the_program_takes(words):
 def test_the_commands_after_the_demo_work_as_they_stand(in_demo_output, capsys):
     assert len(ON_THE_DEMO) == 5
     assert [main(words) for words in ON_THE_DEMO] == [0, 0, 0, 0, 0], capsys.readouterr().err
-    assert "label 1 kidney" in capsys.readouterr().out
+    assert "label 1 (kidney)" in capsys.readouterr().out
     assert overlap("kidney.seg.nrrd") > 0.9
     assert overlap("box.nii.gz") > 0.8
     assert sorted(read_labels("all.seg.nrrd").values) == [1, 4]
