@@ -75,7 +75,7 @@ ablation: $(VENV)/ready  ## which memory bank does what
 	@$(BIN)/python Testing/Experiments/ablation.py
 
 tune: $(VENV)/ready  ## fit the tuned numbers again, on phantoms and on real volumes where they are at hand
-	@for script in fit_stop_rule fit_partner fit_finishing measure_classical; do \
+	@for script in fit_stop_rule fit_partner fit_finishing fit_review measure_classical; do \
 	  $(BIN)/python Testing/Experiments/$$script.py || exit; done
 
 docs: $(VENV)/ready-for-docs  ## pages of the library's API from its docstrings (build/docs/)

@@ -1,4 +1,5 @@
-"""What every mask goes through that was carried by a model of low resolution: it tapers, and it does not flicker.
+"""What every mask goes through that was carried by a model of low resolution: it tapers, it does not flicker, and what
+IoU to expect is told by its own probabilities.
 
 People outline an object where it is large, so what is carried from there is too large on most other slices, and most of
 all at the end of a stated range: less is believed there. And every slice's logits are averaged a little with those of
@@ -30,6 +31,13 @@ NEIGHBOR = 0.107
 """Weight of either neighbor: a Gaussian with a standard deviation of half a slice; one of a slice gained no more."""
 CERTAIN = 6.0
 """Logits are cut off there, and those of key slices and of slices without the object lie there."""
+
+
+IOU_PER_SURENESS, IOU_AT_0 = 1.73, -0.75
+"""The IoU to expect: linear in the mean probability of a mask's pixels, where that was lowest on the way from the key,
+as errors are carried on. Ranks the true DSC of 1,047 slices of 65 objects with a correlation of .81 (Spearman), the
+classical stop rule's guess with .72; off by .11 on average, the guess by .14. Fitted by
+Testing/Experiments/fit_review.py."""
 
 
 class FinishingPropagator:
@@ -90,6 +98,7 @@ class _Leg:
         self._too_high, self._keys = too_high, keys
         self._before = _certain(keys[slices[0] - slices.step])
         self._waiting: tuple[SliceUpdate, NDArray[np.float32]] | None = None
+        self._sureness = 1.0
 
     def take(self, update: SliceUpdate) -> Iterator[SliceUpdate]:
         """Yield what can be finished with one more slice."""
@@ -106,13 +115,30 @@ class _Leg:
             return
         update, own = self._waiting
         before, self._before, self._waiting = self._before, own, None
-        yield _averaged(update, own, before, own if after is None else after)
+        yield self._judged(_averaged(update, own, before, own if after is None else after))
+
+    def _judged(self, update: SliceUpdate) -> SliceUpdate:
+        if update.logits is None or not update.mask.any():
+            return update
+        self._sureness = min(self._sureness, sureness(update.logits, update.mask))
+        expected = float(np.clip(IOU_PER_SURENESS * self._sureness + IOU_AT_0, 0, 1))
+        return replace(update, predicted_iou=expected)
 
     def _lowered(self, update: SliceUpdate) -> NDArray[np.float32]:
         if update.logits is None or not update.mask.any():
             return _certain(update.mask)
         too_high = np.float32(self._too_high[self.slices.index(update.slice_index)])
         return np.clip(update.logits - too_high, -CERTAIN, CERTAIN)
+
+
+def sureness(logits: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
+    """The mean probability of a mask's pixels, .5 to 1.
+
+    Args:
+        logits: float32 `(rows, columns)`.
+        mask: bool `(rows, columns)`, not empty.
+    """
+    return float((1 / (1 + np.exp(-logits[mask]))).mean())
 
 
 def _certain(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

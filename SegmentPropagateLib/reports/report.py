@@ -16,6 +16,7 @@ from SegmentPropagateLib import __version__
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import replacing
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS
+from SegmentPropagateLib.propagation.review import Seen, worth_a_look
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.stack import stack_of
@@ -58,6 +59,13 @@ def describe_run(session: Session, volume: Volume, segments: Iterable[SegmentInf
 
 def _object(session: Session, segment: SegmentInfo, mask: NDArray[np.bool_], voxel_ml: float) -> dict[str, Any]:
     areas = np.count_nonzero(stack_of(mask, session.axis), axis=(1, 2))
+    results = session.results(segment.value)
+    doubts = worth_a_look(
+        {
+            index: Seen(int(areas[index]), result.predicted_iou, result.source == "key")
+            for index, result in results.items()
+        }
+    )
     slices = [
         {
             "slice": index,
@@ -65,8 +73,9 @@ def _object(session: Session, segment: SegmentInfo, mask: NDArray[np.bool_], vox
             "presence": _finite(result.presence),
             "predicted_iou": _finite(result.predicted_iou),
             "area": int(areas[index]),
+            "worth_a_look": index in doubts,
         }
-        for index, result in session.results(segment.value).items()
+        for index, result in results.items()
     ]
     return {
         "label": segment.value,

@@ -134,6 +134,7 @@ def test_the_report_tells_every_slice_of_every_object(double, out, tmp_path):
     for entry in thing["slices"]:
         assert entry["area"] == int((read(out)[entry["slice"]] == 1).sum())
         assert (entry["presence"] is None) == (entry["source"] == "key")
+        assert isinstance(entry["worth_a_look"], bool)
     assert told["range"] == [0, 8]
     assert told["settings"]["roi"] == "off"
     assert told["settings"]["short_slices"] == 3

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, SliceUpdate
-from SegmentPropagateLib.propagators.finishing import AT_THE_END, CERTAIN, NEIGHBOR, FinishingPropagator
+from SegmentPropagateLib.propagators.finishing import (
+    AT_THE_END,
+    CERTAIN,
+    IOU_AT_0,
+    IOU_PER_SURENESS,
+    NEIGHBOR,
+    FinishingPropagator,
+    sureness,
+)
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 KEY = np.array([[True, False]])
@@ -90,6 +98,16 @@ def test_a_mask_that_smoothing_empties_is_reported_as_absent():
 
 def test_a_lane_that_ends_early_keeps_all_its_slices():
     assert sorted(run({1: (2, 2), 3: (1, 1), 4: (1, 1)})) == [1, 3, 4]
+
+
+def test_the_expected_overlap_is_that_of_the_least_sure_slice_on_the_way_from_the_key():
+    values = {3: 2.0, 4: 0.5, 5: 6.0}
+    keys = {2: KEY | True, 6: KEY | True}
+    done = run({index: (value, value) for index, value in values.items()}, keys=keys)
+    own = {index: sureness(done[index].logits, done[index].mask) for index in values}
+    assert own[4] < own[3] < own[5]
+    for index, lowest in {3: own[3], 4: own[4], 5: own[4]}.items():
+        assert done[index].predicted_iou == pytest.approx(IOU_PER_SURENESS * lowest + IOU_AT_0)
 
 
 def test_closing_the_run_closes_the_other():

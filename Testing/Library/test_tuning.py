@@ -185,3 +185,23 @@ def test_a_value_that_is_as_good_as_the_one_of_the_code_is_not_called_better(tun
     figures = np.full((3, 2, 3), 0.5)
     result = tuning("tuning_report").compare("number", (1, 2), 2, figures, ["a", "b", "c"])
     assert result["best"] == result["code"] == 2
+
+
+def test_the_review_is_fitted_where_sureness_tells_the_overlap(tuning):
+    script = tuning("fit_review")
+    rng = np.random.default_rng(0)
+    sureness = rng.uniform(0.5, 1.0, 5_000)
+    iou = np.clip(2 * sureness - 1 + rng.normal(0, 0.02, 5_000), 0, 1)
+    group = rng.choice(["a", "b", "c"], 5_000)
+    found = script.fit(script.Slices(sureness, 2 * iou / (1 + iou), group))
+    assert (found["slope"], found["constant"]) == pytest.approx((2, -1), abs=0.05)
+    assert found["picked"]["good"] == pytest.approx(script.PICKED_OF_GOOD, abs=0.005)
+    assert found["picked"]["bad"] == 1
+    assert found["picked_without_the_patient"]["good"] == pytest.approx(script.PICKED_OF_GOOD, abs=0.03)
+
+
+def test_the_review_is_fitted_to_slices_of_a_run(tuning, targets):
+    script = tuning("fit_review")
+    rows = list(script.observe(loading.load_model("classical"), targets[0]))
+    assert all(0.5 <= sureness <= 1 and 0 <= dsc <= 1 for sureness, dsc, _group in rows)
+    assert len(rows) > 3
