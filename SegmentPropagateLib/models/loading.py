@@ -12,7 +12,7 @@ from SegmentPropagateLib.models.devices import choose_device, choose_precision
 from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
-from SegmentPropagateLib.propagators.finishing import FinishingPropagator
+from SegmentPropagateLib.propagators.finishing import OF_CLASSICAL, FinishingPropagator
 from SegmentPropagateLib.propagators.partner import PartnerPropagator
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def load_model(
     """
     name = str(name_or_path)
     if name == "classical":
-        return FinishingPropagator(ClassicalPropagator(), CLASSICAL_EXCESS)
+        return FinishingPropagator(ClassicalPropagator(), CLASSICAL_EXCESS, OF_CLASSICAL)
     if name not in registry.REGISTRY and not Path(name).exists():
         registry.find(name)  # raises, naming what there is
     try:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,28 @@ CERTAIN = 6.0
 """Logits are cut off there, and those of key slices and of slices without the object lie there."""
 
 
-IOU_PER_SURENESS, IOU_AT_0 = 1.73, -0.75
-"""The IoU to expect: linear in the mean probability of a mask's pixels, where that was lowest on the way from the key,
-as errors are carried on. Ranks the true DSC of 1,047 slices of 65 objects with a correlation of .81 (Spearman), the
-classical stop rule's guess with .72; off by .11 on average, the guess by .14. Fitted by
-Testing/Experiments/fit_review.py."""
+class ExpectedIou(NamedTuple):
+    """The IoU to expect of a slice: linear in `sureness`, where that was lowest on the way from the key, as errors are
+    carried on.
+
+    Args:
+        per_sureness: slope.
+        at_0: constant.
+    """
+
+    per_sureness: float
+    at_0: float
+
+    def of(self, lowest: float) -> float:
+        """The IoU, 0..1."""
+        return float(np.clip(self.per_sureness * lowest + self.at_0, 0, 1))
+
+
+OF_PAIR = ExpectedIou(1.73, -0.75)
+"""Ranks the true DSC of 1,047 slices of 65 objects with a correlation of .81 (Spearman), the classical stop rule's
+guess with .72; off by .11 on average, the guess by .14. Fitted by Testing/Experiments/fit_review.py, as the next."""
+OF_CLASSICAL = ExpectedIou(2.72, -1.82)
+"""Of the classical half alone, whose probabilities are further from .5; off by .13."""
 
 
 class FinishingPropagator:
@@ -46,10 +63,11 @@ class FinishingPropagator:
     Args:
         inner: gives masks; its own memory and votes know nothing of this.
         excess: by how much its logits are too high beyond the last key slice.
+        expected: what its probabilities say of the overlap with the truth.
     """
 
-    def __init__(self, inner: Propagator, excess: float = 0.0) -> None:
-        self._inner, self._excess = inner, excess
+    def __init__(self, inner: Propagator, excess: float = 0.0, expected: ExpectedIou = OF_PAIR) -> None:
+        self._inner, self._excess, self._expected = inner, excess, expected
         self._slices = 0
 
     @property
@@ -69,7 +87,7 @@ class FinishingPropagator:
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, each a slice behind the other; see `propagator.Propagator.run`."""
         legs = [
-            (lane.object_id, _Leg(leg, self._too_high(lane, leg), key_masks[lane.object_id]))
+            (lane.object_id, _Leg(leg, self._too_high(lane, leg), key_masks[lane.object_id], self._expected))
             for lane in lanes
             for leg in lane.legs
         ]
@@ -93,8 +111,15 @@ class FinishingPropagator:
 class _Leg:
     """A leg of a lane on its way; the slice seen last waits for the one after it."""
 
-    def __init__(self, slices: range, too_high: Sequence[float], keys: Mapping[int, NDArray[np.bool_]]) -> None:
+    def __init__(
+        self,
+        slices: range,
+        too_high: Sequence[float],
+        keys: Mapping[int, NDArray[np.bool_]],
+        expected: ExpectedIou,
+    ) -> None:
         self.slices = slices
+        self._expected = expected
         self._too_high, self._keys = too_high, keys
         self._before = _certain(keys[slices[0] - slices.step])
         self._waiting: tuple[SliceUpdate, NDArray[np.float32]] | None = None
@@ -121,8 +146,7 @@ class _Leg:
         if update.logits is None or not update.mask.any():
             return update
         self._sureness = min(self._sureness, sureness(update.logits, update.mask))
-        expected = float(np.clip(IOU_PER_SURENESS * self._sureness + IOU_AT_0, 0, 1))
-        return replace(update, predicted_iou=expected)
+        return replace(update, predicted_iou=self._expected.of(self._sureness))
 
     def _lowered(self, update: SliceUpdate) -> NDArray[np.float32]:
         if update.logits is None or not update.mask.any():

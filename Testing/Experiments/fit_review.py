@@ -1,14 +1,14 @@
 """Fit what IoU to expect of a slice, and from where on people should look at it: `finishing.py` and `review.py`.
 
-The bundled pair is run from the key slice of every target on an open range. A slice is good with a DSC of .9, bad below
-.8. The threshold picks .09 of the good slices; the bars are .10 of the good ones at most, and .85 of the bad ones at
-least. It is found once over all volumes, and once for each patient over the others.
+The bundled pair and the classical half alone are run from the key slice of every target on an open range. A slice is
+good with a DSC of .9, bad below .8. The threshold picks .09 of the good slices; the bars are .10 of the good ones at
+most, and .85 of the bad ones at least. It is found once over all volumes, and once for each patient over the others.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +23,12 @@ from tuning_report import write
 from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.propagation.prompts import MaskPrompt
 from SegmentPropagateLib.propagation.propagator import Propagator
+from SegmentPropagateLib.propagation.review import EXPECTED_IOU
 from SegmentPropagateLib.propagation.session import Session
-from SegmentPropagateLib.propagators.finishing import IOU_AT_0, IOU_PER_SURENESS, sureness
+from SegmentPropagateLib.propagators.finishing import OF_CLASSICAL, OF_PAIR, ExpectedIou, sureness
 from SegmentPropagateLib.reports.metrics import dice
 
+SIDES = {"real volumes": ("targets", "others"), "phantoms": ("phantoms",)}
 GOOD, BAD = 0.9, 0.8
 PICKED_OF_GOOD = 0.09
 
@@ -52,25 +54,25 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(__doc__.splitlines()[0], argv)
     torch.set_num_threads(1)  # as in the evaluation
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    found: dict[str, Iterable[Target]] = dict(sides(arguments))
+    found = {side: list(cases) for side, cases in sides(arguments).items()}
     if "others" in found:
-        found["targets"] = read_targets(arguments.data)
-    model = load_model("starter", device="cpu", precision="exact")
-    rows = {
-        side: [row for case in cases for row in recorded(model, case, arguments.work)] for side, cases in found.items()
-    }
+        found["targets"] = list(read_targets(arguments.data))
     results = {}
-    for side, names in {"real volumes": ("targets", "others"), "phantoms": ("phantoms",)}.items():
-        of_side = [row for name in names for row in rows.get(name, [])]
-        if of_side:
-            results[side] = fit(Slices(*(np.array(column) for column in zip(*of_side, strict=True))))
-            print(f"{side}: {json.dumps(results[side], indent=1)}", flush=True)  # noqa: T201 - the script's output
+    for name, expected in {"starter": OF_PAIR, "classical": OF_CLASSICAL}.items():
+        model = load_model(name, device="cpu", precision="exact")
+        for side, names in SIDES.items():
+            cases = [case for name_of_side in names for case in found.get(name_of_side, [])]
+            rows = [row for case in cases for row in recorded(model, case, arguments.work / "review" / name)]
+            if rows:
+                slices = Slices(*(np.array(column) for column in zip(*rows, strict=True)))
+                results[f"{name}, {side}"] = fit(slices, expected)
+                print(f"{name}, {side}: {json.dumps(results[f'{name}, {side}'], indent=1)}", flush=True)  # noqa: T201
     write(arguments.work / "fit_review.json", results)
 
 
 def recorded(model: Propagator, case: Target, work: Path) -> list[tuple[float, float, str]]:
     """Sureness, DSC and group of each filled slice of a case."""
-    kept = work / "review" / f"{case.case} {case.name}.json".replace("/", " ")
+    kept = work / f"{case.case} {case.name}.json".replace("/", " ")
     if not kept.exists():
         write(kept, list(observe(model, case)))
     return [tuple(row) for row in json.loads(kept.read_text(encoding="utf-8"))]
@@ -88,10 +90,11 @@ def observe(model: Propagator, case: Target) -> Iterator[tuple[float, float, str
             yield lowest[side], dice(update.mask, case.truth[update.slice_index]), case.group
 
 
-def fit(slices: Slices) -> dict[str, Any]:
+def fit(slices: Slices, code: ExpectedIou) -> dict[str, Any]:
     """The numbers, how good they are, and how good where each patient's are found over the others."""
-    slope, constant = line(slices)
-    iou = iou_of(slices)
+    iou = slices.dsc / (2 - slices.dsc)
+    slope, constant = (float(number) for number in np.polyfit(slices.sureness, iou, 1))
+    expected = np.array([code.of(value) for value in slices.sureness])
     threshold = bound(slices, np.ones(len(iou), dtype=bool))
     picked, picked_apart = slices.sureness < threshold, np.zeros(len(iou), dtype=bool)
     for group in np.unique(slices.group):
@@ -105,22 +108,12 @@ def fit(slices: Slices) -> dict[str, Any]:
         "constant": constant,
         "rank_correlation": float(stats.spearmanr(slices.sureness, slices.dsc)[0]),
         "mean_error": float(np.abs(np.clip(slope * slices.sureness + constant, 0, 1) - iou).mean()),
-        "mean_error_of_code": float(np.abs(np.clip(IOU_PER_SURENESS * slices.sureness + IOU_AT_0, 0, 1) - iou).mean()),
+        "mean_error_of_code": float(np.abs(expected - iou).mean()),
+        "picked_by_code": shares(slices, expected < EXPECTED_IOU),
         "threshold_iou": slope * threshold + constant,
         "picked": shares(slices, picked),
         "picked_without_the_patient": shares(slices, picked_apart),
     }
-
-
-def line(slices: Slices) -> tuple[float, float]:
-    """Slope and constant of the IoU over the sureness, least squares."""
-    slope, constant = np.polyfit(slices.sureness, iou_of(slices), 1)
-    return float(slope), float(constant)
-
-
-def iou_of(slices: Slices) -> Floats:
-    """DSC as IoU."""
-    return slices.dsc / (2 - slices.dsc)
 
 
 def bound(slices: Slices, of: NDArray[np.bool_]) -> float:

@@ -7,9 +7,8 @@ from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagators.finishing import (
     AT_THE_END,
     CERTAIN,
-    IOU_AT_0,
-    IOU_PER_SURENESS,
     NEIGHBOR,
+    OF_PAIR,
     FinishingPropagator,
     sureness,
 )
@@ -107,7 +106,7 @@ def test_the_expected_overlap_is_that_of_the_least_sure_slice_on_the_way_from_th
     own = {index: sureness(done[index].logits, done[index].mask) for index in values}
     assert own[4] < own[3] < own[5]
     for index, lowest in {3: own[3], 4: own[4], 5: own[4]}.items():
-        assert done[index].predicted_iou == pytest.approx(IOU_PER_SURENESS * lowest + IOU_AT_0)
+        assert done[index].predicted_iou == pytest.approx(OF_PAIR.of(lowest))
 
 
 def test_closing_the_run_closes_the_other():

@@ -193,7 +193,7 @@ def test_the_review_is_fitted_where_sureness_tells_the_overlap(tuning):
     sureness = rng.uniform(0.5, 1.0, 5_000)
     iou = np.clip(2 * sureness - 1 + rng.normal(0, 0.02, 5_000), 0, 1)
     group = rng.choice(["a", "b", "c"], 5_000)
-    found = script.fit(script.Slices(sureness, 2 * iou / (1 + iou), group))
+    found = script.fit(script.Slices(sureness, 2 * iou / (1 + iou), group), script.OF_PAIR)
     assert (found["slope"], found["constant"]) == pytest.approx((2, -1), abs=0.05)
     assert found["picked"]["good"] == pytest.approx(script.PICKED_OF_GOOD, abs=0.005)
     assert found["picked"]["bad"] == 1
