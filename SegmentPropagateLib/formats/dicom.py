@@ -1,160 +1,192 @@
-"""DICOM series: which files belong together, in which order, and whether any are missing."""
+"""DICOM series: which files belong together, and what is no image."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.dicom_frames import Frame, check_concatenations, frames_of, in_order
+from SegmentPropagateLib.formats.dicom_header import Header, Tag, begins_as_dicom, read_header
+from SegmentPropagateLib.formats.dicom_pixels import stored_frames
 from SegmentPropagateLib.formats.kinds import Content
 
-_MODALITY, _DESCRIPTION, _SERIES = "0008|0060", "0008|103e", "0020|000e"
-_ROWS, _COLUMNS, _FRAMES = "0028|0010", "0028|0011", "0028|0008"
-_POSITION, _ORIENTATION = "0020|0032", "0020|0037"
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What is needed of one file; positions are in the file's own axes, mm."""
-
-    path: str
-    shape: tuple[int, int]
-    position: NDArray[np.float64]
-    orientation: NDArray[np.float64]
+_NAMES = (".dcm", ".dicom", ".ima")  # of files that are DICOM or damaged, whatever they begin with
+_CLASSES = "1.2.840.10008.5.1.4.1.1."
+_NO_IMAGES = (  # class of objects, what it is, what to do; the first that fits is taken
+    ("66.4", "a segmentation object (SEG)", "convert it to .seg.nrrd with 3D Slicer or dcmqi's `segimage2itkimage`"),
+    ("66.7", "a segmentation object (SEG)", "convert it to .seg.nrrd with 3D Slicer"),
+    ("66.5", "a surface segmentation", "convert it to .seg.nrrd with 3D Slicer"),
+    ("66", "a registration, a list of fiducials or raw data", "give the image series"),
+    ("67", "a mapping of values", "give the image series"),
+    ("30", "a parametric map", "convert it to .nrrd with 3D Slicer or dcmqi's `paramap2itkimage`"),
+    (
+        "481.3",
+        "a structure set (RTSTRUCT), which holds contours and no voxels",
+        "convert it with SlicerRT or `plastimatch convert`",
+    ),
+    ("481.2", "a distribution of dose (RTDOSE)", "give the image series that was planned on"),
+    ("481", "a plan or record of radiotherapy", "give the image series that was planned on"),
+    ("88", "a structured report (SR)", "give the image series that it reports on"),
+    ("104", "a document (PDF or the like)", "give an image series"),
+    ("11", "a presentation state", "give the image series that it refers to"),
+    ("9", "a waveform", "give an image series"),
+    ("4.2", "spectroscopy", "give an image series"),
+)
+_DIRECTORY = "1.2.840.10008.1.3.10"
+_SLICES = ("2", "4", "7", "20", "128", "130")  # classes of CT, MR, plain pictures, NM and PET: without voxels, damaged
+_FEWEST_VOXELS = 1 << 27
+_MOST_COMPRESSION = 32  # voxels in a byte; scans have two at most, a picture without noise may have more
 
 
 def recognizes(path: Path) -> bool:
     """Whether the path is a folder, or a file that begins as DICOM files do."""
-    if path.is_dir():
-        return True
-    with path.open("rb") as file:
-        file.seek(128)
-        return file.read(4) == b"DICM"
+    return path.is_dir() or begins_as_dicom(path)
 
 
 def read(path: Path, content: Content) -> tuple[sitk.Image, str | None]:
     """Read the one image series of a folder, or the series that a file belongs to, and its modality.
 
-    Structure sets, segmentations and reports in the folder are passed over. Several image series are not guessed
-    at: the message lists them, and any file of the wanted one may be given instead of the folder.
+    Single slices and the frames of multi-frame files are treated alike. Structure sets, segmentations and reports in
+    the folder are passed over. Several image series are not guessed at: the message lists them, and any file of the
+    wanted one may be given instead of the folder.
 
     Raises:
-        InputError: no series, several series, missing, doubled or unevenly spaced slices, a tilted gantry.
+        InputError: no series, several series, missing, doubled or unevenly spaced slices, a tilted gantry, a damaged
+            file, or an object that holds no image.
     """
     del content  # a series holds images
     if path.is_dir():
-        files = _only_series(path)
+        series = _only_series(path)
     else:
-        series = _tags(str(path)).get(_SERIES)
-        if not series:
-            raise InputError(f"'{path}' is a DICOM file without an image, or it is damaged.")
-        files = list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path.parent), series))
-    first = _tags(files[0])
-    _check_leftovers(files, first[_SERIES])
-    if len(files) == 1 and int(first.get(_FRAMES) or 1) > 1:
-        return sitk.ReadImage(files[0]), first.get(_MODALITY)
-    headers = _in_order([_header(file) for file in files], path)
-    return sitk.ReadImage([header.path for header in headers]), first.get(_MODALITY)
+        given = read_header(path)
+        _check_is_image(given)
+        series = _series_in(path.parent)[given.text(Tag.SERIES_INSTANCE_UID)]
+    for header in series:
+        _check_is_image(header)
+    check_concatenations(series, path)
+    frames = in_order([frame for header in series for frame in frames_of(header)], path)
+    _check_compression(frames, path)
+    return _image_of(frames), series[0].text(Tag.MODALITY) or None
 
 
-def _only_series(folder: Path) -> list[str]:
-    series = {}
-    for identity in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
-        files = list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), identity))
-        tags = _tags(files[0])
-        if _ROWS in tags and tags.get(_MODALITY) not in ("SEG", "RTDOSE"):
-            series[f"{tags.get(_DESCRIPTION) or identity} ({len(files)} files, such as {Path(files[0]).name})"] = files
-    if not series:
-        raise InputError(f"The folder '{folder}' holds no DICOM image series: give the folder of its files.")
+def _headers_in(folder: Path) -> list[Header]:
+    """Of all DICOM files in a folder, sorted by name; pipes, dangling links and what macOS puts beside files are none."""
+    try:
+        files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith("._")]
+        return [read_header(path) for path in files if begins_as_dicom(path) or path.name.lower().endswith(_NAMES)]
+    except OSError as error:
+        raise InputError(
+            f"'{error.filename}' cannot be read ({error.strerror}): allow it, or copy the series to another folder."
+        ) from error
+
+
+def _series_in(folder: Path) -> dict[str, list[Header]]:
+    """The image series of a folder by their identity."""
+    series: dict[str, list[Header]] = {}
+    for header in _headers_in(folder):
+        if not _what_else(header):
+            identity = header.text(Tag.SERIES_INSTANCE_UID)
+            if header.problem and not identity:  # may be a slice of any series
+                _check_is_image(header)
+            series.setdefault(identity, []).append(header)
+    return series
+
+
+def _only_series(folder: Path) -> list[Header]:
+    series = list(_series_in(folder).values())
     if len(series) > 1:
         raise InputError(
             f"The folder '{folder}' holds {len(series)} DICOM series: give a file of the one you want instead of the "
-            f"folder: {'; '.join(series)}."
+            f"folder: {'; '.join(map(_summary, series))}."
         )
-    return next(iter(series.values()))
+    if series:
+        return series[0]
+    for header in _headers_in(folder):
+        _check_is_image(header)
+    raise InputError(f"The folder '{folder}' holds no DICOM image series: give the folder of its files.")
 
 
-def _check_leftovers(files: list[str], series: str) -> None:
-    """GDCM silently leaves out slices that it cannot parse; at the ends of a stack no gap would tell of it."""
-    kind = _storage_class(Path(files[0]))
-    for path in sorted(set(Path(files[0]).parent.iterdir()) - {Path(file) for file in files}):
-        if path.is_file() and kind and _storage_class(path) == kind:
-            with path.open("rb") as file:
-                if series.encode() in file.read(1 << 14):
-                    raise InputError(f"The DICOM file '{path}' is damaged: export it again or remove it.")
+def _summary(series: Sequence[Header]) -> str:
+    first = series[0]
+    title = first.text(Tag.SERIES_DESCRIPTION) or first.text(Tag.SERIES_INSTANCE_UID)
+    return f"{title} ({len(series)} files, such as {first.path.name})"
 
 
-def _storage_class(path: Path) -> bytes:
-    """Kind of a DICOM file (0002,0002), from its first bytes alone: CT image, MR image, structure set, ..."""
-    with path.open("rb") as file:
-        start = file.read(1024)
-    _, found, rest = start.partition(b"\x02\x00\x02\x00UI")
-    return rest[2 : 2 + int.from_bytes(rest[:2], "little")] if found and start[128:132] == b"DICM" else b""
+def _what_else(header: Header) -> tuple[str, str] | None:
+    """What an object is that holds no image, and what to do with it; None for images."""
+    kind = header.text(Tag.SOP_CLASS_UID) or header.text(Tag.MEDIA_STORAGE_SOP_CLASS_UID)
+    if kind == _DIRECTORY:
+        return "the index of a medium (DICOMDIR)", "give the folder of an image series"
+    for number, what, advice in _NO_IMAGES:
+        if _is_of_class(kind, number):
+            return what, advice
+    unknown = not any(_is_of_class(kind, number) for number in _SLICES)
+    if unknown and not (header.problem or header.pixels or Tag.ROWS in header.values):
+        return "without an image, or it is damaged", "give an image series"
+    return None
 
 
-def _tags(file: str) -> dict[str, str]:
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(file)
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError:  # a report or a structure set: DICOM, but no image
-        return {}
-    wanted = (_MODALITY, _DESCRIPTION, _SERIES, _ROWS, _COLUMNS, _FRAMES, _POSITION, _ORIENTATION)
-    return {key: reader.GetMetaData(key).strip() for key in wanted if reader.HasMetaDataKey(key)}
+def _is_of_class(kind: str, number: str) -> bool:
+    return f"{kind}.".startswith(f"{_CLASSES}{number}.")
 
 
-def _header(file: str) -> _Header:
-    tags = _tags(file)
-    try:
-        position = np.array([float(value) for value in tags[_POSITION].split("\\")])
-        orientation = np.array([float(value) for value in tags[_ORIENTATION].split("\\")]).reshape(2, 3)
-        shape = int(tags[_ROWS]), int(tags[_COLUMNS])
-    except (KeyError, ValueError) as error:
-        raise InputError(f"The DICOM file '{file}' does not say where its slice lies: it cannot be used.") from error
-    return _Header(file, shape, position, orientation)
+def _check_is_image(header: Header) -> None:
+    if found := _what_else(header):
+        what, advice = found
+        raise InputError(f"The DICOM file '{header.path}' is {what}: {advice}.")
+    if header.problem:
+        raise InputError(f"The DICOM file '{header.path}' {header.problem}.")
+    if not header.pixels:
+        raise InputError(f"The DICOM file '{header.path}' is damaged (it has no voxels): export it again or remove it.")
 
 
-def _in_order(headers: list[_Header], path: Path) -> list[_Header]:
-    """Sort slices along their normal and make sure that they fill a regular grid."""
-    first = headers[0]
-    if any(header.shape != first.shape for header in headers):
-        raise InputError(f"The DICOM series in '{path}' mixes slices of different sizes: split it first.")
-    if any(np.abs(header.orientation - first.orientation).max() > 1e-3 for header in headers):
-        raise InputError(f"The DICOM series in '{path}' mixes slices of different directions, as a scout does.")
-    normal = np.cross(*first.orientation)
-    headers = sorted(headers, key=lambda header: float(header.position @ normal))
-    if len(headers) > 1:
-        _check_gaps(np.array([header.position for header in headers]), normal, path)
-    return headers
-
-
-def _check_gaps(positions: NDArray[np.float64], normal: NDArray[np.float64], path: Path) -> None:
-    along = positions @ normal
-    gaps = np.diff(along)
-    usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])  # the lower median: of two gaps, the wide one is the fault
-    if gaps.min() < 1e-3:
-        place = along[int(gaps.argmin())]
+def _check_compression(frames: Iterable[Frame], path: Path) -> None:
+    """Refuse what would fill the memory from a small file, before it does."""
+    files = {frame.header.path: frame for frame in frames}.values()
+    voxels = sum(file.layout.frames * file.layout.rows * file.layout.columns for file in files)
+    present = sum(length for file in files for _offset, length in file.header.pixels)
+    if voxels > max(_FEWEST_VOXELS, _MOST_COMPRESSION * present):
         raise InputError(
-            f"The DICOM series in '{path}' has several slices at the same place ({place:g} mm along its axis), as with "
-            f"several phases: keep one of them."
+            f"The DICOM series in '{path}' is damaged ({voxels} voxels in {present} bytes): export it again."
         )
-    if gaps.max() > 1.5 * usual:
-        widest = int(gaps.argmax())
-        lost = round(gaps[widest] / usual) - 1
-        raise InputError(
-            f"The DICOM series in '{path}' lacks about {lost} slice(s) between {along[widest]:g} and "
-            f"{along[widest + 1]:g} mm along its axis: export it again."
-        )
-    if gaps.max() - gaps.min() > 0.1 * usual:
-        raise InputError(
-            f"The slices of the DICOM series in '{path}' are unevenly spaced ({gaps.min():g} to {gaps.max():g} mm): "
-            f"resample it to a regular grid."
-        )
-    sideways = (positions - positions[0]) - np.outer(along - along[0], normal)
-    if np.linalg.norm(sideways, axis=1).max() > 0.1 * usual:
-        raise InputError(f"The DICOM series in '{path}' was taken with a tilted gantry: resample it to a regular grid.")
+
+
+def _image_of(frames: Sequence[Frame]) -> sitk.Image:
+    """The volume of sorted frames that fill a grid."""
+    first, last = frames[0], frames[-1]
+    normal = np.cross(*first.axes)
+    image = sitk.GetImageFromArray(_voxels(frames))
+    gap = float((last.position - first.position) @ normal) / (len(frames) - 1) if len(frames) > 1 else 1.0
+    image.SetSpacing((float(first.pixel_mm[1]), float(first.pixel_mm[0]), gap))
+    image.SetDirection(np.column_stack([*first.axes, normal]).ravel().tolist())
+    image.SetOrigin(first.position.tolist())
+    return image
+
+
+def _voxels(frames: Sequence[Frame]) -> NDArray[Any]:
+    """Values `(k, j, i)`: whole numbers where one rescaling of whole numbers holds for all frames, else float32."""
+    voxels = np.empty((len(frames), *frames[0].size), _kind_of(frames))
+    places = {(frame.header.path, frame.index): place for place, frame in enumerate(frames)}
+    for file in {frame.header.path: frame for frame in frames}.values():
+        for index, stored in enumerate(stored_frames(file.header, file.layout)):
+            place = places[file.header.path, index]
+            slope, intercept = frames[place].rescaling
+            voxels[place] = np.multiply(stored, slope, dtype=np.float64) + intercept
+    return voxels
+
+
+def _kind_of(frames: Sequence[Frame]) -> np.dtype[Any]:
+    """The smallest type of whole numbers that takes all values, or float32."""
+    (slope, intercept), *others = {frame.rescaling for frame in frames}
+    limits = [limit * slope + intercept for frame in frames for limit in frame.layout.stored_range]
+    if not others and slope.is_integer() and intercept.is_integer():
+        for kind in map(np.dtype, ("u1", "i1", "u2", "i2", "i4")):
+            if np.iinfo(kind).min <= min(limits) and max(limits) <= np.iinfo(kind).max:
+                return kind
+    return np.dtype(np.float32)
