@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ _NO_IMAGES = (  # class of objects, what it is, what to do; the first that fits 
 )
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _SLICES = ("2", "4", "7", "20", "128", "130")  # classes of CT, MR, plain pictures, NM and PET: without voxels, damaged
-_FEWEST_VOXELS = 1 << 27
 _MOST_COMPRESSION = 32  # voxels in a byte; scans have two at most, a picture without noise may have more
+_MOST_VOXELS = 1 << 27  # that are believed whatever the compression
 
 
 def recognizes(path: Path) -> bool:
@@ -76,14 +76,19 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, str | None]:
 
 
 def _headers_in(folder: Path) -> list[Header]:
-    """Of all DICOM files in a folder, sorted by name; pipes, dangling links and what macOS puts beside files are none."""
+    """Of all DICOM files in a folder, by name; pipes and dangling links are none."""
     try:
-        files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith("._")]
-        return [read_header(path) for path in files if begins_as_dicom(path) or path.name.lower().endswith(_NAMES)]
+        files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+        return [read_header(path) for path in files if begins_as_dicom(path) or _is_named_dicom(path)]
     except OSError as error:
         raise InputError(
             f"'{error.filename}' cannot be read ({error.strerror}): allow it, or copy the series to another folder."
         ) from error
+
+
+def _is_named_dicom(path: Path) -> bool:
+    """Whether a file should be DICOM by its name; `._NAME` is what macOS puts beside files."""
+    return path.name.lower().endswith(_NAMES) and not path.name.startswith("._")
 
 
 def _series_in(folder: Path) -> dict[str, list[Header]]:
@@ -146,15 +151,13 @@ def _check_is_image(header: Header) -> None:
         raise InputError(f"The DICOM file '{header.path}' is damaged (it has no voxels): export it again or remove it.")
 
 
-def _check_compression(frames: Iterable[Frame], path: Path) -> None:
+def _check_compression(frames: Sequence[Frame], path: Path) -> None:
     """Refuse what would fill the memory from a small file, before it does."""
     files = {frame.header.path: frame for frame in frames}.values()
-    voxels = sum(file.layout.frames * file.layout.rows * file.layout.columns for file in files)
+    voxels = len(frames) * frames[0].layout.rows * frames[0].layout.columns
     present = sum(length for file in files for _offset, length in file.header.pixels)
-    if voxels > max(_FEWEST_VOXELS, _MOST_COMPRESSION * present):
-        raise InputError(
-            f"The DICOM series in '{path}' is damaged ({voxels} voxels in {present} bytes): export it again."
-        )
+    if voxels > max(_MOST_VOXELS, _MOST_COMPRESSION * present):
+        raise InputError(f"The DICOM series in '{path}' is damaged: it claims {voxels} voxels in {present} bytes.")
 
 
 def _image_of(frames: Sequence[Frame]) -> sitk.Image:

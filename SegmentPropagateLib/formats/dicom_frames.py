@@ -115,7 +115,7 @@ def _unusable(values: Values, tag: Tag, header: Header) -> InputError:
     text = text_of(values, tag)
     if text:
         return InputError(
-            f"The DICOM file '{header.path}' has the {tag.keyword} '{text[:80]}', which cannot be used: export it again."
+            f"The DICOM file '{header.path}' has the {tag.keyword} '{text[:80]}', which is impossible: export it again."
         )
     only = " (only at the detector)" if tag is Tag.PIXEL_SPACING and text_of(values, Tag.IMAGER_PIXEL_SPACING) else ""
     return InputError(

@@ -21,7 +21,8 @@ Values = Mapping[int, bytes]
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF  # a length: until the delimiter
 _LONG_KINDS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-_LONGEST_VALUE = 1 << 12
+_HEAD, _LENGTH = struct.Struct("<HHI"), struct.Struct("<I")
+_LONGEST_VALUE, _BLOCK = 1 << 12, 1 << 14
 _DEEPEST = 24
 _UNREADABLE_SYNTAXES = {
     "1.2.840.10008.1.2.1.99": "is deflated as a whole: convert it with `dcmconv +te` of DCMTK",
@@ -75,6 +76,7 @@ _MACROS = (
     0x00289145,  # pixel value transformation
     0x00540022,  # detector information, of nuclear medicine
 )
+_DESCENDED = (_SHARED, _PER_FRAME, *_MACROS)
 
 
 @dataclass
@@ -145,9 +147,6 @@ def read_header(path: Path) -> Header:
         header.problem = damaged
         return header
     with path.open("rb") as file:
-        file.seek(128)
-        if file.read(4) != b"DICM":
-            file.seek(0)
         try:
             _Parser(file, header).parse()
         except (ValueError, struct.error):  # struct: an element that is cut off
@@ -162,74 +161,82 @@ class _Parser:
         self.file = file
         self.size = os.fstat(file.fileno()).st_size
         self.header = header
+        self.place = 0  # of the next byte
+        self.block, self.block_place = b"", 0
 
     def parse(self) -> None:
         """Fill the header with what can be read, up to the voxels."""
         values = self.header.values
-        while self.peek(2) == b"\2\0":  # the meta elements, which are the same in all files
+        self.place = 132 if self.ahead(132)[128:] == b"DICM" else 0
+        while self.ahead(2) == b"\2\0":  # the meta elements, which are the same in all files
             tag, _kind, length = self.element(implicit=False)
             self.value(tag, length, self.size, values)
         syntax = self.header.text(Tag.TRANSFER_SYNTAX_UID)
         if syntax in _UNREADABLE_SYNTAXES:
             self.header.problem = _UNREADABLE_SYNTAXES[syntax]
             return
-        implicit = not _is_kind(self.peek(6)[4:])  # some files do not keep to what they announce
+        implicit = not _is_kind(self.ahead(6)[4:])  # some files do not keep to what they announce
         self.data_set(self.size, implicit, 0, values)
 
-    def peek(self, count: int) -> bytes:
-        place = self.file.tell()
-        ahead = self.file.read(count)
-        self.file.seek(place)
-        return ahead
+    def ahead(self, count: int) -> bytes:
+        """The bytes that follow, fewer at the end of the file; read in blocks, as a header may have a million parts."""
+        start = self.place - self.block_place
+        if not 0 <= start <= len(self.block) - count:
+            self.file.seek(self.place)
+            self.block, self.block_place, start = self.file.read(max(count, _BLOCK)), self.place, 0
+        return self.block[start : start + count]
 
     def element(self, implicit: bool) -> tuple[int, bytes, int]:
         """Tag, kind of value (empty where the file does not say it) and length of the element that follows."""
-        head = self.file.read(8)
-        group, number, length = struct.unpack("<HHI", head)
-        kind = b"" if implicit or group == 0xFFFE else head[4:6]
+        group, number, length = _HEAD.unpack(self.ahead(8))
+        kind = b"" if implicit or group == 0xFFFE else self.ahead(8)[4:6]
+        self.place += 8
         if kind:
             if not _is_kind(kind):
                 raise ValueError("no kind of value")
-            length = struct.unpack("<I", self.file.read(4))[0] if kind in _LONG_KINDS else length >> 16
+            if kind in _LONG_KINDS:
+                (length,) = _LENGTH.unpack(self.ahead(4))
+                self.place += 4
+            else:
+                length >>= 16
         return group << 16 | number, kind, length
 
     def data_set(self, end: int, implicit: bool, depth: int, sink: dict[int, bytes]) -> None:
         """Elements up to `end`, to the delimiter of an item, or to the voxels."""
-        while self.file.tell() < end:
+        while self.place < end:
             tag, kind, length = self.element(implicit)
             if tag == _ITEM_END:
                 return
             if tag == _PIXELS and depth == 0:
                 self.pixels(length)
                 return
-            if length == _UNDEFINED or tag in (*_MACROS, _SHARED, _PER_FRAME):
-                stop = end if length == _UNDEFINED else self.file.tell() + length
+            if length == _UNDEFINED or tag in _DESCENDED:
+                stop = end if length == _UNDEFINED else self.place + length
                 self.sequence(tag, min(stop, end), implicit or kind == b"UN", depth + 1, sink)
             else:
                 self.value(tag, length, end, sink)
 
     def value(self, tag: int, length: int, end: int, sink: dict[int, bytes]) -> None:
         """Keep or skip a value; the first of a tag counts."""
-        if self.file.tell() + length > end:
+        if self.place + length > end:
             raise ValueError("longer than what it lies in")
         if tag in _KEPT and length <= _LONGEST_VALUE:
-            sink.setdefault(tag, self.file.read(length))
-        else:
-            self.file.seek(length, os.SEEK_CUR)
+            sink.setdefault(tag, self.ahead(length))
+        self.place += length
 
     def sequence(self, tag: int, end: int, implicit: bool, depth: int, sink: dict[int, bytes]) -> None:
         """Items up to `end` or to the delimiter of the sequence."""
         if depth > _DEEPEST:
             raise ValueError("nested too deep")
-        while self.file.tell() < end:
+        while self.place < end:
             mark, _kind, length = self.element(implicit=True)
             if mark == _SEQUENCE_END:
                 return
-            stop = end if length == _UNDEFINED else self.file.tell() + length
+            stop = end if length == _UNDEFINED else self.place + length
             if mark != _ITEM or stop > end:
                 raise ValueError("no item, or longer than its sequence")
             if tag == _PIXELS:  # of an icon: bytes, not elements
-                self.file.seek(stop)
+                self.place = stop
             else:
                 self.data_set(stop, implicit, depth, self.sink_of(tag, depth, sink))
 
@@ -248,16 +255,16 @@ class _Parser:
         """Note where the voxels lie."""
         self.header.compressed = length == _UNDEFINED
         if not self.header.compressed:
-            self.header.pixels.append((self.file.tell(), min(length, self.size - self.file.tell())))
+            self.header.pixels.append((self.place, min(length, self.size - self.place)))
             return
         while True:
             mark, _kind, length = self.element(implicit=True)
             if mark == _SEQUENCE_END:
                 return
-            if mark != _ITEM or self.file.tell() + length > self.size:
+            if mark != _ITEM or self.place + length > self.size:
                 raise ValueError("no piece of compressed voxels, or cut off")
-            self.header.pixels.append((self.file.tell(), length))
-            self.file.seek(length, os.SEEK_CUR)
+            self.header.pixels.append((self.place, length))
+            self.place += length
 
 
 def _is_kind(letters: bytes) -> bool:

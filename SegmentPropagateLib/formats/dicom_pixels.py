@@ -24,6 +24,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.dicom_header import Header, Tag
 
 _MOST_FRAMES = 1 << 16  # of one file; a frame takes a kilobyte before any voxel is read
+_MOST_DECOMPRESSED = 1 << 25  # pixels of a frame; JPEG 2000 takes 16 bytes for each, however small the file
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ def _frame_count(header: Header) -> int:
 
 def _check_complete(header: Header, layout: Layout) -> None:
     if header.compressed:
+        if layout.rows * layout.columns > _MOST_DECOMPRESSED:
+            raise InputError(
+                f"The compressed frames of the DICOM file '{header.path}' are too large ({layout.columns} x "
+                f"{layout.rows} pixels): convert it with `gdcmconv --raw`."
+            )
         missing = layout.frames - (len(header.pixels) - 1)  # the first piece is a table of offsets
         unit = "frames"
     else:
@@ -158,7 +164,7 @@ def _without_messages() -> Iterator[None]:
     except OSError:  # closed: nothing is shown anyway
         yield
         return
-    with open(os.devnull, "wb") as nowhere:
+    with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
         yield
