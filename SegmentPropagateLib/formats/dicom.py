@@ -19,12 +19,12 @@ from SegmentPropagateLib.formats.kinds import Content
 _NAMES = (".dcm", ".dicom", ".ima")  # of files that are DICOM or damaged, whatever they begin with
 _CLASSES = "1.2.840.10008.5.1.4.1.1."
 _NO_IMAGES = (  # class of objects, what it is, what to do; the first that fits is taken
-    ("66.4", "a segmentation object (SEG)", "convert it to .seg.nrrd with 3D Slicer or dcmqi's `segimage2itkimage`"),
+    ("66.4", "a segmentation object (SEG)", "convert it to .seg.nrrd with 3D Slicer or dcmqi"),
     ("66.7", "a segmentation object (SEG)", "convert it to .seg.nrrd with 3D Slicer"),
     ("66.5", "a surface segmentation", "convert it to .seg.nrrd with 3D Slicer"),
     ("66", "a registration, a list of fiducials or raw data", "give the image series"),
     ("67", "a mapping of values", "give the image series"),
-    ("30", "a parametric map", "convert it to .nrrd with 3D Slicer or dcmqi's `paramap2itkimage`"),
+    ("30", "a parametric map", "convert it to .nrrd with 3D Slicer or dcmqi"),
     (
         "481.3",
         "a structure set (RTSTRUCT), which holds contours and no voxels",
