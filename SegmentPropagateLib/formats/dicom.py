@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.dicom_frames import Frame, check_concatenations, frames_of, in_order
+from SegmentPropagateLib.formats.dicom_frames import PLAIN, Frame, check_concatenations, frames_of, in_order
 from SegmentPropagateLib.formats.dicom_header import Header, Tag, begins_as_dicom, read_header
 from SegmentPropagateLib.formats.dicom_pixels import stored_frames
 from SegmentPropagateLib.formats.kinds import Content
@@ -30,6 +30,7 @@ _NO_IMAGES = (  # class of objects, what it is, what to do; the first that fits 
         "a structure set (RTSTRUCT), which holds contours and no voxels",
         "convert it with SlicerRT or `plastimatch convert`",
     ),
+    ("481.1", "a portal image (RTIMAGE)", "give the image series that was planned on"),
     ("481.2", "a distribution of dose (RTDOSE)", "give the image series that was planned on"),
     ("481", "a plan or record of radiotherapy", "give the image series that was planned on"),
     ("88", "a structured report (SR)", "give the image series that it reports on"),
@@ -45,8 +46,14 @@ _MOST_VOXELS = 1 << 27  # that are believed whatever the compression
 
 
 def recognizes(path: Path) -> bool:
-    """Whether the path is a folder, or a file that begins as DICOM files do."""
-    return path.is_dir() or begins_as_dicom(path)
+    """Whether the path is a folder, or a file that is DICOM by its beginning or its name."""
+    return path.is_dir() or _is_dicom(path)
+
+
+def _is_dicom(path: Path) -> bool:
+    """Pipes and dangling links are not; `._NAME` is what macOS puts beside a file."""
+    named = path.name.lower().endswith(_NAMES) and not path.name.startswith("._")
+    return path.is_file() and (named or begins_as_dicom(path))
 
 
 def read(path: Path, content: Content) -> tuple[sitk.Image, str | None]:
@@ -76,19 +83,13 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, str | None]:
 
 
 def _headers_in(folder: Path) -> list[Header]:
-    """Of all DICOM files in a folder, by name; pipes and dangling links are none."""
+    """Of all DICOM files in a folder, by name."""
     try:
-        files = [path for path in sorted(folder.iterdir()) if path.is_file()]
-        return [read_header(path) for path in files if begins_as_dicom(path) or _is_named_dicom(path)]
+        return [read_header(path) for path in sorted(folder.iterdir()) if _is_dicom(path)]
     except OSError as error:
         raise InputError(
             f"'{error.filename}' cannot be read ({error.strerror}): allow it, or copy the series to another folder."
         ) from error
-
-
-def _is_named_dicom(path: Path) -> bool:
-    """Whether a file should be DICOM by its name; `._NAME` is what macOS puts beside files."""
-    return path.name.lower().endswith(_NAMES) and not path.name.startswith("._")
 
 
 def _series_in(folder: Path) -> dict[str, list[Header]]:
@@ -179,14 +180,14 @@ def _voxels(frames: Sequence[Frame]) -> NDArray[Any]:
     for file in {frame.header.path: frame for frame in frames}.values():
         for index, stored in enumerate(stored_frames(file.header, file.layout)):
             place = places[file.header.path, index]
-            slope, intercept = frames[place].rescaling
+            slope, intercept = frames[place].rescaling or PLAIN
             voxels[place] = np.multiply(stored, slope, dtype=np.float64) + intercept
     return voxels
 
 
 def _kind_of(frames: Sequence[Frame]) -> np.dtype[Any]:
     """The smallest type of whole numbers that takes all values, or float32."""
-    (slope, intercept), *others = {frame.rescaling for frame in frames}
+    (slope, intercept), *others = {frame.rescaling or PLAIN for frame in frames}
     limits = [limit * slope + intercept for frame in frames for limit in frame.layout.stored_range]
     if not others and slope.is_integer() and intercept.is_integer():
         for kind in map(np.dtype, ("u1", "i1", "u2", "i2", "i4")):

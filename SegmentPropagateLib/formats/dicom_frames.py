@@ -16,6 +16,7 @@ from SegmentPropagateLib.formats.dicom_pixels import Layout, layout_of
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _FARTHEST_MM = 1e6
+PLAIN = (1.0, 0.0)  # the slope and intercept with which values are as stored
 _SLICE_VECTOR = b"\x54\x00\x80\x00"  # the tag as a value: frames of nuclear medicine are slices and nothing else
 
 
@@ -30,7 +31,7 @@ class Frame:
         position: of the center of its first pixel, mm along the axes of DICOM.
         axes: directions along a row and down a column, `(2, 3)`.
         pixel_mm: size of a pixel down a column and along a row.
-        rescaling: slope and intercept that turn stored numbers into values.
+        rescaling: slope and intercept that turn stored numbers into values; None where the file gives neither.
     """
 
     header: Header
@@ -39,7 +40,7 @@ class Frame:
     position: NDArray[np.float64]
     axes: NDArray[np.float64]
     pixel_mm: NDArray[np.float64]
-    rescaling: tuple[float, float]
+    rescaling: tuple[float, float] | None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -71,13 +72,18 @@ def _frame(header: Header, layout: Layout, index: int) -> Frame:
     pixel_mm = _decimals(values, Tag.PIXEL_SPACING, 2, header)
     if pixel_mm.min() <= 0:
         raise _unusable(values, Tag.PIXEL_SPACING, header)
+    position = _decimals(values, Tag.IMAGE_POSITION_PATIENT, 3, header)
+    axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    return Frame(header, layout, index, position, axes, pixel_mm, _rescaling(values, header))
+
+
+def _rescaling(values: Values, header: Header) -> tuple[float, float] | None:
+    if not text_of(values, Tag.RESCALE_SLOPE) and not text_of(values, Tag.RESCALE_INTERCEPT):
+        return None
     slope = float(_decimals(values, Tag.RESCALE_SLOPE, 1, header, default=1)[0])
     if slope == 0:
         raise _unusable(values, Tag.RESCALE_SLOPE, header)
-    intercept = float(_decimals(values, Tag.RESCALE_INTERCEPT, 1, header, default=0)[0])
-    position = _decimals(values, Tag.IMAGE_POSITION_PATIENT, 3, header)
-    axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
-    return Frame(header, layout, index, position, axes, pixel_mm, (slope, intercept))
+    return slope, float(_decimals(values, Tag.RESCALE_INTERCEPT, 1, header, default=0)[0])
 
 
 def _stepped(first: Frame) -> list[Frame]:
@@ -130,12 +136,17 @@ def in_order(frames: Sequence[Frame], path: Path) -> list[Frame]:
         InputError: missing, doubled, different or unevenly spaced slices, or a tilted gantry.
     """
     first = frames[0]
+    all_rescaled = all(frame.rescaling for frame in frames)
     for differs, what in (
         ([frame.size != first.size for frame in frames], "sizes: split it first"),
         ([np.abs(frame.axes - first.axes).max() > 1e-3 for frame in frames], "directions, as a scout does: split it"),
         (
             [not np.allclose(frame.pixel_mm, first.pixel_mm, rtol=1e-4, atol=0) for frame in frames],
             "pixel spacings: split it or resample it to a regular grid",
+        ),
+        (
+            [(frame.rescaling or PLAIN) != PLAIN and not all_rescaled for frame in frames],
+            "kinds of values, with a RescaleSlope or RescaleIntercept and without: export it again",
         ),
     ):
         if any(differs):

@@ -79,6 +79,8 @@ def test_a_file_that_should_be_dicom_and_is_not_may_be_a_slice(content, tmp_path
     write_slices(tmp_path)
     (tmp_path / "9.dcm").write_bytes(content)
     assert "9.dcm' is damaged or cut off" in sentence_of(read_volume, tmp_path)
+    if content:
+        assert "9.dcm' is damaged or cut off" in sentence_of(read_volume, tmp_path / "9.dcm")
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])

@@ -112,6 +112,13 @@ def test_two_pixel_spacings_in_a_series_are_refused(tmp_path):
     assert "mixes slices of different pixel spacings" in sentence_of(read_volume, folder)
 
 
+def test_a_slice_that_lost_the_intercept_of_the_others_is_refused(tmp_path):
+    write_slices(tmp_path / "ct", lambda index: {INTERCEPT: ("DS", "-1024") if index != 3 else None})
+    assert "with a RescaleSlope or RescaleIntercept and without" in sentence_of(read_volume, tmp_path / "ct")
+    write_slices(tmp_path / "ct", lambda index: {INTERCEPT: ("DS", "0") if index != 3 else None})
+    np.testing.assert_array_equal(read_volume(tmp_path / "ct").array_kji, VOXELS)
+
+
 def test_color_is_refused(tmp_path):
     folder = write_slices(tmp_path / "us", lambda index: {0x00280004: ("CS", "PALETTE COLOR")})
     assert "is in color (PALETTE COLOR)" in sentence_of(read_volume, folder)
