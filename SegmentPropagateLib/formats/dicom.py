@@ -1,4 +1,4 @@
-"""DICOM series: which files belong together, and what is no image."""
+"""DICOM series: which files belong together, what is no image, and the volume that the frames make."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _headers_in(folder: Path) -> list[Header]:
         return [read_header(path) for path in sorted(folder.iterdir()) if _is_dicom(path)]
     except OSError as error:
         raise InputError(
-            f"'{error.filename}' cannot be read ({error.strerror}): allow it, or copy the series to another folder."
+            f"'{error.filename or folder}' cannot be read ({error.strerror}): allow it or copy the series elsewhere."
         ) from error
 
 
@@ -190,7 +190,7 @@ def _kind_of(frames: Sequence[Frame]) -> np.dtype[Any]:
     (slope, intercept), *others = {frame.rescaling or PLAIN for frame in frames}
     limits = [limit * slope + intercept for frame in frames for limit in frame.layout.stored_range]
     if not others and slope.is_integer() and intercept.is_integer():
-        for kind in map(np.dtype, ("u1", "i1", "u2", "i2", "i4")):
+        for kind in map(np.dtype, ("u1", "i1", "u2", "i2", "u4", "i4")):
             if np.iinfo(kind).min <= min(limits) and max(limits) <= np.iinfo(kind).max:
                 return kind
     return np.dtype(np.float32)

@@ -66,14 +66,16 @@ def frames_of(header: Header) -> list[Frame]:
 
 def _frame(header: Header, layout: Layout, index: int) -> Frame:
     values = header.of_frame(index)
-    row, column = axes = _decimals(values, Tag.IMAGE_ORIENTATION_PATIENT, 6, header).reshape(2, 3)
-    if max(abs(row @ row - 1), abs(column @ column - 1), abs(row @ column)) > 0.01:
+    row, column = _decimals(values, Tag.IMAGE_ORIENTATION_PATIENT, 6, header).reshape(2, 3)
+    if max(abs(row @ row - 1), abs(column @ column - 1), 5 * abs(row @ column)) > 0.01:
         raise _unusable(values, Tag.IMAGE_ORIENTATION_PATIENT, header)
+    row = row / np.linalg.norm(row)
+    column = column - (column @ row) * row  # what rounding left between them
+    axes = np.array([row, column / np.linalg.norm(column)])
     pixel_mm = _decimals(values, Tag.PIXEL_SPACING, 2, header)
     if pixel_mm.min() <= 0:
         raise _unusable(values, Tag.PIXEL_SPACING, header)
     position = _decimals(values, Tag.IMAGE_POSITION_PATIENT, 3, header)
-    axes = axes / np.linalg.norm(axes, axis=1, keepdims=True)
     return Frame(header, layout, index, position, axes, pixel_mm, _rescaling(values, header))
 
 

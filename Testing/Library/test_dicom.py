@@ -173,6 +173,17 @@ def test_a_damaged_slice_is_refused_wherever_it_lies(position, jpeg2000, tmp_pat
     assert f"{path.name}' is damaged" in sentence_of(tmp_path / "ct")
 
 
+def test_damaged_compressed_voxels_are_refused_without_a_word_of_the_decoder(tmp_path, capfd):
+    write_series(tmp_path / "ct", jpeg2000=True)
+    path = tmp_path / "ct" / "3-1.dcm"
+    content = bytearray(path.read_bytes())
+    start = content.index(b"\xff\x4f\xff\x51")
+    content[start + 8 : start + 24] = b"\xff" * 16
+    path.write_bytes(content)
+    assert "3-1.dcm' cannot be decompressed" in sentence_of(tmp_path / "ct")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_dicom_file_without_an_image_is_refused(tmp_path):
     (tmp_path / "report.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 200)
     assert "without an image" in sentence_of(tmp_path / "report.dcm")

@@ -61,6 +61,13 @@ def test_a_decimal_comma_is_read_as_a_point(tmp_path):
     np.testing.assert_allclose(geometry.ijk_to_ras, MATRIX)
 
 
+def test_directions_that_were_rounded_stay_at_right_angles(tmp_path):
+    folder = write_slices(tmp_path / "mr", lambda index: {ORIENTATION: ("DS", "0.995\\0.1\\0\\-0.1\\0.996\\0.001")})
+    axes = read_volume(folder).geometry.ijk_to_ras[:3, :3] / [0.7, 0.9, 2.5]
+    np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=2e-5)
+    np.testing.assert_allclose(axes[:, 0], [-0.995, -0.1, 0], atol=1e-3)
+
+
 def test_positions_count_and_not_the_field_of_their_spacing(tmp_path):
     folder = write_slices(tmp_path / "ct", lambda index: {0x00180050: ("DS", "9"), 0x00180088: ("DS", "0")})
     np.testing.assert_allclose(read_volume(folder).geometry.ijk_to_ras, MATRIX)
