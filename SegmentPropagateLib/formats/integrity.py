@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import re
 import struct
 import zlib
 from pathlib import Path
@@ -13,22 +12,14 @@ from typing import Any
 from SegmentPropagateLib.errors import InputError
 
 _CHUNK = 1 << 20
-_META_BYTES = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 
 
 def check_complete(path: Path) -> None:
-    """Raise InputError where a NIfTI or MetaImage file holds fewer bytes than its header announces.
-
-    NRRD needs no look: its reader counts for itself.
-    """
-    if path.stat().st_size == 0:
-        raise InputError(f"'{path}' is empty (0 bytes): copy or export it again.")
+    """Raise InputError where a NIfTI file holds fewer bytes than its header announces."""
     name = path.name.lower()
     try:
         if name.endswith((".nii", ".nii.gz")):
             missing = _missing_nifti_bytes(path)
-        elif name.endswith((".mha", ".mhd")):
-            missing = _missing_meta_bytes(path)
         else:
             return
     except (
@@ -70,32 +61,3 @@ def _missing_nifti_bytes(path: Path) -> int:
 
 def _unpack(header: bytes, order: str, *fields: tuple[str, int]) -> list[tuple[Any, ...]]:
     return [struct.unpack_from(order + kind, header, place) for kind, place in fields]
-
-
-def _missing_meta_bytes(path: Path) -> int:
-    """Bytes that lack in a MetaImage file whose voxels follow the header, or lie in one other file."""
-    with path.open("rb") as file:
-        head = file.read(_CHUNK).split(b"ElementDataFile", 1)
-    fields = dict(re.findall(r"^\s*(\w+)\s*=\s*(.*?)\s*$", head[0].decode("latin-1"), re.MULTILINE))
-    if len(head) < 2 or not fields.keys() >= {"NDims", "DimSize", "ElementType"}:
-        raise ValueError("no MetaImage header")
-    target, _, rest = head[1].partition(b"\n")
-    name = target.partition(b"=")[2].strip().decode("utf-8", "replace")
-    if name.upper() == "LOCAL":
-        present = len(rest) + max(path.stat().st_size - _CHUNK, 0)
-    elif (path.parent / name).is_file():
-        present = (path.parent / name).stat().st_size
-    else:
-        return 0
-    return _announced_meta_bytes(fields) - present
-
-
-def _announced_meta_bytes(fields: dict[str, str]) -> int:
-    if fields.get("CompressedData", "").lower() == "true":
-        return int(fields.get("CompressedDataSize", "0"))
-    kind = re.fullmatch(r"MET_U?(\w+)", fields["ElementType"])
-    if kind is None or kind[1] not in _META_BYTES:
-        raise ValueError(f"unknown ElementType {fields['ElementType']}")
-    width = _META_BYTES[kind[1]]
-    shape = [int(n) for n in fields["DimSize"].split()]
-    return math.prod(shape) * int(fields.get("ElementNumberOfChannels", "1")) * width

@@ -16,6 +16,8 @@ from SegmentPropagateLib.formats.kinds import Content
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 
+_MOST_PER_VOXEL = 1000  # layers of a segmentation at most
+
 
 def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
     """Read an image; which modality made it, these files do not say.
@@ -32,6 +34,24 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
     if reader.GetDimension() > 4 or (reader.GetDimension() == 4 and reader.GetSize()[3] > 1):
         raise InputError(f"'{path}' is a series of volumes ({reader.GetDimension()}-D): give one volume of it.")
     return reader.Execute(), None
+
+
+def load(path: Path, reader_name: str) -> sitk.Image:
+    """Read the image of a file whose header was found good, with that reader of SimpleITK and no other.
+
+    Raises:
+        InputError: the file holds several volumes, or more values per voxel than there are segments.
+        RuntimeError: SimpleITK cannot read it.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(reader_name)
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    if reader.GetNumberOfComponents() > _MOST_PER_VOXEL:
+        raise InputError(f"'{path}' has {reader.GetNumberOfComponents()} values per voxel: it is no volume.")
+    if reader.GetDimension() > 3 and reader.GetSize()[3] > 1:
+        raise InputError(f"'{path}' is a series of volumes ({reader.GetDimension()}-D): give one volume of it.")
+    return reader.Execute()
 
 
 def write_labels(

@@ -47,8 +47,8 @@ class WritableKind:
 
 READABLE = (
     ReadableKind("NIfTI", "itk", (".nii.gz", ".nii")),
-    ReadableKind("NRRD", "itk", (".nrrd",)),
-    ReadableKind("MHA", "itk", (".mha", ".mhd")),
+    ReadableKind("NRRD", "nrrd", (".nrrd", ".nhdr")),
+    ReadableKind("MHA", "metaimage", (".mha", ".mhd")),
     ReadableKind("DICOM folder", "dicom"),
     ReadableKind("MedSAM2 .npz", "npz", (".npz",)),
 )

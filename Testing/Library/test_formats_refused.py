@@ -98,7 +98,7 @@ def test_a_damaged_byte_in_a_zipped_file_is_found(tmp_path):
 
 def test_a_flat_a_moving_and_a_colored_image_are_told_apart(tmp_path):
     flat, single, moving, color, parts = (
-        tmp_path / name for name in ("f.png", "s.nrrd", "m.nii.gz", "c.nrrd", "z.mha")
+        tmp_path / name for name in ("f.nrrd", "s.nrrd", "m.nii.gz", "c.nrrd", "z.mha")
     )
     sitk.WriteImage(image_of(np.zeros((6, 7), np.uint8)), str(flat))
     sitk.WriteImage(random_image(shape=(1, 6, 7)), str(single))

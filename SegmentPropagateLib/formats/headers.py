@@ -1,0 +1,131 @@
+"""Text headers of volumes, looked at before SimpleITK is: it takes whatever they claim, files elsewhere included."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from SegmentPropagateLib.errors import InputError
+
+LONGEST_HEADER = 4 << 20
+MOST_LINES = 12_000  # a thousand segments take ten lines each; ITK's time grows with the square
+_DEFLATED = 1032  # no stream of gzip or zlib holds more bytes for one of its own
+_SMALL_FILE, _MOST_OF_SMALL = 10 << 20, 768 << 20  # labels of a whole body at 16 bits are below
+
+Choice = TypeVar("Choice")
+
+
+@dataclass(frozen=True)
+class Header:
+    """Fields of a header, which are checked as they are asked for.
+
+    Args:
+        path: the file.
+        fields: as they stand there.
+        end: bytes before the voxels.
+    """
+
+    path: Path
+    fields: Mapping[str, str]
+    end: int
+
+    def fault(self, reason: str) -> InputError:
+        """The refusal of this file."""
+        return InputError(f"'{self.path}' cannot be read: {reason}.")
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A field as it stands there; InputError where it lacks and has no default."""
+        value = self.fields.get(name, default)
+        if value is None:
+            raise self.fault(f"it is damaged or no such file, its header has no '{name}'")
+        return value
+
+    def choice(self, name: str, choices: Mapping[str, Choice], default: str | None = None) -> Choice:
+        """What stands for the word of a field, as it is or in lower case; InputError for a word that is not known."""
+        value = self.text(name, default)
+        for word in (value, value.lower()):
+            if word in choices:
+                return choices[word]
+        raise self._wrong(name, value, "a word that is known")
+
+    def whole(self, name: str, count: int = 1, span: tuple[int, int] = (1, 2**31), default: str = "") -> list[int]:
+        """As many whole numbers within the span, ends included, as are asked for."""
+        value = self.text(name, default or None)
+        parts = value.split()
+        if len(parts) == count and all(re.fullmatch(r"-?\d{1,18}", part) for part in parts):
+            numbers = [int(part) for part in parts]
+            if all(span[0] <= number <= span[1] for number in numbers):
+                return numbers
+        what = "a whole number" if count == 1 else f"{count} whole numbers"
+        raise self._wrong(name, value, f"{what} from {span[0]} to {span[1]}")
+
+    def numbers(self, name: str, count: int) -> list[float]:
+        """As many finite numbers as are asked for."""
+        value = self.text(name)
+        found = finite(value.split())
+        if found is None or len(found) != count:
+            raise self._wrong(name, value, f"{count} numbers")
+        return found
+
+    def data_file(self, name: str) -> Path:
+        """The file of the voxels, which lies in the folder of the header or below.
+
+        Headers may name any file of the machine, or many by a pattern, and SimpleITK would take it for voxels.
+        """
+        if "%" in name or name.upper().startswith("LIST"):
+            raise self.fault("its voxels are spread over several files, give a file that holds them all")
+        try:
+            file = (self.path.parent / name).resolve()
+            if not file.is_relative_to(self.path.parent.resolve()):
+                raise self.fault(f"it takes its voxels from {shown(name)}, outside its folder, put that file beside it")
+            if not file.is_file():
+                raise self.fault(f"it takes its voxels from {shown(name)}, which is no file")
+        except (OSError, ValueError, RuntimeError) as error:  # too long, a null byte, a link to itself
+            raise self.fault(f"it takes its voxels from {shown(name)}, which is no file") from error
+        return file
+
+    def _wrong(self, name: str, value: str, right: str) -> InputError:
+        return self.fault(f"its header is damaged or of another kind, '{name}' is {shown(value)} and not {right}")
+
+
+def finite(parts: list[str]) -> list[float] | None:
+    """The numbers that the parts stand for; None where one is no number, infinite or NaN."""
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        return None
+    return numbers if all(map(math.isfinite, numbers)) else None
+
+
+def shown(text: str) -> str:
+    """A piece of a file in quotes: short, and without control characters."""
+    return ascii(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def check_room(path: Path, needed: int, present: int, *, packed: bool) -> None:
+    """Raise InputError where so few bytes cannot hold what a header announces, or blow up beyond reason.
+
+    Args:
+        path: the file, for the sentence.
+        needed: bytes of voxels that are announced.
+        present: bytes that are there for them.
+        packed: whether they are deflated (gzip, zlib).
+    """
+    if not packed and needed > present:
+        raise InputError(
+            f"'{path}' is cut off: {needed - present} bytes of voxels are missing, copy or export it again."
+        )
+    if needed > present * _DEFLATED:
+        raise InputError(
+            f"'{path}' is damaged or cut off: it announces {needed} bytes of voxels, more than its {present} packed "
+            f"bytes can hold, copy or export it again."
+        )
+    if present < _SMALL_FILE and needed > _MOST_OF_SMALL:
+        raise InputError(
+            f"'{path}' unpacks to {needed >> 20} MB from {present / 2**20:.1f} MB, too much for a small file: crop it, "
+            f"or save it with a smaller type of voxels."
+        )

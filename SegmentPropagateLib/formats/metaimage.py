@@ -1,0 +1,123 @@
+"""MetaImage files: `.mha`, and `.mhd` with its voxels in a file beside it.
+
+Format: https://itk.org/Wiki/ITK/MetaIO/Documentation
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import zlib
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from SegmentPropagateLib.formats import itk
+from SegmentPropagateLib.formats.headers import LONGEST_HEADER, MOST_LINES, Header, check_room, shown
+from SegmentPropagateLib.formats.kinds import Content
+
+_CHUNK = 1 << 20
+_LONGEST_LINE = 30_000  # MetaIO keeps a field in 32 kB
+_BYTES = {
+    **dict.fromkeys(("MET_CHAR", "MET_UCHAR"), 1),
+    **dict.fromkeys(("MET_SHORT", "MET_USHORT"), 2),
+    **dict.fromkeys(("MET_INT", "MET_UINT", "MET_LONG", "MET_ULONG", "MET_FLOAT"), 4),
+    **dict.fromkeys(("MET_LONG_LONG", "MET_ULONG_LONG", "MET_DOUBLE"), 8),
+}
+_YES_NO = {"true": True, "1": True, "false": False, "0": False}
+_NUMBERS = {  # field -> how many there are, as a power of the number of axes
+    **dict.fromkeys(("Offset", "Position", "Origin", "CenterOfRotation", "ElementSpacing", "ElementSize"), 1),
+    **dict.fromkeys(("TransformMatrix", "Rotation", "Orientation"), 2),
+}
+
+
+def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
+    """Read an image; which modality made it, ITK does not say of these files.
+
+    Raises:
+        InputError: the header is wrong or claims more than is there, the packed voxels are damaged, or the file holds
+            several volumes.
+        RuntimeError: SimpleITK cannot read it.
+    """
+    del content  # a file holds one image
+    header = _read_header(path)
+    (axes,) = header.whole("NDims", span=(2, 4))
+    sizes = header.whole("DimSize", axes)
+    for name, power in _NUMBERS.items():
+        if name in header.fields and 0 in header.numbers(name, axes**power) and name.startswith("Element"):
+            raise header.fault(f"the '{name}' of its voxels is 0 along an axis")
+    _check_voxels(header, sizes)
+    return itk.load(path, "MetaImageIO"), None
+
+
+def _read_header(path: Path) -> Header:
+    with path.open("rb") as file:
+        start = file.read(LONGEST_HEADER)
+    header = Header(path, {}, 0)
+    fields: dict[str, str] = {}
+    place = 0
+    for number, line in enumerate(start.split(b"\n")):
+        place += len(line) + 1
+        text = line.decode("latin-1").strip()
+        field = re.fullmatch(r"(\w{1,255})\s*[=:]\s*([^\0-\x08\x0a-\x1f]*)", text)
+        if (text and field is None) or len(line) > _LONGEST_LINE or number > MOST_LINES:
+            raise header.fault(f"it is damaged or no MetaImage file, its header has the line {shown(text)}")
+        if field is None:
+            continue
+        name, value = field.groups()
+        if name in fields:
+            raise header.fault(f"its header has two lines for '{name}'")
+        if name in ("DimSize", *_NUMBERS) and "NDims" not in fields:
+            raise header.fault(f"its header has 'NDims' behind '{name}' or not at all")
+        fields[name] = value
+        if name == "ElementDataFile":
+            return Header(path, fields, place)
+    raise header.fault("it is damaged or no MetaImage file, its header has no 'ElementDataFile'")
+
+
+def _check_voxels(header: Header, sizes: list[int]) -> None:
+    (channels,) = header.whole("ElementNumberOfChannels", span=(1, 1000), default="1")
+    count = math.prod(sizes) * channels
+    needed = count * header.choice("ElementType", _BYTES)
+    packed = header.choice("CompressedData", _YES_NO, "False")
+    name, source, start = header.text("ElementDataFile"), header.path, header.end
+    if name not in ("LOCAL", "Local", "local"):
+        source, start = header.data_file(os.fsdecode(name.encode("latin-1"))), 0
+    present = source.stat().st_size - start
+    lowest = 0 if packed else -1  # which stands for the end of the file
+    highest = 0 if packed or start else present  # MetaIO counts from the start of a file that holds the header too
+    (skip,) = header.whole("HeaderSize", span=(lowest, highest), default="0")
+    if not header.choice("BinaryData", _YES_NO, "True"):
+        needed = 2 * count - 1  # a digit and a space
+        if packed or not _are_numbers(source, start, count):
+            raise header.fault("it is damaged, its voxels are to be text and are not")
+    if packed:
+        (present,) = header.whole("CompressedDataSize", span=(1, present), default="" if start else str(present))
+    check_room(header.path, needed + max(skip, 0), present, packed=packed)
+    if packed and _unpacked_size(source, start, present, needed) != needed:
+        raise header.fault("it is damaged or cut off, its packed voxels do not unpack: copy or export it again")
+
+
+def _are_numbers(source: Path, start: int, count: int) -> bool:
+    """Whether a file holds so many numbers as text: MetaIO writes to stderr where it does not."""
+    with source.open("rb") as file:
+        file.seek(start)
+        text = file.read()
+    return re.fullmatch(rb"[\s\d.eE+-]*", text) is not None and len(text.split()) >= count
+
+
+def _unpacked_size(source: Path, start: int, present: int, enough: int) -> int:
+    """How many bytes a stream of zlib holds, -1 where it is damaged: MetaIO goes on with what it got."""
+    unpacker, size = zlib.decompressobj(zlib.MAX_WBITS | 32), 0  # which takes gzip as well
+    with source.open("rb") as file:
+        file.seek(start)
+        try:
+            while (packed := file.read(min(_CHUNK, present))) and size <= enough:
+                present -= len(packed)
+                while packed and size <= enough:
+                    size += len(unpacker.decompress(packed, _CHUNK))
+                    packed = unpacker.unconsumed_tail
+        except zlib.error:
+            return -1
+    return size if unpacker.eof else -1

@@ -1,0 +1,108 @@
+"""NRRD files: `.nrrd`, and `.nhdr` with its voxels in a file beside it.
+
+Format: https://teem.sourceforge.net/nrrd/format.html
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats import itk
+from SegmentPropagateLib.formats.headers import LONGEST_HEADER, MOST_LINES, Header, check_room, finite, shown
+from SegmentPropagateLib.formats.kinds import Content
+
+_FIELDS = frozenset(  # without their spaces
+    {"number", "type", "blocksize", "dimension", "space", "spacedimension", "sizes", "spacings", "thicknesses"}
+    | {"axismins", "axismaxs", "spacedirections", "centers", "centerings", "kinds", "labels", "units", "min", "max"}
+    | {"oldmin", "oldmax", "endian", "encoding", "content", "sampleunits", "spaceunits", "spaceorigin"}
+    | {"measurementframe", "lineskip", "byteskip", "datafile"}
+)
+_BYTES = {
+    **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"), 1),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), 2),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), 2),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t"), 4),
+    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "signed long long int"), 8),
+    **dict.fromkeys(("int64", "int64_t", "ulonglong", "unsigned long long", "unsigned long long int"), 8),
+    **dict.fromkeys(("uint64", "uint64_t", "double"), 8),
+    "float": 4,
+}
+_ENCODINGS = {"raw": "raw", "gz": "gzip", "gzip": "gzip", "hex": "hex", "txt": "text", "text": "text", "ascii": "text"}
+
+
+def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
+    """Read an image; which modality made it, these files do not say.
+
+    Raises:
+        InputError: the header is wrong or claims more than is there, or the file holds several volumes.
+        RuntimeError: SimpleITK cannot read it.
+    """
+    del content  # a file holds one image
+    header = _read_header(path)
+    (axes,) = header.whole("dimension", span=(2, 4))
+    sizes = header.whole("sizes", axes)
+    _check_voxels(header, sizes)
+    _check_grid(header, axes)
+    return itk.load(path, "NrrdImageIO"), None
+
+
+def _read_header(path: Path) -> Header:
+    with path.open("rb") as file:
+        start = file.read(LONGEST_HEADER)
+    end = re.search(rb"\r?\n\r?\n", start)
+    lines = [line.rstrip("\r") for line in start[: end.start() if end else None].decode("latin-1").split("\n")]
+    header = Header(path, {}, end.end() if end else len(start))
+    if not re.match(r"NRRD00(0[1-5]|\.01)\s*$", lines[0]):
+        raise header.fault("it is damaged or no NRRD file, those begin with NRRD0004 or the like")
+    if len(lines) > MOST_LINES or (end is None and len(start) == LONGEST_HEADER):
+        raise header.fault(f"its header is longer than {MOST_LINES} lines or {LONGEST_HEADER >> 20} MB")
+    fields: dict[str, str] = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(": ")
+        plain = name.lower().replace(" ", "")
+        if colon and plain in _FIELDS and plain not in fields and "\0" not in line:
+            fields[plain] = value.strip()
+        elif line and not line.startswith("#") and (":=" not in line or plain in _FIELDS):
+            raise header.fault(f"it is damaged, its header has the line {shown(line)}")
+    return Header(path, fields, header.end)
+
+
+def _check_voxels(header: Header, sizes: list[int]) -> None:
+    if header.text("encoding").lower() in ("bz2", "bzip2"):
+        raise header.fault("its voxels are packed with bzip2, save it with gzip")
+    encoding = header.choice("encoding", _ENCODINGS)
+    count, width = math.prod(sizes), header.choice("type", _BYTES)
+    source, start = header.path, header.end
+    if "datafile" in header.fields:
+        source, start = header.data_file(os.fsdecode(header.text("datafile").encode("latin-1"))), 0
+    present = source.stat().st_size - start
+    header.whole("lineskip", span=(0, 1000), default="0")
+    (skip,) = header.whole("byteskip", span=(-1 if encoding == "raw" else 0, max(present, 0)), default="0")
+    needed = {"text": 2 * count - 1, "hex": 2 * count * width}.get(encoding, count * width)  # a digit and a space
+    check_room(header.path, needed + max(skip, 0), present, packed=encoding == "gzip")
+
+
+def _check_grid(header: Header, axes: int) -> None:
+    """Numbers that are NaN or infinite: ITK puts 1 mm in their place, or stops with a word on something else."""
+    others = max(axes - 3, 0)  # axes along which values lie, not voxels
+    if "spacings" in header.fields:
+        spacings = finite([part for part in header.text("spacings").split() if part.lower() != "nan"])
+        if spacings is None or len(spacings) < axes - others or 0 in spacings:
+            raise _wrong_grid(header, "spacings")
+    for name in ("spacedirections", "spaceorigin"):
+        vectors = re.findall(r"\(([^()]*)\)", header.fields.get(name, ""))
+        placed = [vector for vector in vectors if vector.lower().replace("nan", "").strip(" ,")]
+        if any(finite(vector.split(",")) is None for vector in placed):
+            raise _wrong_grid(header, name)
+        if name == "spacedirections" and name in header.fields and len(placed) < axes - others:
+            raise _wrong_grid(header, name)
+
+
+def _wrong_grid(header: Header, name: str) -> InputError:
+    return header.fault(f"its header does not say where its voxels lie, '{name}' is {shown(header.fields[name])}")
