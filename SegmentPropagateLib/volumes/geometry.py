@@ -28,6 +28,9 @@ class Plane(str, Enum):
             raise InputError(f"Unknown plane '{name}': choose axial, coronal or sagittal.") from None
 
 
+_MOST_UNEQUAL = 1000  # the longest side of a voxel against the shortest: scans have 20 at most
+
+
 @dataclass(frozen=True, eq=False)
 class Geometry:
     """Voxel grid of a volume.
@@ -51,6 +54,12 @@ class Geometry:
             raise InputError(f"ijk_to_ras must have shape (4, 4), got {matrix.shape}.")
         if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
             raise InputError("The volume's geometry is degenerate: its axes do not span a volume.")
+        steps = np.linalg.norm(matrix[:3, :3], axis=0)
+        if steps.max() >= _MOST_UNEQUAL * steps.min():
+            raise InputError(
+                f"The volume's voxels measure {' x '.join(f'{step:g}' for step in steps)} mm, which cannot be right: "
+                f"mend its spacing."
+            )
         matrix.setflags(write=False)
         object.__setattr__(self, "ijk_to_ras", matrix)
         object.__setattr__(self, "shape_kji", tuple(int(n) for n in self.shape_kji))
