@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from SegmentPropagateLib.cli.console import speaker
 from SegmentPropagateLib.cli.named import called, find_segment
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.grids import fill_one_box
 from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.reports.common_grid import CommonGrid, on_common_grid
 from SegmentPropagateLib.reports.matching import matched
@@ -37,7 +39,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """Figures per label, on a grid over both files: either may be a crop, or have another grid."""
-    prediction, reference = read_labels(arguments.prediction), read_labels(arguments.reference)
+    say = speaker(quiet=False)
+    prediction, reference = (read_labels(path, notify=say) for path in (arguments.prediction, arguments.reference))
+    if prediction.geometry.shape_kji == reference.geometry.shape_kji and not fill_one_box(
+        prediction.geometry, reference.geometry
+    ):
+        say("Prediction and reference have one shape but lie at different places: did one lose its geometry?")
     wanted = _wanted(arguments, prediction, reference)
     grid = on_common_grid(prediction, reference, arguments.plane)
     typed = _checked_keys(arguments.key_slice, grid.slices, arguments.plane)

@@ -27,7 +27,7 @@ class Request:
         segments: names and colors of the objects.
         first: first slice of the range.
         last: last slice of the range, inclusive.
-        notes: sentences for the user about what is left out.
+        notes: sentences for the user about what is left out or lies at a doubtful place.
     """
 
     prompts: dict[int, dict[int, Prompt]]
@@ -53,7 +53,10 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
                 f"Key slice {key} is outside the volume: {arguments.plane} slices run from 0 to {count - 1}."
             )
     if arguments.mask is not None:
-        request = _mask_request(read_labels(arguments.mask, like=volume.geometry), arguments, volume)
+        notes: list[str] = []
+        labels = read_labels(arguments.mask, volume.geometry, notes.append)
+        request = _mask_request(labels, arguments, volume)
+        request.notes[:0] = notes
     else:
         request = _drawn_request(arguments, volume, axis)
     request.first, request.last = first, last

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.labels import values_in
 
+_Shape = tuple[int, int, int]
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
 
 
@@ -44,15 +47,43 @@ def image_of(array_kji: NDArray[Any], geometry: Geometry) -> sitk.Image:
 
 
 def match(
-    layers: list[NDArray[np.unsignedinteger]], source: Geometry, target: Geometry, path: Path
+    layers: list[NDArray[np.unsignedinteger]],
+    source: Geometry,
+    target: Geometry,
+    path: Path,
+    notify: Callable[[str], None],
 ) -> list[NDArray[np.unsignedinteger]]:
-    """The layers on another grid, see `resample`; InputError where none of their labels lies inside it."""
+    """The layers on another grid; each voxel takes the value that lies nearest to its center.
+
+    Args:
+        layers: arrays `(k, j, i)` of label values.
+        source: their grid.
+        target: the grid of the image.
+        path: where the labels came from, for sentences.
+        notify: takes a sentence about labels that are lost, or that lie where they hardly belong.
+
+    Raises:
+        InputError: no label lies within the image.
+    """
     moved = resample(layers, source, target)
     if any(layer.any() for layer in layers) and not any(layer.any() for layer in moved):
         raise InputError(
             f"The labels in '{path}' lie elsewhere in space: none of their voxels is inside the image, so they "
             f"belong to another image or lost their geometry."
         )
+    to_target = (np.linalg.inv(target.ijk_to_ras) @ source.ijk_to_ras)[:3]
+    if source.shape_kji == target.shape_kji and not fill_one_box(source, target):
+        notify(
+            f"'{path}' has the shape of the image but lies at another place: its labels were matched in space. If it "
+            f"lost its geometry, give it that of the image."
+        )
+    total = sum(int(np.count_nonzero(layer)) for layer in layers)
+    outside = sum(_count_outside(layer, to_target, target.shape_kji) for layer in layers)
+    if outside:
+        notify(f"{outside} of {total} label voxels in '{path}' lie outside the image and are left out.")
+    lost = set().union(*map(values_in, layers)) - set().union(*map(values_in, moved))
+    if lost:
+        notify(f"No voxel of the image lies in label {', '.join(map(str, sorted(lost)))} of '{path}'.")
     return moved
 
 
@@ -66,3 +97,22 @@ def resample(
     resampler.SetSize((i, j, k))
     resampler.SetInterpolator(sitk.sitkNearestNeighbor)
     return [sitk.GetArrayFromImage(resampler.Execute(image_of(layer, source))) for layer in layers]
+
+
+def fill_one_box(source: Geometry, target: Geometry) -> bool:
+    """Whether two grids fill the same box, half a voxel aside, in whichever order their voxels are stored."""
+    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in source.shape_kji[::-1]))]).T
+    there = (np.linalg.inv(target.ijk_to_ras) @ source.ijk_to_ras)[:3] @ corners
+    ends = np.stack([there.min(axis=1), there.max(axis=1)])
+    return bool(np.abs(ends - [(0, 0, 0), np.array(target.shape_kji[::-1]) - 1]).max() < 0.5)
+
+
+def _count_outside(layer: NDArray[np.unsignedinteger], to_target: NDArray[np.float64], target_kji: _Shape) -> int:
+    """How many label voxels have their center outside the other grid."""
+    sizes = np.array(target_kji[::-1])[:, None]
+    count = 0
+    for k, plane in enumerate(layer):
+        j, i = plane.nonzero()
+        places = to_target @ np.stack([i, j, np.full(len(i), k), np.ones(len(i))])
+        count += int(((places < -0.5) | (places > sizes - 0.5)).any(axis=0).sum())
+    return count

@@ -6,6 +6,7 @@ Format: https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmenta
 from __future__ import annotations
 
 import gzip
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from SegmentPropagateLib.formats.grids import ijk_to_lps
 from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import TISSUE_TAGS, SegmentInfo, default_segment
+
+_KEYS = ("ID", "LabelValue", "Layer", "Name", "Color", "DefaultColor", "Tags")
+_LONGEST_NAME = 255
 
 
 def write_labels(
@@ -52,25 +56,59 @@ def write_labels(
                 packed.write(np.stack(planes, axis=-1).tobytes())
 
 
-def read_segments(metadata: Mapping[str, str]) -> list[tuple[int, SegmentInfo]]:
-    """Return (layer, segment) for each segment that the header of a `.seg.nrrd` file describes; none for others."""
-    found = []
+def read_segments(metadata: Mapping[str, str], layers: int) -> tuple[list[tuple[int, SegmentInfo]], list[str]]:
+    """What the header of a `.seg.nrrd` file says of segments; nothing for other files.
+
+    As in Slicer, a segment without a label value has 1, and one without a layer has the layer of its own number: such
+    are the files of Slicer 4.
+
+    Args:
+        metadata: fields of the header.
+        layers: how many the file has.
+
+    Returns:
+        (layer, segment) for each segment, and a sentence about each that the voxels cannot belong to.
+    """
+    found: dict[tuple[int, int], SegmentInfo] = {}
+    notes = []
     for number in range(len(metadata)):
-        fields = {
-            key: metadata.get(f"Segment{number}_{key}", "")
-            for key in ("ID", "LabelValue", "Layer", "Name", "Color", "Tags")
-        }
-        if not fields["ID"]:
+        fields = {key: metadata.get(f"Segment{number}_{key}", "") for key in _KEYS}
+        name = _plain(fields["Name"] or fields["ID"])
+        if not (name or fields["LabelValue"]):
             break
-        try:
-            value, layer = int(fields["LabelValue"] or number + 1), int(fields["Layer"] or 0)
-            color = [float(part) for part in fields["Color"].split()]
-        except ValueError:
-            continue
-        plain = default_segment(value)
-        rgb = (color[0], color[1], color[2]) if len(color) == 3 else plain.color_rgb
-        found.append((layer, SegmentInfo(value, fields["Name"] or fields["ID"], rgb, fields["Tags"] or TISSUE_TAGS)))
-    return found
+        value, layer = _whole(fields["LabelValue"], 1), _whole(fields["Layer"], number if layers > 1 else 0)
+        if not 1 <= value < 2**32:
+            notes.append(f"Segment '{name}' is left out: its label value is no whole number from 1 up.")
+        elif not 0 <= layer < layers:
+            notes.append(f"Segment '{name}' is left out: there is no layer of its number.")
+        elif (layer, value) in found:
+            notes.append(f"Segment '{name}' is left out: its voxels are those of '{found[layer, value].name}'.")
+        else:
+            plain = default_segment(value)
+            color = _color(fields["Color"] or fields["DefaultColor"]) or plain.color_rgb
+            tags = fields["Tags"] or TISSUE_TAGS
+            found[layer, value] = SegmentInfo(value, name or plain.name, color, tags)
+    return [(layer, info) for (layer, _value), info in found.items()], notes
+
+
+def _whole(text: str, default: int) -> int:
+    """The number that a field holds, the default where it is empty, and -1 for what is no whole number."""
+    if not text.strip():
+        return default
+    return int(text) if re.fullmatch(r"\s*\+?\d{1,10}\s*", text, re.ASCII) else -1
+
+
+def _color(text: str) -> tuple[float, float, float] | None:
+    try:
+        red, green, blue = map(float, text.split())
+    except ValueError:
+        return None
+    return (red, green, blue) if all(0 <= part <= 1 for part in (red, green, blue)) else None
+
+
+def _plain(name: str) -> str:
+    """A name as a terminal, a table and a file name can take it."""
+    return re.sub(r"[\0-\x1f\x7f-\x9f]", " ", name[:_LONGEST_NAME]).strip()
 
 
 def _grid_lines(layers: Sequence[NDArray[Any]], matrix: NDArray[np.float64]) -> list[str]:

@@ -38,12 +38,18 @@ class Library:
         preset: intensity preset.
         labels: label values to learn; None takes all.
         keep: how many volumes to hold in memory.
+        notify: takes a sentence about labels that were left out or lie at a doubtful place.
     """
 
     def __init__(
-        self, plane: str = "axial", preset: str = "auto", labels: Sequence[int] | None = None, keep: int = 12
+        self,
+        plane: str = "axial",
+        preset: str = "auto",
+        labels: Sequence[int] | None = None,
+        keep: int = 12,
+        notify: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
-        self._plane, self._preset, self._labels, self._keep = plane, preset, labels, keep
+        self._plane, self._preset, self._labels, self._keep, self._notify = plane, preset, labels, keep, notify
         self._kept: OrderedDict[str, TrainingVolume] = OrderedDict()
 
     def load(self, case: Case) -> TrainingVolume:
@@ -89,7 +95,7 @@ class Library:
 
     def _read_volume(self, case: Case) -> TrainingVolume:
         volume = read_volume(case.image)
-        labels = read_labels(case.labels, volume.geometry)
+        labels = read_labels(case.labels, volume.geometry, self._notify)
         stack, _ = make_stack(volume, self._plane, self._preset)
         axis = volume.geometry.plane_axis(self._plane)
         return TrainingVolume(case.name, stack, tuple(stack_of(layer, axis) for layer in labels.layers))

@@ -87,7 +87,7 @@ def finetune(
     files = RunFiles(Path(output))
     if workers.is_first:
         files.check(conduct.resume)
-    library = Library(settings.plane, settings.intensity, settings.labels)
+    library = Library(settings.plane, settings.intensity, settings.labels, notify=conduct.say)
     examples, skipped = gather(find_cases(dataset), library, conduct.skip_bad, conduct.say)
     training, validating = split(examples, settings.validation, settings.seed)
     network, card = starting_network(init, settings)

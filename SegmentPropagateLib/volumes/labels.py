@@ -40,6 +40,11 @@ def default_segment(value: int) -> SegmentInfo:
     return SegmentInfo(value, f"Label {value}", colorsys.hsv_to_rgb(hue, 0.65, 0.95))
 
 
+def values_in(layer: NDArray[np.unsignedinteger]) -> list[int]:
+    """Values other than 0 of `(k, j, i)`, ascending; slice by slice, so that no copy of the volume's size is made."""
+    return sorted({int(value) for plane in layer for value in np.unique(plane)} - {0})
+
+
 @dataclass(frozen=True, eq=False)
 class Labels:
     """A label file.
