@@ -102,6 +102,6 @@ def _read_header(file: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dt
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
     """The array in a type that SimpleITK knows, in this machine's order of bytes."""
-    others = {"b": np.uint8, "e": np.float32, "g": np.float64}  # bool, half, long double
+    others = {"?": np.uint8, "e": np.float32, "g": np.float64}  # bool, half, long double
     kind = others.get(array.dtype.char, array.dtype.newbyteorder("="))
     return np.ascontiguousarray(array, dtype=kind)
