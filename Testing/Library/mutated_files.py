@@ -1,0 +1,97 @@
+"""Reads damaged copies of a file, each in a process of its own with 2 GiB and 20 s: run as a program.
+
+    python mutated_files.py FILE image|labels FIRST COUNT
+
+It prints each outcome that is neither a result nor an InputError of one sentence, as a JSON list.
+"""
+
+import json
+import os
+import random
+import re
+import resource
+import signal
+import sys
+from pathlib import Path
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.reading import read_labels, read_volume
+
+HEADER_BYTES = 700
+MEMORY_BYTES, SECONDS = 2 << 30, 20
+WORDS = (
+    *(b"nan", b"inf", b"-1", b"0", b"1e308", b"2147483647", b"4294967296", b"99999999999999999999", b"16", b"5"),
+    *(b"%d", b"LIST", b"/etc/passwd", b"../../x", b"\n", b"\0", b"\xff", b" ", b"(", b"none", b": ", b":=", b" = "),
+    *(b"gzip", b"raw", b"hex", b"text", b"double", b"True", b"1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18"),
+)
+
+
+def mutate(content, seed):
+    """Change a few bytes, words or lines, mostly of the header."""
+    rng = random.Random(seed)
+    changed = bytearray(content)
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
+        end = min(len(changed), HEADER_BYTES) if rng.random() < 0.75 else len(changed)
+        place = rng.randrange(end) if end else 0
+        words = list(re.finditer(rb"[^\s:=(),]+", bytes(changed[:HEADER_BYTES])))
+        lines = bytes(changed[:HEADER_BYTES]).split(b"\n")
+        kind = rng.randrange(6)
+        if kind == 0:
+            changed[place : place + 1] = rng.randbytes(1)
+        elif kind == 1:
+            changed[place:place] = rng.choice(WORDS)
+        elif kind == 2:
+            del changed[place : place + rng.choice((1, 3, 20, 20, len(changed)))]
+        elif kind == 3:
+            changed[place : place + 40] *= 2
+        elif kind == 4 and words:
+            word = rng.choice(words)
+            changed[word.start() : word.end()] = rng.choice(WORDS)
+        elif kind == 5:
+            rng.shuffle(lines)
+            changed[:HEADER_BYTES] = b"\n".join(lines)
+    return bytes(changed)
+
+
+def outcome_of(read, path):
+    """The empty string for a result or one sentence, else what went wrong."""
+    try:
+        read(path)
+    except InputError as error:
+        sentence = str(error)
+        return "" if sentence.endswith(".") and "\n" not in sentence else f"no sentence: {sentence}"
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the test shows it
+        return repr(error)
+    return ""
+
+
+def outcome_apart(read, path):
+    """The same from a child process; also how it died, or what was written to stderr."""
+    out, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        signal.alarm(SECONDS)
+        os.dup2(into, 2)
+        os.write(into, outcome_of(read, path).encode()[:4000])
+        os._exit(0)
+    os.close(into)
+    with os.fdopen(out, "rb") as pipe:
+        said = pipe.read().decode(errors="replace")
+    _, status = os.waitpid(child, 0)
+    return said if status == 0 else f"died with {status}: {said}"
+
+
+def main(name, content, first, count):
+    path, read = Path(name), {"image": read_volume, "labels": read_labels}[content]
+    whole = path.read_bytes()
+    outcomes = {}
+    for seed in range(int(first), int(first) + int(count)):
+        path.write_bytes(mutate(whole, seed))
+        outcomes[seed] = outcome_apart(read, path)
+    path.write_bytes(whole)
+    print(json.dumps([[seed, outcome] for seed, outcome in outcomes.items() if outcome]))  # noqa: T201 - its result
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
