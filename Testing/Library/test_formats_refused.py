@@ -1,5 +1,6 @@
 """Files that are damaged, strange or elsewhere, and what is said of them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,44 @@ def test_a_file_that_is_absent_empty_or_no_image_is_refused_in_one_sentence(tmp_
         path.write_bytes(b"this is no image, whatever it is called\n" * 50)
         assert name in sentence_of(read_volume, path)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["v.png", "v.tif", "v.vtk", "v.mnc", "v.gipl", "v.xyz", "v"])
+def test_a_kind_that_is_not_named_is_not_tried(name, tmp_path):
+    sitk.WriteImage(image_of(np.zeros((6, 7), np.uint8)), str(tmp_path / "v.png"))
+    (tmp_path / "v.png").rename(tmp_path / name)
+    assert "kind is unknown by its name (NIfTI, NRRD, " in sentence_of(read_volume, tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes in folders")
+@pytest.mark.parametrize("name", ["v.nii.gz", "v.nrrd", "v.mhd", "v.npz", "v.dcm", "v"])
+def test_a_pipe_is_refused_and_not_waited_for(name, tmp_path):
+    os.mkfifo(tmp_path / name)
+    assert "a pipe or a device" in sentence_of(read_volume, tmp_path / name)
+    assert "a pipe or a device" in sentence_of(read_labels, tmp_path / name)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a system without devices in folders")
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/null"])
+def test_a_device_is_refused(name):
+    assert "a pipe or a device" in sentence_of(read_volume, name)
+
+
+def test_a_name_that_cannot_be_is_refused_by_its_cause(tmp_path):
+    (tmp_path / "loop.nrrd").symlink_to(tmp_path / "loop.nrrd")
+    assert "no name of a file" in sentence_of(read_volume, tmp_path / "a\0b.nrrd")
+    assert "links" in sentence_of(read_volume, tmp_path / "loop.nrrd")
+    assert "too long" in sentence_of(read_volume, tmp_path / ("x" * 300 + ".nrrd"))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("Failed to allocate memory for image.")])
+def test_a_file_that_does_not_fit_into_the_memory_is_not_called_damaged(error, tmp_path, monkeypatch):
+    def fail(*_arguments):
+        raise error
+
+    sitk.WriteImage(random_image(), str(tmp_path / "v.nrrd"))
+    monkeypatch.setattr("SegmentPropagateLib.formats.itk.load", fail)
+    assert "not enough memory" in sentence_of(read_volume, tmp_path / "v.nrrd")
 
 
 @pytest.mark.parametrize("share", [0.97, 0.5, 0.02])
