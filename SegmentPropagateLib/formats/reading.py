@@ -91,11 +91,12 @@ def read_labels(
             notify(f"'{path}': {note}")
         geometry = geometry_of(image, path)
         layers = [_labels_of(layer, path) for layer in _layers_of(image)]
-        layers, segments = _unique_values(layers, described)
-        if len(segments) > _MOST_LABELS:
+        present = [(layer, value) for layer, array in enumerate(layers) for value in values_in(array)]
+        if len(present) > _MOST_LABELS:
             raise InputError(
-                f"'{path}' has {len(segments)} different values: it looks like an image, give a label file."
+                f"'{path}' has {len(present)} different values: it looks like an image, give a label file."
             )
+        layers, segments = _unique_values(layers, present, described)
         if like is not None:
             layers = layers if geometry.is_close(like) else match(layers, geometry, like, path, notify)
             geometry = like
@@ -186,7 +187,7 @@ def _labels_of(stored: NDArray[Any], path: Path) -> NDArray[np.unsignedinteger]:
     if low < -_NEARLY_WHOLE:
         raise InputError(f"'{path}' holds no labels: {right}, it has {low:g} to {high:g}.")
     if high >= 2**32 - 0.5:
-        raise InputError(f"'{path}' has label {high:.0f}: labels up to {2**32 - 1} can be used, number them anew.")
+        raise InputError(f"'{path}' has label {high:.13g}: labels up to {2**32 - 1} can be used, number them anew.")
     labels = np.empty(stored.shape, dtype=np.min_scalar_type(round(float(high))))
     for plane, values in zip(labels, stored, strict=True):
         if stored.dtype.kind == "f":
@@ -200,14 +201,11 @@ def _labels_of(stored: NDArray[Any], path: Path) -> NDArray[np.unsignedinteger]:
 
 
 def _unique_values(
-    layers: list[NDArray[np.unsignedinteger]], described: list[tuple[int, SegmentInfo]]
+    layers: list[NDArray[np.unsignedinteger]], present: list[tuple[int, int]], described: list[tuple[int, SegmentInfo]]
 ) -> tuple[list[NDArray[np.unsignedinteger]], list[SegmentInfo]]:
-    """Give every segment of every layer a value of its own, and a description."""
-    known = {(layer, info.value): info for layer, info in described}
-    for layer, array in enumerate(layers):
-        known.update(
-            {(layer, value): default_segment(value) for value in values_in(array) if (layer, value) not in known}
-        )
+    """Give every segment of every layer, (layer, value), a value of its own and a description."""
+    known = {(layer, value): default_segment(value) for layer, value in present}
+    known.update({(layer, info.value): info for layer, info in described})
     taken: set[int] = set()
     free = max((value for _layer, value in known), default=0)
     segments = []
