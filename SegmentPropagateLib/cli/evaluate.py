@@ -41,12 +41,12 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """Figures per label, on a grid over both files: either may be a crop, or have another grid."""
     say = speaker(quiet=False)
     prediction, reference = (read_labels(path, notify=say) for path in (arguments.prediction, arguments.reference))
+    wanted = _wanted(arguments, prediction, reference)
+    grid = on_common_grid(prediction, reference, arguments.plane)
     if prediction.geometry.shape_kji == reference.geometry.shape_kji and not fill_one_box(
         prediction.geometry, reference.geometry
     ):
         say("Prediction and reference have one shape but lie at different places: did one lose its geometry?")
-    wanted = _wanted(arguments, prediction, reference)
-    grid = on_common_grid(prediction, reference, arguments.plane)
     typed = _checked_keys(arguments.key_slice, grid.slices, arguments.plane)
     run = {} if typed else keys_of_run(arguments.prediction, arguments.report, arguments.plane)
     objects: list[dict[str, Any]] = []
