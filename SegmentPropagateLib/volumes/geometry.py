@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,33 @@ class Plane(str, Enum):
             raise InputError(f"Unknown plane '{name}': choose axial, coronal or sagittal.") from None
 
 
+SAME_PLACE_VOXELS = 0.02
+"""Grids whose voxel centers lie no farther apart are one grid: rounding in headers, not another place."""
+
+
+def spans_volume(ijk_to_ras: NDArray[np.float64]) -> bool:
+    """Whether the axes of a 4 x 4 matrix are finite and span a volume, however small its voxels are."""
+    lengths = np.linalg.norm(ijk_to_ras[:3, :3], axis=0)
+    if not np.isfinite(ijk_to_ras).all() or not (np.isfinite(lengths).all() and lengths.min() > 0):
+        return False
+    return bool(abs(np.linalg.det(ijk_to_ras[:3, :3] / lengths)) > 1e-6)
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """The two places that a NIfTI file gives its grid: tools differ in the one that they go by.
+
+    Args:
+        qform: 4 x 4 matrix from voxel index `(i, j, k)` to RAS in mm; None where the file has none that is of use.
+        sform: the same.
+        codes: of the qform and of the sform, as in the file; 0 stands for none.
+        unit_mm: the length in which the file counts.
+    """
+
+    qform: NDArray[np.float64] | None = None
+    sform: NDArray[np.float64] | None = None
+    codes: tuple[int, int] = (0, 0)
+    unit_mm: float = 1.0
 _MOST_UNEQUAL = 1000  # the longest side of a voxel against the shortest: scans have 20 at most
 
 
@@ -38,6 +66,7 @@ class Geometry:
     Args:
         shape_kji: array shape, slowest axis first.
         ijk_to_ras: 4 x 4 matrix from voxel index `(i, j, k)` (voxel centers) to RAS in mm.
+        frames: what a NIfTI file says of the same grid, which results repeat; None where it came from elsewhere.
 
     Example:
         >>> grid = Geometry((20, 64, 48), np.diag([-0.5, -0.5, 3.0, 1.0]))  # 20 slices, stored toward left and back
@@ -47,12 +76,13 @@ class Geometry:
 
     shape_kji: tuple[int, int, int]
     ijk_to_ras: NDArray[np.float64]
+    frames: Frames | None = None
 
     def __post_init__(self) -> None:
         matrix = np.array(self.ijk_to_ras, dtype=np.float64)
         if matrix.shape != (4, 4):
             raise InputError(f"ijk_to_ras must have shape (4, 4), got {matrix.shape}.")
-        if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
+        if not spans_volume(matrix):
             raise InputError("The volume's geometry is degenerate: its axes do not span a volume.")
         steps = np.linalg.norm(matrix[:3, :3], axis=0)
         if steps.max() >= _MOST_UNEQUAL * steps.min():
@@ -94,18 +124,32 @@ class Geometry:
         best = max(orders, key=lambda order: sum(cosines[ras, order[ras]] for ras in range(3)))
         return 2 - best[list(Plane).index(Plane.parse(plane))]
 
-    def is_close(self, other: Geometry, tolerance_mm: float = 1e-3) -> bool:
-        """Whether both grids have the same shape and no voxel center differs by more than the tolerance."""
+    def is_close(self, other: Geometry, tolerance_voxels: float = SAME_PLACE_VOXELS) -> bool:
+        """Whether both are the same voxels: of one shape, and at one place of those that their files give them."""
         if self.shape_kji != other.shape_kji:
             return False
-        corners = np.array(
-            [
-                [i, j, k, 1]
-                for k in (0, self.shape_kji[0] - 1)
-                for j in (0, self.shape_kji[1] - 1)
-                for i in (0, self.shape_kji[2] - 1)
-            ],
-            dtype=np.float64,
-        )
-        difference = corners @ (self.ijk_to_ras - other.ijk_to_ras).T
-        return bool(np.abs(difference).max() <= tolerance_mm)
+        pairs = product(self._places, other._places)
+        return any(self._apart_voxels(mine, its) <= tolerance_voxels for mine, its in pairs)
+
+    def apart_mm(self, ijk_to_ras: NDArray[np.float64]) -> float:
+        """The farthest that a voxel center lies from where another matrix puts it."""
+        return float(np.linalg.norm(self._corners @ (self.ijk_to_ras - ijk_to_ras).T, axis=1).max())
+
+    def lies_at(self, ijk_to_ras: NDArray[np.float64]) -> bool:
+        """Whether another matrix puts every voxel center where this geometry does, but for rounding."""
+        return self._apart_voxels(self.ijk_to_ras, ijk_to_ras) <= SAME_PLACE_VOXELS
+
+    @property
+    def _places(self) -> list[NDArray[np.float64]]:
+        others = () if self.frames is None else (self.frames.qform, self.frames.sform)
+        return [self.ijk_to_ras, *(matrix for matrix in others if matrix is not None)]
+
+    @property
+    def _corners(self) -> NDArray[np.float64]:
+        """Indices `(i, j, k, 1)` of the eight outermost voxels, where two grids differ most."""
+        k, j, i = (sorted({0, length - 1}) for length in self.shape_kji)
+        return np.array([*product(i, j, k, (1,))], dtype=np.float64)
+
+    def _apart_voxels(self, mine: NDArray[np.float64], its: NDArray[np.float64]) -> float:
+        """The farthest that two matrices put a voxel center apart, along the axes of the first."""
+        return float(np.abs(np.linalg.solve(mine, (mine - its) @ self._corners.T)[:3]).max())

@@ -25,7 +25,7 @@ def test_masks_come_back_voxel_exact_in_all_48_storage_orders_and_oblique(suffix
         path = tmp_path / f"masks{suffix}"
         write_segmentation(path, masks, geometry)
         labels = read_labels(path)
-        assert labels.geometry.is_close(geometry, tolerance_mm=1e-4)  # NIfTI keeps float32
+        assert labels.geometry.is_close(geometry, tolerance_voxels=1e-4)  # NIfTI keeps float32
         assert labels.values == (1, 2, 7)
         for value, mask in masks.items():
             np.testing.assert_array_equal(labels.mask(value), mask)

@@ -87,7 +87,7 @@ def test_labels_round_trip_with_the_image_s_geometry(case, suffix, tmp_path):
     write_segmentation(path, masks, volume.geometry, segments)
 
     back = read_labels(path)
-    assert back.geometry.is_close(volume.geometry, tolerance_mm=1e-3)
+    assert back.geometry.is_close(volume.geometry, tolerance_voxels=1e-3)
     assert all(dice(back.mask(value), mask) == 1 for value, mask in masks.items())
     if suffix == ".seg.nrrd":
         assert back.segments == tuple(sorted(segments, key=lambda segment: segment.value))
@@ -141,7 +141,7 @@ def test_the_command_line_takes_every_kind_of_file(case, tmp_path):
 
     assert status == 0
     result = read_labels(out)
-    assert result.geometry.is_close(volume.geometry, tolerance_mm=1e-6)
+    assert result.geometry.is_close(volume.geometry, tolerance_voxels=1e-6)
     np.testing.assert_array_equal(result.mask(value)[key], labels.mask(value)[key])
     assert not np.delete(result.mask(value), range(first, last + 1), axis=0).any()
     assert (tmp_path / "sheet.png").stat().st_size > 1000
