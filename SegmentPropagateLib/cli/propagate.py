@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace) -> None:
     if not Path(arguments.model).exists():
         registry.find(arguments.model)  # a mistyped name is told before a large volume is read
     volume = read_volume(arguments.image)
+    if volume.note:
+        say(volume.note)
     request = read_request(arguments, volume)
     for note in request.notes:
         say(note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from itertools import product
 from pathlib import Path
@@ -12,11 +13,12 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.geometry import Frames, Geometry
 from SegmentPropagateLib.volumes.labels import values_in
 
 _Shape = tuple[int, int, int]
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
+_FRAMES = "SegmentPropagate frames"  # the field of an image in which they travel
 
 
 def ijk_to_lps(geometry: Geometry) -> NDArray[np.float64]:
@@ -29,8 +31,9 @@ def geometry_of(image: sitk.Image, path: Path) -> Geometry:
     matrix = np.eye(4)
     matrix[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     matrix[:3, 3] = image.GetOrigin()
+    frames = _frames_in(image.GetMetaData(_FRAMES)) if image.HasMetaDataKey(_FRAMES) else None
     try:
-        return Geometry(image.GetSize()[::-1], _LPS_RAS @ matrix)
+        return Geometry(image.GetSize()[::-1], _LPS_RAS @ matrix, frames)
     except InputError as error:
         raise InputError(f"'{path}' cannot be used. {error}") from error
 
@@ -43,6 +46,8 @@ def image_of(array_kji: NDArray[Any], geometry: Geometry) -> sitk.Image:
     image.SetSpacing(spacing.tolist())
     image.SetDirection((matrix[:3, :3] / spacing).ravel().tolist())
     image.SetOrigin(matrix[:3, 3].tolist())
+    if geometry.frames is not None:
+        image.SetMetaData(_FRAMES, _text_of(geometry.frames))
     return image
 
 
@@ -116,3 +121,14 @@ def _count_outside(layer: NDArray[np.unsignedinteger], to_target: NDArray[np.flo
         places = to_target @ np.stack([i, j, np.full(len(i), k), np.ones(len(i))])
         count += int(((places < -0.5) | (places > sizes - 0.5)).any(axis=0).sum())
     return count
+
+
+def _text_of(frames: Frames) -> str:
+    return json.dumps(vars(frames), default=np.ndarray.tolist)
+
+
+def _frames_in(text: str) -> Frames:
+    fields = json.loads(text)
+    for form in ("qform", "sform"):
+        fields[form] = None if fields[form] is None else np.array(fields[form])
+    return Frames(**{**fields, "codes": tuple(fields["codes"])})

@@ -1,8 +1,11 @@
-"""What SimpleITK reads and writes by itself: NIfTI, NRRD, MetaImage, and files whose ending says nothing to us."""
+"""What SimpleITK reads, once the header was found good, and writes: NRRD and MetaImage."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,29 +14,41 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.grids import image_of
-from SegmentPropagateLib.formats.integrity import check_complete
-from SegmentPropagateLib.formats.kinds import Content
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 
 _MOST_PER_VOXEL = 1000  # layers of a segmentation at most
 
 
-def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
-    """Read an image; which modality made it, these files do not say.
+@contextmanager
+def plain_name(path: Path) -> Iterator[str]:
+    """A name of a file, to read or to write, that ITK can open.
 
-    Raises:
-        InputError: the file is cut off or holds several volumes.
-        RuntimeError: SimpleITK cannot read it.
+    ITK ends the process at a name that is not UTF-8, and does not know `.MHA`. Such a file gets another name in a
+    folder of its own, beside everything that lies beside it, as a header may name the file of its voxels.
     """
-    del content  # a file holds one image
-    check_complete(path)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    if reader.GetDimension() > 4 or (reader.GetDimension() == 4 and reader.GetSize()[3] > 1):
-        raise InputError(f"'{path}' is a series of volumes ({reader.GetDimension()}-D): give one volume of it.")
-    return reader.Execute(), None
+    if _is_plain(path):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / f"segment-propagate{path.suffix.lower()}"
+        try:
+            for file in path.absolute().parent.iterdir():
+                (plain.parent / file.name).symlink_to(file)
+            plain.symlink_to(path.absolute())
+        except OSError:
+            if os.name != "nt":
+                raise
+            plain = path  # not everybody may make links there, and all names are UTF-8 to ITK
+        yield str(plain)
+
+
+def _is_plain(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # bytes of the name that are not UTF-8 came in as surrogates
+        return False
+    return path.suffix == path.suffix.lower()
 
 
 def load(path: Path, reader_name: str) -> sitk.Image:
@@ -45,13 +60,14 @@ def load(path: Path, reader_name: str) -> sitk.Image:
     """
     reader = sitk.ImageFileReader()
     reader.SetImageIO(reader_name)
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    if reader.GetNumberOfComponents() > _MOST_PER_VOXEL:
-        raise InputError(f"'{path}' has {reader.GetNumberOfComponents()} values per voxel: it is no volume.")
-    if reader.GetDimension() > 3 and reader.GetSize()[3] > 1:
-        raise InputError(f"'{path}' is a series of volumes ({reader.GetDimension()}-D): give one volume of it.")
-    return reader.Execute()
+    with plain_name(path) as name:
+        reader.SetFileName(name)
+        reader.ReadImageInformation()
+        if reader.GetNumberOfComponents() > _MOST_PER_VOXEL:
+            raise InputError(f"'{path}' has {reader.GetNumberOfComponents()} values per voxel: it is no volume.")
+        if reader.GetDimension() > 3 and reader.GetSize()[3] > 1:
+            raise InputError(f"'{path}' is a series of volumes ({reader.GetDimension()}-D): give one volume of it.")
+        return reader.Execute()
 
 
 def write_labels(
@@ -67,4 +83,5 @@ def write_labels(
     """
     del members
     (layer,) = layers
-    sitk.WriteImage(image_of(layer, geometry), str(path), useCompression=True)
+    with plain_name(path) as name:
+        sitk.WriteImage(image_of(layer, geometry), name, useCompression=True)

@@ -46,7 +46,7 @@ class WritableKind:
 
 
 READABLE = (
-    ReadableKind("NIfTI", "itk", (".nii.gz", ".nii")),
+    ReadableKind("NIfTI", "nifti", (".nii.gz", ".nii")),
     ReadableKind("NRRD", "nrrd", (".nrrd", ".nhdr")),
     ReadableKind("MHA", "metaimage", (".mha", ".mhd")),
     ReadableKind("DICOM folder", "dicom"),
@@ -56,7 +56,7 @@ READABLE = (
 WRITABLE = (  # the first whose ending fits is taken
     WritableKind(".seg.nrrd", "seg_nrrd", overlapping=True),
     WritableKind(".nrrd", "itk"),
-    WritableKind(".nii.gz", "itk"),
+    WritableKind(".nii.gz", "nifti"),
     WritableKind(".mha", "itk"),
 )
 

@@ -56,6 +56,8 @@ class Frames:
     sform: NDArray[np.float64] | None = None
     codes: tuple[int, int] = (0, 0)
     unit_mm: float = 1.0
+
+
 _MOST_UNEQUAL = 1000  # the longest side of a voxel against the shortest: scans have 20 at most
 
 

@@ -30,3 +30,23 @@ class Volume:
     def __post_init__(self) -> None:
         if self.array_kji.shape != self.geometry.shape_kji:
             raise InputError(f"The array has shape {self.array_kji.shape}, its geometry {self.geometry.shape_kji}.")
+
+    @property
+    def note(self) -> str:
+        """One sentence on a NIfTI file that does not say clearly where its grid lies; empty for all others."""
+        frames = self.geometry.frames
+        if frames is None:
+            return ""
+        forms = {"qform": (frames.codes[0], frames.qform), "sform": (frames.codes[1], frames.sform)}
+        of_use = {name: matrix for name, (_code, matrix) in forms.items() if matrix is not None}
+        void = [name for name, (code, matrix) in forms.items() if code > 0 and matrix is None]
+        used = next((name for name, matrix in of_use.items() if self.geometry.lies_at(matrix)), "size of a voxel")
+        if void:
+            return f"The {' and the '.join(void)} of '{self.name}' spans no volume: its {used} says where it lies."
+        apart_mm = max((self.geometry.apart_mm(matrix) for matrix in of_use.values()), default=0.0)
+        if all(self.geometry.lies_at(matrix) for matrix in of_use.values()):
+            return ""
+        return (
+            f"The qform and the sform of '{self.name}' differ by up to {apart_mm:.3g} mm: its {used} is used, and "
+            f"NIfTI results repeat both."
+        )
