@@ -178,11 +178,12 @@ def _place(fields: np.void, frames: Frames, sizes: tuple[int, ...]) -> NDArray[n
         return sform
     if qform is not None:
         return qform
-    stated = [fields[name] for name, code in zip(("quatern", "srow"), frames.codes, strict=True) if code > 0]
+    of_forms = zip((("quatern", "qoffset"), ("srow",)), frames.codes, strict=True)
+    stated = [fields[name] for names, code in of_forms for name in names if code > 0]
     lengths = fields["pixdim"][1:4].astype(np.float64) * frames.unit_mm
     matrix = np.diag([*lengths, 1.0]) * (-1, -1, 1, 1)  # stored toward left and back
     if not (spans_volume(matrix) and all(np.isfinite(values).all() for values in stated)):
-        raise ValueError(f"its voxels have the sizes {', '.join(f'{length:g}' for length in lengths)} mm")
+        raise ValueError("neither its qform nor its sform nor the size of its voxels says where it lies")
     return matrix
 
 

@@ -32,6 +32,8 @@ class Plane(str, Enum):
 SAME_PLACE_VOXELS = 0.02
 """Grids whose voxel centers lie no farther apart are one grid: rounding in headers, not another place."""
 
+_LONGEST_VOXEL = 1000
+
 
 def spans_volume(ijk_to_ras: NDArray[np.float64]) -> bool:
     """Whether the axes of a 4 x 4 matrix are finite and span a volume, however small its voxels are."""
