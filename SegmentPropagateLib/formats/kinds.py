@@ -47,6 +47,7 @@ class WritableKind:
 
 READABLE = (
     ReadableKind("NIfTI", "nifti", (".nii.gz", ".nii")),
+    ReadableKind("Analyze", "nifti"),
     ReadableKind("NRRD", "nrrd", (".nrrd", ".nhdr")),
     ReadableKind("MHA", "metaimage", (".mha", ".mhd")),
     ReadableKind("DICOM folder", "dicom"),

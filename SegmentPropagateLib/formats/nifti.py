@@ -26,11 +26,16 @@ from SegmentPropagateLib.formats.nifti_header import HEADER_BYTES, Header, at_ri
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 
-PAIRED_ENDINGS = (".hdr", ".hdr.gz", ".img", ".img.gz")
+_PAIRED_ENDINGS = (".hdr.gz", ".hdr", ".img.gz", ".img")
 _GZIP = b"\x1f\x8b"
 _MOST_PACKED = 1032  # times that gzip can make anything smaller
 _CHUNK = 1 << 20
 _LONGEST_TAIL = 64 << 20  # bytes after the voxels that are read for the check sum of a packed file
+
+
+def recognizes(path: Path) -> bool:
+    """Whether the path is one of a pair of files, by its name: one holds the header, the other the voxels."""
+    return path.is_file() and path.name.lower().endswith(_PAIRED_ENDINGS)
 
 
 def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
@@ -52,7 +57,10 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
         raise InputError(f"'{path}' is damaged or cut off ({error}): copy or export it again.") from error
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from error
-    return image_of(array, Geometry(_shape(header), header.ijk_to_ras, header.frames)), None
+    try:
+        return image_of(array, Geometry(_shape(header), header.ijk_to_ras, header.frames)), None
+    except InputError as error:
+        raise InputError(f"'{path}' cannot be used. {error}") from error
 
 
 def write_labels(
@@ -90,7 +98,7 @@ def _find_header(path: Path) -> tuple[Header, Path]:
         if header.single:
             return header, path
         if path.name.lower().endswith((".nii", ".nii.gz")):
-            raise ValueError("its voxels are in no file")
+            raise ValueError("its header is that of a pair of files")
         return header, _partner(path, ".img")
     with _unpacked(_partner(path, ".hdr")) as file:
         header = header_in(file.read(HEADER_BYTES))
@@ -101,7 +109,7 @@ def _find_header(path: Path) -> tuple[Header, Path]:
 
 def _partner(path: Path, ending: str) -> Path:
     """The other file of a pair, whichever way its ending is spelled."""
-    own = next(own for own in sorted(PAIRED_ENDINGS, key=len, reverse=True) if path.name.lower().endswith(own))
+    own = next(own for own in _PAIRED_ENDINGS if path.name.lower().endswith(own))
     stem = path.name[: -len(own)]
     names = (stem + spelled + packed for spelled in (ending, ending.upper()) for packed in ("", ".gz", ".GZ"))
     found = {file.resolve(): file for file in (path.with_name(name) for name in names) if file.is_file()}

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.volumes.geometry import Frames, Geometry, spans_volume
+from SegmentPropagateLib.volumes.geometry import SAME_PLACE_VOXELS, Frames, Geometry, apart_voxels, spans_volume
 
 HEADER_BYTES = 540  # of the longer kind
 FIRST_VOXEL = 352  # in what `make_header` is put before
@@ -55,6 +55,7 @@ _KINDS = {
 _SEVERAL = {32: "complex", 1792: "complex", 2048: "complex", 128: "color", 2304: "color"}
 _UNIT_MM = {1: 1000.0, 3: 0.001}  # meters and micrometers; what is not said is millimeters
 _MOST_VOXELS = 1 << 48
+_MOST_BEFORE = 64 << 20  # bytes of extensions before the first voxel
 
 
 def _layout(fields: tuple[tuple[str, Any, int], ...], itemsize: int) -> np.dtype[np.void]:
@@ -87,6 +88,7 @@ class Header:
     frames: Frames
 
 
+@np.errstate(all="ignore")  # numbers that make no sense are looked for afterwards
 def header_in(start: bytes) -> Header:
     """Read the first bytes of a file.
 
@@ -153,7 +155,7 @@ def _offset(fields: np.void, *, single: bool) -> int:
     least = int(fields["sizeof_hdr"]) if single else 0
     if single and value == 0:  # left out by some writers
         return least + 4
-    if not (math.isfinite(value) and least <= value < 1 << 48):
+    if not (math.isfinite(value) and least <= value <= _MOST_BEFORE):
         raise ValueError(f"its voxels are said to begin at byte {value:g}")
     return int(value)
 
@@ -192,7 +194,7 @@ def _goes_first(frames: Frames, sizes: tuple[int, ...]) -> bool:
     if frames.codes[1] == 1 or qform is None or sform is None:
         return True
     i, j, k = sizes[:3]
-    return Geometry((k, j, i), qform).lies_at(sform)
+    return apart_voxels(qform, sform, (k, j, i)) <= SAME_PLACE_VOXELS
 
 
 def at_right_angles(ijk_to_ras: NDArray[np.float64]) -> bool:
@@ -243,7 +245,7 @@ def make_header(kind: np.dtype[Any], geometry: Geometry) -> bytes:
     to_unit = np.diag([1 / frames.unit_mm] * 3 + [1.0])
     if frames.sform is not None:
         fields["srow"] = (to_unit @ frames.sform)[:3]
-    fields["pixdim"][1:] = (*geometry.spacing_kji_mm[::-1], 0, 0, 0, 0)
+    fields["pixdim"] = (1, *geometry.spacing_kji_mm[::-1], 1, 1, 1, 1)
     fields["pixdim"][1:4] /= frames.unit_mm
     if frames.qform is not None:
         matrix = to_unit @ frames.qform

@@ -32,7 +32,7 @@ class Plane(str, Enum):
 SAME_PLACE_VOXELS = 0.02
 """Grids whose voxel centers lie no farther apart are one grid: rounding in headers, not another place."""
 
-_LONGEST_VOXEL = 1000
+_MOST_UNEQUAL = 1000  # the longest side of a voxel against the shortest: scans have 20 at most
 
 
 def spans_volume(ijk_to_ras: NDArray[np.float64]) -> bool:
@@ -41,6 +41,17 @@ def spans_volume(ijk_to_ras: NDArray[np.float64]) -> bool:
     if not np.isfinite(ijk_to_ras).all() or not (np.isfinite(lengths).all() and lengths.min() > 0):
         return False
     return bool(abs(np.linalg.det(ijk_to_ras[:3, :3] / lengths)) > 1e-6)
+
+
+def apart_voxels(mine: NDArray[np.float64], its: NDArray[np.float64], shape_kji: tuple[int, int, int]) -> float:
+    """The farthest that two index-to-RAS matrices put a voxel center apart, along the axes of the first."""
+    return float(np.abs(np.linalg.solve(mine, (mine - its) @ _corners(shape_kji).T)[:3]).max())
+
+
+def _corners(shape_kji: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Indices `(i, j, k, 1)` of the outermost voxels, where two grids differ most."""
+    k, j, i = (sorted({0, length - 1}) for length in shape_kji)
+    return np.array([*product(i, j, k, (1,))], dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,27 +144,17 @@ class Geometry:
         if self.shape_kji != other.shape_kji:
             return False
         pairs = product(self._places, other._places)
-        return any(self._apart_voxels(mine, its) <= tolerance_voxels for mine, its in pairs)
+        return any(apart_voxels(mine, its, self.shape_kji) <= tolerance_voxels for mine, its in pairs)
 
     def apart_mm(self, ijk_to_ras: NDArray[np.float64]) -> float:
         """The farthest that a voxel center lies from where another matrix puts it."""
-        return float(np.linalg.norm(self._corners @ (self.ijk_to_ras - ijk_to_ras).T, axis=1).max())
+        return float(np.linalg.norm(_corners(self.shape_kji) @ (self.ijk_to_ras - ijk_to_ras).T, axis=1).max())
 
     def lies_at(self, ijk_to_ras: NDArray[np.float64]) -> bool:
         """Whether another matrix puts every voxel center where this geometry does, but for rounding."""
-        return self._apart_voxels(self.ijk_to_ras, ijk_to_ras) <= SAME_PLACE_VOXELS
+        return apart_voxels(self.ijk_to_ras, ijk_to_ras, self.shape_kji) <= SAME_PLACE_VOXELS
 
     @property
     def _places(self) -> list[NDArray[np.float64]]:
         others = () if self.frames is None else (self.frames.qform, self.frames.sform)
         return [self.ijk_to_ras, *(matrix for matrix in others if matrix is not None)]
-
-    @property
-    def _corners(self) -> NDArray[np.float64]:
-        """Indices `(i, j, k, 1)` of the eight outermost voxels, where two grids differ most."""
-        k, j, i = (sorted({0, length - 1}) for length in self.shape_kji)
-        return np.array([*product(i, j, k, (1,))], dtype=np.float64)
-
-    def _apart_voxels(self, mine: NDArray[np.float64], its: NDArray[np.float64]) -> float:
-        """The farthest that two matrices put a voxel center apart, along the axes of the first."""
-        return float(np.abs(np.linalg.solve(mine, (mine - its) @ self._corners.T)[:3]).max())

@@ -42,7 +42,8 @@ class Volume:
         void = [name for name, (code, matrix) in forms.items() if code > 0 and matrix is None]
         used = next((name for name, matrix in of_use.items() if self.geometry.lies_at(matrix)), "size of a voxel")
         if void:
-            return f"The {' and the '.join(void)} of '{self.name}' spans no volume: its {used} says where it lies."
+            span = "span" if len(void) > 1 else "spans"
+            return f"The {' and the '.join(void)} of '{self.name}' {span} no volume: its {used} says where it lies."
         apart_mm = max((self.geometry.apart_mm(matrix) for matrix in of_use.values()), default=0.0)
         if all(self.geometry.lies_at(matrix) for matrix in of_use.values()):
             return ""
