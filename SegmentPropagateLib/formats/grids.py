@@ -44,7 +44,7 @@ def image_of(array_kji: NDArray[Any], geometry: Geometry) -> sitk.Image:
     matrix = ijk_to_lps(geometry)
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
     image.SetSpacing(spacing.tolist())
-    image.SetDirection((matrix[:3, :3] / spacing).ravel().tolist())
+    image.SetDirection((matrix[:3, :3] / spacing).round(14).ravel().tolist())  # ITK stumbles over 1e-45
     image.SetOrigin(matrix[:3, 3].tolist())
     if geometry.frames is not None:
         image.SetMetaData(_FRAMES, _text_of(geometry.frames))

@@ -32,13 +32,16 @@ class Plane(str, Enum):
 SAME_PLACE_VOXELS = 0.02
 """Grids whose voxel centers lie no farther apart are one grid: rounding in headers, not another place."""
 
+_FARTHEST_MM, _SHORTEST_MM = 1e9, 1e-9
 _MOST_UNEQUAL = 1000  # the longest side of a voxel against the shortest: scans have 20 at most
 
 
 def spans_volume(ijk_to_ras: NDArray[np.float64]) -> bool:
-    """Whether the axes of a 4 x 4 matrix are finite and span a volume, however small its voxels are."""
+    """Whether the axes of a 4 x 4 matrix span a volume, of voxels however small, that is not beyond all measure."""
+    if not np.isfinite(ijk_to_ras).all() or np.abs(ijk_to_ras).max() > _FARTHEST_MM:
+        return False
     lengths = np.linalg.norm(ijk_to_ras[:3, :3], axis=0)
-    if not np.isfinite(ijk_to_ras).all() or not (np.isfinite(lengths).all() and lengths.min() > 0):
+    if lengths.min() < _SHORTEST_MM:
         return False
     return bool(abs(np.linalg.det(ijk_to_ras[:3, :3] / lengths)) > 1e-6)
 

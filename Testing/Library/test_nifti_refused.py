@@ -29,6 +29,7 @@ BROKEN = {
     "voxels of no size": {"codes": (0, 0), "pixdim": (1.0, 0.0, 1.0, 1.0)},
     "a qform that is no number": {"qoffset": (np.nan, 0.0, 0.0)},
     "an sform that is no number": {"codes": (0, 1), "srow": (np.inf,) * 12},
+    "a size beyond all measure": {"pixdim": (1.0, 1e30, 1e30, 1e30)},
     "a size without end": {"codes": (1, 0), "pixdim": (1.0, np.inf, 1.0, 1.0)},
     "another magic": {"magic": b"n+9"},
     "the magic of a pair": {"magic": b"ni1"},
