@@ -7,6 +7,7 @@ lies outside it is lost: a leak of 43 % was told as DSC 1.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +50,8 @@ def on_common_grid(prediction: Labels, reference: Labels, plane: Plane | str) ->
     Raises:
         InputError: the two cannot belong to one image, or lie too far apart for a grid over both.
     """
+    if prediction.geometry.is_close(reference.geometry):  # also by another of the places that NIfTI files give
+        prediction = replace(prediction, geometry=reference.geometry)
     axis = reference.geometry.plane_axis(plane)
     spans = [_span(labels, reference.geometry) for labels in (prediction, reference)]
     grids = [_grid_span(labels.geometry, reference.geometry) for labels in (prediction, reference)]

@@ -74,9 +74,6 @@ class Frames:
     unit_mm: float = 1.0
 
 
-_MOST_UNEQUAL = 1000  # the longest side of a voxel against the shortest: scans have 20 at most
-
-
 @dataclass(frozen=True, eq=False)
 class Geometry:
     """Voxel grid of a volume.
