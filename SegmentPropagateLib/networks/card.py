@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from SegmentPropagateLib.errors import CheckpointError
+from SegmentPropagateLib.networks.bounds import check_plain
+from SegmentPropagateLib.networks.families import IMAGE_SIZES, is_image_size
+from SegmentPropagateLib.volumes.presets import PRESETS
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Card:
         return {**entries.pop("more"), **entries}
 
     @classmethod
-    def from_dict(cls, entries: Mapping[str, Any], origin: str) -> Card:
+    def from_dict(cls, entries: Any, origin: str) -> Card:
         """Take a stored card; entries that this version does not know go to `more`.
 
         Args:
@@ -61,34 +65,68 @@ class Card:
             origin: what to call the file in messages.
 
         Raises:
-            CheckpointError: an entry is missing or not of its kind.
+            CheckpointError: an entry is missing, or is not what `ENTRIES` says.
         """
-        known = {item.name for item in fields(cls)} - {"sha256", "more"}
-        values = {name: value for name, value in entries.items() if name in known}
-        for name, kind in _KINDS.items():
-            if name in values and (not isinstance(values[name], kind) or isinstance(values[name], bool)):
+        try:
+            check_plain(entries)
+        except ValueError as reason:
+            raise CheckpointError(f"The card in {origin} cannot be used, as {reason}: write the file anew.") from reason
+        if not isinstance(entries, Mapping):
+            raise CheckpointError(f"The card in {origin} is no table of entries: write the file anew.")
+        for name, entry in ENTRIES.items():
+            if name in entries and not entry.takes(entries[name]):
                 raise CheckpointError(
-                    f"The card in {origin} has an unusable entry {name!r}, {values[name]!r}: write the file anew."
+                    f"The card in {origin} has an unusable entry {name!r}, {reprlib.repr(entries[name])} instead of "
+                    f"{entry.wanted}: write the file anew."
                 )
-        absent = [name for name in ("family", "variant", "image_size") if name not in values]
+        absent = [name for name in ("family", "variant", "image_size") if name not in entries]
         if absent:
             raise CheckpointError(f"The card in {origin} has no entry {absent[0]!r}: write the file anew.")
+        values = {name: entries[name] for name in ENTRIES if name in entries}
         if "training_cases" in values:
             values["training_cases"] = tuple(values["training_cases"])
-        return cls(**values, more={name: value for name, value in entries.items() if name not in known})
+        return cls(**values, more={name: value for name, value in entries.items() if name not in ENTRIES})
 
 
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
-    "family": str,
-    "variant": str,
-    "image_size": int,
-    "name": str,
-    "short_slices": int,
-    "intensity": str,
-    "roi": str,
-    "roi_factor": (int, float),
-    "parents": Mapping,
-    "recipe": Mapping,
-    "training_cases": (list, tuple),
-    "metrics": Mapping,
+@dataclass(frozen=True)
+class Entry:
+    """What an entry of a card may be.
+
+    Args:
+        wanted: in words, for messages.
+        kinds: its types; a bool is no number.
+        fits: whether a value of these types will do.
+    """
+
+    wanted: str
+    kinds: tuple[type, ...]
+    fits: Callable[[Any], bool] = lambda _: True
+
+    def takes(self, value: Any) -> bool:
+        """Whether it may be this value."""
+        return isinstance(value, self.kinds) and not isinstance(value, bool) and self.fits(value)
+
+
+def _all_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _is_short(text: str) -> bool:
+    return len(text) <= 255
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "family": Entry("a short text", (str,), _is_short),  # one that is not known yet is told by the weights
+    "variant": Entry("a short text", (str,), _is_short),
+    "image_size": Entry(IMAGE_SIZES, (int,), is_image_size),
+    "name": Entry("a short text", (str,), _is_short),
+    "short_slices": Entry("a number from 1 to 1000", (int,), lambda value: 1 <= value <= 1000),
+    "intensity": Entry(f"one of {', '.join(PRESETS)}", (str,), lambda value: value in PRESETS),
+    "roi": Entry("auto or off", (str,), lambda value: value in ("auto", "off")),
+    "roi_factor": Entry("a number from 1 to 100", (int, float), lambda value: 1 <= value <= 100),
+    "parents": Entry("names with digests", (Mapping,), lambda value: _all_texts(value.values())),
+    "recipe": Entry("a table of entries", (Mapping,)),
+    "training_cases": Entry("a list of names", (list, tuple), _all_texts),
+    "metrics": Entry("a table of entries", (Mapping,)),
 }
+"""All that a card may say and mean; the weights win over what it says of family and variant."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +14,13 @@ from SegmentPropagateLib.errors import CheckpointError
 from SegmentPropagateLib.files import file_sha256, replacing
 from SegmentPropagateLib.networks.build import build_network, expected_shapes
 from SegmentPropagateLib.networks.card import Card
-from SegmentPropagateLib.networks.families import FAMILIES, Family, NetworkConfig, recognize
+from SegmentPropagateLib.networks.families import FAMILIES, Family, NetworkConfig, prefix_of, recognize
 from SegmentPropagateLib.networks.safe_load import read_weights
 from SegmentPropagateLib.networks.sam2 import new_fuser
 
 NAMED_AT_MOST = 5
+STORED_AS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+"""Kinds of number that weights may be stored as."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,12 @@ def save_checkpoint(
         state_dict: weights by name.
         card: what to say about them.
         dtype: how to store floating-point tensors: float32, or a half precision for a small file.
+
+    Raises:
+        CheckpointError: the card holds what could not be read again.
+        InputError: the disk is full or the folder is not writable.
     """
-    json.dumps(card.to_dict())  # raises TypeError for a card that other programs could not read
+    Card.from_dict(card.to_dict(), origin=str(path))
     state = {
         name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()
         for name, tensor in state_dict.items()
@@ -166,9 +171,11 @@ def seed_slm_from_sam21(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _examine(path: Path, image_size: int | None) -> tuple[CheckpointSummary, dict[str, Tensor]]:
     """Compare a file with the network that it belongs to; the state dict's tensors may be views of the file."""
     state, raw_card = read_weights(path)
+    prefix = prefix_of(state)
+    state = {name[len(prefix) :]: tensor for name, tensor in state.items()}
     parameters = sum(tensor.numel() for tensor in state.values())
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    card = Card.from_dict(raw_card, origin=str(path)) if isinstance(raw_card, Mapping) else None
+    card = None if raw_card is None else Card.from_dict(raw_card, origin=str(path))
     config = recognize(shapes, image_size, origin=str(path))
     source = "user"
     if image_size is None:
@@ -177,7 +184,7 @@ def _examine(path: Path, image_size: int | None) -> tuple[CheckpointSummary, dic
     for name, like in config.record.unread.items():
         if name not in state and like in state:
             state[name], shapes[name] = torch.zeros(shapes[like]), shapes[like]
-    expected = expected_shapes(config)
+    expected = _expected(path, config)
     sha256 = file_sha256(path)
     summary = CheckpointSummary(
         path=path,
@@ -194,6 +201,13 @@ def _examine(path: Path, image_size: int | None) -> tuple[CheckpointSummary, dic
         non_finite=tuple(name for name, tensor in state.items() if not _is_finite(tensor)),
     )
     return summary, state
+
+
+def _expected(path: Path, config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+    try:
+        return expected_shapes(config)
+    except (ValueError, RuntimeError, AssertionError, ArithmeticError, TypeError, LookupError) as error:
+        raise CheckpointError(f"{path} has tensors of sizes that no network can have: get it again.") from error
 
 
 def _image_size(path: Path, family: Family, card: Card | None) -> tuple[int, str]:
@@ -225,13 +239,13 @@ def _misfits(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]
         shape = expected.get(name, tuple(tensor.shape))
         if tuple(tensor.shape) != shape:
             misfits.append(f"{name} {list(tensor.shape)} instead of {list(shape)}")
-        elif not tensor.is_floating_point() or tensor.layout != torch.strided:
+        elif tensor.dtype not in STORED_AS:
             misfits.append(f"{name} of {tensor.dtype} instead of plain floating-point numbers")
     return misfits
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    if not tensor.is_floating_point():
+    if tensor.dtype not in STORED_AS:  # told as a misfit
         return True
     # The sum is several times as quick as looking at every number, and NaN and infinity do not vanish in it.
     return bool(tensor.sum(dtype=torch.float32).isfinite()) or bool(tensor.isfinite().all())

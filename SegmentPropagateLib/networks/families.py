@@ -6,7 +6,7 @@ A new family is a `Family` here, a file that builds its network, and a line in `
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -81,6 +81,14 @@ class StarterShape:
     iou_mlp: int = 64
 
 
+IMAGE_SIZES = "a multiple of 32 from 64 to 2048 pixels"
+
+
+def is_image_size(pixels: int) -> bool:
+    """Whether networks can see squares of that side."""
+    return 64 <= pixels <= 2048 and pixels % 32 == 0
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Which network to build.
@@ -100,8 +108,8 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.family not in FAMILIES or self.variant not in self.record.variants:
             raise InputError(f"There is no network of family {self.family!r} and variant {self.variant!r}.")
-        if self.image_size < 64 or self.image_size % 32:
-            raise InputError(f"The image size must be a multiple of 32 and at least 64 pixels, got {self.image_size}.")
+        if not is_image_size(self.image_size):
+            raise InputError(f"The image size must be {IMAGE_SIZES}, got {self.image_size}.")
 
     @property
     def record(self) -> Family:
@@ -118,6 +126,31 @@ def find_family(name: str) -> Family:
     if name not in FAMILIES:
         raise InputError(f"There is no family of networks '{name}': there are {', '.join(FAMILIES)}.")
     return FAMILIES[name]
+
+
+def prefix_of(names: Collection[str]) -> str:
+    """What stands before the network's own names in all names of a state dict, such as `module.` or `model._orig_mod.`.
+
+    Programs that compile, distribute or wrap a network save it as a part of another.
+
+    Returns:
+        The shortest beginning, up to a dot and common to all names, without which they are those of a known network;
+        empty where there is none.
+    """
+    parts = next(iter(names), "").split(".")[:-1][:WRAPPED_AT_MOST]
+    for count in range(len(parts) + 1):
+        start = "".join(f"{part}." for part in parts[:count])
+        if not all(name.startswith(start) for name in names):
+            break
+        if _is_known([name[len(start) :] for name in names]):
+            return start
+    return ""
+
+
+def _is_known(names: Collection[str]) -> bool:
+    return any(name.startswith(family.trunk) for family in FAMILIES.values() for name in names) or any(
+        re.match(mark, name) for mark in _FOREIGN for name in names
+    )
 
 
 def recognize(shapes: Shapes, image_size: int | None, origin: str) -> NetworkConfig:
@@ -138,6 +171,13 @@ def recognize(shapes: Shapes, image_size: int | None, origin: str) -> NetworkCon
             raise CheckpointError(f"{origin} holds {kind}, which cannot run here: {_INSTEAD}.")
     family = next((family for family in FAMILIES.values() if family.owns(shapes)), None)
     if family is None:
+        trunks = [family.trunk for family in FAMILIES.values()]
+        parts = {name.partition(trunk)[0] for trunk in trunks for name in shapes if trunk in name}
+        if parts:
+            raise CheckpointError(
+                f"{origin} holds a network under {' and '.join(repr(part) for part in sorted(parts)[:3])} beside other "
+                "tensors: save the network that you want in a file of its own."
+            )
         examples = ", ".join(list(shapes)[:3]) or "none"
         raise CheckpointError(
             f"{origin} holds no SAM 2 network (its {len(shapes)} tensors begin with {examples}): {_INSTEAD}."
@@ -145,6 +185,9 @@ def recognize(shapes: Shapes, image_size: int | None, origin: str) -> NetworkCon
     size = family.image_size if image_size is None else image_size
     return NetworkConfig(family.name, image_size=size, **family.measure(shapes, origin))
 
+
+WRAPPED_AT_MOST = 8
+"""Parts of a name, between dots, in which a prefix is looked for."""
 
 _INSTEAD = "give a SAM 2, MedSAM2 or SLM-SAM 2 file"
 
@@ -174,6 +217,10 @@ def _measure_hiera(shapes: Shapes, origin: str) -> dict[str, Any]:
     )
 
 
+STARTER_LARGEST = 4096
+"""Widest layer of a starter network that is built; a forged file must not ask for gigabytes."""
+
+
 def _measure_starter(shapes: Shapes, origin: str) -> dict[str, Any]:
     stages = range(4)
     try:
@@ -189,6 +236,11 @@ def _measure_starter(shapes: Shapes, origin: str) -> dict[str, Any]:
         )
     except (KeyError, IndexError) as error:
         raise CheckpointError(f"{origin} is a starter network without the tensor {error}: get it again.") from error
+    largest = max(*shape.stage_channels, shape.width, shape.memory_width, shape.attention_mlp, shape.decoder_mlp)
+    if largest > STARTER_LARGEST:
+        raise CheckpointError(
+            f"{origin} is a starter network of width {largest}, where {STARTER_LARGEST} is the limit: get it again."
+        )
     return {"variant": "conv", "starter": shape}
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
-import pickletools
 import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,22 @@ import torch
 from torch import Tensor
 
 from SegmentPropagateLib.errors import CheckpointError
+from SegmentPropagateLib.networks.bounds import (
+    LEGACY_PICKLES,
+    PICKLE_BYTES,
+    check_archive,
+    check_tensors,
+    skeletons,
+)
 
 _AGAIN = "get it again from where it came from"
 
 HEADER_BYTES = 10 * 2**20
 """Longest header of a safetensors file that is read; that of the largest SAM 2 has 0.1 MB."""
 
-# What zipfile, pickletools and torch raise at a file that ends early or was changed; found by changing random bytes.
+NAMED_AT_MOST = 5
+
+# What zipfile, pickle and torch raise at a file that ends early or was changed; found by changing random bytes.
 _DAMAGE = (
     zipfile.BadZipFile,
     RuntimeError,
@@ -35,8 +43,20 @@ _DAMAGE = (
     OSError,
     AssertionError,
     StopIteration,
+    OverflowError,
+    NotImplementedError,
     struct.error,
 )
+
+
+WEIGHTS_UNDER = (
+    *("model", "state_dict", "model_state_dict", "model_state", "module", "net", "network", "net_state_dict"),
+    *("network_state_dict", "weights", "model_weights", "params", "sam2", "checkpoint"),
+    *("ema", "ema_model", "model_ema", "state_dict_ema", "ema_state_dict", "params_ema"),
+)
+"""Keys under which programs save the weights; in a file with several of them it is not known which are meant."""
+
+WRAPPED_AT_MOST = 3
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
@@ -45,35 +65,65 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Any]:
     The tensors may be views of the file on disk: copy what is to outlive a change of the file.
 
     Args:
-        path: a file of `torch.save`: a state dict, or a dict that holds one under `model` beside anything harmless, as
-            training leaves it; or a safetensors file, whose metadata may hold a `card` as JSON. Its bytes tell which.
+        path: a file of `torch.save`: a state dict, or a dict that holds one under a key of `WEIGHTS_UNDER` beside
+            anything harmless, as training leaves it; or a safetensors file, whose metadata may hold a `card` as JSON.
+            Its bytes tell which.
 
     Raises:
-        CheckpointError: it is no such file; the message is one sentence.
+        CheckpointError: it is no such file, or it asks for more than its bytes bear out; the message is one sentence.
     """
-    content = _load_safetensors(path) if _is_safetensors(path) else _load(path)
+    content = read_content(path)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__} instead of weights: give a model file.")
     if "network_weights" in content:
         raise _is_nnunet(path)
-    inner = content.get("model", content)
-    if not isinstance(inner, Mapping) or not inner:
-        raise CheckpointError(f"{path} holds no weights under 'model': give a model file.")
+    found = {id(inner): (keys, inner, card) for keys, inner, card in _state_dicts(content, WRAPPED_AT_MOST)}
+    if len(found) > 1:
+        places = " and ".join(f"'{keys}'" for keys, *_ in list(found.values())[:NAMED_AT_MOST])
+        raise CheckpointError(f"{path} holds weights under {places}: save those that you want in a file of their own.")
+    inner, card = next(((inner, card) for _, inner, card in found.values()), (content, content.get("card")))
+    if not any(isinstance(value, Tensor) for value in inner.values()):
+        raise CheckpointError(f"{path} holds no weights, neither at the top nor under 'model': give a model file.")
     for name, value in inner.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(
-                f"{path} holds a {type(value).__name__} at {name!r} where a tensor should be: give a model file with "
-                "the state dict at the top or under 'model'."
+                f"{path} holds a {type(value).__name__} at {_shown(name)} where a tensor should be: give a model file "
+                "with the state dict at the top or under 'model'."
             )
-    state = dict(inner)
-    if all(name.startswith("module.") for name in state):  # saved from DistributedDataParallel
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-    return state, content.get("card")
+    check_tensors(path, inner)
+    return dict(inner), card
+
+
+def _shown(name: Any) -> str:
+    return repr(name[:80]) if isinstance(name, str) else f"a key of type {type(name).__name__}"
+
+
+def _state_dicts(content: Mapping[Any, Any], depth: int, card: Any = None) -> Iterator[tuple[str, Any, Any]]:
+    """Every state dict under the usual keys: the keys that lead there, the state dict, and the card beside it."""
+    card = content.get("card", card)
+    for key in WEIGHTS_UNDER:
+        inner = content.get(key)
+        if isinstance(inner, Mapping):
+            deeper = list(_state_dicts(inner, depth - 1, card)) if depth > 1 else []
+            if not deeper and any(isinstance(value, Tensor) for value in inner.values()):
+                deeper = [("", inner, card)]
+            yield from ((f"{key}.{keys}".rstrip("."), found, beside) for keys, found, beside in deeper)
+
+
+def read_content(path: Path) -> Any:
+    """Return whatever a file of `torch.save` or safetensors holds, without running anything in it.
+
+    Raises:
+        CheckpointError: it is no such file, or it asks for more than its bytes bear out.
+    """
+    return _load_safetensors(path) if _is_safetensors(path) else _load(path)
 
 
 def _first_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder: give the model file in it.")
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is a device or a pipe: give a model file.")
     if not path.is_file():
         raise CheckpointError(f"The model file {path} does not exist: check the path.")
     try:
@@ -97,19 +147,12 @@ def _is_safetensors(path: Path) -> bool:
         return True
     if path.suffix.lower() == ".safetensors":  # torch.load goes by the ending
         raise CheckpointError(f"{path} is no safetensors file, or it is damaged: name a PyTorch file .pt, or {_AGAIN}.")
-    if start.startswith(b"PK"):
-        _refuse_other_zips(path)
-    elif not start.startswith(b"\x80"):
+    if not start.startswith((b"PK", b"\x80")):
         raise CheckpointError(f"{path} is no model file, or it is damaged: give a .pt or .safetensors file.")
     return False
 
 
-def _refuse_other_zips(path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except _DAMAGE as error:
-        raise CheckpointError(f"{path} is damaged or incomplete: {_AGAIN}.") from error
+def _refuse_other_zips(path: Path, names: Sequence[str]) -> None:
     if any("/code/" in name for name in names):
         raise CheckpointError(f"{path} is a TorchScript program, not weights: give the .pt file of the weights.")
     if not any(name.endswith("data.pkl") for name in names):
@@ -117,26 +160,39 @@ def _refuse_other_zips(path: Path) -> None:
 
 
 def _load(path: Path) -> Any:
-    is_zip = zipfile.is_zipfile(path)
     try:
+        is_zip = zipfile.is_zipfile(path)
+        outlines = _outlines_of_zip(path) if is_zip else _outlines_of_legacy(path)
+        if any(isinstance(outline, Mapping) and "network_weights" in outline for outline in outlines):
+            raise _is_nnunet(path)  # beside objects that would be refused as code
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
-        names = _names_in_pickle(path, is_zip)
-        if "network_weights" in names:
-            raise _is_nnunet(path) from error
         culprit = re.search(r"GLOBAL (\S+)", str(error))
-        if culprit or names:
-            raise CheckpointError(
-                f"{path} asks to run code when opened{f' ({culprit[1]})' if culprit else ''} and was not opened: use "
-                "it only through a program you trust, which can save its weights alone."
-            ) from error
-        raise CheckpointError(f"{path} is not a PyTorch model file, or it is damaged: {_AGAIN}.") from error
+        if "Weights only load failed" not in str(error):
+            raise CheckpointError(f"{path} is not a PyTorch model file, or it is damaged: {_AGAIN}.") from error
+        raise CheckpointError(
+            f"{path} asks to run code when opened{f' ({culprit[1]})' if culprit else ''} and was not opened: use "
+            "it only through a program you trust, which can save its weights alone."
+        ) from error
     except MemoryError as error:
         raise CheckpointError(f"{path} does not fit into memory: close other programs.") from error
     except _DAMAGE as error:
         raise CheckpointError(f"{path} is damaged or incomplete: {_AGAIN}.") from error
+
+
+def _outlines_of_zip(path: Path) -> list[Any]:
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        _refuse_other_zips(path, names)
+        check_archive(path, archive)
+        return skeletons(path, archive.read(next(name for name in names if name.endswith("data.pkl"))))
+
+
+def _outlines_of_legacy(path: Path) -> list[Any]:
+    with path.open("rb") as file:
+        return skeletons(path, file.read(PICKLE_BYTES), LEGACY_PICKLES)
 
 
 def _load_safetensors(path: Path) -> dict[str, Any]:
@@ -174,20 +230,6 @@ def _check_header(path: Path) -> None:
         if length > HEADER_BYTES:
             raise ValueError("the header is too long")
         json.loads(file.read(length), object_pairs_hook=unique)
-
-
-def _names_in_pickle(path: Path, is_zip: bool) -> set[str]:
-    """All strings in the file's first pickle, read without running it; empty where it is no pickle."""
-    try:
-        if is_zip:
-            with zipfile.ZipFile(path) as archive:
-                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-                data = archive.read(name)
-        else:
-            data = path.read_bytes()
-        return {argument for _, argument, _ in pickletools.genops(data) if isinstance(argument, str)}
-    except _DAMAGE:
-        return set()
 
 
 def _is_nnunet(path: Path) -> CheckpointError:

@@ -54,8 +54,6 @@ def write_safetensors(path, header='{"a": {"dtype": "F32", "shape": [1], "data_o
 
 
 def constant_weights(family, variant="t"):
-    """A full state dict that takes four bytes per tensor, in memory and on disk."""
-    return {
-        name: torch.tensor(0.01).expand(shape)
-        for name, shape in expected_shapes(NetworkConfig(family, variant)).items()
-    }
+    """A full state dict of half-precision numbers; a state dict that is not stored number by number is refused."""
+    shapes = expected_shapes(NetworkConfig(family, variant))
+    return {name: torch.full(shape, 0.01, dtype=torch.float16) for name, shape in shapes.items()}

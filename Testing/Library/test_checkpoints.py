@@ -17,6 +17,7 @@ from SegmentPropagateLib.networks.checkpoints import (
     load_network,
     save_checkpoint,
 )
+from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.networks.safe_load import read_weights
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -62,10 +63,15 @@ def test_a_plain_sam_2_1_file_runs_as_sam_2_1_and_not_as_slm(saved):
         ("run5120.pt", 1024),
     ],
 )
-def test_the_image_size_may_come_from_the_file_name(saved, name, size):
-    summary = inspect_checkpoint(saved(constant_weights("sam2.1"), name))
-    assert summary.config.image_size == summary.card.image_size == size
-    assert summary.image_size_from == ("file name" if size == 512 else "default")
+def test_the_image_size_may_come_from_the_file_name(name, size):
+    family = find_family("sam2.1")
+    assert (family.image_size_of(name) or family.image_size) == size
+
+
+def test_a_file_says_where_its_image_size_is_known_from(saved):
+    summary = inspect_checkpoint(saved(constant_weights("sam2.1"), "MedSAM2_latest.pt"))
+    assert summary.config.image_size == summary.card.image_size == 512
+    assert summary.image_size_from == "file name"
 
 
 def test_the_user_s_image_size_goes_before_the_file_name(saved):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_models import CARD, constant_weights, random_weights, refusal, write_safetensors
 
-from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.errors import CheckpointError, InputError
 from SegmentPropagateLib.networks.build import build_network, expected_shapes
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import (
@@ -74,7 +74,8 @@ def write_program(path):
         (lambda path: torch.save([1, 2], path), "holds a list instead of weights"),
         (lambda path: torch.save({}, path), "no weights"),
         (lambda path: torch.save({"model": None}, path), "no weights"),
-        (lambda path: torch.save({"model": {"a": 1}}, path), "holds a int at 'a'"),
+        (lambda path: torch.save({"model": {"a": 1}}, path), "no weights"),
+        (lambda path: torch.save({"model": {"a": torch.ones(1), "b": 1}}, path), "holds a int at 'b'"),
         (lambda path: torch.save({"a": torch.zeros(1)}, path), "holds no SAM 2 network"),
         (lambda path: torch.save({"vision_encoder.x": torch.zeros(1)}, path), "transformers"),
     ],
@@ -163,9 +164,10 @@ def test_a_file_that_cannot_be_completed_leaves_the_old_one(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_card_that_is_not_json_is_not_written(tmp_path):
-    with pytest.raises(TypeError):
-        save_checkpoint(tmp_path / "x.pt", random_weights(), Card("starter", "conv", 96, recipe={"a": object()}))
+@pytest.mark.parametrize("recipe", [{"a": object()}, {"a": float("nan")}, {1: 2}])
+def test_a_card_that_could_not_be_read_again_is_not_written(tmp_path, recipe):
+    with pytest.raises(CheckpointError, match="The card in"):
+        save_checkpoint(tmp_path / "x.pt", random_weights(), Card("starter", "conv", 96, recipe=recipe))
     assert list(tmp_path.iterdir()) == []
 
 

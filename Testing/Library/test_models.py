@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_models import SMALL
+from small_models import SMALL, constant_weights
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
 from SegmentPropagateLib.files import file_sha256
@@ -17,7 +17,7 @@ from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.networks.build import expected_shapes
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import save_checkpoint
-from SegmentPropagateLib.networks.families import FAMILIES, NetworkConfig
+from SegmentPropagateLib.networks.families import FAMILIES
 from SegmentPropagateLib.propagators.finishing import FinishingPropagator
 from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
 
@@ -74,10 +74,7 @@ def test_the_partner_of_a_starter_comes_along_with_its_name_and_its_file(model_f
 
 
 def test_a_network_as_published_has_a_partner_only_where_one_is_asked_for(tmp_path):
-    config = NetworkConfig("sam2.1", "t")
-    torch.save(
-        {name: torch.tensor(0.01).expand(shape) for name, shape in expected_shapes(config).items()}, tmp_path / "x.pt"
-    )
+    torch.save(constant_weights("sam2.1"), tmp_path / "x.pt")
     assert isinstance(load_model(tmp_path / "x.pt", "cpu", image_size=64), NetworkPropagator)
     assert load_model(tmp_path / "x.pt", "cpu", image_size=64, partner=True).info["partner"] == "classical"
 
