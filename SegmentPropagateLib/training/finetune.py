@@ -33,6 +33,7 @@ from SegmentPropagateLib.training.clips import Clip, draw_clip, draw_kind, draw_
 from SegmentPropagateLib.training.data import Example, Library, gather, split
 from SegmentPropagateLib.training.forward import ClipPrompt, policy_of
 from SegmentPropagateLib.training.ranks import Workers, join, local_device
+from SegmentPropagateLib.training.resume import read_state
 from SegmentPropagateLib.training.run_files import RunFiles
 from SegmentPropagateLib.training.settings import FinetuneSettings
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
@@ -100,8 +101,8 @@ def finetune(
 
 def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[Network, Card]:
     """The network that training starts from, and the card of what will come of it."""
-    name = str(init)
-    path = Path(name) if Path(name).exists() else download.fetch(registry.find(name))
+    found = registry.resolve(init)
+    path = found if isinstance(found, Path) else download.fetch(found)
     network, card = load_network(path, settings.image_size)
     parents = {card.name or path.name: card.sha256}
     longer = find_family(card.family).with_short_memory
@@ -155,14 +156,9 @@ class _Run:
         records: list[dict[str, Any]] = []
         best = -math.inf
         if self._conduct.resume:
-            state = self._files.read_state()
-            if state["run"] != _digest(head):
-                raise InputError(
-                    f"'{self._files.state}' belongs to a run with other settings, cases or starting weights: resume it "
-                    "as it was started, or choose another name."
-                )
-            trainer.load_state_dict(state["trainer"])
-            records, best = list(state["records"]), float(state["best"])
+            state = read_state(self._files.state, trainer.state_like(), _digest(head))
+            trainer.load_state_dict(state.trainer)
+            records, best = list(state.records), float(state.best)
         saved_at = time.monotonic()
         while trainer.step_count < self._steps:
             record: dict[str, Any] = {"step": trainer.step_count + 1, **self._step(trainer, card)}

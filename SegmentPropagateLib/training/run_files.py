@@ -51,16 +51,9 @@ class RunFiles:
             save_checkpoint(path, network.state_dict(), card)
 
     def write_state(self, state: Mapping[str, Any]) -> None:
-        """Write what `read_state` gives back."""
+        """Write what `resume.read_state` gives back."""
         with replacing(self.state) as part, part.open("wb") as file:
             torch.save(dict(state), file)
-
-    def read_state(self) -> dict[str, Any]:
-        """The state of the run so far."""
-        try:
-            return torch.load(self.state, weights_only=True)
-        except (RuntimeError, EOFError, OSError, ValueError) as error:
-            raise InputError(f"'{self.state}' is damaged: start the run anew under another name.") from error
 
     def write_log(self, head: Mapping[str, Any], records: Sequence[Record]) -> None:
         """Write the log and draw its curve."""

@@ -103,6 +103,21 @@ class Trainer:
             "step": self.step_count,
         }
 
+    def state_like(self) -> dict[str, Any]:
+        """A state with the names, shapes and kinds of one that `load_state_dict` takes, whatever its numbers."""
+        groups = self._optimizer.state_dict()["param_groups"]
+        weights = [weight for group in self._optimizer.param_groups for weight in group["params"]]
+        places = [place for group in groups for place in group["params"]]
+        moments = {
+            place: {"step": torch.tensor(0.0), "exp_avg": weight.detach(), "exp_avg_sq": weight.detach()}
+            for place, weight in zip(places, weights, strict=True)
+        }
+        return {
+            "network": dict(self.network.state_dict()),
+            "optimizer": {"state": moments, "param_groups": groups},
+            "step": 0,
+        }
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was taken."""
         self.network.load_state_dict(state["network"])
