@@ -46,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(reason: object, status: int) -> int:
-    sentence = " ".join(str(reason).split())
+    from SegmentPropagateLib.cli.console import printable  # a progress bar's package, which --help need not wait for
+
+    sentence = printable(" ".join(str(reason).split()))
     print(f"segment-propagate: {sentence}", file=sys.stderr)  # noqa: T201 - the command line speaks here
     return status

@@ -59,8 +59,13 @@ def make_parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="draw a volume, propagate an object through it, and evaluate the result")
     demo.add_argument("--out", default="demo-output", metavar="DIR", help="folder for the files (default %(default)s)")
     demo.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help="default %(default)s")
+    _add_licence(demo)
     demo.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
+
+
+def _add_licence(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--accept-licence", action="store_true", help="confirm what the weights may be used for")
 
 
 def _add_propagate(commands: argparse._SubParsersAction) -> None:
@@ -72,6 +77,7 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
         "--range", type=_range, metavar="FIRST:LAST", help="first and last slice of the objects (default: open)"
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help="default %(default)s")
+    _add_licence(parser)
     parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=", ".join(PRESETS))
     parser.add_argument("--short-slices", type=_count, metavar="N", help="short memory (default: the model's own)")
     parser.add_argument("--pass-mode", choices=("independent", "coupled"), default="independent")
@@ -146,6 +152,7 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("finetune", help="adapt a model to your own volumes and labels")
     parser.add_argument("dataset", metavar="DATASET", help="folder, or CSV or JSON list, of images and labels")
     parser.add_argument("--init", required=True, metavar="NAME_OR_FILE", help="model to start from")
+    _add_licence(parser)
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.pt")
     parser.add_argument("--method", choices=("full",), default="full", help="full: all weights are trained")
     parser.add_argument("--recipe", choices=("auto", "slm-sam2", "medsam2", "starter"), default="auto")

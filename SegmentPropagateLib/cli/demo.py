@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     _say(arguments, "Of these the model is shown one slice each, where the organ is largest, and fills the others.")
     _say(arguments, f"Model: {arguments.model}, {about}.")
     words = ["--model", arguments.model, "-o", result, "--overlay", picture]
+    words += ["--accept-licence"] if arguments.accept_licence else []
     _type(arguments, propagate.run, ["propagate", image, "--mask", outlines, *words, "--report", report])
     _type(arguments, evaluate.run, ["evaluate", result, outlines])
     _say(arguments, "\nDrawn organs are easier than real ones, and the starter was trained on drawings like these.")

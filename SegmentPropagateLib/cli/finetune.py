@@ -28,8 +28,11 @@ def run(arguments: argparse.Namespace) -> None:
     check_writable(arguments.output)
     if not Path(arguments.dataset).exists():
         raise InputError(f"The dataset '{arguments.dataset}' does not exist.")
-    if not Path(arguments.init).exists() and registry.find(arguments.init).family not in FAMILIES:
+    init = registry.resolve(arguments.init)
+    if not isinstance(init, Path) and init.family not in FAMILIES:
         raise InputError(f"The model '{arguments.init}' has nothing to learn: start from a network.")
+    if not isinstance(init, Path) and arguments.accept_licence:
+        init.accept_licence()
     quiet = arguments.quiet or os.environ.get("RANK", "0") != "0"  # of several processes the first speaks
     say = speaker(quiet)
     from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out  # torch
@@ -87,5 +90,6 @@ def _recipe_for(init: str) -> str:
     """A starter is trained as a starter, a MedSAM2 file as its authors do, all else as SLM-SAM 2."""
     from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint
 
-    family = inspect_checkpoint(init).config.family if Path(init).exists() else registry.find(init).family
+    found = registry.resolve(init)
+    family = inspect_checkpoint(found).config.family if isinstance(found, Path) else found.family
     return find_family(family).recipe_of(Path(init).name)

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from SegmentPropagateLib.cli.console import printable
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.models import registry
 
@@ -37,15 +38,15 @@ def run(arguments: argparse.Namespace) -> None:
     lines.append(f"card        {'of the file' if summary.has_card else 'none; taken for granted:'}")
     lines += [f"    {line}" for line in json.dumps(summary.card.to_dict(), indent=2).splitlines()[1:-1]]
     lines.append("This file cannot be used as it is." if summary.problems else "This file can be used.")
-    print("\n".join(lines))  # noqa: T201 - this command's output
+    print("\n".join(map(printable, lines)))  # noqa: T201 - this command's output
 
 
 def _file_of(name: str) -> Path:
-    if Path(name).exists():
-        return Path(name)
-    model = registry.find(name)
-    if model.path is None:
+    found = registry.resolve(name)
+    if isinstance(found, Path):
+        return found
+    if found.path is None:
         raise InputError(f"The model '{name}' has no file to inspect.")
-    if not model.is_ready:
+    if not found.is_ready:
         raise InputError(f"The model '{name}' is not downloaded yet: use it once with --model, or give a file.")
-    return model.path
+    return found.path

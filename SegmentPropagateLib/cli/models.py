@@ -17,7 +17,8 @@ def run(arguments: argparse.Namespace) -> None:
     ]
     licences: dict[str, list[str]] = {}
     for model in REGISTRY.values():
-        licences.setdefault(model.licence, []).append(model.name)
+        forbidden = f", not {model.forbids} (--accept-licence confirms it once), see {model.licence_url}"
+        licences.setdefault(model.licence + (forbidden if model.forbids else ""), []).append(model.name)
     lines += ["", "Licences of the weights:"]
     lines += [f"  {', '.join(names)}: {licence}" for licence, names in licences.items()]
     lines += [

@@ -66,6 +66,8 @@ def run(arguments: argparse.Namespace) -> None:
 def _open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Propagator:
     """Fetch the model's file if it has a name and is not at hand, then load it."""
     model = registry.REGISTRY.get(arguments.model)
+    if model is not None and arguments.accept_licence:
+        model.accept_licence()
     if model is not None and not model.is_ready:
         with progress_bar(arguments.quiet, unit="B", unit_scale=True, desc=model.name) as bar:
 

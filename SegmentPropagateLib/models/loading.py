@@ -33,7 +33,8 @@ def load_model(
     """Load a model.
 
     Args:
-        name_or_path: a name of `registry.REGISTRY` (downloaded when it is not at hand) or a model file.
+        name_or_path: a name of `registry.REGISTRY` (downloaded when it is not at hand) or a model file; see
+            `registry.resolve`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         precision: `exact` is float32, `bf16` is quicker on hardware made for it, `auto` chooses by device.
         image_size: side of the square that the network is to see, in pixels; None takes the file's own.
@@ -48,8 +49,7 @@ def load_model(
     name = str(name_or_path)
     if name == "classical":
         return FinishingPropagator(ClassicalPropagator(), CLASSICAL_EXCESS, OF_CLASSICAL)
-    if name not in registry.REGISTRY and not Path(name).exists():
-        registry.find(name)  # raises, naming what there is
+    found = registry.resolve(name)
     try:
         from SegmentPropagateLib.networks import checkpoints
         from SegmentPropagateLib.propagators.tracking import engine
@@ -62,7 +62,7 @@ def load_model(
         ) from error
     chosen = choose_device(device)
     choose_precision(precision, chosen)  # refuses before a long download
-    path = download.fetch(registry.find(name), notify) if name in registry.REGISTRY else Path(name)
+    path = found if isinstance(found, Path) else download.fetch(found, notify)
     network, card = checkpoints.load_network(path, image_size)
     family = find_family(card.family)
     propagator = engine.NetworkPropagator(network, card, chosen, choose_precision(precision, chosen, family))

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.errors import CheckpointError, InputError
+from SegmentPropagateLib.files import replacing
 from SegmentPropagateLib.networks.families import FAMILIES
 
 META = "https://dl.fbaipublicfiles.com/segment_anything_2/092824/"
 MEDSAM2 = "https://huggingface.co/wanglab/MedSAM2/resolve/main/"
-MEDSAM2_LICENCE = "research and education only, see https://huggingface.co/wanglab/MedSAM2"
+MEDSAM2_PAGE = "https://huggingface.co/wanglab/MedSAM2"
 
 FILE_ENDINGS = (".pt", ".pth", ".safetensors")
 """Of the model files that can be opened, for dialogs; what a file is, its bytes say."""
@@ -30,6 +31,8 @@ class NamedModel:
         about: one line for lists.
         family: a name of `families.FAMILIES`; "classical" is no network.
         licence: of the weights.
+        forbids: what that licence does not allow; where there is something, the user confirms it before a download.
+        licence_url: where the licence is told; set where something is forbidden.
         file_name: name of the file in the package (`url` is None) or in the cache; None where no file is needed.
         url: where the file is published.
         size_bytes: of the file, None where not known to us.
@@ -45,6 +48,8 @@ class NamedModel:
     url: str | None = None
     size_bytes: int | None = None
     sha256: str | None = None
+    forbids: str = ""
+    licence_url: str = ""
 
     @property
     def image_size(self) -> int | None:
@@ -64,6 +69,30 @@ class NamedModel:
         """Whether the model can be used without a download."""
         return self.path is None or self.path.is_file()
 
+    @property
+    def awaits_consent(self) -> bool:
+        """Whether a download has to wait until the user confirms the licence."""
+        return bool(self.forbids) and not self.is_ready and not self._consent.is_file()
+
+    @property
+    def _consent(self) -> Path:
+        return cache_folder() / f"{self.file_name}.licence"
+
+    def accept_licence(self) -> None:
+        """Remember beside the model's file, for every program of this user, that the licence was confirmed.
+
+        Raises:
+            InputError: the folder of downloads cannot be written to.
+        """
+        if not self.forbids or self._consent.is_file():
+            return
+        try:
+            self._consent.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self._consent) as part:
+                part.write_text(f"{self.name}: {self.licence}, see {self.licence_url}; confirmed.\n", encoding="utf-8")
+        except OSError as error:
+            raise unusable_folder(self._consent.parent, error) from error
+
 
 def _meta(size: str, file_name: str, size_bytes: int, sha256: str) -> NamedModel:
     # Digests and sizes: published alike by Meta's own server and by huggingface.co/facebook/sam2.1-hiera-*.
@@ -72,7 +101,11 @@ def _meta(size: str, file_name: str, size_bytes: int, sha256: str) -> NamedModel
 
 
 def _medsam2(name: str, file_name: str, about: str) -> NamedModel:
-    return NamedModel(name, about, "sam2.1", MEDSAM2_LICENCE, file_name, MEDSAM2 + file_name)
+    return NamedModel(
+        *(name, about, "sam2.1", "research and education only", file_name, MEDSAM2 + file_name),
+        forbids="commercial or clinical use",
+        licence_url=MEDSAM2_PAGE,
+    )
 
 
 REGISTRY: Mapping[str, NamedModel] = MappingProxyType(
@@ -131,17 +164,34 @@ REGISTRY: Mapping[str, NamedModel] = MappingProxyType(
 
 
 def cache_folder() -> Path:
-    """Folder of downloaded model files: `SEGMENTPROPAGATE_HOME`, else the platform's cache folder."""
-    home = os.environ.get("SEGMENTPROPAGATE_HOME")
-    if home:
-        return Path(home).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """Folder of downloaded model files: `SEGMENTPROPAGATE_HOME`, else the platform's cache folder.
+
+    Raises:
+        InputError: it is not told, and the user has no home folder; a folder that all share would let others in.
+    """
+    chosen = os.environ.get("SEGMENTPROPAGATE_HOME")
+    try:
+        if chosen:
+            return Path(chosen).expanduser()
+        if sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise InputError(
+            "There is no home folder for downloaded models: set SEGMENTPROPAGATE_HOME to a folder you may write to."
+        ) from error
     return base / "segment-propagate"
+
+
+def unusable_folder(folder: Path, error: OSError) -> CheckpointError:
+    """What to say where the folder of downloads cannot be used."""
+    return CheckpointError(
+        f"The model folder {folder} cannot be used ({error.strerror or error}): make room, or set "
+        "SEGMENTPROPAGATE_HOME to a folder you may write to."
+    )
 
 
 def bundled_folder() -> Path:
@@ -159,3 +209,17 @@ def find(name: str) -> NamedModel:
         names = difflib.get_close_matches(name, REGISTRY) or list(REGISTRY)
         raise InputError(f"There is no model or model file '{name}': give a file, or one of {', '.join(names)}.")
     return REGISTRY[name]
+
+
+def resolve(name_or_path: str | Path) -> NamedModel | Path:
+    """Tell names from paths, in one way for every command.
+
+    A name of `REGISTRY` means that model, even where a file or folder is called so too: give that as `./NAME`.
+
+    Raises:
+        InputError: it is neither a name nor the path of something that exists.
+    """
+    name = str(name_or_path)
+    if name not in REGISTRY and Path(name).exists():
+        return Path(name)
+    return find(name)

@@ -59,7 +59,7 @@ FOREIGN = {
     "torch": ("networks", "propagators.tracking", "models.devices", "models.loading", "training", "cli.finetune"),
     "sam2": ("networks", "propagators.tracking.hiera", "propagators.tracking.tracker"),
     "SimpleITK": ("formats", "propagators.classical.registration"),
-    "requests": ("models.download",),
+    "requests": ("models.transfer",),
     "psutil": ("process",),
     "safetensors": ("networks.safe_load",),
     "ray": ("batch.ray_engine",),
