@@ -248,7 +248,8 @@ def _is_finite(tensor: Tensor) -> bool:
     if tensor.dtype not in STORED_AS:  # told as a misfit
         return True
     # The sum is several times as quick as looking at every number, and NaN and infinity do not vanish in it.
-    return bool(tensor.sum(dtype=torch.float32).isfinite()) or bool(tensor.isfinite().all())
+    # What float32 cannot hold becomes infinite when the file is loaded.
+    return bool(tensor.sum(dtype=torch.float32).isfinite()) or bool(tensor.to(torch.float32).isfinite().all())
 
 
 def _first(names: tuple[str, ...]) -> str:

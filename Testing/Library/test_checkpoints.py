@@ -217,6 +217,12 @@ def test_tensors_that_are_not_finite_are_named(saved):
         load_network(path)
 
 
+def test_numbers_that_are_too_large_once_loaded_are_named(saved):
+    weights = {name: tensor.double() for name, tensor in random_weights().items()}
+    weights["no_obj_ptr"][0, 3] = 1e300
+    assert inspect_checkpoint(saved(weights)).non_finite == ("no_obj_ptr",)
+
+
 def test_whole_numbers_in_place_of_weights_are_named(saved):
     weights = random_weights()
     weights["no_obj_ptr"] = weights["no_obj_ptr"].to(torch.int8)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_models import SMALL, constant_weights
 
+from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import CheckpointError, InputError
 from SegmentPropagateLib.files import file_sha256
 from SegmentPropagateLib.models import registry
@@ -97,6 +98,18 @@ def test_an_unknown_name_is_refused_with_the_closest_names():
 def test_a_file_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no model or model file '.*gone\.pt'"):
         load_model(tmp_path / "gone.pt")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_a_name_means_the_model_even_beside_a_file_or_folder_of_that_name(tmp_path, monkeypatch, make):
+    monkeypatch.chdir(tmp_path)
+    make(Path("starter"))
+    make(Path("mine.pt"))
+    assert registry.resolve("starter") is registry.REGISTRY["starter"]
+    assert registry.resolve(tmp_path / "starter") == tmp_path / "starter"
+    assert registry.resolve("mine.pt") == Path("mine.pt")
+    assert main(["inspect", "starter"]) == 0
+    assert load_model("starter", device="cpu").info["family"] == "starter"
 
 
 def test_a_folder_is_refused(tmp_path):

@@ -107,3 +107,60 @@ def test_a_run_that_was_cancelled_says_so(prompted):
     prompted.logic.go("cancelling")
     prompted.logic.go("idle")
     assert prompted.sentence() == "Cancelled: everything is as it was before."
+
+
+# ---- licences -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(panel, monkeypatch, tmp_path):
+    """What the user was asked, and `answer`, what they say; nothing has been downloaded or confirmed."""
+    import slicer
+
+    class Asked(list):
+        answer = True
+
+        def __call__(self, text, windowTitle=None, **_options):
+            self.append(text)
+            return self.answer
+
+    asked = Asked()
+    monkeypatch.setenv("SEGMENTPROPAGATE_HOME", str(tmp_path / "models"))
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", asked)
+    return asked
+
+
+def choose(panel, model):
+    box = panel.ui.modelSelector
+    box.setCurrentIndex(box.findData(model))
+    box.activated.emit(box.currentIndex)
+    panel.settle()
+
+
+def test_a_narrow_licence_is_confirmed_once_before_the_model_is_chosen(panel, asked, tmp_path):
+    choose(panel, "medsam2-latest")
+    assert panel.parameters.model == "medsam2-latest"
+    assert len(asked) == 1
+    for part in ("research and education only", "commercial or clinical use", "https://huggingface.co/wanglab/MedSAM2"):
+        assert part in asked[0]
+    assert (tmp_path / "models" / "MedSAM2_latest.pt.licence").is_file()
+    choose(panel, "medsam2-2411")  # under the same licence
+    assert panel.parameters.model == "medsam2-2411"
+    assert (tmp_path / "models" / "MedSAM2_2411.pt.licence").is_file()
+    assert len(asked) == 1
+
+
+def test_a_licence_that_is_not_confirmed_leaves_the_model_as_it_was(panel, asked, tmp_path):
+    before, asked.answer = panel.parameters.model, False
+    choose(panel, "medsam2-latest")
+    assert panel.parameters.model == before
+    assert panel.ui.modelSelector.currentData == before
+    assert not (tmp_path / "models").exists()
+    choose(panel, "medsam2-latest")
+    assert len(asked) == 2
+
+
+def test_a_wide_licence_asks_for_nothing(panel, asked):
+    choose(panel, "sam2.1-tiny")
+    assert panel.parameters.model == "sam2.1-tiny"
+    assert asked == []

@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.models.registry import FILE_ENDINGS, REGISTRY
 from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.Devices import Devices
+from SegmentPropagateSlicer.Panel.Licence import isConfirmed
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
 
@@ -116,7 +117,10 @@ class ModelSection:
         self.choose(path)
 
     def choose(self, model: str) -> None:
-        """Choose a registered model or a file, and have files recognised."""
+        """Choose a registered model or a file, and have files recognised; a licence may have to be confirmed first."""
+        if model in REGISTRY and not isConfirmed(REGISTRY[model]):
+            self.refresh()
+            return
         self._choose("model", model)
         self.refresh()
         if model not in REGISTRY and model not in self._inspected:
@@ -195,6 +199,8 @@ def describe(model: str) -> str:
         return model if Path(model).is_file() else _("This file is no longer there: choose another model.")
     about = known.about[:1].upper() + known.about[1:]
     parts = [f"{about}.", _("Licence: {licence}.").format(licence=known.licence)]
+    if known.awaits_consent:
+        parts.append(_("To be confirmed by choosing it."))
     if not known.is_ready and known.url is None:
         parts.append(_("Not part of this installation."))
     elif not known.is_ready:
