@@ -214,12 +214,12 @@ def find(name: str) -> NamedModel:
 def resolve(name_or_path: str | Path) -> NamedModel | Path:
     """Tell names from paths, in one way for every command.
 
-    A name of `REGISTRY` means that model, even where a file or folder is called so too: give that as `./NAME`.
+    A name of `REGISTRY` means that model, even where a file or folder is called so too: give that as `./NAME`, or from
+    Python as a `Path`.
 
     Raises:
         InputError: it is neither a name nor the path of something that exists.
     """
-    name = str(name_or_path)
-    if name not in REGISTRY and Path(name).exists():
-        return Path(name)
-    return find(name)
+    path = Path(name_or_path)
+    is_path = isinstance(name_or_path, Path) or name_or_path not in REGISTRY
+    return path if is_path and path.exists() else find(str(name_or_path))
