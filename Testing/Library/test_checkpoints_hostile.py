@@ -43,8 +43,8 @@ def long(number):
 
 def many_calls():
     """`OrderedDict` of one long list, again and again: every call would make a copy."""
-    pairs = b"](" + b"K\x01K\x02\x86" * 100_000 + b"e"
-    return b"\x80\x02ccollections\nOrderedDict\nq\x00" + pairs + b"q\x010](" + b"h\x00h\x01\x85R" * 100_000 + b"e."
+    pairs = b"](" + b"K\x01K\x02\x86" * 20_000 + b"e"
+    return b"\x80\x02ccollections\nOrderedDict\nq\x00" + pairs + b"q\x010](" + b"h\x00h\x01\x85R" * 20_000 + b"e."
 
 
 def shared_lists(depth=30):
