@@ -28,6 +28,22 @@ def peak_memory_mib() -> float | None:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes there, KiB elsewhere
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process of that number is there; yes, where that cannot be told."""
+    psutil = _psutil()
+    if psutil is not None:
+        return bool(psutil.pid_exists(pid))
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def available_memory_bytes() -> int | None:
     """Memory of this machine that could be had at once, without swapping; None where `psutil` is not installed."""
     psutil = _psutil()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.grids import image_of
+from SegmentPropagateLib.files import why_not_written
+from SegmentPropagateLib.formats.grids import geometry_of, image_of
 from SegmentPropagateLib.formats.integrity import check_complete
 from SegmentPropagateLib.formats.kinds import Content
 from SegmentPropagateLib.volumes.geometry import Geometry
@@ -43,8 +45,26 @@ def write_labels(
     """Write the one layer of label values; names and colors have no place in these files.
 
     Raises:
-        RuntimeError: SimpleITK cannot write it.
+        OSError: the file cannot be written.
     """
     del members
     (layer,) = layers
-    sitk.WriteImage(image_of(layer, geometry), str(path), useCompression=True)
+    write_image(path, layer, geometry)
+
+
+def write_image(path: Path, array_kji: NDArray[Any], geometry: Geometry) -> None:
+    """Write an array on its grid and read it back, for on a full disk SimpleITK leaves an empty file without a word.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    try:
+        sitk.WriteImage(image_of(array_kji, geometry), str(path), useCompression=True)
+        image, _ = read(path, "labels")
+        is_whole = geometry_of(image, path).is_close(geometry) and np.array_equal(
+            sitk.GetArrayViewFromImage(image), array_kji, equal_nan=array_kji.dtype.kind == "f"
+        )
+    except (RuntimeError, InputError):
+        is_whole = False
+    if not is_whole:
+        raise why_not_written(path)

@@ -46,7 +46,7 @@ def write_labels(
         "Segmentation_ReferenceImageExtentOffset:=0 0 0",
     ]
     with path.open("wb") as file:
-        file.write("\n".join([*lines, "", ""]).encode())
+        file.write("\n".join([*lines, "", ""]).encode(errors="surrogateescape"))  # names as they were read
         with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:  # same masks, same bytes
             for planes in zip(*layers, strict=True):
                 packed.write(np.stack(planes, axis=-1).tobytes())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from SegmentPropagateLib.errors import CheckpointError
-from SegmentPropagateLib.files import file_sha256, replacing
+from SegmentPropagateLib.files import Outputs, file_sha256, writing
 from SegmentPropagateLib.networks.build import build_network, expected_shapes
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import FAMILIES, Family, NetworkConfig, recognize
@@ -125,7 +125,11 @@ def load_network(path: str | Path, image_size: int | None = None) -> tuple[nn.Mo
 
 
 def save_checkpoint(
-    path: str | Path, state_dict: Mapping[str, Tensor], card: Card, dtype: torch.dtype = torch.float32
+    path: str | Path,
+    state_dict: Mapping[str, Tensor],
+    card: Card,
+    dtype: torch.dtype = torch.float32,
+    outputs: Outputs | None = None,
 ) -> None:
     """Write weights and card; a file that was there before is replaced only when the new one is complete.
 
@@ -134,6 +138,7 @@ def save_checkpoint(
         state_dict: weights by name.
         card: what to say about them.
         dtype: how to store floating-point tensors: float32, or a half precision for a small file.
+        outputs: the set of files that it belongs to.
     """
     json.dumps(card.to_dict())  # raises TypeError for a card that other programs could not read
     state = {
@@ -141,7 +146,7 @@ def save_checkpoint(
         for name, tensor in state_dict.items()
     }
     # torch writes the name of a path into the archive, but not that of a stream: equal weights give equal files.
-    with replacing(path) as part, part.open("wb") as file:
+    with writing(path, outputs) as file:
         torch.save({"model": state, "card": card.to_dict()}, file)
 
 

@@ -6,14 +6,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib import __version__
-from SegmentPropagateLib.files import replacing
+from SegmentPropagateLib.files import Outputs, PathLike, writing
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.stack import stack_of
@@ -81,8 +80,8 @@ def _finite(value: float) -> float | None:
     return round(float(value), 5) if math.isfinite(value) else None
 
 
-def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
+def write_report(path: PathLike, report: Mapping[str, Any], outputs: Outputs | None = None) -> None:
     """Write a report as JSON, complete or not at all."""
     text = json.dumps(report, indent=1, allow_nan=False, default=str) + "\n"
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with writing(path, outputs) as file:
+        file.write(text.encode())
