@@ -246,12 +246,10 @@ def _target_of(path: PathLike) -> Path:
         InputError: that can be no output.
         OSError: the system does not even take the name.
     """
-    try:
-        os.fspath(path).encode()
-        is_link = Path(path).is_symlink()
-    except ValueError:  # SimpleITK aborts on such names
-        raise InputError(f"Cannot write {os.fspath(path)!a}: this is no name for a file, choose another.") from None
-    target = Path(os.path.realpath(path)) if is_link else Path(path)
+    name = os.fspath(path)
+    if re.search(r"[\0\ud800-\udfff]", name):  # SimpleITK aborts on what is not UTF-8
+        raise InputError(f"Cannot write {name!a}: this is no name for a file, choose another.")
+    target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     if not target.parent.is_dir():
         raise InputError(f"Cannot write '{path}': the folder '{target.parent}' does not exist, create it first.")
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -42,29 +43,41 @@ def write_labels(
     members: Sequence[Sequence[SegmentInfo]],
     geometry: Geometry,
 ) -> None:
-    """Write the one layer of label values; names and colors have no place in these files.
+    """Write the one layer of values, and read it back: on a full disk SimpleITK leaves an empty file without a word.
 
     Raises:
+        InputError: a file of that kind cannot hold the grid.
         OSError: the file cannot be written.
     """
     del members
     (layer,) = layers
-    write_image(path, layer, geometry)
-
-
-def write_image(path: Path, array_kji: NDArray[Any], geometry: Geometry) -> None:
-    """Write an array on its grid and read it back, for on a full disk SimpleITK leaves an empty file without a word.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
     try:
-        sitk.WriteImage(image_of(array_kji, geometry), str(path), useCompression=True)
-        image, _ = read(path, "labels")
-        is_whole = geometry_of(image, path).is_close(geometry) and np.array_equal(
-            sitk.GetArrayViewFromImage(image), array_kji, equal_nan=array_kji.dtype.kind == "f"
-        )
+        with _stderr_silent():
+            sitk.WriteImage(image_of(layer, geometry), str(path), useCompression=True)
+            image, _ = read(path, "labels")
+        is_whole = np.array_equal(sitk.GetArrayViewFromImage(image), layer, equal_nan=layer.dtype.kind == "f")
     except (RuntimeError, InputError):
         is_whole = False
     if not is_whole:
         raise why_not_written(path)
+    if not geometry_of(image, path).is_close(geometry):
+        kind = "".join(path.suffixes)
+        raise InputError(f"A {kind} file cannot hold axes that are not at right angles: choose another kind of output.")
+
+
+@contextmanager
+def _stderr_silent() -> Iterator[None]:
+    """What ITK's libraries print past Python is told in one sentence, by whoever called."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # no such stream, as in a program that has windows only
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -55,9 +55,9 @@ READABLE = (
 
 WRITABLE = (  # the first whose ending fits is taken
     WritableKind(".seg.nrrd", "seg_nrrd", overlapping=True),
-    WritableKind(".nrrd", "itk"),
+    WritableKind(".nrrd", "plain_nrrd"),
     WritableKind(".nii.gz", "itk"),
-    WritableKind(".mha", "itk"),
+    WritableKind(".mha", "mha"),
 )
 
 VOLUME_ENDINGS = tuple(ending for kind in READABLE for ending in kind.endings)

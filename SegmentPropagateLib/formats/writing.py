@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs, PathLike, check_writable, replacing
-from SegmentPropagateLib.formats import itk
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, WRITABLE, WritableKind
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo, default_segment
@@ -70,10 +69,17 @@ def write_volume(path: PathLike, volume: Volume, outputs: Outputs | None = None)
         outputs: the set of files that it belongs to.
 
     Raises:
-        InputError: unknown ending, or the file cannot be written.
+        InputError: unknown ending, numbers of a type that files do not have, or the file cannot be written.
     """
-    with replacing(path, outputs, _kind_of(path).ending) as temporary:
-        itk.write_image(temporary, volume.array_kji, volume.geometry)
+    kind = _kind_of(path)
+    if kind.overlapping:
+        raise InputError(f"Cannot write '{path}': '{kind.ending}' is for segmentations, choose another ending.")
+    array = volume.array_kji.astype(volume.array_kji.dtype.newbyteorder("="), copy=False)
+    if array.dtype.char not in "bBhHiIlLqQfd":
+        raise InputError(f"Cannot write '{path}': no image has voxels of type {array.dtype}, convert them first.")
+    module = import_module(f"{__package__}.{kind.module}")
+    with replacing(path, outputs, kind.ending) as temporary:
+        module.write_labels(temporary, [array], [()], volume.geometry)
 
 
 def _kind_of(path: PathLike) -> WritableKind:
