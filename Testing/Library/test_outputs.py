@@ -8,8 +8,9 @@ from doubles import ThresholdPropagator, drawn_volume
 from drawn_files import oblique_geometries, sentence_of
 from failing_disk import contents, files_end_at
 from PIL import Image
-from tiny_training import CARD, tiny_network
+from tiny_training import CARD, ball, save_tiny, tiny_network, write_pair
 
+from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs
 from SegmentPropagateLib.formats.reading import read_labels
@@ -20,7 +21,9 @@ from SegmentPropagateLib.propagation.prompts import MaskPrompt
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.reports.overlay import write_overlay
 from SegmentPropagateLib.reports.report import write_report
+from SegmentPropagateLib.training.finetune import Conduct, finetune
 from SegmentPropagateLib.training.run_files import RunFiles
+from SegmentPropagateLib.training.settings import FinetuneSettings
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.volume import Volume
@@ -102,6 +105,44 @@ def test_a_write_that_fails_after_some_bytes_leaves_the_older_file_alone(name, t
 def test_a_phantom_that_cannot_be_kept_is_no_file_of_the_cache(tmp_path):
     with files_end_at(4096):
         assert "Cannot write" in sentence_of(cached_phantom, tmp_path, 1, "contact", (8, 24, 24))
+    assert contents(tmp_path) == {}
+
+
+@pytest.fixture
+def training(tmp_path):
+    """What a training starts from, and where it writes."""
+    write_pair(tmp_path / "data", "ann", *ball())
+    return tmp_path / "data", save_tiny(tmp_path / "tiny.pt"), tmp_path / "run.pt"
+
+
+def test_a_training_that_cannot_be_saved_ends_in_a_sentence_and_leaves_no_file(training, tmp_path, capsys):
+    dataset, init, output = map(str, training)
+    before = contents(tmp_path)
+    words = ["finetune", dataset, "--init", init, "-o", output, "--steps", "1", "--slices", "2", "--batch", "1"]
+    for limit in (0, 4096, 500_000):
+        with files_end_at(limit):
+            assert main(words) == 2
+        assert contents(tmp_path) == before, limit
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_training_that_cannot_be_saved_again_can_be_resumed_from_the_save_before(training, tmp_path):
+    def stop(*_words):
+        raise KeyboardInterrupt
+
+    settings = FinetuneSettings(steps=2, batch=1, slices=2)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(*training, settings, Conduct(save_seconds=0, tick=stop))
+    before = contents(tmp_path)
+    with files_end_at(500_000):
+        sentence_of(finetune, *training, settings, Conduct(resume=True))
+    assert contents(tmp_path) == before
+    finetune(*training, settings, Conduct(resume=True))
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".pt", "x" * 246 + ".pt"], ids=["the model", "its curve"])
+def test_a_model_whose_files_would_have_too_long_names_is_refused_before_the_training(name, tmp_path):
+    assert "too long" in sentence_of(RunFiles(tmp_path / name).check, resume=False)
     assert contents(tmp_path) == {}
 
 
