@@ -10,22 +10,16 @@ import platform
 import re
 import secrets
 import shutil
-import signal
 import stat
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from types import FrameType
 from typing import BinaryIO
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.process import is_running
+from SegmentPropagateLib.process import is_running, signals_waiting
 
 PathLike = str | os.PathLike[str]
-
-STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that ask a process to end; Windows has no SIGHUP."""
 
 CHUNK_BYTES = 1 << 18
 PROBE_BYTES = 1 << 20
@@ -33,8 +27,14 @@ PROBE_BYTES = 1 << 20
 
 def check_writable(path: PathLike) -> None:
     """Raise InputError unless a file of that name can be made; asked before anything is computed."""
-    with _telling(path), _Workshop(_target_of(path).parent) as workshop:
-        (workshop.folder / _target_of(path).name).touch()  # file systems differ in the names they take
+    with _telling(path):
+        target = _target_of(path)
+        workshop = _Workshop(target.parent)
+        try:
+            workshop.make()
+            (workshop.folder / target.name).touch()  # file systems differ in the names they take
+        finally:
+            workshop.remove()
 
 
 def identity_of(path: PathLike) -> object:
@@ -67,7 +67,7 @@ class Outputs:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        with _signals_waiting():
+        with signals_waiting():
             try:
                 if kind is None:
                     self._put_in_place()
@@ -204,14 +204,6 @@ class _Workshop:
         self._parent = parent
         self.folder = parent / f".{os.getpid()}.{_machine()}.{secrets.token_hex(8)}.partial"
 
-    def __enter__(self) -> _Workshop:
-        self.make()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with _signals_waiting():
-            self.remove()
-
     def make(self) -> None:
         """Make the folder, and remove those of processes that were killed."""
         if not self.folder.is_dir():
@@ -220,7 +212,8 @@ class _Workshop:
 
     def remove(self) -> None:
         """Remove the folder with all that is in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with signals_waiting():
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _sweep(self) -> None:
         ours = re.compile(rf"\.([1-9]\d{{0,8}})\.{_machine()}\.[0-9a-f]{{16}}\.partial")
@@ -305,25 +298,3 @@ def _second_name(target: Path, part: Path) -> Path | None:
     except OSError:  # a file system without links
         shutil.copy2(target, old)
     return old
-
-
-@contextmanager
-def _signals_waiting() -> Iterator[None]:
-    """Let signals that end the process wait until the block is over; only the main thread ever notices them."""
-    waiting: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        waiting.append(number)
-
-    in_main = threading.current_thread() is threading.main_thread()
-    former = {number: signal.getsignal(number) for number in STOPPING if in_main}
-    former = {number: handler for number, handler in former.items() if handler not in (None, signal.SIG_IGN)}
-    try:
-        for number in former:
-            signal.signal(number, note)
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-        for number in waiting:
-            signal.raise_signal(number)

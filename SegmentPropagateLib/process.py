@@ -1,10 +1,17 @@
-"""This process and its machine: how threads wait for each other, how much memory is taken, and how much is left."""
+"""This process and its machine: how threads wait for each other, what a signal does, memory taken and memory left."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from types import ModuleType
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, ModuleType
+
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a process to end; Windows has no SIGHUP."""
 
 
 def let_waiting_threads_sleep() -> None:
@@ -15,6 +22,36 @@ def let_waiting_threads_sleep() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+
+@contextmanager
+def signals_handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let signals that ask the process to end call a handler during the block; ignored ones stay so.
+
+    Elsewhere than in the main thread this does nothing: only that one ever notices signals.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    former = {number: signal.getsignal(number) for number in STOPPING if in_main}
+    former = {number: known for number, known in former.items() if known not in (None, signal.SIG_IGN)}
+    try:
+        for number in former:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, known in former.items():
+            signal.signal(number, known)
+
+
+@contextmanager
+def signals_waiting() -> Iterator[None]:
+    """Let signals that ask the process to end wait until the block is over."""
+    waiting: list[int] = []
+    try:
+        with signals_handled(lambda number, _frame: waiting.append(number)):
+            yield
+    finally:
+        for number in waiting:
+            signal.raise_signal(number)
 
 
 def peak_memory_mib() -> float | None:

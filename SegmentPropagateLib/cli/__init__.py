@@ -10,18 +10,15 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from SegmentPropagateLib.cli.arguments import make_parser, mend
 from SegmentPropagateLib.cli.console import complain, open_closed_streams, settle
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
-from SegmentPropagateLib.files import STOPPING
-from SegmentPropagateLib.process import let_waiting_threads_sleep
+from SegmentPropagateLib.process import let_waiting_threads_sleep, signals_handled
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     let_waiting_threads_sleep()
     open_closed_streams()
     try:
-        with _signals_interrupting():
+        with signals_handled(_interrupter()):
             return _run(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt as error:
         number = error.args[0] if error.args else signal.SIGINT
@@ -68,9 +65,8 @@ def _fail(reason: object, status: int) -> int:
     return status
 
 
-@contextmanager
-def _signals_interrupting() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a command as Ctrl-C does: what it has begun is cleaned up. What was ignored stays so."""
+def _interrupter() -> Callable[[int, FrameType | None], None]:
+    """What SIGTERM and SIGHUP do as well as Ctrl-C: end a command such that what it has begun is cleaned up."""
     heard: list[float] = []
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
@@ -78,13 +74,4 @@ def _signals_interrupting() -> Iterator[None]:
         if len(heard) == 1 or heard[-1] - heard[-2] > 1:  # several come at once, and the first is being obeyed
             raise KeyboardInterrupt(number)
 
-    in_main = threading.current_thread() is threading.main_thread()
-    former = {number: signal.getsignal(number) for number in STOPPING if in_main}
-    former = {n: handler for n, handler in former.items() if handler in (signal.SIG_DFL, signal.default_int_handler)}
-    try:
-        for number in former:
-            signal.signal(number, interrupt)
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+    return interrupt

@@ -1,5 +1,6 @@
 """What a command leaves behind: all of its files or none, whatever fails, ends or stops it."""
 
+import io
 import json
 import os
 import signal
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_bench import BALL, double, here, inputs, propagate, read, save  # noqa: F401
+from cli_bench import BALL, OTHER, double, here, inputs, propagate, read, save  # noqa: F401
 from failing_disk import contents, files_end_at
 from PIL import Image
 
 from SegmentPropagateLib.cli import console, demo, main
+from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.reports import overlay
+from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.labels import SegmentInfo
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="signals and streams of POSIX")
 STOPPING = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
@@ -172,7 +176,8 @@ def test_a_signal_that_the_caller_ignores_stays_ignored(inputs, tmp_path):
     assert list(contents(tmp_path)) == ["o.nrrd"]
 
 
-STREAMS = {"<&- >&- 2>&-": 0, ">&-": 0, "2>&-": 2, "> /dev/full 2>&1": 0}
+STREAMS = {"<&- >&- 2>&-": 0, "2>&-": 2, "> /dev/full 2>&1": 0}
+ONE_SLICE = ["--mask", "labels.nii.gz", "--label", "1", "--key-slice", "5", "--range", "5:5", "--model", "classical"]
 
 
 @POSIX
@@ -181,7 +186,7 @@ def test_streams_that_are_closed_or_full_change_no_result(redirected, inputs, tm
     if "full" in redirected and not Path("/dev/full").exists():
         pytest.skip("this system has no device that is full")
     image = "image.nii.gz" if STREAMS[redirected] == 0 else "nowhere.nii.gz"
-    words = [image, "--mask", "labels.nii.gz", "--model", "classical", "-o", str(tmp_path / "o.nii.gz")]
+    words = [image, *ONE_SLICE, "-o", str(tmp_path / "o.nii.gz")]
     program = [sys.executable, "-m", "SegmentPropagateLib", "propagate", *words]
     line = ["sh", "-c", f'exec "$@" {redirected}', "sh", *program]
     answer = subprocess.run(line, cwd=inputs, capture_output=True, text=True)
@@ -200,6 +205,15 @@ def test_figures_that_cannot_be_printed_are_a_failure(inputs):
         answer = subprocess.run(words, cwd=inputs, stdout=full, stderr=subprocess.PIPE, text=True)
     assert answer.returncode == 1
     assert len(answer.stderr.splitlines()) == 1
+
+
+def test_names_that_a_stream_has_no_letters_for_are_printed_nevertheless(tmp_path, monkeypatch):
+    lung = SegmentInfo(3, "肺", (1.0, 0.0, 0.0))
+    write_segmentation(tmp_path / "o.seg.nrrd", {3: OTHER}, Geometry(OTHER.shape, np.eye(4)), [lung])
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="cp1252"))
+    assert main(["evaluate", str(tmp_path / "o.seg.nrrd"), str(tmp_path / "o.seg.nrrd")]) == 0
+    assert b"label 3 \\u80ba" in printed.getvalue()
 
 
 def test_a_sentence_holds_nothing_that_a_terminal_obeys(capsys):

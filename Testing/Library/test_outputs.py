@@ -119,7 +119,7 @@ def test_a_training_that_cannot_be_saved_ends_in_a_sentence_and_leaves_no_file(t
     dataset, init, output = map(str, training)
     before = contents(tmp_path)
     words = ["finetune", dataset, "--init", init, "-o", output, "--steps", "1", "--slices", "2", "--batch", "1"]
-    for limit in (0, 4096, 500_000):
+    for limit in (1, 500_000):
         with files_end_at(limit):
             assert main(words) == 2
         assert contents(tmp_path) == before, limit
