@@ -104,7 +104,7 @@ class Outputs:
             for part, path in self._parts.items():
                 with _telling(path):
                     target = _target_of(path)
-                    if target.exists():
+                    with suppress(OSError):  # a new file, or a file system without modes
                         shutil.copymode(target, part)
                     old = None if part is last else _second_name(target, part)
                     part.replace(target)
@@ -217,7 +217,7 @@ class _Workshop:
 
     def _sweep(self) -> None:
         ours = re.compile(rf"\.([1-9]\d{{0,8}})\.{_machine()}\.[0-9a-f]{{16}}\.partial")
-        with os.scandir(self._parent) as entries:
+        with suppress(PermissionError), os.scandir(self._parent) as entries:  # it may be one to put things into only
             for entry in entries:
                 name = ours.fullmatch(entry.name)
                 if name and entry.is_dir(follow_symlinks=False) and not is_running(int(name[1])):
@@ -296,5 +296,5 @@ def _second_name(target: Path, part: Path) -> Path | None:
     except FileNotFoundError:
         return None
     except OSError:  # a file system without links
-        shutil.copy2(target, old)
+        shutil.copyfile(target, old)
     return old
