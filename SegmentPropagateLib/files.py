@@ -52,11 +52,7 @@ class Outputs:
     """Files that appear together: made under temporary names, given their own when all of them are whole.
 
     Whatever fails or interrupts leaves what was there before, and nothing else. A symbolic link is written through.
-
-    Example:
-        >>> with Outputs() as outputs:
-        ...     write_segmentation("liver.seg.nrrd", masks, geometry, segments, outputs)
-        ...     write_report("liver.json", report, outputs)
+    What writes a file (`write_segmentation`, `write_report`, `writing`, ...) takes the set as its last argument.
     """
 
     def __init__(self) -> None:
