@@ -1,10 +1,17 @@
-"""This process and its machine: how threads wait for each other, how much memory is taken, and how much is left."""
+"""This process and its machine: how threads wait for each other, what a signal does, memory taken and memory left."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from types import ModuleType
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, ModuleType
+
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a process to end; Windows has no SIGHUP."""
 
 
 def let_waiting_threads_sleep() -> None:
@@ -17,6 +24,36 @@ def let_waiting_threads_sleep() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
+@contextmanager
+def signals_handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Let signals that ask the process to end call a handler during the block; ignored ones stay so.
+
+    Elsewhere than in the main thread this does nothing: only that one ever notices signals.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    former = {number: signal.getsignal(number) for number in STOPPING if in_main}
+    former = {number: known for number, known in former.items() if known not in (None, signal.SIG_IGN)}
+    try:
+        for number in former:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, known in former.items():
+            signal.signal(number, known)
+
+
+@contextmanager
+def signals_waiting() -> Iterator[None]:
+    """Let signals that ask the process to end wait until the block is over."""
+    waiting: list[int] = []
+    try:
+        with signals_handled(lambda number, _frame: waiting.append(number)):
+            yield
+    finally:
+        for number in waiting:
+            signal.raise_signal(number)
+
+
 def peak_memory_mib() -> float | None:
     """Largest resident memory of this process so far, MiB; None on Windows where `psutil` is not installed."""
     if sys.platform == "win32":
@@ -26,6 +63,22 @@ def peak_memory_mib() -> float | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes there, KiB elsewhere
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of that number is there; yes, where that cannot be told."""
+    psutil = _psutil()
+    if psutil is not None:
+        return bool(psutil.pid_exists(pid))
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def available_memory_bytes() -> int | None:

@@ -1,28 +1,46 @@
 """The command line: `segment-propagate`.
 
-Exit status: 0 on success, 2 for a mistake of the user (one sentence on stderr), 130 when interrupted, 141 when
-nobody reads the output any more, 1 for all else.
+Exit status: 0 on success, 2 for a mistake of the user (one sentence on stderr), 130 when interrupted, 143 and 129 when
+ended by SIGTERM or SIGHUP, 141 when nobody reads the output any more, 1 for all else.
 Only `arguments` is imported to answer `--help`; each command lives in a module of its own name.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
+import signal
 import sys
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import FrameType
 
 from SegmentPropagateLib.cli.arguments import make_parser, mend
+from SegmentPropagateLib.cli.console import complain, open_closed_streams, settle
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
-from SegmentPropagateLib.process import let_waiting_threads_sleep
+from SegmentPropagateLib.process import let_waiting_threads_sleep, signals_handled
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status."""
     let_waiting_threads_sleep()
+    open_closed_streams()
     try:
-        arguments = make_parser().parse_args(mend(sys.argv[1:] if argv is None else argv))
+        with signals_handled(_interrupter()):
+            return _run(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt as error:
+        number = error.args[0] if error.args else signal.SIGINT
+        what = "Interrupted" if number == signal.SIGINT else f"Ended by {signal.Signals(number).name}"
+        complain(f"{what}; no file was left half written.")
+        return 128 + number
+    finally:
+        settle(sys.stdout)
+        settle(sys.stderr)
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        arguments = make_parser().parse_args(mend(argv))
         command = importlib.import_module(f"SegmentPropagateLib.cli.{arguments.command}")
         command.run(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
@@ -34,20 +52,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(f"This command needs PyTorch and sam2, and '{error.name}' is not installed: see the README.", 2)
     except BrokenPipeError:  # the reader has seen enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it exits
         return 141
     except (SegmentPropagateError, OSError, MemoryError) as error:
         return _fail(str(error) or "The machine ran out of memory.", 1)
-    except KeyboardInterrupt:
-        return _fail("Interrupted; nothing was written.", 130)
     except Exception:  # noqa: BLE001 - the outer border: a bug, and a maintainer needs its traceback
         traceback.print_exc()
         return _fail("This is a fault of the program; please report the lines above.", 1)
 
 
 def _fail(reason: object, status: int) -> int:
-    from SegmentPropagateLib.cli.console import printable  # a progress bar's package, which --help need not wait for
-
-    sentence = printable(" ".join(str(reason).split()))
-    print(f"segment-propagate: {sentence}", file=sys.stderr)  # noqa: T201 - the command line speaks here
+    complain(reason)
     return status
+
+
+def _interrupter() -> Callable[[int, FrameType | None], None]:
+    """What SIGTERM and SIGHUP do as well as Ctrl-C: end a command such that what it has begun is cleaned up."""
+    heard: list[float] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        heard.append(time.monotonic())
+        if len(heard) == 1 or heard[-1] - heard[-2] > 1:  # several come at once, and the first is being obeyed
+            raise KeyboardInterrupt(number)
+
+    return interrupt

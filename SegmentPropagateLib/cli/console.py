@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
-from tqdm import tqdm
+if TYPE_CHECKING:  # the help of the command line does without
+    from tqdm import tqdm
 
 
 def printable(text: str) -> str:
@@ -19,14 +23,48 @@ def printable(text: str) -> str:
 
 def speaker(quiet: bool) -> Callable[[str], None]:
     """A function that tells the user one sentence, unless quiet."""
+    from tqdm import tqdm
 
     def say(sentence: str) -> None:
         if not quiet:
-            tqdm.write(printable(sentence), file=sys.stderr)  # does not tear a bar apart
+            with suppress(OSError):  # that nobody listens is no reason to end a run
+                tqdm.write(printable(sentence), file=sys.stderr)  # does not tear a bar apart
 
     return say
 
 
 def progress_bar(quiet: bool, **options: Any) -> tqdm:
     """A bar on a terminal, nothing in a pipe or when quiet."""
+    from tqdm import tqdm
+
     return tqdm(file=sys.stderr, disable=quiet or not sys.stderr.isatty(), leave=False, **options)
+
+
+def complain(reason: object) -> None:
+    """Tell on stderr, in one line, why a command fails."""
+    with suppress(OSError):
+        sys.stderr.write(f"segment-propagate: {printable(' '.join(str(reason).split()))}\n")
+        sys.stderr.flush()
+
+
+def open_closed_streams() -> None:
+    """Put the null device where the caller closed a standard stream, and let stdout take every letter.
+
+    Else the next file that is opened gets the stream's number, and whatever a library prints goes into it.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def settle(stream: TextIO) -> None:
+    """Write what a stream still holds; where that fails, drop it, or Python complains of it when it exits."""
+    try:
+        stream.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

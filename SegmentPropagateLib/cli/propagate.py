@@ -11,7 +11,7 @@ from typing import Any
 from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.cli.request import Request, read_request
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.files import check_writable
+from SegmentPropagateLib.files import Outputs, check_writable, identity_of
 from SegmentPropagateLib.formats.reading import read_volume
 from SegmentPropagateLib.formats.writing import check_output, write_segmentation
 from SegmentPropagateLib.models import download, registry
@@ -88,12 +88,12 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
             if not path.lower().endswith(ending):
                 raise InputError(f"Cannot write '{path}': the name for {option} must end in {ending}.")
             check_writable(path)
-    seen: dict[Path, str] = {Path(arguments.image).resolve(): "IMAGE"}
+    seen = {identity_of(arguments.image): "IMAGE"}
     if arguments.mask is not None:
-        seen[Path(arguments.mask).resolve()] = "--mask"
+        seen[identity_of(arguments.mask)] = "--mask"
     for option, path in named.items():
         if path is not None:
-            other = seen.setdefault(Path(path).resolve(), option)
+            other = seen.setdefault(identity_of(path), option)
             if other != option:
                 raise InputError(f"'{path}' is given for {other} and for {option}: choose another name for {option}.")
 
@@ -112,17 +112,10 @@ def _propagate(session: Session, request: Request, arguments: argparse.Namespace
 def _write(
     arguments: argparse.Namespace, session: Session, request: Request, masks: Masks, report: dict[str, Any]
 ) -> None:
-    """Write all files that were asked for; when one fails or the user interrupts, take back those of this run."""
-    written: list[str] = []
-    try:
-        write_segmentation(arguments.output, masks, session.geometry, request.segments)
-        written.append(arguments.output)
+    """Write all files that were asked for, or none."""
+    with Outputs() as outputs:
+        write_segmentation(arguments.output, masks, session.geometry, request.segments, outputs)
         if arguments.overlay is not None:
-            write_overlay(arguments.overlay, session, request.segments)
-            written.append(arguments.overlay)
+            write_overlay(arguments.overlay, session, request.segments, outputs)
         if arguments.report is not None:
-            write_report(arguments.report, report)
-    except BaseException:  # an interrupt too
-        for path in written:
-            Path(path).unlink(missing_ok=True)
-        raise
+            write_report(arguments.report, report, outputs)

@@ -1,28 +1,23 @@
-"""What SimpleITK reads, once the header was found good, and writes: NRRD and MetaImage."""
+"""What SimpleITK reads, once the header was found good: NRRD and MetaImage."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
-from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.grids import image_of
-from SegmentPropagateLib.volumes.geometry import Geometry
-from SegmentPropagateLib.volumes.labels import SegmentInfo
 
 _MOST_PER_VOXEL = 1000  # layers of a segmentation at most
 
 
 @contextmanager
 def plain_name(path: Path) -> Iterator[str]:
-    """A name of a file, to read or to write, that ITK can open.
+    """A name of a file that ITK can open.
 
     ITK ends the process at a name that is not UTF-8, and does not know `.MHA`. Such a file gets another name in a
     folder of its own, beside everything that lies beside it, as a header may name the file of its voxels.
@@ -68,20 +63,3 @@ def load(path: Path, reader_name: str) -> sitk.Image:
         if reader.GetDimension() > 3 and reader.GetSize()[3] > 1:
             raise InputError(f"'{path}' is a series of volumes ({reader.GetDimension()}-D): give one volume of it.")
         return reader.Execute()
-
-
-def write_labels(
-    path: Path,
-    layers: Sequence[NDArray[np.unsignedinteger]],
-    members: Sequence[Sequence[SegmentInfo]],
-    geometry: Geometry,
-) -> None:
-    """Write the one layer of label values; names and colors have no place in these files.
-
-    Raises:
-        RuntimeError: SimpleITK cannot write it.
-    """
-    del members
-    (layer,) = layers
-    with plain_name(path) as name:
-        sitk.WriteImage(image_of(layer, geometry), name, useCompression=True)

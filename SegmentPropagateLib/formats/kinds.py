@@ -56,9 +56,9 @@ READABLE = (
 
 WRITABLE = (  # the first whose ending fits is taken
     WritableKind(".seg.nrrd", "seg_nrrd", overlapping=True),
-    WritableKind(".nrrd", "itk"),
+    WritableKind(".nrrd", "nrrd"),
     WritableKind(".nii.gz", "nifti"),
-    WritableKind(".mha", "itk"),
+    WritableKind(".mha", "metaimage"),
 )
 
 VOLUME_ENDINGS = tuple(ending for kind in READABLE for ending in kind.endings)

@@ -80,7 +80,7 @@ def write_labels(
     try:
         header = make_header(layer.dtype, geometry)
     except ValueError as error:
-        raise InputError(f"Cannot write '{path.name}': {error}, choose another ending.") from error
+        raise InputError(f"{error}: choose another kind of output.") from error
     with path.open("wb") as file, gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
         packed.write(header)  # without name and time: same masks, same bytes
         for plane in layer:

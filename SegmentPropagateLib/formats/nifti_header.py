@@ -232,7 +232,8 @@ def make_header(kind: np.dtype[Any], geometry: Geometry) -> bytes:
     code = next((code for code, name in _KINDS.items() if np.dtype(name) == kind), None)
     if code is None or max(geometry.shape_kji) > np.iinfo(np.int16).max:
         raise ValueError(f"NIfTI holds no array of shape {geometry.shape_kji} and type {kind}")
-    frames = geometry.frames or Frames(geometry.ijk_to_ras, geometry.ijk_to_ras, (1, 1))
+    slanted = not at_right_angles(geometry.ijk_to_ras)  # no qform can say so
+    frames = geometry.frames or Frames(None if slanted else geometry.ijk_to_ras, geometry.ijk_to_ras, (1, 1))
     fields = np.zeros((), _layout(_FIELDS_1, 348).newbyteorder("<"))
     fields["sizeof_hdr"], fields["magic"] = 348, np.void(b"n+1\0")
     fields["dim"] = (3, *geometry.shape_kji[::-1], 1, 1, 1, 1)

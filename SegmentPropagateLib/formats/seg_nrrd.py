@@ -5,9 +5,7 @@ Format: https://slicer.readthedocs.io/en/latest/developer_guide/modules/segmenta
 
 from __future__ import annotations
 
-import gzip
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.formats.grids import ijk_to_lps
+from SegmentPropagateLib.formats.nrrd import write_array
 from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import TISSUE_TAGS, SegmentInfo, default_segment
@@ -38,7 +36,7 @@ def write_labels(
         members: for each layer the segments that it holds, empty ones too.
         geometry: their grid; Slicer goes on editing on it, even if the segments fill a corner of it only.
     """
-    lines = _grid_lines(layers, ijk_to_lps(geometry))
+    lines: list[str] = []
     extents = [_extent(layer) for layer in layers]
     entries = [(layer, info) for layer, infos in enumerate(members) for info in infos]
     for number, (layer, info) in enumerate(sorted(entries, key=lambda entry: entry[1].value)):
@@ -49,11 +47,7 @@ def write_labels(
         "Segmentation_MasterRepresentation:=Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset:=0 0 0",
     ]
-    with path.open("wb") as file:
-        file.write("\n".join([*lines, "", ""]).encode())
-        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:  # same masks, same bytes
-            for planes in zip(*layers, strict=True):
-                packed.write(np.stack(planes, axis=-1).tobytes())
+    write_array(path, layers, geometry, lines)
 
 
 def read_segments(metadata: Mapping[str, str], layers: int) -> tuple[list[tuple[int, SegmentInfo]], list[str]]:
@@ -111,32 +105,6 @@ def _plain(name: str) -> str:
     return re.sub(r"[\0-\x1f\x7f-\x9f]", " ", name[:_LONGEST_NAME]).strip()
 
 
-def _grid_lines(layers: Sequence[NDArray[Any]], matrix: NDArray[np.float64]) -> list[str]:
-    names = {1: "unsigned char", 2: "unsigned short", 4: "unsigned int", 8: "unsigned long long"}
-    width = layers[0].dtype.itemsize
-    sizes, directions, kinds = (
-        list(layers[0].shape[::-1]),
-        [_vector(matrix[:3, axis]) for axis in range(3)],
-        ["domain"] * 3,
-    )
-    if len(layers) > 1:
-        sizes, directions, kinds = [len(layers), *sizes], ["none", *directions], ["list", *kinds]
-    return [
-        "NRRD0004",
-        "# Complete NRRD file format specification at:",
-        "# http://teem.sourceforge.net/nrrd/format.html",
-        f"type: {names[width]}",
-        f"dimension: {len(sizes)}",
-        "space: left-posterior-superior",
-        f"sizes: {' '.join(map(str, sizes))}",
-        f"space directions: {' '.join(directions)}",
-        f"kinds: {' '.join(kinds)}",
-        *([f"endian: {sys.byteorder}"] if width > 1 else []),
-        "encoding: gzip",
-        f"space origin: {_vector(matrix[:3, 3])}",
-    ]
-
-
 def _reference(geometry: Geometry) -> str:
     """Rows of the index-to-RAS matrix, then first and last index along i, j, k."""
     k, j, i = geometry.shape_kji
@@ -165,10 +133,6 @@ def _extent(layer: NDArray[Any]) -> str:
     if box is None:
         return "0 -1 0 -1 0 -1"
     return " ".join(f"{span.start} {span.stop - 1}" for span in reversed(box))
-
-
-def _vector(values: NDArray[np.float64]) -> str:
-    return "(" + ",".join(repr(float(value) + 0.0) for value in values) + ")"  # + 0.0: no -0.0
 
 
 def _escape(value: str) -> str:

@@ -7,12 +7,10 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.files import PathLike, check_writable, replacing
-from SegmentPropagateLib.formats.grids import image_of
+from SegmentPropagateLib.files import Outputs, PathLike, check_writable, replacing
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, WRITABLE, WritableKind
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo, default_segment
@@ -25,9 +23,7 @@ def check_output(path: PathLike) -> WritableKind:
     Raises:
         InputError: another ending, or the file cannot be made. Ask before computing anything.
     """
-    kind = next((kind for kind in WRITABLE if Path(path).name.lower().endswith(kind.ending)), None)
-    if kind is None:
-        raise InputError(f"Cannot write '{path}': its name must end in {', '.join(OUTPUT_ENDINGS)}.")
+    kind = _kind_of(path)
     check_writable(path)
     return kind
 
@@ -37,8 +33,9 @@ def write_segmentation(
     masks: Mapping[int, NDArray[np.bool_]],
     geometry: Geometry,
     segments: Sequence[SegmentInfo] = (),
+    outputs: Outputs | None = None,
 ) -> None:
-    """Write masks under a temporary name and rename it.
+    """Write masks into a file that is complete or as it was before.
 
     Args:
         path: ends in one of `kinds.OUTPUT_ENDINGS`. `.seg.nrrd` keeps overlapping objects in layers; in a labelmap (all
@@ -46,11 +43,12 @@ def write_segmentation(
         masks: label value (>= 1) -> bool `(k, j, i)`.
         geometry: the grid of the masks.
         segments: names and colors for `.seg.nrrd`; values that are not listed get default ones.
+        outputs: the set of files that it belongs to.
 
     Raises:
         InputError: unknown ending, a mask of another shape, or the file cannot be written.
     """
-    kind = check_output(path)
+    kind = _kind_of(path)
     for value, mask in masks.items():
         if mask.shape != geometry.shape_kji or not 1 <= value < 2**32:
             raise InputError(f"Object {value} with a mask of shape {mask.shape} does not fit {geometry.shape_kji}.")
@@ -58,17 +56,38 @@ def write_segmentation(
     layers, members = _stack_layers(masks, geometry.shape_kji, overlapping=kind.overlapping)
     infos = [[named.get(value) or default_segment(value) for value in layer] for layer in members]
     module = import_module(f"{__package__}.{kind.module}")
-    with replacing(path) as temporary:
-        try:
-            module.write_labels(temporary, layers, infos, geometry)
-        except RuntimeError as error:  # what SimpleITK raises
-            raise InputError(f"Cannot write '{path}': is the disk full?") from error
+    with replacing(path, outputs, kind.ending) as temporary:
+        module.write_labels(temporary, layers, infos, geometry)
 
 
-def write_volume(path: PathLike, volume: Volume) -> None:
-    """Write a scalar volume as NIfTI, NRRD or MHA under a temporary name and rename it."""
-    with replacing(path) as temporary:
-        sitk.WriteImage(image_of(volume.array_kji, volume.geometry), str(temporary), useCompression=True)
+def write_volume(path: PathLike, volume: Volume, outputs: Outputs | None = None) -> None:
+    """Write a scalar volume as NIfTI, NRRD or MHA.
+
+    Args:
+        path: ends in one of `kinds.OUTPUT_ENDINGS`.
+        volume: what to write.
+        outputs: the set of files that it belongs to.
+
+    Raises:
+        InputError: unknown ending, numbers of a type that files do not have, or the file cannot be written.
+    """
+    kind = _kind_of(path)
+    if kind.overlapping:
+        raise InputError(f"Cannot write '{path}': '{kind.ending}' is for segmentations, choose another ending.")
+    array = volume.array_kji.astype(volume.array_kji.dtype.newbyteorder("="), copy=False)
+    if array.dtype.char not in "bBhHiIlLqQfd":
+        raise InputError(f"Cannot write '{path}': no image has voxels of type {array.dtype}, convert them first.")
+    module = import_module(f"{__package__}.{kind.module}")
+    with replacing(path, outputs, kind.ending) as temporary:
+        module.write_labels(temporary, [array], [()], volume.geometry)
+
+
+def _kind_of(path: PathLike) -> WritableKind:
+    name = Path(path).name.lower()
+    kind = next((kind for kind in WRITABLE if name.endswith(kind.ending)), None)
+    if kind is None:
+        raise InputError(f"Cannot write '{path}': its name must end in {', '.join(OUTPUT_ENDINGS)}.")
+    return kind
 
 
 def _stack_layers(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from SegmentPropagateLib.errors import CheckpointError
-from SegmentPropagateLib.files import file_sha256, replacing
+from SegmentPropagateLib.files import Outputs, file_sha256, writing
 from SegmentPropagateLib.networks.build import build_network, expected_shapes
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import FAMILIES, Family, NetworkConfig, prefix_of, recognize
@@ -126,7 +126,11 @@ def load_network(path: str | Path, image_size: int | None = None) -> tuple[nn.Mo
 
 
 def save_checkpoint(
-    path: str | Path, state_dict: Mapping[str, Tensor], card: Card, dtype: torch.dtype = torch.float32
+    path: str | Path,
+    state_dict: Mapping[str, Tensor],
+    card: Card,
+    dtype: torch.dtype = torch.float32,
+    outputs: Outputs | None = None,
 ) -> None:
     """Write weights and card; a file that was there before is replaced only when the new one is complete.
 
@@ -135,6 +139,7 @@ def save_checkpoint(
         state_dict: weights by name.
         card: what to say about them.
         dtype: how to store floating-point tensors: float32, or a half precision for a small file.
+        outputs: the set of files that it belongs to.
 
     Raises:
         CheckpointError: the card holds what could not be read again.
@@ -146,7 +151,7 @@ def save_checkpoint(
         for name, tensor in state_dict.items()
     }
     # torch writes the name of a path into the archive, but not that of a stream: equal weights give equal files.
-    with replacing(path) as part, part.open("wb") as file:
+    with writing(path, outputs) as file:
         torch.save({"model": state, "card": card.to_dict()}, file)
 
 

@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.files import writing
 from SegmentPropagateLib.phantoms.families import SCENES
 from SegmentPropagateLib.phantoms.scene import ROOM_KJI, Scene
 from SegmentPropagateLib.phantoms.shapes import Canvas, borders, smooth_noise
@@ -174,15 +175,14 @@ def cached_phantom(folder: Path, seed: int, family: str, shape_kji: tuple[int, i
             path.unlink(missing_ok=True)
     phantom = make_phantom(seed, family, shape_kji)
     folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{seed}.tmp.npz")
-    np.savez_compressed(
-        partial,
-        values=phantom.values,
-        labels=phantom.labels,
-        spacing=np.array(phantom.spacing_kji_mm),
-        ids=np.array(list(phantom.names)),
-        names=np.array(list(phantom.names.values())),
-        look=np.array(phantom.look),
-    )
-    partial.replace(path)
+    with writing(path) as file:
+        np.savez_compressed(
+            file,
+            values=phantom.values,
+            labels=phantom.labels,
+            spacing=np.array(phantom.spacing_kji_mm),
+            ids=np.array(list(phantom.names)),
+            names=np.array(list(phantom.names.values())),
+            look=np.array(phantom.look),
+        )
     return phantom

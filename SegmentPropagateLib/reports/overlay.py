@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from SegmentPropagateLib.files import PathLike, replacing
+from SegmentPropagateLib.files import Outputs, PathLike, writing
 from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.volumes.boxes import bounding_box
@@ -80,7 +80,9 @@ class OverlayObject:
     results: Mapping[int, SliceResult]
 
 
-def write_overlay(path: PathLike, session: Session, segments: Sequence[SegmentInfo]) -> None:
+def write_overlay(
+    path: PathLike, session: Session, segments: Sequence[SegmentInfo], outputs: Outputs | None = None
+) -> None:
     """Write the contact sheet of a session's objects, with the names and colors of `segments`, as PNG."""
     masks = session.masks()  # as they are written: overlaps settled
     objects = []
@@ -91,8 +93,8 @@ def write_overlay(path: PathLike, session: Session, segments: Sequence[SegmentIn
         objects.append(OverlayObject(segment.name, segment.color_rgb, shown))
     orientation = Orientation.upright(session.geometry, session.plane)
     sheet = draw_contact_sheet(session.stack.gray, session.stack.spacing_mm, objects, orientation)
-    with replacing(path) as temporary:
-        sheet.save(temporary)
+    with writing(path, outputs) as file:
+        sheet.save(file, format="PNG")
 
 
 def draw_contact_sheet(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib import __version__
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.files import replacing
+from SegmentPropagateLib.files import Outputs, PathLike, writing
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS
 from SegmentPropagateLib.propagation.review import Seen, worth_a_look
 from SegmentPropagateLib.propagation.session import Session
@@ -92,14 +92,14 @@ def _finite(value: float) -> float | None:
     return round(float(value), 5) if math.isfinite(value) else None
 
 
-def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
+def write_report(path: PathLike, report: Mapping[str, Any], outputs: Outputs | None = None) -> None:
     """Write a report as JSON, complete or not at all."""
     text = json.dumps(report, indent=1, allow_nan=False, default=str) + "\n"
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    with writing(path, outputs) as file:
+        file.write(text.encode())
 
 
-def keys_of_run(segmentation: str | Path, report: str | Path | None, plane: str) -> dict[int | None, list[int]]:
+def keys_of_run(segmentation: PathLike, report: PathLike | None, plane: str) -> dict[int | None, list[int]]:
     """Label -> key slices of the run that wrote a segmentation, where its report says so.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from SegmentPropagateLib.files import replacing
+from SegmentPropagateLib.files import Outputs, writing
 
 SIZE, MARGIN = (720, 420), (64, 36, 64, 48)  # left, top, right, bottom
 LOSS_COLOR, DICE_COLOR, INK = (200, 90, 40), (40, 90, 190), (70, 70, 70)
@@ -15,7 +15,7 @@ LOSS_COLOR, DICE_COLOR, INK = (200, 90, 40), (40, 90, 190), (70, 70, 70)
 Points = Sequence[tuple[float, float]]
 
 
-def draw_curve(path: Path, losses: Points, dices: Points, title: str) -> None:
+def draw_curve(path: Path, losses: Points, dices: Points, title: str, outputs: Outputs | None = None) -> None:
     """Draw `(step, loss)` against the left axis and `(step, DSC)`, 0 to 1, against the right one."""
     image = Image.new("RGB", SIZE, "white")
     pen = ImageDraw.Draw(image)
@@ -45,8 +45,8 @@ def draw_curve(path: Path, losses: Points, dices: Points, title: str) -> None:
     pen.text((left, SIZE[1] - 12), "loss (left)", fill=LOSS_COLOR, anchor="ls")
     pen.text((left + 90, SIZE[1] - 12), "validation DSC (right)", fill=DICE_COLOR, anchor="ls")
     pen.text((right, SIZE[1] - 12), "step", fill=INK, anchor="rs")
-    with replacing(path) as part:
-        image.save(part, format="PNG")
+    with writing(path, outputs) as file:
+        image.save(file, format="PNG")
 
 
 def _smooth(points: Points) -> list[tuple[float, float]]:

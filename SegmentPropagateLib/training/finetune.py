@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.files import Outputs
 from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.devices import choose_device, choose_precision
@@ -40,6 +42,9 @@ from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import mean_dice
 
 log = logging.getLogger(__name__)
+
+NOT_IN_NAMES = r'[/\\:*?"<>|\0]'
+"""Characters that names of files cannot have, here or on other systems."""
 
 CHECKPOINTING_FROM = 512
 """Image size from which slices are computed again in the backward pass unless the user says otherwise."""
@@ -255,12 +260,12 @@ class _Run:
         best: float,
         is_best: bool,
     ) -> None:
-        self._files.write_model(trainer.network, card, is_best)
-        self._files.write_log({**head, "steps": self._steps}, records)
-        # Last, so that a run that is killed in between resumes from the save before.
-        self._files.write_state(
-            {"trainer": trainer.state_dict(), "records": list(records), "best": best, "run": _digest(head)}
-        )
+        state = {"trainer": trainer.state_dict(), "records": list(records), "best": best, "run": _digest(head)}
+        with Outputs() as outputs:
+            self._files.write_model(trainer.network, card, is_best, outputs)
+            self._files.write_log({**head, "steps": self._steps}, records, outputs)
+            # Last, so that a run whose machine fails in between resumes from the save before.
+            self._files.write_state(state, outputs)
 
 
 def leave_one_out(
@@ -271,12 +276,17 @@ def leave_one_out(
     The models are written as `MODEL.without-CASE.pt`.
     """
     output = Path(output)
+    models = {
+        case.name: output.with_suffix(f".without-{re.sub(NOT_IN_NAMES, '-', case.name)}.pt")
+        for case in find_cases(dataset)
+    }
+    for model in models.values():  # a name that cannot be written is told before the first training
+        RunFiles(model).check_names()
     scores = {}
-    for case in find_cases(dataset):
-        conduct.say(f"Training without '{case.name}'.")
-        model = output.with_suffix(f".without-{case.name}.pt")
-        left_out = replace(settings, validation=(case.name,), validations=1)
-        scores[case.name] = float(finetune(dataset, init, model, left_out, conduct)["validation_dsc"])
+    for name, model in models.items():
+        conduct.say(f"Training without '{name}'.")
+        left_out = replace(settings, validation=(name,), validations=1)
+        scores[name] = float(finetune(dataset, init, model, left_out, conduct)["validation_dsc"])
     return scores
 
 

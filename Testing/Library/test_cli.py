@@ -197,7 +197,7 @@ def test_a_run_that_ends_early_leaves_no_file(monkeypatch, tmp_path, capsys, pro
 
 
 def test_an_interrupt_while_writing_takes_back_what_was_written(double, monkeypatch, tmp_path):
-    def interrupted(path, report):
+    def interrupted(*words):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "write_report", interrupted)
@@ -219,7 +219,7 @@ def test_ctrl_c_in_a_real_process_ends_with_130_and_no_file(tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
-    assert stderr.splitlines()[1:] == [b"segment-propagate: Interrupted; nothing was written."]
+    assert stderr.splitlines()[1:] == [b"segment-propagate: Interrupted; no file was left half written."]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.nrrd", "labels.nrrd"]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from SegmentPropagateLib.files import replacing
+from SegmentPropagateLib.files import writing
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.checkpoints import load_network, save_checkpoint
 from SegmentPropagateLib.training.starter.run import VALIDATION_SEEDS, measure
@@ -38,8 +38,9 @@ def bundle(model: Path, folder: Path, facts: Path | None) -> None:
     save_checkpoint(folder / "starter.pt", network.state_dict(), card, torch.float16)
     network, card = load_network(folder / "starter.pt")
     scores = {str(seed): measure(network, card, torch.device("cpu"), [seed])["dsc"] for seed in RECORD_SEEDS}
-    with replacing(folder / "starter.json") as part:
-        part.write_text(json.dumps({"sha256": card.sha256, "dsc": scores}, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps({"sha256": card.sha256, "dsc": scores}, indent=1) + "\n"
+    with writing(folder / "starter.json") as file:
+        file.write(text.encode())
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from SegmentPropagateLib.files import replacing
+from SegmentPropagateLib.files import Outputs, writing
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.models.devices import choose_device, choose_precision
 from SegmentPropagateLib.networks.build import build_network
@@ -269,17 +269,18 @@ class StarterRun:
 
     def _save(self) -> None:
         metrics = {"phantoms": next((r["phantoms"] for r in reversed(self._records) if "phantoms" in r), None)}
-        save_checkpoint(self._out, self._average, self._card(metrics), torch.float16)
-        with replacing(self._log_file) as part:
-            part.write_text(json.dumps(self._records, indent=0), encoding="utf-8")
         state = {
             "trainer": self._trainer.state_dict(),
             "average": self._average,
             "records": self._records,
             "parents": self._parents,
         }
-        with replacing(self._state_file) as part, part.open("wb") as file:
-            torch.save(state, file)
+        with Outputs() as outputs:
+            save_checkpoint(self._out, self._average, self._card(metrics), torch.float16, outputs)
+            with writing(self._log_file, outputs) as file:
+                file.write(json.dumps(self._records, indent=0).encode())
+            with writing(self._state_file, outputs) as file:
+                torch.save(state, file)
 
     def _resume(self) -> None:
         state = torch.load(self._state_file, weights_only=True)
