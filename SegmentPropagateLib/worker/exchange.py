@@ -21,7 +21,7 @@ class Exchange:
         self._stage = 0  # place of the last reply among the request's answers
         self._total: int | None = None
         self._computed = 0
-        self._missing = request.places if isinstance(request, Propagate) else set()
+        self._missing = set(request.places) if isinstance(request, Propagate) else set()
 
     def cancel(self) -> None:
         """The request was cancelled, and may be answered so from now on."""

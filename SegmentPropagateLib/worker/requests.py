@@ -331,17 +331,18 @@ class Propagate(Request):
         """The objects that have a key."""
         return frozenset(object_id for object_id, _index in self.keys)
 
-    @property
-    def places(self) -> set[tuple[int, int]]:
+    @cached_property
+    def places(self) -> frozenset[tuple[int, int]]:
         """`(object id, slice)` of every slice that is to be filled."""
-        return {(object_id, index) for object_id in self.object_ids for index in self.slices} - set(self.keys)
+        every = frozenset((object_id, index) for object_id in self.object_ids for index in self.slices)
+        return every.difference(self.keys)
 
     def check_reply(self, reply: Reply) -> None:
         """The slice is one of the range, no key, of an object that was asked for, and of its shape."""
-        most = len(self.object_ids) * len(self.slices)
+        most = len(self.places)
         for name in ("total", "done", "computed"):
             if (getattr(reply, name, None) or 0) > most:
-                reject(f"{reply.word}.{name}", f"at most {most}, the slices of the range", getattr(reply, name))
+                reject(f"{reply.word}.{name}", f"at most {most}, the slices to fill", getattr(reply, name))
         if isinstance(reply, SliceDone):
             _check_place(reply, self.object_ids, self.slices, self.setup)
             if (reply.object_id, reply.slice_index) in self.keys:
