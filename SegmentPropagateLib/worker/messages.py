@@ -26,6 +26,7 @@ MAX_PAYLOAD_BYTES = 32 << 30  # far beyond any volume, far below what a corrupt 
 MAX_AXES = 8
 SHOWN_CHARACTERS = 60
 CHUNK_BYTES = 1 << 20
+ROOM_BYTES = 1 << 19  # is made at a time for what is announced
 JSON_GROWTH = 64  # a byte of JSON, such as the `[` of `[[[[`, becomes an object of at most so many bytes
 SMALL_HEADER_BYTES = CHUNK_BYTES // JSON_GROWTH
 _MAGIC = b"SPRO"
@@ -156,7 +157,7 @@ class _Buffer:
 
     def __init__(self, size: int) -> None:
         self._size, self._filled = size, 0
-        self.array = np.empty(min(size, CHUNK_BYTES), dtype=np.uint8)
+        self.array = np.empty(min(size, ROOM_BYTES), dtype=np.uint8)
 
     @property
     def wanted(self) -> int:
@@ -172,8 +173,8 @@ class _Buffer:
         return count
 
     def _grow(self) -> None:
-        # Windows copies what it enlarges: in steps of 1 MB a volume of 1 GB would be copied 500 times.
-        step = max(CHUNK_BYTES, self._filled // 8 if sys.platform == "win32" else 0)
+        # Windows copies what it enlarges: in small steps a volume of 1 GB would be copied 1000 times.
+        step = max(ROOM_BYTES, self._filled // 8 if sys.platform == "win32" else 0)
         try:
             self.array.resize(min(self._size, self._filled + step), refcheck=False)  # nobody else has seen it yet
         except MemoryError:

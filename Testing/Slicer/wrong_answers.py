@@ -190,12 +190,13 @@ WRONG = {
     "was cancelled by nobody": [ends(type="cancelled")],
     "'failed.kind' must be": [ends(type="failed", kind=value, sentence="x") for value in ("luck", "", None, 3)],
     "'failed.sentence' must be": [
-        ends(type="failed", kind="input", sentence=text) for text in ("", " ", None, 3, "two\nlines", "\ud800", "\x1b[2J")
+        ends(type="failed", kind="input", sentence=text)
+        for text in ("", " ", None, 3, "two\nlines", "\ud800", "\x1b[2J")
     ],
     "'failed.sentence' is missing": [ends(type="failed", kind="input")],
     "array of unknown kind": [
         *(says(SLICE, array=value) for value in (None, "two\nlines", {"dtype": "|O8", "shape": [1]})),
-        *(says(SLICE, array={"dtype": "|b1", "shape": value}) for value in ([-4, -5], [1 << 40, 1 << 40], [True], None)),
+        *(says(SLICE, array={"dtype": "|b1", "shape": value}) for value in ([-4, -5], [1 << 40] * 2, [True], None)),
     ],
     "bytes for an array of shape": [says(SLICE, array={"dtype": "|b1", "shape": [30_000, 30_000]})],
     "other than 0 and 1": [
@@ -214,4 +215,3 @@ WRONG = {
     ],
     "version 9 of the messages": [inBytes(SLICE, lambda _frame: prefix(version=9))],
 }  # fmt: skip
-ROWS = [(words, number, way) for words, ways in WRONG.items() for number, way in enumerate(ways)]
