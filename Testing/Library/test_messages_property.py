@@ -14,15 +14,16 @@ from test_requests import RIGHT_REPLIES, RIGHT_REQUESTS, frame, parts_of
 from SegmentPropagateLib.worker.fields import identity_of
 from SegmentPropagateLib.worker.messages import VERSION, Decoder, Message, MessageError
 from SegmentPropagateLib.worker.replies import REPLIES
-from SegmentPropagateLib.worker.requests import REQUESTS
+from SegmentPropagateLib.worker.requests import REQUESTS, Propagate, read_request
 
 KINDS = {**REQUESTS, **REPLIES}
+(PROPAGATE,) = (request for request in RIGHT_REQUESTS if isinstance(request, Propagate))
 RIGHT = (*RIGHT_REQUESTS, *RIGHT_REPLIES)
 FRAMES = [frame(content.to_message(number)) for number, content in enumerate(RIGHT)]
 SPARE_BYTES = 1 << 20
 
 repeatable = settings(
-    derandomize=True, database=None, deadline=None, max_examples=80, suppress_health_check=list(HealthCheck)
+    derandomize=True, database=None, deadline=None, max_examples=250, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -104,10 +105,11 @@ def test_any_bytes_give_messages_or_a_message_error_and_take_no_memory(data, cut
         tracemalloc.stop()
     assert peak <= len(data) + SPARE_BYTES
     for message in messages:
-        try:
-            KINDS[message.type].from_message(message)
-        except (MessageError, KeyError) as error:
-            sentences.append(str(error))
+        for read in (read_request, PROPAGATE.read_reply):
+            try:
+                read(message)
+            except MessageError as error:
+                sentences.append(str(error))
     assert all(sentence.isprintable() and len(sentence) < 300 for sentence in sentences)
 
 
@@ -145,11 +147,10 @@ def test_a_stream_in_any_pieces_gives_the_same_messages(numbers, cuts):
 @given(
     st.sampled_from([content for content in RIGHT if parts_of(content)]),
     st.data(),
-    st.integers(0, (1 << 31) - 1),
     json_values,
 )
-def test_any_value_in_any_field_survives_the_wire_or_is_refused(content, data, identity, value):
-    header = dict(content.to_message(identity).header)
+def test_any_value_in_any_field_survives_the_wire_or_is_refused(content, data, value):
+    header = dict(content.to_message(7).header)
     name = data.draw(st.sampled_from(sorted(header)))
     try:
         (message,) = Decoder().feed(framed(json.dumps({**header, name: value}).encode()))
