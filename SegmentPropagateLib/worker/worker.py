@@ -138,11 +138,12 @@ def load_model(name_or_path: str, **options: Any) -> Propagator:
     return loading.load_model(name_or_path, **options)
 
 
-def main(load_model: LoadModel = load_model) -> int:
+def main(load_model: LoadModel = load_model, grace_s: float = GRACE_S) -> int:
     """Serve stdin until it ends.
 
     Args:
         load_model: how a model's name becomes a propagator; tests give one that draws.
+        grace_s: how long to go on after that, seconds.
     """
     let_waiting_threads_sleep()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(message)s")
@@ -156,7 +157,7 @@ def main(load_model: LoadModel = load_model) -> int:
         try:
             worker.read(requests)
         finally:
-            time.sleep(GRACE_S)
+            time.sleep(grace_s)
             os._exit(1)  # stuck in a slice with nobody left to kill it
 
     threading.Thread(target=read_until_closed, daemon=True).start()
