@@ -72,7 +72,7 @@ Bytes = Annotated[int, Rule(lambda n: 0 <= n <= 1 << 50, f"from 0 to {1 << 50}")
 Share = Annotated[float, Rule(lambda x: 0 <= x <= 1, "from 0 to 1")]
 Amount = Annotated[float, Rule(lambda x: x >= 0, "at least 0")]
 Text = Annotated[str, Rule(lambda text: bool(text.strip()), "a text that is not empty")]
-Line = Annotated[str, Rule(str.isprintable, "one line of printable characters")]
+Line = Annotated[str, Rule(lambda text: printable(text) == text, "one line of printable characters")]
 Sentence = Annotated[Line, Rule(lambda text: bool(text.strip()), "a text that is not empty")]
 
 Kind = TypeVar("Kind", bound="Content")

@@ -11,6 +11,7 @@ import math
 import reprlib
 import struct
 import sys
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
@@ -51,7 +52,10 @@ def shown(value: object) -> str:
 
 def printable(text: str) -> str:
     """The text with line breaks, control characters and halves of characters written as Python escapes."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return "".join(
+        one if one.isprintable() or unicodedata.category(one) == "Zs" else ascii(one)[1:-1]  # Zs: spaces, as in French
+        for one in text
+    )
 
 
 @dataclass(frozen=True, eq=False)

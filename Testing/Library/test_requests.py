@@ -290,6 +290,11 @@ def test_masks_along_another_plane_than_the_setup_s_are_refused():
         replace(RIGHT[Propagate], setup=setup)
 
 
+@pytest.mark.parametrize("text", ["größer", "temps\u00a0: 3\u202fs", "日本語"])
+def test_a_sentence_may_be_in_any_language(text):
+    assert Failed("input", text).sentence == text
+
+
 def test_a_range_that_is_reversed_is_refused():
     with pytest.raises(MessageError, match=r"'propagate.last' must be not before the first slice 3, got 2"):
         replace(RIGHT[Propagate], first=3, last=2)

@@ -124,10 +124,9 @@ def test_an_environment_without_a_home_is_enough(client, drawn, monkeypatch):
 @pytest.fixture
 def beside(tmp_path):
     """A folder of files that have the names of libraries and leave a trace where they run."""
+    trace = tmp_path / "ran"
     for name in LIBRARIES:
-        (tmp_path / f"{name}.py").write_text(
-            f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})\nraise SystemExit(9)\n"
-        )
+        (tmp_path / f"{name}.py").write_text(f"open({str(trace)!r}, 'a').write({name!r})\nraise SystemExit(9)\n")
     return tmp_path
 
 
