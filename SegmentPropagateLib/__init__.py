@@ -1,9 +1,10 @@
 """SegmentPropagate: one outlined slice becomes a segmented volume. Importing this package loads no torch."""
 
-from __future__ import annotations
-
 import importlib
-from typing import Any
+
+TYPE_CHECKING = False  # as of `typing`, which `python -m` would still look for in the folder that it is started in
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -21,7 +22,7 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

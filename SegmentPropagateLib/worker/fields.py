@@ -7,7 +7,7 @@ off a `Message`. So neither side ever holds one that is wrong, and a new message
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import MappingProxyType, NoneType, UnionType
@@ -26,11 +26,10 @@ from typing import (
 
 import numpy as np
 
-from SegmentPropagateLib.worker.messages import Message, MessageError
+from SegmentPropagateLib.worker.messages import SHOWN_CHARACTERS, Message, MessageError, printable, shown
 
 LARGEST = (1 << 31) - 1  # of the whole numbers: what Qt, C and every process id can hold
 LARGEST_EXACT = 1 << 53  # of the whole numbers that stand for real ones
-SHOWN_CHARACTERS = 60
 
 _NAMES = MappingProxyType(
     {
@@ -73,6 +72,8 @@ Bytes = Annotated[int, Rule(lambda n: 0 <= n <= 1 << 50, f"from 0 to {1 << 50}")
 Share = Annotated[float, Rule(lambda x: 0 <= x <= 1, "from 0 to 1")]
 Amount = Annotated[float, Rule(lambda x: x >= 0, "at least 0")]
 Text = Annotated[str, Rule(lambda text: bool(text.strip()), "a text that is not empty")]
+Line = Annotated[str, Rule(lambda text: printable(text) == text, "one line of printable characters")]
+Sentence = Annotated[Line, Rule(lambda text: bool(text.strip()), "a text that is not empty")]
 
 Kind = TypeVar("Kind", bound="Content")
 
@@ -110,9 +111,7 @@ class Content:
         """
         given = {name: value for name, value in message.header.items() if name not in ("type", "id")}
         array, known = cls._array_field(), set(cls._hints())
-        unknown = sorted(given.keys() - (known - {array}))
-        if unknown:
-            raise MessageError(f"There is no field '{cls.word}.{unknown[0]}'.")
+        _refuse_unknown(known - {array}, given, cls.word)
         if array:
             given[array] = message.array
         elif message.array is not None:
@@ -144,10 +143,7 @@ def kinds_of(base: type[Kind]) -> Mapping[str, type[Kind]]:
 
 def reject(path: str, wanted: str, value: object) -> NoReturn:
     """Raise the MessageError of a field that is not what it must be."""
-    shown = f"an array {value.shape} of {value.dtype}" if isinstance(value, np.ndarray) else repr(value)
-    if len(shown) > SHOWN_CHARACTERS:
-        shown = shown[:SHOWN_CHARACTERS] + "..."
-    raise MessageError(f"The field '{path}' must be {wanted}, got {shown}.")
+    raise MessageError(f"The field '{path}' must be {wanted}, got {shown(value)}.")
 
 
 def conform(hint: Any, value: Any, path: str) -> Any:
@@ -197,9 +193,7 @@ def _record(kind: Any, value: Any, path: str) -> Any:
         value = {name: getattr(value, name) for name in hints}
     if not isinstance(value, Mapping):
         reject(path, "an object", value)
-    unknown = sorted(value.keys() - hints.keys())
-    if unknown:
-        raise MessageError(f"There is no field '{path}.{unknown[0]}'.")
+    _refuse_unknown(hints.keys(), value, path)
     _require(set(hints), value, path)
     return kind(**{name: conform(hint, value[name], f"{path}.{name}") for name, hint in hints.items()})
 
@@ -213,6 +207,12 @@ def _scalar(kind: type, value: Any, path: str) -> Any:
     if not right or (kind is int and isinstance(value, bool)):
         reject(path, _NAMES[kind], value)
     return value
+
+
+def _refuse_unknown(names: Set[str], given: Mapping[str, Any], path: str) -> None:
+    unknown = sorted(given.keys() - names)
+    if unknown:
+        raise MessageError(f"There is no field '{path}.{printable(unknown[0][:SHOWN_CHARACTERS])}'.")
 
 
 def _require(names: set[str], given: Mapping[str, Any], path: str) -> None:

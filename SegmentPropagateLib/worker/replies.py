@@ -17,6 +17,8 @@ from SegmentPropagateLib.worker.fields import (
     Content,
     Count,
     Index,
+    Line,
+    Sentence,
     Share,
     Text,
     array_of,
@@ -52,9 +54,9 @@ class Welcome(Reply):
     word = "welcome"
     final = True
     protocol: Count
-    version: Text
+    version: Sentence
     pid: Count
-    missing: tuple[Text, ...]
+    missing: tuple[Sentence, ...]
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,12 @@ class Inspected(Reply):
     word = "inspected"
     final = True
     path: Text
-    family: Text
-    variant: Text
+    family: Sentence
+    variant: Sentence
     image_size: Count
     short_slices: Index
-    intensity: Text
-    problems: tuple[Text, ...]
+    intensity: Sentence
+    problems: tuple[Sentence, ...]
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class Started(Reply):
     word = "started"
     total: Index
     preset: Annotated[str, one_of(PRESETS)]
-    note: str
+    note: Line
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +230,7 @@ class Failed(Reply):
     word = "failed"
     final = True
     kind: Literal["input", "protocol", "memory", "internal", "died"]
-    sentence: Text
+    sentence: Sentence
 
 
 REPLIES = kinds_of(Reply)

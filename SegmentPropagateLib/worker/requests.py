@@ -7,6 +7,7 @@ A new one is a class here, its answer one in `replies`, and how a method of `ser
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,7 +32,7 @@ from SegmentPropagateLib.worker.fields import (
     one_of,
     reject,
 )
-from SegmentPropagateLib.worker.messages import Message, MessageError
+from SegmentPropagateLib.worker.messages import Message, MessageError, shown
 from SegmentPropagateLib.worker.replies import (
     REPLIES,
     Cancelled,
@@ -151,7 +152,7 @@ class Request(Content):
     """Base of the requests.
 
     Attributes:
-        answers: replies that may come back, besides `Cancelled` and `Failed`.
+        answers: replies that may come back, besides `Cancelled` and `Failed`, in this order.
     """
 
     answers: ClassVar[tuple[type[Reply], ...]] = ()
@@ -164,7 +165,8 @@ class Request(Content):
         """
         kind = REPLIES.get(message.type)
         if kind not in (*self.answers, Cancelled, Failed) or kind is None:
-            raise MessageError(f"The message '{message.type}' is no answer to the request '{self.word}'.")
+            word = shown(message.header.get("type"))
+            raise MessageError(f"The message {word} is no answer to the request '{self.word}'.")
         reply = kind.from_message(message)
         self.check_reply(reply)
         return reply
@@ -186,6 +188,11 @@ class Hello(Request):
         if message.type == Welcome.word:
             check_protocol(self.protocol, message.header.get("protocol"))
         return super().read_reply(message)
+
+    def check_reply(self, reply: Reply) -> None:
+        """The worker is another process: it is what is killed when it does not obey."""
+        if isinstance(reply, Welcome) and reply.pid in (1, os.getpid(), os.getppid()):
+            reject(f"{reply.word}.pid", "of a process that was started for it", reply.pid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,6 +227,11 @@ class Inspect(Request):
     answers = (Inspected,)
     path: Text
     image_size: Count | None
+
+    def check_reply(self, reply: Reply) -> None:
+        """It is this file that was looked at."""
+        if isinstance(reply, Inspected) and reply.path != self.path:
+            reject(f"{reply.word}.path", shown(self.path), reply.path)
 
 
 @dataclass(frozen=True)
@@ -319,12 +331,18 @@ class Propagate(Request):
         """The objects that have a key."""
         return frozenset(object_id for object_id, _index in self.keys)
 
+    @cached_property
+    def places(self) -> frozenset[tuple[int, int]]:
+        """`(object id, slice)` of every slice that is to be filled."""
+        every = frozenset((object_id, index) for object_id in self.object_ids for index in self.slices)
+        return every.difference(self.keys)
+
     def check_reply(self, reply: Reply) -> None:
         """The slice is one of the range, no key, of an object that was asked for, and of its shape."""
-        most = len(self.object_ids) * len(self.slices)
+        most = len(self.places)
         for name in ("total", "done", "computed"):
             if (getattr(reply, name, None) or 0) > most:
-                reject(f"{reply.word}.{name}", f"at most {most}, the slices of the range", getattr(reply, name))
+                reject(f"{reply.word}.{name}", f"at most {most}, the slices to fill", getattr(reply, name))
         if isinstance(reply, SliceDone):
             _check_place(reply, self.object_ids, self.slices, self.setup)
             if (reply.object_id, reply.slice_index) in self.keys:
@@ -357,7 +375,7 @@ def read_request(message: Message) -> Request:
     """
     kind = REQUESTS.get(message.type)
     if kind is None:
-        raise MessageError(f"The worker does not know the request '{message.type}'.")
+        raise MessageError(f"The worker does not know the request {shown(message.header.get('type'))}.")
     if kind is Hello:
         check_protocol(message.header.get("protocol"), PROTOCOL)
     return kind.from_message(message)

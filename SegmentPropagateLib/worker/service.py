@@ -27,6 +27,7 @@ from SegmentPropagateLib.propagation.propagator import Propagator, SliceUpdate
 from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.volumes.volume import Volume
+from SegmentPropagateLib.worker.messages import printable
 from SegmentPropagateLib.worker.replies import (
     Done,
     Downloading,
@@ -118,7 +119,7 @@ class Service:
                 image_size=config.image_size,
                 short_slices=card.short_slices,
                 intensity=card.intensity,
-                problems=found.problems,
+                problems=tuple(printable(problem) for problem in found.problems),
             )
         )
 
@@ -134,7 +135,7 @@ class Service:
         session = self._open_session(request.setup, send, cancelled)
         set_keys(session, dict(zip(request.keys, request.masks, strict=True)))
         stale = {(lane.object_id, index) for lane in session.plan(request.first, request.last) for index in lane.slices}
-        send(Started(len(stale), session.gray.preset, session.gray.note))
+        send(Started(len(stale), session.gray.preset, printable(session.gray.note)))
         slices = _Slices(session, request.slices, send)
         slices.send_known(stale)
         with closing(session.propagate(request.first, request.last)) as updates:

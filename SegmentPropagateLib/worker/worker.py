@@ -20,13 +20,14 @@ from SegmentPropagateLib.errors import CancelledError, OutOfMemoryError, Segment
 from SegmentPropagateLib.process import let_waiting_threads_sleep
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.worker.fields import identity_of
-from SegmentPropagateLib.worker.messages import Message, MessageError, read_message, write_message
+from SegmentPropagateLib.worker.messages import Message, MessageError, printable, read_message, write_message
 from SegmentPropagateLib.worker.replies import Cancelled, Failed, Reply
 from SegmentPropagateLib.worker.requests import Cancel, Quit, read_request
 from SegmentPropagateLib.worker.service import LoadModel, Service
 
 GRACE_S = 10.0
 """How long a worker may go on with its slice after the other side has gone."""
+LONGEST_SENTENCE = 1000  # characters
 OUT_OF_MEMORY = (
     "The worker ran out of memory: choose a smaller range, fewer segments, a smaller image size, or the CPU; "
     "nothing was changed."
@@ -49,14 +50,15 @@ class Worker:
         self._ended = threading.Event()
 
     def read(self, stream: BinaryIO) -> None:
-        """Take requests until the stream ends; runs in a thread of its own."""
+        """Take requests until the stream ends; runs in a thread of its own, and ends `run` whatever ends it."""
         try:
             while (message := read_message(stream)) is not None and not self._is_end(message):
                 pass
         except (MessageError, OSError) as error:
             logging.getLogger(__name__).error("%s", error)
-        self._ended.set()
-        self._messages.put(None)
+        finally:
+            self._ended.set()
+            self._messages.put(None)
 
     def run(self) -> None:
         """Answer requests until `read` has ended."""
@@ -81,7 +83,7 @@ class Worker:
         def send(reply: Reply) -> None:
             try:
                 write_message(self._output, reply.to_message(identity))
-            except BrokenPipeError:  # nobody listens any more
+            except OSError:  # nobody listens any more
                 self._ended.set()
 
         def cancelled() -> bool:
@@ -114,13 +116,19 @@ def is_out_of_memory(error: BaseException) -> bool:
 def failure_of(error: BaseException) -> Failed:
     """What the user is told of an error, in one sentence."""
     if isinstance(error, MessageError):
-        return Failed("protocol", str(error))
+        return Failed("protocol", as_sentence(str(error)))
     if isinstance(error, SegmentPropagateError):
-        return Failed("memory" if isinstance(error, OutOfMemoryError) else "input", str(error))
+        return Failed("memory" if isinstance(error, OutOfMemoryError) else "input", as_sentence(str(error)))
     if is_out_of_memory(error):
         return Failed("memory", OUT_OF_MEMORY)
     first_line = (str(error).splitlines() or [""])[0]
-    return Failed("internal", f"The worker failed ({type(error).__name__}: {first_line}); see Details.")
+    return Failed("internal", f"The worker failed ({type(error).__name__}: {as_sentence(first_line)}); see Details.")
+
+
+def as_sentence(text: str) -> str:
+    """The text as a reply may hold it, whatever names of files or tensors are in it."""
+    text = printable(text if len(text) <= LONGEST_SENTENCE else text[:LONGEST_SENTENCE] + "...")
+    return text if text.strip() else "The worker does not say why; see Details."
 
 
 def load_model(name_or_path: str, **options: Any) -> Propagator:
@@ -130,22 +138,27 @@ def load_model(name_or_path: str, **options: Any) -> Propagator:
     return loading.load_model(name_or_path, **options)
 
 
-def main(load_model: LoadModel = load_model) -> int:
+def main(load_model: LoadModel = load_model, grace_s: float = GRACE_S) -> int:
     """Serve stdin until it ends.
 
     Args:
         load_model: how a model's name becomes a propagator; tests give one that draws.
+        grace_s: how long to go on after that, seconds.
     """
     let_waiting_threads_sleep()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(message)s")
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever is printed, also by C code, goes to the log and not between the messages
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a device
+        os.dup2(nothing.fileno(), 0)  # whoever asks the user something takes no request for an answer
     worker = Worker(Service(load_model), replies)
 
     def read_until_closed() -> None:
-        worker.read(requests)
-        time.sleep(GRACE_S)
-        os._exit(1)  # stuck in a slice with nobody left to kill it
+        try:
+            worker.read(requests)
+        finally:
+            time.sleep(grace_s)
+            os._exit(1)  # stuck in a slice with nobody left to kill it
 
     threading.Thread(target=read_until_closed, daemon=True).start()
     worker.run()

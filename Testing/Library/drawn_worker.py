@@ -1,4 +1,7 @@
-"""A worker whose models are doubles: slow, hanging, dying, out of memory; run it as a script."""
+"""A worker whose models are doubles: slow, hanging, dying, out of memory; run it as a script.
+
+drawn_worker.py [SECONDS]: how long it goes on after the end of its input.
+"""
 
 import itertools
 import os
@@ -63,7 +66,16 @@ def talk():
     os.write(1, b"written by C code\n")
 
 
-TROUBLES = {f.__name__: f for f in (run_out_of_memory, hang, die, fail, talk)}
+def ask():
+    print("asked and got", repr(sys.stdin.read()), flush=True)  # noqa: T201
+
+
+def flood():
+    for _ in range(2000):
+        os.write(2, b"a warning of a thousand characters".ljust(999) + b"\n")
+
+
+TROUBLES = {f.__name__: f for f in (run_out_of_memory, hang, die, fail, talk, ask, flood)}
 
 
 def load_model(name, device="auto", precision="auto", image_size=None):
@@ -81,4 +93,4 @@ def load_model(name, device="auto", precision="auto", image_size=None):
 
 
 if __name__ == "__main__":
-    sys.exit(worker.main(load_model))
+    sys.exit(worker.main(load_model, *map(float, sys.argv[1:])))

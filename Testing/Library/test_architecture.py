@@ -49,6 +49,7 @@ SEAM = (
     "propagation.prompts",
     "propagation.propagator",
     "models.registry",
+    "worker.exchange",
     "worker.fields",
     "worker.messages",
     "worker.replies",

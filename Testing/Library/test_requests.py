@@ -290,6 +290,11 @@ def test_masks_along_another_plane_than_the_setup_s_are_refused():
         replace(RIGHT[Propagate], setup=setup)
 
 
+@pytest.mark.parametrize("text", ["größer", "temps\u00a0: 3\u202fs", "日本語"])
+def test_a_sentence_may_be_in_any_language(text):
+    assert Failed("input", text).sentence == text
+
+
 def test_a_range_that_is_reversed_is_refused():
     with pytest.raises(MessageError, match=r"'propagate.last' must be not before the first slice 3, got 2"):
         replace(RIGHT[Propagate], first=3, last=2)
@@ -326,9 +331,9 @@ SLICE = RIGHT[SliceDone]
         (replace(PROPAGATE, last=2), SLICE, "'slice_done.slice_index' must be from 0 to 2, got 3"),
         (PROPAGATE, replace(SLICE, slice_index=2), "'slice_done.slice_index' must be no key slice, got 2"),
         (PROPAGATE, replace(SLICE, shape=(6, 8)), r"'slice_done.shape' must be \(6, 7\), got \(6, 8\)"),
-        (PROPAGATE, replace(SLICE, done=11), "'slice_done.done' must be at most 10"),
-        (PROPAGATE, Started(11, "none", ""), "'started.total' must be at most 10"),
-        (PROPAGATE, Done(11, 1.0, None, {}), "'done.computed' must be at most 10"),
+        (PROPAGATE, replace(SLICE, done=9), "'slice_done.done' must be at most 8"),
+        (PROPAGATE, Started(9, "none", ""), "'started.total' must be at most 8"),
+        (PROPAGATE, Done(9, 1.0, None, {}), "'done.computed' must be at most 8"),
         (PROPAGATE, RIGHT[Outlined], "'outlined' is no answer to the request 'propagate'"),
         (PROPAGATE, RIGHT[VolumeTaken], "'volume_taken' is no answer to the request 'propagate'"),
         (RIGHT[Segment], replace(RIGHT[Outlined], object_id=1), "'outlined.object_id' must be one of 3"),

@@ -1,14 +1,9 @@
 """The worker as a process: what it answers, that it obeys at once, and that only the end of its input ends it."""
 
-import contextlib
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from doubles import drawn_volume
+from worker_client import DRAWN_WORKER, Client, setup
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.models.registry import find
@@ -27,93 +22,21 @@ from SegmentPropagateLib.worker.replies import (
 )
 from SegmentPropagateLib.worker.requests import (
     PROTOCOL,
-    Cancel,
     Hello,
     Inspect,
-    ModelChoice,
     Propagate,
     Quit,
     Segment,
-    SessionChoice,
-    Setup,
     TakeVolume,
 )
 from SegmentPropagateLib.worker.service import Service
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def setup(shape_kji=(12, 20, 24), model="threshold", volume="v"):
-    matrix = tuple(np.diag([1.5, 1.5, 3.0, 1.0]).ravel().tolist())
-    return Setup(volume, shape_kji, matrix, None, ModelChoice(model), SessionChoice())
-
-
-class Client:
-    """A worker process, asked as the panel asks it, without a panel."""
-
-    def __init__(self, *command):
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(
-            [sys.executable, *command], stdin=pipe, stdout=pipe, stderr=pipe, env=environment
-        )
-        self.asked = []  # the request of id n stands at n - 1
-
-    def send(self, request):
-        """Send a request and return its id."""
-        self.asked.append(request)
-        write_message(self.process.stdin, request.to_message(len(self.asked)))
-        return len(self.asked)
-
-    def send_message(self, header, array=None):
-        """Send whatever it is, and return its id."""
-        self.asked.append(Hello())  # to whatever, only a failure is an answer
-        write_message(self.process.stdin, Message({"id": len(self.asked), **header}, array))
-        return len(self.asked)
-
-    def cancel(self, identity):
-        write_message(self.process.stdin, Cancel().to_message(identity))
-
-    def receive(self):
-        message = read_message(self.process.stdout)
-        assert message is not None, self.process.stderr.read().decode()
-        return self.asked[identity_of(message) - 1].read_reply(message)
-
-    def until(self, *kinds):
-        """All replies up to the first of these kinds, or to the end of a request."""
-        replies = []
-        while not replies or not (replies[-1].final or isinstance(replies[-1], kinds)):
-            replies.append(self.receive())
-        return replies
-
-    def last(self):
-        """The final reply."""
-        return self.until()[-1]
-
-    def propagate(self, mask, model="threshold", keys=(5,), first=0, last=11, objects=(1, 1), **more):
-        places = tuple(zip(objects, keys, strict=False))
-        options = {"setup": setup(mask.shape, model), "resolve_overlaps": True, **more}
-        return self.send(Propagate(keys=places, masks=mask[list(keys)], first=first, last=last, **options))
-
-    def close(self):
-        self.process.stdin.close()
-        code = self.process.wait(10)
-        self.process.stdout.close()
-        self.process.stderr.close()
-        return code
-
 
 @pytest.fixture
 def client():
-    client = Client(str(ROOT / "Testing" / "Library" / "drawn_worker.py"))
+    client = Client(DRAWN_WORKER)
     yield client
-    if client.process.poll() is None:
-        client.process.kill()
-    client.process.wait()
-    for stream in (client.process.stdin, client.process.stdout, client.process.stderr):
-        if not stream.closed:
-            with contextlib.suppress(BrokenPipeError):
-                stream.close()
+    client.kill()
 
 
 @pytest.fixture

@@ -1,45 +1,31 @@
-"""The worker with drawn models, which spoils one kind of reply until a file says that it has; run it as a script.
+"""A worker that answers the n-th request with the bytes of FOLDER/n; run it as a script. It imports nothing slow.
 
-lying_worker.py LIE FILE
+lying_worker.py FOLDER
 """
 
 import os
+import struct
 import sys
-from pathlib import Path
+from itertools import count
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Library"))
-
-from drawn_worker import load_model
-
-from SegmentPropagateLib.worker import worker
-from SegmentPropagateLib.worker.messages import Message, write_message
-
-# name -> (type of the reply, fields that are other ones; None for one that is missing, words in the sentence)
-LIES = {
-    "another protocol": ("welcome", {"protocol": 99, "news": 1}, "worker protocol 99: the panel is older"),
-    "a process that is none": ("welcome", {"pid": -1}, "'welcome.pid' must be from 1"),
-    "another volume": ("volume_taken", {"volume": "w"}, "'volume_taken.volume' must be 'vtkMRML"),
-    "a word of its own": ("preparing", {"type": "dance"}, "'dance' is no answer"),
-    "another request": ("slice_done", {"id": 999}, "no open request 999"),
-    "a missing field": ("slice_done", {"shape": None}, "'slice_done.shape' is missing"),
-    "a slice beside the volume": ("slice_done", {"slice_index": 12}, "'slice_done.slice_index' must be from 0 to 11"),
-    "an end in negative time": ("done", {"seconds": -1}, "'done.seconds' must be at least 0"),
-}  # fmt: skip
+PREFIX = struct.Struct("<4sHIQ")
 
 
-def main(lie, file):
-    kind, changes, _words = LIES[lie]
-
-    def write(stream, message):
-        if message.type == kind and not os.path.exists(file):  # noqa: PTH110
-            Path(file).touch()
-            header = {**message.header, **changes}
-            message = Message({name: value for name, value in header.items() if value is not None}, message.array)
-        write_message(stream, message)
-
-    worker.write_message = write
-    return worker.main(load_model)
+def main(folder):
+    with open(os.path.join(folder, "pid"), "w") as file:  # noqa: PTH118, PTH123 - pathlib takes as long as all the rest
+        file.write(str(os.getpid()))
+    for number in count(1):
+        prefix = sys.stdin.buffer.read(PREFIX.size)
+        if len(prefix) < PREFIX.size:
+            return
+        _magic, _version, header, payload = PREFIX.unpack(prefix)
+        sys.stdin.buffer.read(header + payload)
+        path = os.path.join(folder, str(number))  # noqa: PTH118
+        if os.path.exists(path):  # noqa: PTH110
+            with open(path, "rb") as file:  # noqa: PTH123
+                sys.stdout.buffer.write(file.read())
+            sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(sys.argv[1])

@@ -309,3 +309,56 @@ def test_the_real_worker_propagates_with_the_classical_model(slicer, makeBench):
     bench.logic.accept()
     found = bench.get()
     assert 2 * (found & mask).sum() / (found.sum() + mask.sum()) > 0.9
+
+
+def test_image_data_that_vanish_in_mid_run_do_not_leave_the_panel_busy(lonelyBench):
+    bench, before = lonelyBench, lonelyBench.fingerprint()
+    startSlow(bench)
+    image = bench.volume.GetImageData()
+    bench.volume.SetAndObserveImageData(None)
+    bench.until(lambda: bench.logic.state not in State.BUSY)
+    assert bench.fingerprint() == before
+    if bench.logic.state == State.REVIEW:
+        bench.logic.discard()
+    bench.volume.SetAndObserveImageData(image)
+    checkNextRun(bench)
+
+
+def test_a_listener_that_fails_costs_no_message_and_no_state(lonelyBench):
+    bench = lonelyBench
+
+    def fail(*_arguments):
+        raise ZeroDivisionError
+
+    for signal_ in (bench.logic.sliceUpdated, bench.logic.progressChanged, bench.logic.errorOccurred):
+        signal_.connect(fail)
+    bench.run()
+    bench.until(lambda: bench.logic.state == State.REVIEW)
+    bench.logic.accept()
+    assert np.array_equal(bench.get(), bench.truth)
+    bench.use("slow")
+    bench.logic.startSession([bench.segment], 0, 11)
+    bench.until(lambda: bench.process.pid)
+    os.kill(bench.process.pid, signal.SIGKILL)
+    bench.until(lambda: bench.logic.state == State.IDLE)
+    assert len(bench.slicer.harness.slotErrors) > 1
+    bench.slicer.harness.slotErrors.clear()
+
+
+def test_a_worker_that_says_more_than_the_log_holds_is_not_held_up(lonelyBench):
+    bench = lonelyBench
+    bench.use("flood")
+    bench.run()
+    assert bench.logic.state == State.REVIEW
+    bench.until(lambda: "a warning of a thousand characters" in bench.process.log)
+    assert len(bench.process.log) <= 200_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no such name")
+def test_a_model_of_any_name_is_refused_in_one_line(lonelyBench):
+    bench, before = lonelyBench, lonelyBench.fingerprint()
+    bench.use("no\nsuch\x1b[2J\udc80 model")
+    bench.run()
+    checkAsBefore(bench, before, "There is no model or model file")
+    assert bench.errors[0].isprintable()
+    checkNextRun(bench)

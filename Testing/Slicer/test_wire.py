@@ -1,14 +1,15 @@
 """A worker that answers what makes no sense is ended; the panel is idle at once, says why, and the next run works."""
 
 import os
+import signal
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from lying_worker import LIES
 from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
+from wrong_answers import LIAR, WRONG, framed, rightAnswers, says, write
 
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 
@@ -22,44 +23,102 @@ def isGone(pid):
     return False
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_an_answer_that_makes_no_sense_ends_the_worker_and_not_the_panel(slicer, makeBench, tmp_path, lie):
-    command = [sys.executable, str(Path(__file__).with_name("lying_worker.py")), lie, str(tmp_path / "told")]
-    bench = makeBench(process=WorkerProcess(command))
-    before, pids = bench.fingerprint(), []
-    bench.logic.stateChanged.connect(lambda _state: pids.append(bench.process.pid))
-    bench.run()
-    (sentence,) = bench.errors
-    assert LIES[lie][2] in sentence
-    assert "\n" not in sentence
+@pytest.fixture
+def lied(makeBench, tmp_path):
+    """A bench whose worker answers what is written to a folder: `(bench, function that writes)`."""
+    command = [sys.executable, "-I", "-S", LIAR, str(tmp_path)]
+    bench = makeBench(process=WorkerProcess(command, cancelTimeoutMs=500))
+    return bench, lambda answers: write(tmp_path, answers)
+
+
+def answersFor(bench, before=0):
+    return rightAnswers(VolumeReader(bench.volume).identity, bench.truth, before)
+
+
+def checkIdle(bench, before, words):
+    """Nothing is left of the run but one sentence."""
+    (sentence,) = bench.errors or ("no sentence at all",)
+    assert words in sentence
+    assert sentence.isprintable()
+    assert len(sentence) < 400
     assert bench.logic.state == State.IDLE
     assert not bench.process.isRunning
     assert bench.fingerprint() == before
     assert bench.logic.preview.node is None
-    for pid in filter(None, pids):
-        bench.until(lambda pid=pid: isGone(pid))
-    bench.errors.clear()
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_an_answer_that_makes_no_sense_ends_the_worker_and_not_the_panel(lied, tmp_path, words):
+    bench, write = lied
+    before = bench.fingerprint()
+    for number, spoil in enumerate(WRONG[words]):
+        write(spoil(answersFor(bench, before=3 * number)))
+        bench.run()
+        checkIdle(bench, before, words)
+        bench.until(lambda: isGone(int((tmp_path / "pid").read_text())))
+        bench.errors.clear()
+
+
+def test_the_run_after_a_wrong_answer_starts_another_worker(lied):
+    bench, write = lied
+    write(says("slice_done", object_id=0)(answersFor(bench)))
     bench.run()
+    write(answersFor(bench, before=3))
+    bench.run()
+    assert bench.process.generation == 2
     bench.logic.accept()
     assert np.array_equal(bench.get(), bench.truth)
-    assert not bench.errors
-    assert bench.process.generation == 2
 
 
-def test_a_lie_during_a_correction_leaves_the_proposal(slicer, makeBench, tmp_path):
-    told = tmp_path / "told"
-    told.touch()  # the first run is told truly
-    lie = "a slice beside the volume"
-    command = [sys.executable, str(Path(__file__).with_name("lying_worker.py")), lie, str(told)]
-    bench = makeBench(process=WorkerProcess(command))
+def test_a_message_that_does_not_go_on_is_not_waited_for(lied):
+    bench, write = lied
+    answers, before = answersFor(bench), bench.fingerprint()
+    write({**answers, 3: [*answers[3][:4], framed(answers[3][4])[:-1]]})
     bench.run()
-    told.unlink()
+    checkIdle(bench, before, "sent nothing for 1 s and was ended")
+
+
+def test_a_word_too_much_after_the_end_ends_the_worker_and_leaves_the_proposal(lied):
+    bench, write = lied
+    answers = answersFor(bench)
+    write({**answers, 3: [*answers[3], answers[3][-1]]})
+    bench.run()
+    bench.until(lambda: not bench.process.isRunning)
+    assert bench.logic.state == State.REVIEW
+    assert not bench.errors
+    bench.logic.accept()
+    assert np.array_equal(bench.get(), bench.truth)
+
+
+def test_a_lie_during_a_correction_leaves_the_proposal(lied):
+    bench, write = lied
+    answers = answersFor(bench)
+    write(answers)
+    bench.run()
     bench.logic.editSlice(bench.segment, 8)
     bench.logic.correct(bench.segment, 8)
+    bench.process.kill("The worker was ended.")
     bench.until(lambda: bench.errors)
     assert bench.logic.state == State.REVIEW
     bench.logic.accept()
     assert np.array_equal(bench.get(), bench.truth)
+
+
+def test_fifty_workers_killed_in_a_row_leave_everything_as_it_was(lied, tmp_path):
+    bench, write = lied
+    before = bench.fingerprint()
+    for number in range(50):
+        answers = answersFor(bench, before=3 * number)
+        write({**answers, 3: answers[3][:7]})
+        bench.logic.startSession([bench.segment], 0, 11)
+        bench.until(lambda: bench.logic.reviewScores(bench.segment)[3:])
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+        bench.until(lambda: bench.logic.state == State.IDLE)
+        checkIdle(bench, before, "ended unexpectedly")
+        bench.errors.clear()
+    write(answersFor(bench, before=150))
+    bench.run()
+    assert bench.logic.state == State.REVIEW
 
 
 @pytest.mark.parametrize(

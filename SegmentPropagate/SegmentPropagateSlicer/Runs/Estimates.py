@@ -55,7 +55,7 @@ class Estimates:
             known["secondsPerSlice"] = progress.secondsPerSlice
         if progress.loadedModel and progress.started is not None:
             known["loadSeconds"] = progress.started - progress.began
-        if peakMib:
+        if peakMib and volumeNode.GetImageData() is not None:
             known["modelBytes"] = max(int(peakMib * 2**20) - copiesOf(volumeNode), 0)
         self._store.setValue(SETTING, json.dumps({**measured, _name(run.settings): known}))
 

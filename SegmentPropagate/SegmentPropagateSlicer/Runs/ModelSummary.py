@@ -6,8 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from SegmentPropagateLib.worker.messages import printable
 from SegmentPropagateLib.worker.replies import Failed, Inspected, Reply
 from SegmentPropagateLib.worker.requests import Inspect
+from SegmentPropagateSlicer.Values.RunSettings import placeOf
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.Words import tr as _
 
@@ -30,18 +32,18 @@ class ModelInspector:
 
     def ask(self, path: str, imageSize: int | None) -> None:
         """What is this file, where the user says (or not) how many pixels its network sees?"""
-        self._process.request(Inspect(path, imageSize), self._onReply)
+        self._process.request(Inspect(placeOf(path), imageSize), lambda reply: self._onReply(path, reply))
 
-    def _onReply(self, reply: Reply) -> None:
+    def _onReply(self, path: str, reply: Reply) -> None:
         if isinstance(reply, Failed):
             self.failed.emit(reply.sentence)
         elif isinstance(reply, Inspected):
-            self.inspected.emit({**asdict(reply), "sentence": sentenceOf(reply)})
+            self.inspected.emit({**asdict(reply), "path": path, "sentence": sentenceOf(reply)})
 
 
 def sentenceOf(found: Inspected) -> str:
     """What a file is, or what keeps it from being used."""
-    name = Path(found.path).name
+    name = printable(Path(found.path).name)
     if found.problems:
         return _("{name} cannot be used: {problems}.").format(name=name, problems="; ".join(found.problems))
     parts = [

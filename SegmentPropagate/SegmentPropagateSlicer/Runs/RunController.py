@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from SegmentPropagateLib.errors import SegmentPropagateError
 from SegmentPropagateLib.worker.replies import (
     Cancelled,
     Done,
@@ -79,14 +78,14 @@ class RunController:
         """
         request = run.request(self._runner.setup(nodes[0], run.grid, run.settings))
         self.run, self._nodes = run, nodes
-        if not run.hasFrameOf(self.review):
-            self._showRun(run)
-        self._setState(State.STARTING)
-        if not self._runner.process.isRunning:
-            self._runner.statusChanged.emit(_("Starting the worker..."))
         try:
+            if not run.hasFrameOf(self.review):
+                self._showRun(run)
+            self._setState(State.STARTING)
+            if not self._runner.process.isRunning:
+                self._runner.statusChanged.emit(_("Starting the worker..."))
             self._requestId = self._runner.ask(nodes[0], request, lambda reply: self._onReply(run, reply))
-        except SegmentPropagateError:
+        except BaseException:
             self._revert(run, "")
             raise
 
@@ -141,24 +140,28 @@ class RunController:
     def _onDone(self, run: Run, reply: Done) -> None:
         self.run, self.review = None, run
         self._runner.noteLoaded(run.settings)
+        self._setState(State.REVIEW)  # first: whatever follows, the panel is no longer busy
         self._estimates.record(run, self._nodes[0], reply.peak_mib)
-        self._setState(State.REVIEW)
 
     def _revert(self, run: Run, sentence: str) -> None:
         """Back to the review before the run, or to nothing."""
         self.run = None
+        try:
+            self._showReview(run)
+        finally:  # whatever the scene is like, the panel is no longer busy
+            self._setState(State.IDLE if self.review is None else State.REVIEW)
+            if sentence:
+                self.errorOccurred.emit(sentence)
+
+    def _showReview(self, run: Run) -> None:
+        """Show the proposal in review, or nothing, in place of a run's."""
         if self.review is None:
             self._preview.end()
-            self._setState(State.IDLE)
+        elif run.hasFrameOf(self.review):
+            self._preview.showAgain(self.review.proposals, run.proposals)
         else:
-            if run.hasFrameOf(self.review):
-                self._preview.showAgain(self.review.proposals, run.proposals)
-            else:
-                self._showRun(self.review)
-                self._preview.showAgain(self.review.proposals, self.review.proposals)
-            self._setState(State.REVIEW)
-        if sentence:
-            self.errorOccurred.emit(sentence)
+            self._showRun(self.review)
+            self._preview.showAgain(self.review.proposals, self.review.proposals)
 
     def _showRun(self, run: Run) -> None:
         volumeNode, segmentationNode = self._nodes

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from SegmentPropagateLib.worker.messages import printable
 from SegmentPropagateLib.worker.replies import Downloading, Failed, Preparing, Reply
 from SegmentPropagateLib.worker.requests import ModelChoice, Propagate, Segment, Setup, TakeVolume
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
@@ -72,7 +73,7 @@ class Runner:
 
     def tellStage(self, reply: Downloading | Preparing, settings: RunSettings) -> None:
         """Say what the worker does before the first slice."""
-        name = Path(settings.model).name
+        name = printable(Path(settings.model).name)
         if isinstance(reply, Downloading):
             self.statusChanged.emit(_("Downloading the model '{name}'...").format(name=name))
             self.downloadProgressed.emit(reply.bytes_done, reply.bytes_total or 0)

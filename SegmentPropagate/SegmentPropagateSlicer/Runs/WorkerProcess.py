@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from collections import deque
@@ -17,8 +16,9 @@ import qt
 from slicer.i18n import tr as _
 
 import SegmentPropagateLib
+from SegmentPropagateLib.worker.exchange import Exchange
 from SegmentPropagateLib.worker.fields import identity_of
-from SegmentPropagateLib.worker.messages import Decoder, Message, MessageError, encode
+from SegmentPropagateLib.worker.messages import Decoder, Message, MessageError, encode, printable, shown
 from SegmentPropagateLib.worker.replies import Cancelled, Failed, Reply, Welcome
 from SegmentPropagateLib.worker.requests import Cancel, Hello, ProtocolError, Request
 from SegmentPropagateSlicer.Values.Amounts import duration
@@ -49,7 +49,8 @@ class WorkerProcess:
 
     Args:
         command: program and arguments; None runs the library's worker in Slicer's own Python.
-        cancelTimeoutMs: a worker that does not obey a cancellation for so long is killed.
+        cancelTimeoutMs: a worker that does not obey a cancellation for so long is killed, and so is one that is silent
+            for so long in the middle of a message.
         startTimeoutMs: a worker that does not say hello for so long is killed.
         stallTimeoutMs: so is one that owes an answer and sends nothing for so long. The slowest thing it does without
             a word is a slice of the largest network for many segments on a small CPU: minutes.
@@ -65,21 +66,22 @@ class WorkerProcess:
         self.logReceived = Signal("text")
         self.generation = 0  # counts the processes, so that callers know when a new one has forgotten everything
         self.log = ""
-        self._command = command or [shutil.which("PythonSlicer") or sys.executable, "-m", "SegmentPropagateLib.worker"]
+        self._command, self._isOwn = command or [_python(), "-m", "SegmentPropagateLib.worker"], command is None
         self._process: qt.QProcess | None = None
         self._ended: qt.QProcess | None = None
         self._pid = 0  # of the worker itself: PythonSlicer is a launcher, and killing it would leave its child alive
         self._greeted = False  # nothing but the first request is sent until the worker answers
         self._lastId = 0
-        self._open: dict[int, tuple[Request, OnReply]] = {}  # requests that have no final reply yet
+        self._open: dict[int, tuple[Exchange, OnReply]] = {}  # requests that have no final reply yet
         self._outgoing: deque[_Outgoing] = deque()
         self._decoder = Decoder()
+        self._incoming: deque[Message] = deque()  # read and not yet delivered
         self._cause = ""
         self._cancelTimer = self._timer(cancelTimeoutMs, self._onCancelTimeout)
         self._startTimer = self._timer(startTimeoutMs, self._onStartTimeout)
         self._readTimer = self._timer(0, self._onOutput)
         self._failTimer = self._timer(0, self._onFailedToStart)
-        self._stallTimeoutMs, self._silentTicks = stallTimeoutMs, 0
+        self._stallTimeoutMs, self._cancelTimeoutMs, self._silentTicks = stallTimeoutMs, cancelTimeoutMs, 0
         self._stallTimer = self._timer(stallTimeoutMs // STALL_TICKS, self._onSilence)
 
     @property
@@ -110,6 +112,7 @@ class WorkerProcess:
             self._outgoing.remove(waiting[0])
             self._hand(requestId, Cancelled())
             return
+        self._open[requestId][0].cancel()
         self._enqueue(Cancel().to_message(requestId), urgent=True)
         self._cancelTimer.start()
 
@@ -144,7 +147,8 @@ class WorkerProcess:
         self._decoder, self._cause, self._pid, self._greeted = Decoder(), "", 0, False
         self._outgoing.clear()
         process = qt.QProcess()
-        process.setProcessEnvironment(_environment())
+        process.setProcessEnvironment(_environment(self._isOwn))
+        process.setWorkingDirectory(_libraryFolder())  # Python looks there first, which may be the patient's folder
         process.connect("readyReadStandardOutput()", self._onOutput)
         process.connect("readyReadStandardError()", self._onLog)
         process.connect("bytesWritten(qint64)", self._onWritten)
@@ -155,7 +159,7 @@ class WorkerProcess:
         self._startTimer.start()
         self._lastId += 1
         hello = Hello()
-        self._open[self._lastId] = hello, self._onHello
+        self._open[self._lastId] = Exchange(hello), self._onHello
         process.write(qt.QByteArray(encode(hello.to_message(self._lastId))[0]))
 
     def _onHello(self, reply: Reply) -> None:
@@ -178,12 +182,13 @@ class WorkerProcess:
     def _onFinished(self, exitCode: int, _exitStatus: Any = None) -> None:
         self._onLog()
         process = self._process
-        while process is not None and self._process is process and process.bytesAvailable():
-            self._onOutput()
-        if self._process is not process:
-            return  # what it sent last has led to another one
-        sentence = _("The worker ended unexpectedly (code {code}): try again, or see Details.").format(code=exitCode)
-        self._end(self._cause or sentence)
+        try:
+            while process is not None and self._process is process and (process.bytesAvailable() or self._incoming):
+                self._onOutput()
+        finally:
+            if self._process is process:  # else what it sent last has led to another one
+                sentence = _("The worker ended unexpectedly (code {code}): try again, or see Details.")
+                self._end(self._cause or sentence.format(code=exitCode))
 
     def _breakOff(self, sentence: str) -> None:
         """The worker cannot be talked to: end it, and do not wait until it has ended."""
@@ -195,8 +200,9 @@ class WorkerProcess:
         """Answer every open request with the sentence; the next request starts a new worker."""
         self._forget()
         answered, self._open = self._open, {}
-        for _request, onReply in answered.values():
-            onReply(Failed("died", sentence))
+        with contextlib.ExitStack() as everyone:  # is told, also where it goes wrong for one of them
+            for _exchange, onReply in reversed(answered.values()):
+                everyone.callback(onReply, Failed("died", printable(sentence)))
 
     def _forget(self) -> None:
         self._cancelTimer.stop()
@@ -204,6 +210,7 @@ class WorkerProcess:
         self._stallTimer.stop()
         process, self._process, self._pid, self._greeted = self._process, None, 0, False
         self._outgoing.clear()
+        self._incoming.clear()
         if process is not None:
             process.blockSignals(True)
             self._ended = process  # one of its signals may be on the stack: deleting it now would crash
@@ -218,9 +225,15 @@ class WorkerProcess:
         """Count the worker's silence from now on, while it owes an answer."""
         self._silentTicks = 0
         if self._greeted and self._open:
+            self._stallTimer.setInterval(self._patienceMs // STALL_TICKS)
             self._stallTimer.start()
         else:
             self._stallTimer.stop()
+
+    @property
+    def _patienceMs(self) -> int:
+        """How long the worker may be silent: it may compute for long, but sends a message in one go."""
+        return self._stallTimeoutMs if self._decoder.between_messages else self._cancelTimeoutMs
 
     def _onSilence(self) -> None:
         self._silentTicks += 1
@@ -229,7 +242,7 @@ class WorkerProcess:
             return
         self.kill(
             _("The worker sent nothing for {time} and was ended; the next run starts a new one.").format(
-                time=duration(self._stallTimeoutMs / 1000)
+                time=duration(self._patienceMs / 1000)
             )
         )
 
@@ -238,7 +251,7 @@ class WorkerProcess:
     def _send(self, request: Request, onReply: OnReply) -> int:
         self._lastId += 1
         self._enqueue(request.to_message(self._lastId))
-        self._open[self._lastId] = request, onReply
+        self._open[self._lastId] = Exchange(request), onReply
         if not self._stallTimer.active:
             self._listen()
         return self._lastId
@@ -278,16 +291,19 @@ class WorkerProcess:
         if self._process.bytesAvailable():
             self._readTimer.start()
         try:
-            messages = self._decoder.feed(data or b"")
+            self._incoming.extend(self._decoder.feed(data or b""))
         except MessageError as error:
             self._breakOff(_unreadable(error))
             return
         process = self._process
-        for message in messages:
-            self._deliver(message)
-            if self._process is not process:
-                return  # what was sent, or what it led to, ended the worker
-        self._listen()
+        try:
+            while self._incoming and self._process is process:  # what was sent, or what it led to, may end the worker
+                self._deliver(self._incoming.popleft())
+        finally:
+            if self._incoming:  # one of them could not be taken, the others are not lost
+                self._readTimer.start()
+        if self._process is process:
+            self._listen()
 
     def _deliver(self, message: Message) -> None:
         try:
@@ -301,11 +317,12 @@ class WorkerProcess:
         """The id and the reply that a message is; MessageError where it is none to an open request."""
         requestId = identity_of(message)
         if requestId not in self._open:
-            raise MessageError(f"There is no open request {requestId} that '{message.type}' could answer.")
-        return requestId, self._open[requestId][0].read_reply(message)
+            word = shown(message.header.get("type"))
+            raise MessageError(f"There is no open request {requestId} that {word} could answer.")
+        return requestId, self._open[requestId][0].read(message)
 
     def _hand(self, requestId: int, reply: Reply) -> None:
-        _request, onReply = self._open[requestId]
+        _exchange, onReply = self._open[requestId]
         if reply.final:
             del self._open[requestId]
             self._cancelTimer.stop()
@@ -338,12 +355,29 @@ def _value(enum: Any) -> Any:
     return getattr(enum, "value", enum)
 
 
-def _environment() -> qt.QProcessEnvironment:
-    """Slicer's own environment, with the library on Python's path."""
+def _python() -> str:
+    """PythonSlicer, which `shutil.which` would on Windows first look for where Slicer runs; else this Python."""
+    folders = [folder for folder in os.get_exec_path() if os.path.isabs(folder)]  # noqa: PTH117 - text, as Qt takes it
+    found = [Path(folder, name) for folder in folders for name in ("PythonSlicer", "PythonSlicer.exe")]
+    return next((str(path) for path in found if path.is_file()), sys.executable)
+
+
+def _libraryFolder() -> str:
+    return str(Path(SegmentPropagateLib.__file__).resolve().parent.parent)
+
+
+def _environment(isModule: bool) -> qt.QProcessEnvironment:
+    """Slicer's own environment, with the library on Python's path and nothing that depends on where Slicer runs.
+
+    Args:
+        isModule: whether `python -m` is started, and not a script, which may import what lies beside it.
+    """
     environment = qt.QProcessEnvironment.systemEnvironment()
-    folder = str(Path(SegmentPropagateLib.__file__).resolve().parent.parent)
-    known = environment.value("PYTHONPATH", "")
-    environment.insert("PYTHONPATH", os.pathsep.join(part for part in (folder, known) if part))
+    known = environment.value("PYTHONPATH", "").split(os.pathsep)
+    environment.insert("PYTHONPATH", os.pathsep.join([_libraryFolder(), *filter(os.path.isabs, known)]))
+    if isModule:
+        environment.insert("PYTHONSAFEPATH", "1")
     environment.insert("PYTHONUNBUFFERED", "1")
     environment.insert("PYTHONIOENCODING", "utf-8")
+    environment.remove("PYTHONINSPECT")  # would wait for commands at the end
     return environment

@@ -5,10 +5,17 @@ needs its choices in `ModelSection`), and, where propagators obey it, a field of
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from SegmentPropagateLib.models.registry import REGISTRY
 from SegmentPropagateLib.propagation.propagator import PropagationSettings
 from SegmentPropagateLib.worker.requests import ModelChoice, SessionChoice
+
+
+def placeOf(model: str) -> str:
+    """The model's name, or where its file is for a worker, which runs in another folder than Slicer."""
+    return model if model in REGISTRY or not Path(model).exists() else str(Path(model).absolute())
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class RunSettings:
     @property
     def modelChoice(self) -> ModelChoice:
         """What decides which model the worker loads, and so what it takes."""
-        return ModelChoice(self.model, self.device, self.precision, self.imageSize)
+        return ModelChoice(placeOf(self.model), self.device, self.precision, self.imageSize)
 
     @property
     def sessionChoice(self) -> SessionChoice:
