@@ -215,6 +215,14 @@ def _machine() -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
+def _is_encodable(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _target_of(path: PathLike) -> Path:
     """The file that would be written, which is another one where `path` is a link.
 
@@ -223,7 +231,7 @@ def _target_of(path: PathLike) -> Path:
         OSError: the system does not even take the name.
     """
     name = os.fspath(path)
-    if re.search(r"[\0\ud800-\udfff]", name):  # SimpleITK aborts on what is not UTF-8
+    if "\0" in name or not _is_encodable(name):
         raise InputError(f"Cannot write {name!a}: this is no name for a file, choose another.")
     target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     if not target.parent.is_dir():

@@ -12,6 +12,7 @@ from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.cli.request import Request, read_request
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs, check_writable, identity_of
+from SegmentPropagateLib.formats.kinds import listed
 from SegmentPropagateLib.formats.reading import read_volume
 from SegmentPropagateLib.formats.writing import check_output, write_segmentation
 from SegmentPropagateLib.models import download, registry
@@ -56,11 +57,17 @@ def run(arguments: argparse.Namespace) -> None:
         "peak_memory_mib": peak_memory_mib(),
     }
     _write(arguments, session, request, masks, report)
-    what = "1 object" if len(request.segments) == 1 else f"{len(request.segments)} objects"
     say(
-        f"Wrote {arguments.output}: {what}, slices {request.first} to {request.last}, model {arguments.model}, "
-        f"{time.perf_counter() - started:.1f} s."
+        f"Wrote {arguments.output}: {_summary(request)}, model {arguments.model}, {time.perf_counter() - started:.1f} s."
     )
+
+
+def _summary(request: Request) -> str:
+    count = len(request.segments)
+    keys = sorted({key for prompts in request.prompts.values() for key in prompts})
+    plural = "s" * (count > 1)
+    places = f"key slice{'s' * (len(keys) > 1)} {listed(map(str, keys), 'and')}"
+    return f"{count} object{plural} from {places}, slices {request.first} to {request.last}"
 
 
 def _open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Propagator:

@@ -137,9 +137,6 @@ def _mask_request(labels: Labels, arguments: argparse.Namespace, volume: Volume)
         if outlines[segment.value]:
             request.segments.append(segment)
             request.prompts[segment.value] = outlines[segment.value]
-            if not _numbered_keys(arguments):
-                (key,) = outlines[segment.value]
-                request.notes.append(f"Key slice {key}: there {called(segment)} is largest.")
         elif everything:
             request.notes.append(f"Left out: {called(segment)}, which has no voxel on a key slice.")
         else:

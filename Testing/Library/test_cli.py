@@ -99,7 +99,7 @@ def test_a_label_can_be_called_by_its_name(double, tmp_path):
 
 def test_the_key_slice_that_was_chosen_is_told(double, out, capsys):
     propagate("image.nii.gz", "--mask", "labels.nii.gz", "--label", 1, "-o", out)
-    assert f"Key slice {int(BALL.sum(axis=(1, 2)).argmax())}: " in capsys.readouterr().err
+    assert f"from key slice {int(BALL.sum(axis=(1, 2)).argmax())}, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("plane", "axis"), [("coronal", 1), ("sagittal", 2)])
@@ -173,7 +173,7 @@ def test_no_progress_bar_in_a_pipe(double, out, capsys):
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
     assert "\r" not in stderr
-    assert [line.split()[0] for line in stderr.splitlines()] == ["Key", "Key", "Wrote"]
+    assert len(stderr.splitlines()) == 1
 
 
 class Interrupting(ThresholdPropagator):
@@ -219,7 +219,7 @@ def test_ctrl_c_in_a_real_process_ends_with_130_and_no_file(tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
-    assert stderr.splitlines()[1:] == [b"segment-propagate: Interrupted; no file was left half written."]
+    assert stderr.splitlines() == [b"segment-propagate: Interrupted; no file was left half written."]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.nrrd", "labels.nrrd"]
 
 

@@ -213,7 +213,7 @@ def test_names_that_a_stream_has_no_letters_for_are_printed_nevertheless(tmp_pat
     printed = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="cp1252"))
     assert main(["evaluate", str(tmp_path / "o.seg.nrrd"), str(tmp_path / "o.seg.nrrd")]) == 0
-    assert b"label 3 \\u80ba" in printed.getvalue()
+    assert b"label 3 (\\u80ba)" in printed.getvalue()
 
 
 def test_a_sentence_holds_nothing_that_a_terminal_obeys(capsys):

@@ -208,7 +208,7 @@ def test_a_name_that_is_accepted_can_be_written(name, tmp_path):
     assert (read_labels(plain).mask(1) == mask).all()
 
 
-IMPOSSIBLE = ("x" * 249 + ".nii.gz", "肺" * 84 + ".nrrd", "a\0b.nrrd", "a\udcffb.nrrd", "a\ud800b.nrrd")
+IMPOSSIBLE = ("x" * 249 + ".nii.gz", "肺" * 84 + ".nrrd", "a\0b.nrrd", "a\ud800b.nrrd")
 
 
 @pytest.mark.parametrize("name", IMPOSSIBLE, ids=ascii)
