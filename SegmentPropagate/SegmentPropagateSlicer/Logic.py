@@ -29,6 +29,7 @@ from SegmentPropagateSlicer.Scene.Inputs import Inputs
 from SegmentPropagateSlicer.Scene.Preview import Preview
 from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
+from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
 from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.State import State
@@ -295,10 +296,15 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self._prompt.drop()
         return changed
 
-    def discard(self) -> None:
-        """Drop the proposal; the segments hold what they held before the run."""
-        self._reviewer.discard(self.segmentationNode)
+    def discard(self) -> tuple[int, ...]:
+        """Drop the proposal; the segments hold what they held before the run.
+
+        Returns:
+            tuple: slices that stay as they were edited: the segmentation is stored in another way than before.
+        """
+        left = self._reviewer.discard(self.segmentationNode)
         self._prompt.drop()
+        return left
 
     def shutdown(self) -> None:
         """End the worker and remove the preview: module reload, application exit."""
@@ -312,8 +318,9 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         nodes, grid = self._nodes(), self._grid(settings.plane)
         keys = self._keys.outlines(grid, segmentIds, *checkedEnds(grid, given))
         self._prompt.drop()
+        overlaps = not self._writer.allowsOverlap
         absent = frozenset(self._keys.absent(grid.plane) - set(keys))
-        run = Run(settings, grid, segmentIds, given, keys, not self._writer.allowsOverlap, absent)
+        run = Run(settings, grid, segmentIds, given, keys, overlaps, absent, Whereabouts(*nodes, segmentIds))
         self._control.start(run, nodes)
 
     def _checkNotBusy(self) -> None:

@@ -178,6 +178,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
     def discard(self):
         self.calls.append(("discard",))
         self.go(State.IDLE)
+        return ()
 
     def shutdown(self):
         self.calls.append(("shutdown",))

@@ -130,8 +130,14 @@ class ReviewSection:
 
     def discard(self) -> None:
         """Drop the proposal."""
-        self.context.logic.discard()
-        self.context.status.say(_("Discarded: the segment is as it was before the run."))
+        left = self.context.logic.discard()
+        if left:
+            text = _(
+                "Discarded. Slices {numbers} stay as they were edited: the segmentation is stored in another way now."
+            )
+            self.context.status.say(text.format(numbers=", ".join(map(str, left))))
+        else:
+            self.context.status.say(_("Discarded: the segment is as it was before the run."))
 
     def _current(self) -> int:
         """The slice in the view; InputError where the view has another plane than the proposal."""

@@ -96,17 +96,21 @@ class ReviewWriter:
         self.forget()
         return changed
 
-    def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
-        """Bring back what the slices held before they were edited, and forget the keys that were made of them."""
+    def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> tuple[int, ...]:
+        """Bring back what the slices held before they were edited, and forget the keys that were made of them.
+
+        Returns:
+            tuple: slices that stay as they were edited, as the segments are stored in another way now.
+        """
         self._keys.unpin()
         snapshots = dict(self._snapshots)
         self.forget()
-        if snapshots:
-            self._writer.restore(segmentationNode, [snapshot for snapshot, _places in snapshots.values()])
+        isBack = self._writer.restore(segmentationNode, [snapshot for snapshot, _places in snapshots.values()])
         for key in tuple(self._keys):
             edited = snapshots.get((key.plane, key.sliceIndex))
             if edited is not None and key.place not in edited[1]:
                 self._keys.remove(key.place)
+        return () if isBack else tuple(sorted({index for _plane, index in snapshots}))
 
     def forget(self) -> None:
         """The review has ended otherwise."""

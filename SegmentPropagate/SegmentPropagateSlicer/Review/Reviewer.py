@@ -67,6 +67,8 @@ class Reviewer:
         """Lock slices of a segment, or unlock them; see `SegmentPropagateLogic.confirmSlices`."""
         review = self._control.review
         proposals = review.proposals.get(segmentId, {}) if review and review.grid.plane == grid.plane else {}
+        if confirmed and review is not None:
+            review.checkWhereabouts()
         for index in sliceIndices:
             grid.checkIndex(index)
             if confirmed:
@@ -79,6 +81,7 @@ class Reviewer:
     def edit(self, nodes: Nodes, place: tuple[str, int]) -> None:
         """Copy the proposal of a `(segmentId, sliceIndex)` into the segment, where a key is already."""
         (segmentId, index), review = place, self.review
+        review.checkWhereabouts()
         proposal = review.proposals.get(segmentId, {}).get(index)
         isKey = place in review.keys
         if proposal is None and not isKey:
@@ -87,6 +90,7 @@ class Reviewer:
 
     def takeCorrection(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
         """Make what the segment holds at a `(segmentId, sliceIndex)` a key."""
+        self.review.checkWhereabouts()
         self._writer.checkUnlocked(place[0], grid.plane, place[1])
         self._writer.checkNotErased(nodes, grid, place)
         self._keys.add(grid, *place)
@@ -94,14 +98,15 @@ class Reviewer:
     def accept(self, nodes: Nodes, grid: SliceGrid) -> dict[str, int]:
         """Write the proposal; `grid` is that of the volume as it is now. Returns segmentId -> voxels changed."""
         review = self.review
-        if (grid.axis, grid.count, grid.shape) != (review.grid.axis, review.grid.count, review.grid.shape):
-            raise InputError(_("The image has changed since the run: discard the proposal and run again."))
+        review.checkWhereabouts()
         changed = self._writer.accept(nodes, grid, review)
         self._control.endReview()
         return changed
 
-    def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> None:
-        """Drop the proposal; the segments hold what they held before the run. InputError where there is nothing."""
+    def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> tuple[int, ...]:
+        """Drop the proposal; returns the slices that stay as they were edited. InputError where there is nothing."""
+        left: tuple[int, ...] = ()
         if self.review and segmentationNode is not None:  # a review ends with its segmentation
-            self._writer.discard(segmentationNode)
+            left = self._writer.discard(segmentationNode)
             self._control.endReview()
+        return left

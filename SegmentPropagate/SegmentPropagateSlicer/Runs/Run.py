@@ -10,6 +10,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.worker.replies import SliceDone
 from SegmentPropagateLib.worker.requests import Propagate, Setup
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
+from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
 from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Words import tr as _
@@ -73,6 +74,7 @@ class Run:
         keys: `(segmentId, slice)` -> `Proposal` of the outline that is propagated.
         resolveOverlaps: give contested pixels to one of the segments.
         absent: `(segmentId, slice)` that the user has locked as empty.
+        whereabouts: of the image and the segments when the run began; None takes them to stay where they are.
         progress: what has come back.
     """
 
@@ -83,6 +85,7 @@ class Run:
     keys: Mapping[tuple[str, int], Proposal]
     resolveOverlaps: bool = True
     absent: frozenset[tuple[str, int]] = frozenset()
+    whereabouts: Whereabouts | None = None
     progress: Progress = field(default_factory=Progress, init=False)
 
     @property
@@ -99,6 +102,11 @@ class Run:
     def proposals(self) -> Mapping[str, Mapping[int, Proposal]]:
         """segmentId -> slice -> `Proposal`, of every slice that has come."""
         return {segmentId: self.progress.proposals.get(segmentId, {}) for segmentId in self.segmentIds}
+
+    def checkWhereabouts(self) -> None:
+        """InputError where image or segments are no longer where the run began."""
+        if self.whereabouts is not None:
+            self.whereabouts.check()
 
     def hasFrameOf(self, other: "Run | None") -> bool:
         """Whether the preview of another run can be continued."""

@@ -56,6 +56,19 @@ def readVoxels(image: slicer.vtkOrientedImageData | None, label: int, extent: Ex
     return found
 
 
+def isStoredOn(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice) -> bool:
+    """Whether a segment is a labelmap on that grid, or empty."""
+    if not segmentationNode.GetSegmentation().IsSourceRepresentationImageData():
+        return False
+    image, _label = labelmapOf(segmentationNode, segmentId)
+    if image is None:
+        return True
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    own, its = slicer.util.arrayFromVTKMatrix(matrix), slicer.util.arrayFromVTKMatrix(lattice.matrix)
+    return np.allclose(own, its, rtol=0, atol=1e-6)
+
+
 def voxelsOfSlices(lattice: Lattice, stacks: Iterable[tuple[SliceGrid, Sequence[int]]]) -> NDArray[np.bool_]:
     """Which voxels of the lattice lie on slices, given as `(SliceGrid, slice indices)`: bool `(k, j, i)`."""
     found = np.zeros(lattice.shape, dtype=bool)

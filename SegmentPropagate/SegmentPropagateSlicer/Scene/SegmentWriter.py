@@ -17,6 +17,7 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     extentOfProposals,
     extentOfSlab,
     intersectionOfExtents,
+    isStoredOn,
     placesInVolume,
     readVoxels,
     sampleProposals,
@@ -126,18 +127,24 @@ class SegmentWriter:
             kept[segmentId] = Lattice(world, matrix, extent), readVoxels(image, label, extent)
         return kept
 
-    def restore(self, segmentationNode: slicer.vtkMRMLSegmentationNode, snapshots: Iterable[Snapshot]) -> None:
-        """Bring snapshots back, voxel by voxel, whatever the masking; one undo step."""
+    def restore(self, segmentationNode: slicer.vtkMRMLSegmentationNode, snapshots: Iterable[Snapshot]) -> bool:
+        """Bring snapshots back, voxel by voxel, whatever the masking; one undo step.
+
+        Returns:
+            bool: whether all are back; not where segments are stored as surfaces now, or on another grid.
+        """
         present = set(segmentationNode.GetSegmentation().GetSegmentIDs())
-        kept = [(i, *rest) for snapshot in snapshots for i, rest in snapshot.items() if i in present]
+        taken = [(i, *rest) for snapshot in snapshots for i, rest in snapshot.items() if i in present]
+        kept = [(i, lattice, old) for i, lattice, old in taken if isStoredOn(segmentationNode, i, lattice)]
         now = [readVoxels(*labelmapOf(segmentationNode, i), lattice.extent) for i, lattice, _old in kept]
         if all(np.array_equal(is_, was) for is_, (_i, _lattice, was) in zip(now, kept, strict=True)):
-            return
+            return len(kept) == len(taken)
         with self._oneStep(segmentationNode):
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
                 _remove(segmentationNode, segmentId, lattice, is_ & ~was)
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
                 _add(segmentationNode, segmentId, lattice, was & ~is_)
+        return len(kept) == len(taken)
 
     @contextmanager
     def _oneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> Iterator[None]:
