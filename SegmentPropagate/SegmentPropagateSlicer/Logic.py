@@ -201,10 +201,12 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         where it does. Several segments need not all begin or end there.
 
         Raises:
-            SegmentPropagateError: before anything is started.
+            SegmentPropagateError: before anything is started; also where a proposal for others waits for review.
         """
         self._checkNotBusy()
-        self._start(tuple(segmentIds), (first, last), self.settings)
+        wanted = tuple(segmentIds)
+        self._reviewer.checkNothingLost(wanted, self.segmentationNode)
+        self._start(wanted, (first, last), self.settings)
 
     def propagate(
         self,
@@ -279,7 +281,10 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self._reviewer.edit(self._nodes(), (segmentId, sliceIndex))
 
     def correct(self, segmentId: str, sliceIndex: int) -> None:
-        """Make what the segment now holds on that slice a key, and compute again only what that changes."""
+        """Make that slice a key and compute again only what that changes.
+
+        What the segment holds there counts; the proposal too where the slice was drawn upon, but not `editSlice`d.
+        """
         review, plane = self._reviewer.review, self._reviewer.review.grid.plane
         self._reviewer.takeCorrection(self._nodes(), self._grid(plane), (segmentId, sliceIndex))
         self._start(review.segmentIds, review.given, replace(self.settings, plane=plane))
@@ -287,7 +292,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
     def accept(self) -> dict[str, int]:
         """Write the proposal into the segments: one undo step, masking and overwrite mode obeyed.
 
-        Key slices and locked slices keep what they hold. Segments that were removed meanwhile are left out.
+        Key slices and locked slices keep what they hold, and so does what was drawn or erased since the run began.
+        Segments that were removed meanwhile are left out.
 
         Returns:
             dict: segmentId -> number of voxels changed.
@@ -322,6 +328,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         absent = frozenset(self._keys.absent(grid.plane) - set(keys))
         run = Run(settings, grid, segmentIds, given, keys, overlaps, absent, Whereabouts(*nodes, segmentIds))
         self._control.start(run, nodes)
+        self._writer.begin(self.segmentationNode)
 
     def _checkNotBusy(self) -> None:
         if self.state in State.BUSY:
@@ -332,6 +339,9 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self._keys.replaceAll(())
 
     def _abandon(self, sentence: str) -> None:
+        waited = self.state == State.REVIEW
         self._prompt.drop()
         self._writer.forget()
         self._control.abandon(sentence)
+        if waited and sentence:
+            self.noticeGiven.emit(_("The proposal is gone with its image or segmentation; no segment was changed."))

@@ -61,6 +61,17 @@ class Reviewer:
         """`(segmentId, sliceIndex)` that is worth correcting next, or next after such a place; None when none is."""
         return Suspicion.nextSuspicious({segmentId: self.scores(segmentId) for segmentId in segmentIds}, after)
 
+    def checkNothingLost(
+        self, segmentIds: Iterable[str], segmentationNode: slicer.vtkMRMLSegmentationNode | None
+    ) -> None:
+        """InputError where a run of these segments would replace a proposal that waits for others."""
+        review, segmentation = self._control.review, segmentationNode.GetSegmentation() if segmentationNode else None
+        for segmentId in review.segmentIds if review and segmentation else ():
+            segment = segmentation.GetSegment(segmentId)
+            if segment is not None and segmentId not in segmentIds:
+                text = _("The proposal for '{name}' waits for review: accept or discard it first.")
+                raise InputError(text.format(name=segment.GetName()))
+
     def confirm(
         self, nodes: Nodes, grid: SliceGrid, segmentId: str, sliceIndices: Iterable[int], confirmed: bool
     ) -> None:
@@ -72,6 +83,7 @@ class Reviewer:
         for index in sliceIndices:
             grid.checkIndex(index)
             if confirmed:
+                self._merge(nodes, grid, (segmentId, index))
                 drawn = self._writer.isEdited(nodes, grid, (segmentId, index))
                 self._keys.lock(grid, segmentId, index, None if drawn else proposals.get(index))
             else:
@@ -89,11 +101,21 @@ class Reviewer:
         self._writer.copy(nodes, review.grid, place, None if isKey else proposal)
 
     def takeCorrection(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
-        """Make what the segment holds at a `(segmentId, sliceIndex)` a key."""
+        """Make what the segment holds at a `(segmentId, sliceIndex)` a key, with the proposal under what was drawn."""
         self.review.checkWhereabouts()
         self._writer.checkUnlocked(place[0], grid.plane, place[1])
+        self._merge(nodes, grid, place)
         self._writer.checkNotErased(nodes, grid, place)
         self._keys.add(grid, *place)
+
+    def _merge(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
+        """Put the proposal of a slice under what the user has drawn there since the run began, if anything."""
+        review = self._control.review
+        proposal = review.proposals.get(place[0], {}).get(place[1]) if review else None
+        if review is None or proposal is None or place in review.keys or review.grid.plane != grid.plane:
+            return
+        if self._writer.isDrawn(grid, place):
+            self._writer.copy(nodes, grid, place, proposal)
 
     def accept(self, nodes: Nodes, grid: SliceGrid) -> dict[str, int]:
         """Write the proposal; `grid` is that of the volume as it is now. Returns segmentId -> voxels changed."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import slicer
 import vtk
 from numpy.typing import NDArray
 
+from SegmentPropagateSlicer.Scene.Held import Held
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Lattice,
@@ -34,6 +36,23 @@ EDIT_EVERYWHERE = 0
 
 Locks = Mapping[str, Sequence[tuple[SliceGrid, Sequence[int]]]]
 """segmentId -> slices that nothing may change, a stack at a time."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a write leaves alone.
+
+    Args:
+        locked: slices of segments; neither they themselves nor others that overwrite them change them.
+        held: what the segments held before: what differs from it was drawn since, and stays drawn, or erased.
+        free: segmentId -> slices that give way all the same.
+    """
+
+    locked: Locks = field(default_factory=dict)
+    held: Held | None = None
+    free: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
 Snapshot = dict[str, tuple[Lattice, NDArray[np.bool_]]]
 """segmentId -> what it held on a slice, in its own grid."""
 
@@ -72,7 +91,7 @@ class SegmentWriter:
         volumeNode: slicer.vtkMRMLScalarVolumeNode,
         grid: SliceGrid,
         slices: Mapping[str, Mapping[int, Proposal]],
-        locked: Locks | None = None,
+        kept: Kept | None = None,
     ) -> dict[str, int]:
         """Give segments these slices; every other voxel of theirs stays as it is.
 
@@ -81,8 +100,7 @@ class SegmentWriter:
             volumeNode: the volume that the slices belong to, whose intensities masking by intensity asks.
             grid: its `SliceGrid`.
             slices: segmentId -> slice index -> `Proposal`.
-            locked: segmentId -> list of `(SliceGrid, slice indices)` that neither this segment's slices nor another
-                segment that overwrites may change.
+            kept: `Kept`; None keeps nothing but what lies elsewhere.
 
         Returns:
             dict: segmentId -> number of voxels changed. Where it is 0 for all, no undo step is made.
@@ -96,9 +114,9 @@ class SegmentWriter:
             if change is None:
                 continue
             lattice, added, removed = change
-            if locked:
-                fixed = voxelsOfSlices(lattice, locked.get(segmentId, ()))
-                added &= ~(fixed | self._lockedByOthers(segmentationNode, segmentId, lattice, locked))
+            if kept is not None:
+                fixed = _fixed(kept, grid, segmentId, lattice)
+                added &= ~(fixed | self._fixedByOthers(segmentationNode, segmentId, lattice, kept))
                 removed &= ~fixed
             changes[segmentId] = lattice, added, removed
             counts[segmentId] = int(added.sum()) + int(removed.sum())
@@ -254,16 +272,17 @@ class SegmentWriter:
                 editable[k] &= (values >= low) & (values <= high)
         return editable
 
-    def _lockedByOthers(
-        self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, locked: Locks
+    def _fixedByOthers(
+        self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, kept: Kept
     ) -> NDArray[np.bool_]:
-        """Voxels that other segments hold on their locked slices and would lose to this one."""
+        """Voxels that other segments hold on their locked slices, or were just given, and would lose to this one."""
         found = np.zeros(lattice.shape, dtype=bool)
         for other in self._overwritten(segmentationNode, segmentId):
-            if other in locked:
-                fixed = voxelsOfSlices(lattice, locked[other])
-                if fixed.any():
-                    found |= fixed & voxelsHeldBy(segmentationNode, other, lattice)
+            fixed = voxelsOfSlices(lattice, kept.locked.get(other, ()))
+            if kept.held is not None:
+                fixed |= kept.held.drawn(other, lattice)
+            if fixed.any():
+                found |= fixed & voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, other), lattice)
         return found
 
     def _overwritten(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> list[str]:
@@ -276,6 +295,15 @@ class SegmentWriter:
             return []
         display = segmentationNode.GetDisplayNode()
         return [i for i in others if display is None or display.GetSegmentVisibility(i)]
+
+
+def _fixed(kept: Kept, grid: SliceGrid, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
+    """Voxels of a segment's own lattice that neither are added nor removed: locked, or drawn or erased by hand."""
+    fixed = voxelsOfSlices(lattice, kept.locked.get(segmentId, ()))
+    if kept.held is not None:
+        free = voxelsOfSlices(lattice, [(grid, kept.free.get(segmentId, ()))])
+        fixed |= kept.held.drawn(segmentId, lattice) & ~free
+    return fixed
 
 
 def _add(
