@@ -328,7 +328,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         absent = frozenset(self._keys.absent(grid.plane) - set(keys))
         run = Run(settings, grid, segmentIds, given, keys, overlaps, absent, Whereabouts(*nodes, segmentIds))
         self._control.start(run, nodes)
-        self._writer.begin(self.segmentationNode)
+        self._writer.begin(nodes[1])
 
     def _checkNotBusy(self) -> None:
         if self.state in State.BUSY:

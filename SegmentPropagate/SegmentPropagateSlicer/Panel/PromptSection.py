@@ -43,6 +43,11 @@ class PromptSection:
 
     def chooseMode(self, mode: str) -> None:
         """Paint, box or points."""
+        if not self.context.segmentIds():
+            self.refresh()
+            raise InputError(
+                _("Choose a segment first.") if self.context.parameters.volume else _("Load an image first.")
+            )
         self.clearPrompt()
         self.context.parameters.promptMode = mode
         if mode == "paint":
@@ -56,9 +61,13 @@ class PromptSection:
         """The button below the modes: make the painted outline, or the previewed one, a key; or ask for a preview."""
         logic = self.context.logic
         if self.context.parameters.promptMode == "paint":
+            view = self.context.viewOfOutline()
+            if view is not None:
+                self.context.parameters.view = view
             plane, index = self.context.planeAndSlice()
             logic.addKey(self.context.currentSegmentId(), index, plane)
-            self.context.status.clear()
+            text = _("The outline lies in the {view} view: {plane} slice {number} is the key.") if view else ""
+            self.context.status.say(text.format(view=view, plane=planeTitle(plane), number=index))
         elif logic.previewed is not None:
             logic.usePreview()
             self.clearPrompt()

@@ -27,10 +27,6 @@ class ReviewSection:
         self._isOpen = False
         ui.correctButton.setIcon(qt.QIcon(context.icon("correct")))
         ui.lockButton.setIcon(qt.QIcon(context.icon("lock")))
-        ui.reviewSegmentSelector.connect(
-            "activated(int)", guarded(lambda: self.choose(ui.reviewSegmentSelector.currentData))
-        )
-        ui.segmentEditor.connect("currentSegmentIDChanged(QString)", guarded(self._followEditor))
         ui.nextButton.connect("clicked()", guarded(self.nextSuspicious))
         ui.lockButton.connect("clicked()", guarded(self.lock))
         ui.editButton.connect("clicked()", guarded(self.edit))
@@ -47,8 +43,12 @@ class ReviewSection:
         return [segmentId for segmentId in proposed[0] if segmentId in known] if proposed else []
 
     def segmentId(self) -> str:
-        """The one whose slices the strip shows, and which is edited, corrected and locked; InputError without one."""
-        ids, chosen = self.segmentIds(), self.context.parameters.reviewSegment
+        """The one whose slices the strip shows, and which is edited, corrected and locked: the Segment Editor's.
+
+        Raises:
+            InputError: there is no proposal.
+        """
+        ids, chosen = self.segmentIds(), self.context.selectedSegmentId()
         if not ids:
             raise nothingToReview()
         return chosen if chosen in ids else ids[0]
@@ -62,14 +62,8 @@ class ReviewSection:
 
     def choose(self, segmentId: str) -> None:
         """Show the slices of a segment, and take it in the Segment Editor."""
-        self.context.parameters.reviewSegment = segmentId
         self.context.ui.segmentEditor.setCurrentSegmentID(segmentId)
         self.refresh()
-
-    def _followEditor(self) -> None:
-        selected = self.context.ui.segmentEditor.currentSegmentID()
-        if selected in self.segmentIds():
-            self.choose(selected)
 
     # ---- actions ------------------------------------------------------------------------------------------------
 
@@ -164,7 +158,6 @@ class ReviewSection:
         if not self._isOpen:
             self._scores = []
             return
-        self._fillSegments(ids)
         self._scores = self.context.logic.reviewScores(self.segmentId())
         self.refreshCurrent()
 
@@ -181,16 +174,6 @@ class ReviewSection:
         name = self.context.segmentName(self.segmentId())
         ui.sliceInfo.text = sliceText(name, score) if score else _("Click a bar to go to its slice.")
         ui.lockButton.setChecked(bool(score and score["confirmed"]))
-
-    def _fillSegments(self, ids: list[str]) -> None:
-        ui = self.context.ui
-        box, wanted = ui.reviewSegmentSelector, [(i, self.context.segmentName(i)) for i in ids]
-        if [(box.itemData(row), box.itemText(row)) for row in range(box.count)] != wanted:
-            box.clear()
-            for segmentId, name in wanted:
-                box.addItem(name, segmentId)
-        box.setCurrentIndex(ids.index(self.segmentId()))
-        ui.reviewSegmentRow.setVisible(len(ids) > 1)
 
 
 def nothingToReview() -> InputError:

@@ -77,11 +77,23 @@ class RunSection:
             plane, _index = self.context.planeAndSlice()
         except InputError as error:
             return str(error)
+        waiting = self._waiting()
+        if waiting:
+            return waiting
         if not self.segmentIdsWithKeys():
             return _("Outline the object on one {plane} slice and use it as key.").format(plane=planeTitle(plane))
         first, last = self.rangeControls.range()
         if first > last:
             return _("The first slice ({first}) lies after the last slice ({last}).").format(first=first, last=last)
+        return ""
+
+    def _waiting(self) -> str:
+        """What is to be done first where a run would replace the proposal for another segment; else empty."""
+        proposed = self.context.logic.proposed if self.context.logic.state == State.REVIEW else None
+        for segmentId in proposed[0] if proposed else ():
+            if segmentId not in self.segmentIdsWithKeys() and self.context.isThere(segmentId):
+                text = _("The proposal for '{name}' waits for review: accept or discard it first.")
+                return text.format(name=self.context.segmentName(segmentId))
         return ""
 
     # ---- showing ------------------------------------------------------------------------------------------------

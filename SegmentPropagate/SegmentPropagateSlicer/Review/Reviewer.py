@@ -65,9 +65,11 @@ class Reviewer:
         self, segmentIds: Iterable[str], segmentationNode: slicer.vtkMRMLSegmentationNode | None
     ) -> None:
         """InputError where a run of these segments would replace a proposal that waits for others."""
-        review, segmentation = self._control.review, segmentationNode.GetSegmentation() if segmentationNode else None
-        for segmentId in review.segmentIds if review and segmentation else ():
-            segment = segmentation.GetSegment(segmentId)
+        review = self._control.review
+        if review is None or segmentationNode is None:
+            return
+        for segmentId in review.segmentIds:
+            segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
             if segment is not None and segmentId not in segmentIds:
                 text = _("The proposal for '{name}' waits for review: accept or discard it first.")
                 raise InputError(text.format(name=segment.GetName()))

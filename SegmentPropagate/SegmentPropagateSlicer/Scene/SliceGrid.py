@@ -14,6 +14,10 @@ OBLIQUE_DEGREES = 1.0
 """A view tilted further against the volume's slices is oblique: at 512 mm a degree is 9 mm."""
 
 
+class BesideVolume(InputError):
+    """A view that is parallel to the slices, and scrolled past the first or the last."""
+
+
 class SliceGrid:
     """One stack of slices.
 
@@ -80,7 +84,8 @@ class SliceGrid:
             )
         index = int(np.floor(self.sliceFromWorld(sliceToRas[:3, 3])[0, 0] + 0.5))
         if not 0 <= index < self.count:
-            raise InputError(_("The {view} view shows no slice of the volume.").format(view=sliceNode.GetName()))
+            text = _("The {view} view is scrolled beside the volume: go to one of its {plane} slices, 0 to {last}.")
+            raise BesideVolume(text.format(view=sliceNode.GetName(), plane=self.plane, last=self.count - 1))
         return index
 
     def _tiltDegrees(self, normalRas: NDArray[np.float64]) -> float:
