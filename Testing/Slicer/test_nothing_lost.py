@@ -125,6 +125,35 @@ def test_the_next_run_overwrites_again_what_was_accepted(bench):
     assert np.array_equal(bench.get(), bench.truth)
 
 
+# ---- ranges of several segments -------------------------------------------------------------------------------------
+
+
+def test_each_of_several_segments_stays_in_its_own_range(bench):
+    other = bench.addSegment("Other")
+    node = bench.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    node.SetOverwriteMode(node.OverwriteNone)
+    bench.logic.setSegmentEditor(node)
+    stroke = paint(bench, 9, slice(0, 4), segmentId=other)
+    bench.draw(other, 6)
+    bench.logic.startSession([bench.segment, other], ends={bench.segment: (2, None), other: (4, 7)})
+    bench.until(lambda: bench.logic.state not in State.BUSY)
+    assert bench.logic.proposed[2:] == (2, 11)
+    assert [score["sliceIndex"] for score in bench.logic.reviewScores(other)] == [4, 5, 6, 7]
+    bench.logic.correct(other, 6)
+    bench.until(lambda: bench.logic.state not in State.BUSY)
+    bench.logic.accept()
+    assert np.array_equal(bench.get(other)[4:8], bench.truth[4:8])
+    assert np.array_equal(np.delete(bench.get(other), range(4, 8), 0), np.delete(stroke, range(4, 8), 0))
+    assert np.array_equal(bench.get()[2:], bench.truth[2:])
+
+
+def test_a_key_outside_a_segments_own_range_does_not_count(bench):
+    other = bench.addSegment("Other")
+    bench.draw(other, 6)
+    with pytest.raises(InputError, match="Segment 'Other' has no axial key slice from 7 to 9"):
+        bench.logic.startSession([bench.segment, other], ends={other: (7, 9)})
+
+
 # ---- proposals that wait -------------------------------------------------------------------------------------------
 
 

@@ -198,6 +198,22 @@ def test_all_visible_segments_are_a_choice_where_there_are_several(panel):
     assert not box.isVisible()
 
 
+def test_all_visible_segments_run_over_their_own_ranges(panel):
+    spleen = panel.segmentation.GetSegmentation().GetNthSegmentID(1)
+    panel.press("addKeyButton")
+    panel.widget.range.give(7, 29)
+    panel.ui.segmentEditor.setCurrentSegmentID(spleen)
+    panel.logic.addKey(spleen, 15, "axial")
+    panel.widget.range.give(10, 20)
+    panel.ui.allSegmentsCheckBox.click()
+    panel.settle()
+    assert panel.widget.range.range() == (10, 20)  # of the selected one
+    panel.press("propagateButton")
+    assert panel.said("startSession") == [
+        ("startSession", (panel.segmentId, spleen), 7, 29, {panel.segmentId: (7, 29), spleen: (10, 20)})
+    ]
+
+
 # ---- the view that is painted in ------------------------------------------------------------------------------------
 
 

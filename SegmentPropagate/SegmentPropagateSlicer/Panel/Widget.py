@@ -84,16 +84,25 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         guarded = status.guarded
         self.shortcuts = Shortcuts(
             {
-                "Shift+K": guarded(self.prompt.addKey),
-                "Shift+F": guarded(self.range.firstFromView),
-                "Shift+L": guarded(self.range.lastFromView),
-                "Shift+P": guarded(self.run.toggle),
-                "Shift+A": ui.acceptButton.click,
-                "Shift+D": ui.discardButton.click,
-                "Shift+N": ui.nextButton.click,
+                "K": guarded(self.prompt.addKey),
+                "S": guarded(self.range.firstFromView),
+                "L": guarded(self.range.lastFromView),
+                "P": guarded(self.run.toggle),
+                "U": self._toggleLock,
+                "N": ui.nextButton.click,
+                "E": ui.editButton.click,
+                "C": ui.correctButton.click,
+                "A": ui.acceptButton.click,
+                "J": ui.acceptNextButton.click,
+                "D": ui.discardButton.click,
             },
             self.parent,
         )
+
+    def _toggleLock(self) -> None:
+        """The button that is there: in review the one beside the strip."""
+        button = self.ui.lockButton if self.logic.state == State.REVIEW else self.ui.lockSliceButton
+        button.click()
 
     def _followLogic(self) -> None:
         logic = self.logic

@@ -124,16 +124,18 @@ class Keys:
         for place in tuple(self.pinned):
             self.remove(place)
 
-    def outlines(
-        self, grid: SliceGrid, segmentIds: Iterable[str], first: int, last: int
-    ) -> Mapping[tuple[str, int], Proposal]:
-        """`(segmentId, slice)` -> `Proposal` of all keys in a range, areas brought up to date.
+    def outlines(self, grid: SliceGrid, ranges: Mapping[str, tuple[int, int]]) -> Mapping[tuple[str, int], Proposal]:
+        """`(segmentId, slice)` -> `Proposal` of the keys in each segment's range, areas brought up to date.
+
+        Args:
+            grid: `SliceGrid`.
+            ranges: segmentId -> first and last slice.
 
         Raises:
             InputError: a segment without a key in the range, or a key whose outline is gone.
         """
         found: dict[tuple[str, int], Proposal] = {}
-        for segmentId in segmentIds:
+        for segmentId, (first, last) in ranges.items():
             for key in [k for k in self if (k.segmentId, k.plane) == (segmentId, grid.plane)]:
                 if first <= key.sliceIndex <= last:
                     outline = self._outline(grid, key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import slicer
 from numpy.typing import ArrayLike, NDArray
@@ -118,6 +120,18 @@ class SliceGrid:
         places = self.sliceFromWorld(pointsRas)
         here = np.abs(places[:, 0] - sliceIndex) <= 0.5 + 1e-6
         return places[here][:, [2, 1]], here
+
+
+Ends = tuple["int | None", "int | None"]
+"""First and last slice of a range; None where it is open."""
+
+
+def unionOfEnds(ranges: Collection[Ends]) -> Ends:
+    """The range around several; it is open where one of them is. Open on both sides where there are none."""
+    firsts, lasts = [first for first, _last in ranges], [last for _first, last in ranges]
+    first = min((value for value in firsts if value is not None), default=None)
+    last = max((value for value in lasts if value is not None), default=None)
+    return None if None in firsts else first, None if None in lasts else last
 
 
 def rangeEnds(given: tuple[int | None, int | None], count: int) -> tuple[int, int]:
