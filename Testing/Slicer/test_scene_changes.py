@@ -33,7 +33,7 @@ def editing(bench):
     bench.run()
     bench.logic.editSlice(bench.segment, 8)
     mask = bench.get()
-    mask[8, 0, 0:3] = True
+    mask[[8, 3], 0, 0:3] = True  # a slice that was copied to be edited, and one that was not
     bench.set(bench.segment, mask)
 
 
@@ -139,7 +139,7 @@ CHANGES = {
 
 
 def end(bench):
-    """Come to rest: end what runs, try to accept what waits, discard what cannot be; only plain sentences are heard."""
+    """Come to rest: end what runs, accept what waits, or discard what cannot be accepted; returns whether it was."""
     bench.logic.cancel()
     bench.until(lambda: bench.logic.state not in State.BUSY, seconds=10)
     if bench.logic.state == State.REVIEW:
@@ -148,7 +148,9 @@ def end(bench):
         except InputError:
             assert bench.logic.state == State.REVIEW  # what cannot be accepted waits
             bench.logic.discard()
+            return False
     assert bench.logic.state == State.IDLE
+    return True
 
 
 def drawn(bench):
@@ -175,8 +177,12 @@ def test_a_change_of_the_scene_breaks_nothing(changing, capfd, state, change):
     change(bench)
     before = drawn(bench)
     bench.slicer.app.processEvents()
-    end(bench)
+    accepted = end(bench)
+    assert bench.logic.state == State.IDLE
     after = drawn(bench)
+    if accepted and bench.segment in after:
+        strokes = [voxel for voxel in before[bench.segment] if voxel[1] == 0]  # far from the object
+        assert [voxel for voxel in strokes if voxel not in after[bench.segment]] == []
     for segmentId in set(before) & set(after) - {bench.segment}:  # the proposal may have changed the one, never others
         assert after[segmentId] == before[segmentId]
     assert not [error for error in bench.errors if "Traceback" in error or "\n" in error]

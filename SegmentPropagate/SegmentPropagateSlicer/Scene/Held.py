@@ -7,7 +7,7 @@ import slicer
 from numpy.typing import NDArray
 
 from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, labelmapOf
-from SegmentPropagateSlicer.Scene.Lattice import Lattice, voxelsHeldBy
+from SegmentPropagateSlicer.Scene.Lattice import Lattice, isOnGrid, readVoxels, voxelsHeldBy
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 
@@ -38,16 +38,17 @@ class Held:
         """Whether nobody can have drawn on a segment; False where it is not certain."""
         return self._stamps.get(segmentId) == _stamp(*labelmapOf(self._node, segmentId))
 
-    def before(self, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
-        """What a segment held on a lattice: bool `(k, j, i)`."""
-        return voxelsHeldBy(self._node, self._labelmaps.get(segmentId, (None, 0)), lattice)
-
     def drawn(self, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
         """Where a segment holds something else than then, on a lattice: bool `(k, j, i)`."""
         if self.isUntouched(segmentId):
             return np.zeros(lattice.shape, dtype=bool)
-        now = voxelsHeldBy(self._node, labelmapOf(self._node, segmentId), lattice)
-        return now ^ self.before(segmentId, lattice)
+        now, then = labelmapOf(self._node, segmentId), self._labelmaps.get(segmentId, (None, 0))
+        return self._voxels(now, lattice) ^ self._voxels(then, lattice)
+
+    def _voxels(self, labelmap: Labelmap, lattice: Lattice) -> NDArray[np.bool_]:
+        if isOnGrid(labelmap, lattice):  # as a rule, and ten times as fast
+            return readVoxels(*labelmap, lattice.extent)
+        return voxelsHeldBy(self._node, labelmap, lattice)
 
     def isDrawn(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> bool:
         """Whether a segment holds something else than then on a slice."""

@@ -60,7 +60,12 @@ def isStoredOn(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str,
     """Whether a segment is a labelmap on that grid, or empty."""
     if not segmentationNode.GetSegmentation().IsSourceRepresentationImageData():
         return False
-    image, _label = labelmapOf(segmentationNode, segmentId)
+    return isOnGrid(labelmapOf(segmentationNode, segmentId), lattice)
+
+
+def isOnGrid(labelmap: Labelmap, lattice: Lattice) -> bool:
+    """Whether a labelmap has the grid of a lattice, or is empty."""
+    image, _label = labelmap
     if image is None:
         return True
     matrix = vtk.vtkMatrix4x4()

@@ -140,6 +140,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if self._node is None or node is self._node.GetSourceVolumeNode():
             return
         self._logic.SetSourceVolumeNode(node)
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode") if node is not None else ():
+            if node.GetID() not in (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()):
+                composite.SetBackgroundVolumeID(node.GetID())  # as the real one does unless told otherwise
+                composite.SetForegroundVolumeID(None)
         self.updateWidgetFromMRML()
         self.sourceVolumeNodeChanged.emit(node)
 
