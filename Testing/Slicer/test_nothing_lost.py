@@ -115,6 +115,16 @@ def test_a_stroke_of_another_segment_in_review_is_not_overwritten(bench):
     assert np.array_equal(bench.get(), bench.truth & ~mask)
 
 
+def test_the_key_of_another_segment_is_not_overwritten(bench):
+    other = bench.addSegment("Other")
+    bench.draw(other, 6)
+    before = bench.get(other)
+    bench.run()
+    bench.logic.accept()
+    assert np.array_equal(bench.get(other), before)
+    assert np.array_equal(bench.get(), bench.truth & ~before)
+
+
 def test_the_next_run_overwrites_again_what_was_accepted(bench):
     bench.run()
     stroke = paint(bench, 8, slice(0, 4))

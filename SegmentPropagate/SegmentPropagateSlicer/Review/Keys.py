@@ -57,15 +57,16 @@ class Keys:
         color = segmentOf(self._node(), key.segmentId).GetColor()
         return KeyPicture.draw(grid, slice_of(voxels, grid.axis, key.sliceIndex), outline, color, size)
 
-    def locked(self, geometry: Geometry) -> dict[str, list[tuple[SliceGrid, list[int]]]]:
-        """segmentId -> list of `(SliceGrid, slices)` that nothing may change; not what Accept has yet to write.
+    def slices(self, geometry: Geometry, lockedOnly: bool = False) -> dict[str, list[tuple[SliceGrid, list[int]]]]:
+        """segmentId -> list of `(SliceGrid, slices)` of its keys; not what Accept has yet to write.
 
         Args:
             geometry: `Geometry` of the volume.
+            lockedOnly: leave out those that are not locked.
         """
         found: dict[str, dict[str, list[int]]] = {}
         for key in self:
-            if key.confirmed and key.place not in self.pinned:
+            if (key.confirmed or not lockedOnly) and key.place not in self.pinned:
                 found.setdefault(key.segmentId, {}).setdefault(key.plane, []).append(key.sliceIndex)
         return {
             segmentId: [(SliceGrid(geometry, plane), indices) for plane, indices in planes.items()]

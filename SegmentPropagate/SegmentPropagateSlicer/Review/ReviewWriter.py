@@ -156,7 +156,8 @@ class ReviewWriter:
         for segmentId, plane, index in self._copies:  # what was copied there was not drawn
             if plane == grid.plane:
                 free.setdefault(segmentId, []).append(index)
-        kept = Kept(self._keys.locked(grid.geometry), self._held, free)
+        locked, given = self._keys.slices(grid.geometry, lockedOnly=True), self._keys.slices(grid.geometry)
+        kept = Kept(locked, given, self._held, free)
         return self._writer.write(*nodes[::-1], grid, slices, kept)
 
     def _acceptable(self, nodes: Nodes, grid: SliceGrid, review: Run, segmentId: str) -> Mapping[int, Proposal]:

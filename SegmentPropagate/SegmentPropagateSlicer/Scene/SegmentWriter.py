@@ -43,12 +43,14 @@ class Kept:
     """What a write leaves alone.
 
     Args:
-        locked: slices of segments; neither they themselves nor others that overwrite them change them.
+        locked: slices of segments that they themselves do not change.
+        given: slices of segments that others which overwrite them do not change: the locked ones, and the keys.
         held: what the segments held before: what differs from it was drawn since, and stays drawn, or erased.
         free: segmentId -> slices that give way all the same.
     """
 
     locked: Locks = field(default_factory=dict)
+    given: Locks = field(default_factory=dict)
     held: Held | None = None
     free: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
@@ -275,10 +277,10 @@ class SegmentWriter:
     def _fixedByOthers(
         self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, kept: Kept
     ) -> NDArray[np.bool_]:
-        """Voxels that other segments hold on their locked slices, or were just given, and would lose to this one."""
+        """Voxels that other segments hold by the user's hand, on keys or drawn just now, and would lose to this one."""
         found = np.zeros(lattice.shape, dtype=bool)
         for other in self._overwritten(segmentationNode, segmentId):
-            fixed = voxelsOfSlices(lattice, kept.locked.get(other, ()))
+            fixed = voxelsOfSlices(lattice, kept.given.get(other, ()))
             if kept.held is not None:
                 fixed |= kept.held.drawn(other, lattice)
             if fixed.any():
