@@ -111,7 +111,7 @@ class InputSection:
             shown, known = self.context.shownImage(), images()
             parameters.volume = shown or (known[0] if known else None)
         if parameters.segmentation is None:
-            parameters.segmentation = segmentationOf(parameters.volume, anyOther=True)
+            parameters.segmentation = segmentationOf(parameters.volume, orFirst=True)
         if parameters.segmentation is None and parameters.volume is not None and self.context.isOpen:
             parameters.segmentation = newSegmentation(parameters.volume)
 
@@ -164,13 +164,13 @@ def images() -> list[slicer.vtkMRMLScalarVolumeNode]:
 
 
 def segmentationOf(
-    volume: slicer.vtkMRMLScalarVolumeNode | None, anyOther: bool = False
+    volume: slicer.vtkMRMLScalarVolumeNode | None, orFirst: bool = False
 ) -> slicer.vtkMRMLSegmentationNode | None:
-    """The segmentation that was made on a volume; `anyOther` takes the first one where there is none. Or None."""
+    """The segmentation that was made on a volume; `orFirst` takes the first one where there is none. Or None."""
     nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
     shown = [node for node in nodes if not node.GetHideFromEditors()]
     own = [node for node in shown if volume and node.GetNodeReference("referenceImageGeometryRef") is volume]
-    return next(iter([*own, *(shown if anyOther else ())]), None)
+    return next(iter([*own, *(shown if orFirst else ())]), None)
 
 
 def newSegmentation(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode:
