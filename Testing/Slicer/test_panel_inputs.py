@@ -344,5 +344,5 @@ def test_a_view_scrolled_beside_the_volume_is_told_from_one_that_is_tilted(slice
             slicer.mrmlScene.GetSingletonNode(view, "vtkMRMLSliceNode").JumpSliceByOffsetting(900, 900, 900)
             panel.settle()
             assert panel.ui.estimateLabel.text == (
-                f"The {view} view is scrolled beside the volume: go to one of its {plane} slices, 0 to {last}."
+                f"The {view} view shows no slice of the volume: scroll to one of its {plane} slices, 0 to {last}."
             )

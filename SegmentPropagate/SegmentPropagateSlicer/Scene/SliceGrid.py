@@ -86,7 +86,7 @@ class SliceGrid:
             )
         index = int(np.floor(self.sliceFromWorld(sliceToRas[:3, 3])[0, 0] + 0.5))
         if not 0 <= index < self.count:
-            text = _("The {view} view is scrolled beside the volume: go to one of its {plane} slices, 0 to {last}.")
+            text = _("The {view} view shows no slice of the volume: scroll to one of its {plane} slices, 0 to {last}.")
             raise BesideVolume(text.format(view=sliceNode.GetName(), plane=self.plane, last=self.count - 1))
         return index
 
