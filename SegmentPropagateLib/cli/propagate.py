@@ -57,9 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
         "peak_memory_mib": peak_memory_mib(),
     }
     _write(arguments, session, request, masks, report)
-    say(
-        f"Wrote {arguments.output}: {_summary(request)}, model {arguments.model}, {time.perf_counter() - started:.1f} s."
-    )
+    seconds = time.perf_counter() - started
+    say(f"Wrote {arguments.output}: {_summary(request)}, model {arguments.model}, {seconds:.1f} s.")
 
 
 def _summary(request: Request) -> str:
