@@ -267,13 +267,13 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         """One dict per slice of the range, ascending.
 
         Keys: "sliceIndex", "source" ("key", "propagated", "empty"), "presence" (0..1), "predictedIou" (0..1 or None),
-        "areaMm2", "areaJump" and "centerJump" (True where the step from the neighbor is suspicious), "confirmed",
-        "suspicion" (0..1, larger is worse).
+        "areaMm2", "confirmed", "doubt" (None, or why it is worth a look: "unsure" where little overlap with the truth is
+        expected, "lost" where the object is gone at once), "suspicion" (0..1, larger is worse; 0 without doubt).
         """
         return self._reviewer.scores(segmentId)
 
     def nextSuspiciousSlice(self, segmentId: str, after: int | None = None) -> int | None:
-        """The slice worth correcting next, most suspicious first, or next after a slice; None when nothing is."""
+        """The slice whose correction helps most, or next after a slice; None when none is in doubt."""
         found = self._reviewer.nextSuspicious((segmentId,), None if after is None else (segmentId, after))
         return found[1] if found else None
 

@@ -48,6 +48,7 @@ SEAM = (
     "volumes",
     "propagation.prompts",
     "propagation.propagator",
+    "propagation.review",
     "models.registry",
     "worker.exchange",
     "worker.fields",

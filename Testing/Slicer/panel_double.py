@@ -203,10 +203,9 @@ def drawnScores(first, last, key, jump=()):
                 "presence": 1 - 0.3 * far**2,
                 "predictedIou": 0.96 - 0.2 * far,
                 "areaMm2": 900 * (1 - far**2) + 60,
-                "areaJump": index in jump,
-                "centerJump": False,
                 "confirmed": False,
-                "suspicion": 0.9 if index in jump else 0.1 * far,
+                "doubt": "unsure" if index in jump else None,
+                "suspicion": 0.9 if index in jump else 0.0,
             }
         )
     return scores

@@ -1,4 +1,4 @@
-"""One small bar per slice: how sure the model is, where the keys are, what is suspicious."""
+"""One small bar per slice: what overlap to expect, where the keys are, what is worth a look."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import qt
 
-from SegmentPropagateSlicer.Review.Suspicion import SUSPICIOUS as SUSPICION_WORTH_A_LOOK
 from SegmentPropagateSlicer.Review.Suspicion import Score
 
 HEIGHT = 46
@@ -94,19 +93,19 @@ def drawBar(painter: qt.QPainter, score: Score, left: int, width: int) -> None:
 
 
 def barHeight(score: Score) -> float:
-    """0..1: presence times predicted IoU; a key is sure."""
+    """0..1: the overlap with the truth that is expected, or how sure the model is that the object is there."""
     if score["source"] == "key":
         return 1.0
     if score["source"] == "empty":
         return 0.0
     iou = score["predictedIou"]
-    return score["presence"] * (1.0 if iou is None else iou)
+    return score["presence"] if iou is None else iou
 
 
 def barColor(score: Score) -> str:
-    """A key, a suspicious slice, an empty one, or an ordinary one."""
+    """A key, a slice that is worth a look, an empty one, or an ordinary one."""
     if score["source"] == "key":
         return KEY
-    if score["suspicion"] >= SUSPICION_WORTH_A_LOOK:
+    if score["doubt"]:
         return SUSPICIOUS
     return EMPTY if score["source"] == "empty" else SURE

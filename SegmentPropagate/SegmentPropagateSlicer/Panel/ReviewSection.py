@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
 from SegmentPropagateSlicer.Panel.DriftStrip import DriftStrip
-from SegmentPropagateSlicer.Review.Suspicion import SUSPICIOUS, Score
+from SegmentPropagateSlicer.Review.Suspicion import Score
 from SegmentPropagateSlicer.Values.State import State
 
 
@@ -81,7 +81,7 @@ class ReviewSection:
             here = None  # another plane in the view
         found = self.context.logic.nextSuspicious(here)
         if found is None:
-            self.context.status.say(_("No suspicious slice: area, position and confidence run smoothly."))
+            self.context.status.say(_("No slice is in doubt: on each the overlap is expected to be good."))
             return
         segmentId, sliceIndex = found
         self.choose(segmentId)
@@ -206,17 +206,15 @@ def sliceText(name: str, score: Score) -> str:
         text = _("key slice, locked, {area}\u00a0mm².") if score["confirmed"] else _("key slice, {area}\u00a0mm².")
         return start + text.format(area=round(score["areaMm2"]))
     if score["source"] == "empty":
+        if score["doubt"]:
+            return start + _("the object is gone at once, worth a look.")
         return start + (_("locked as empty.") if score["confirmed"] else _("the object is not there."))
     parts = [_("presence {percent} %").format(percent=round(100 * score["presence"]))]
     if score["predictedIou"] is not None:
-        parts.append(_("predicted IoU {value}").format(value=f"{score['predictedIou']:.2f}"))
+        parts.append(_("expected overlap {percent} %").format(percent=round(100 * score["predictedIou"])))
     parts.append(_("{area}\u00a0mm²").format(area=round(score["areaMm2"])))
-    if score["suspicion"] >= SUSPICIOUS and not (score["areaJump"] or score["centerJump"]):
-        parts.append(_("the model is unsure"))
-    if score["areaJump"]:
-        parts.append(_("the area jumps"))
-    if score["centerJump"]:
-        parts.append(_("the position jumps"))
+    if score["doubt"]:
+        parts.append(_("worth a look"))
     if score["confirmed"]:
         parts.append(_("locked"))
     return start + ", ".join(parts) + "."
