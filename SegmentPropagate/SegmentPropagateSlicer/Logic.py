@@ -267,8 +267,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         """One dict per slice of the range, ascending.
 
         Keys: "sliceIndex", "source" ("key", "propagated", "empty"), "presence" (0..1), "predictedIou" (0..1 or None),
-        "areaMm2", "confirmed", "doubt" (None, or why it is worth a look: "unsure" where little overlap with the truth is
-        expected, "lost" where the object is gone at once), "suspicion" (0..1, larger is worse; 0 without doubt).
+        "areaMm2", "confirmed", "doubt" (None, or why it is worth a look: "unsure" where little overlap with the truth
+        is expected, "lost" where the object is gone at once), "suspicion" (0..1, larger is worse; 0 without doubt).
         """
         return self._reviewer.scores(segmentId)
 
