@@ -14,6 +14,8 @@ from SegmentPropagateLib.volumes.presets import PRESETS
 
 PLANES = ("axial", "coronal", "sagittal")
 DEFAULT_MODEL = "starter"
+_MODEL_HELP = "a name that `models` lists, or a checkpoint file; default %(default)s"
+_INTENSITY_HELP = f"how gray values are made: {', '.join(PRESETS)}"
 _MOST = 2**31 - 1  # no slice, voxel, label or step has a larger number; torch's seeds end at 2^63
 _SHOWN = 60  # characters of a mistake that are repeated
 _LARGEST_SIDE = 4096  # pixels; the largest published model takes 1024, and memory grows with the fourth power
@@ -53,15 +55,26 @@ def make_parser() -> argparse.ArgumentParser:
     _add_propagate(commands)
     _add_evaluate(commands)
     _add_finetune(commands)
-    inspect = commands.add_parser("inspect", help="say what a model file is, and what is missing or wrong in it")
+    inspect = _add_command(
+        commands, "inspect", "say what a model file is, and what is missing or wrong in it", "inspect my-model.pt"
+    )
     inspect.add_argument("checkpoint", metavar="CHECKPOINT", help="a model file, or the name of a model at hand")
-    commands.add_parser("models", help="list the models that have a name, their licences and where they are kept")
-    demo = commands.add_parser("demo", help="draw a volume, propagate an object through it, and evaluate the result")
+    _add_command(
+        commands, "models", "list the models that have a name, their licences and where they are kept", "models"
+    )
+    demo = _add_command(
+        commands, "demo", "draw a volume, propagate an object through it, and evaluate the result", "demo --out my-demo"
+    )
     demo.add_argument("--out", default="demo-output", metavar="DIR", help="folder for the files (default %(default)s)")
-    demo.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help="default %(default)s")
+    demo.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help=_MODEL_HELP)
     _add_licence(demo)
     demo.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
+
+
+def _add_command(commands: argparse._SubParsersAction, name: str, does: str, example: str) -> argparse.ArgumentParser:
+    text = f"{does[0].upper()}{does[1:]}. Slices are numbered from 0."
+    return commands.add_parser(name, help=does, description=text, epilog=f"example: segment-propagate {example}")
 
 
 def _add_licence(parser: argparse.ArgumentParser) -> None:
@@ -69,20 +82,31 @@ def _add_licence(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_propagate(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("propagate", help="carry the mask or box of a key slice through a volume")
+    parser = _add_command(
+        commands,
+        "propagate",
+        "carry the mask or box of a key slice through a volume",
+        "propagate image.nii.gz --mask outlines.seg.nrrd --label kidney --key-slice 18 -o kidney.seg.nrrd",
+    )
     parser.add_argument("image", metavar="IMAGE", help=listed([kind.name for kind in READABLE], "or"))
     _add_prompts(parser)
-    parser.add_argument("--plane", choices=PLANES, default="axial", help="default %(default)s")
+    parser.add_argument(
+        "--plane", choices=PLANES, default="axial", help="whose slices are counted and filled; default %(default)s"
+    )
     parser.add_argument(
         "--range", type=_range, metavar="FIRST:LAST", help="first and last slice of the objects (default: open)"
     )
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help="default %(default)s")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help=_MODEL_HELP)
     _add_licence(parser)
-    parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=", ".join(PRESETS))
+    parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=_INTENSITY_HELP)
     parser.add_argument("--short-slices", type=_count, metavar="N", help="short memory (default: the model's own)")
-    parser.add_argument("--pass-mode", choices=("independent", "coupled"), default="independent")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    parser.add_argument("--precision", choices=("auto", "exact", "bf16"), default="auto")
+    parser.add_argument(
+        "--pass-mode",
+        choices=("independent", "coupled"),
+        default="independent",
+        help="both directions from the key slices alone, or forward and then back within one memory, as SLM-SAM 2 does",
+    )
+    _add_device(parser)
     parser.add_argument(
         "--roi", choices=("auto", "off"), default="auto", help="crop around the object, or whole slices"
     )
@@ -90,6 +114,17 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--overlay", metavar="PNG", help="write a picture of evenly spread slices")
     parser.add_argument("--report", metavar="JSON", help="write scores and areas per slice, settings and times")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    devices = ("auto", "cpu", "cuda", "mps")
+    parser.add_argument("--device", choices=devices, default="auto", help="auto: a GPU where there is one")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "exact", "bf16"),
+        default="auto",
+        help="exact: float32; bf16: faster on hardware made for it; auto: by the device",
+    )
 
 
 def _add_prompts(parser: argparse.ArgumentParser) -> None:
@@ -127,9 +162,14 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("evaluate", help="compare a segmentation with a reference")
-    parser.add_argument("prediction", metavar="PREDICTION")
-    parser.add_argument("reference", metavar="REFERENCE")
+    parser = _add_command(
+        commands,
+        "evaluate",
+        "compare a segmentation with a reference",
+        "evaluate kidney.seg.nrrd outlines.seg.nrrd --label kidney --key-slice 18",
+    )
+    parser.add_argument("prediction", metavar="PREDICTION", help="the label file to be judged")
+    parser.add_argument("reference", metavar="REFERENCE", help="the label file that is taken for the truth")
     parser.add_argument(
         "--label", nargs="+", type=_label, metavar="N|NAME", help="labels of the reference, or all (default)"
     )
@@ -149,13 +189,23 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_finetune(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("finetune", help="adapt a model to your own volumes and labels")
+    parser = _add_command(
+        commands,
+        "finetune",
+        "adapt a model to your own volumes and labels",
+        "finetune my-cases --init starter -o my-model.pt --validation 0.2",
+    )
     parser.add_argument("dataset", metavar="DATASET", help="folder, or CSV or JSON list, of images and labels")
     parser.add_argument("--init", required=True, metavar="NAME_OR_FILE", help="model to start from")
     _add_licence(parser)
-    parser.add_argument("-o", "--output", required=True, metavar="MODEL.pt")
+    parser.add_argument("-o", "--output", required=True, metavar="MODEL.pt", help="the model; its log lies beside it")
     parser.add_argument("--method", choices=("full",), default="full", help="full: all weights are trained")
-    parser.add_argument("--recipe", choices=("auto", "slm-sam2", "medsam2", "starter"), default="auto")
+    parser.add_argument(
+        "--recipe",
+        choices=("auto", "slm-sam2", "medsam2", "starter"),
+        default="auto",
+        help="rates, steps and losses of a published training; auto: that of the model to start from",
+    )
     parser.add_argument("--epochs", type=_count, metavar="N", help="visits to every object (default: the recipe's)")
     parser.add_argument("--steps", type=_count, metavar="N", help="instead of --epochs")
     parser.add_argument("--batch", type=_count, metavar="N", help="sequences per step")
@@ -172,12 +222,11 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--validation", type=_validation, metavar="SHARE|NAME[,NAME...]", help="cases to measure on")
     parser.add_argument("--leave-one-out", action="store_true", help="train once per case, each time without it")
     parser.add_argument("--image-size", type=_side, metavar="N", help="side of the network's input, pixels")
-    parser.add_argument("--short-slices", type=_count, metavar="N")
-    parser.add_argument("--plane", choices=PLANES)
-    parser.add_argument("--intensity", choices=PRESETS, metavar="PRESET", help=", ".join(PRESETS))
-    parser.add_argument("--seed", type=_count, metavar="N")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
-    parser.add_argument("--precision", choices=("auto", "exact", "bf16"), default="auto")
+    parser.add_argument("--short-slices", type=_count, metavar="N", help="short memory (default: the model's own)")
+    parser.add_argument("--plane", choices=PLANES, help="whose slices are learned from (default: axial)")
+    parser.add_argument("--intensity", choices=PRESETS, metavar="PRESET", help=_INTENSITY_HELP)
+    parser.add_argument("--seed", type=_count, metavar="N", help="of everything random (default: the recipe's)")
+    _add_device(parser)
     parser.add_argument("--resume", action="store_true", help="go on with the run of that name")
     parser.add_argument("--skip-bad", action="store_true", help="leave out cases that cannot be used")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from SegmentPropagateLib.files import Outputs, PathLike, writing
 from SegmentPropagateLib.propagation.results import SliceResult
+from SegmentPropagateLib.propagation.review import Seen, worth_a_look
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry, Plane
@@ -24,6 +25,11 @@ _COLUMNS, _TILE, _GAP, _MARGIN = 6, 232, 8, 20
 _CAPTION, _TITLE, _PROFILE = 22, 34, 40
 _WIDTH = 2 * _MARGIN + _COLUMNS * _TILE + (_COLUMNS - 1) * _GAP
 _PAPER, _INK, _FAINT, _KEY = (18, 20, 24), (236, 238, 242), (138, 144, 154), (255, 205, 64)
+_DOUBT = (245, 147, 30)
+_LEGEND = (
+    "bars: area on each slice; yellow: key slices, as they were given; overlap: IoU with the truth to be expected; "
+    "orange: worth a look"
+)
 
 
 @dataclass(frozen=True)
@@ -113,8 +119,9 @@ def draw_contact_sheet(
     """
     rows = 2 if len(objects) <= 4 else 1
     blocks = [_draw_block(gray, spacing_mm, item, orientation, rows) for item in objects]
-    height = 2 * _MARGIN + sum(block.height for block in blocks) + _MARGIN * (len(blocks) - 1)
+    height = 2 * _MARGIN + sum(block.height + _MARGIN for block in blocks)
     sheet = Image.new("RGB", (_WIDTH, max(height, 2 * _MARGIN)), _PAPER)
+    ImageDraw.Draw(sheet).text((_MARGIN, height - 1.5 * _MARGIN), _LEGEND, _FAINT, _font(15), anchor="lm")
     top = _MARGIN
     for block in blocks:
         sheet.paste(block, (_MARGIN, top))
@@ -203,6 +210,9 @@ def _draw_block(
     _draw_title(draw, item, color)
     _draw_profile(draw, item, color, chosen)
     window = _Window.around([result.mask for result in item.results.values()], spacing_mm[1:])
+    doubts = worth_a_look(
+        {n: Seen(result.area, result.predicted_iou, result.source == "key") for n, result in item.results.items()}
+    )
     for position, index in enumerate(chosen):
         left = position % _COLUMNS * (_TILE + _GAP)
         top = _TITLE + _PROFILE + position // _COLUMNS * (_TILE + _CAPTION + _GAP)
@@ -210,7 +220,7 @@ def _draw_block(
         block.paste(_draw_tile(gray[index], result.mask, window, orientation, color), (left, top))
         if position == 0:
             _draw_letters(draw, orientation, left, top)
-        _draw_caption(draw, item, index, left, top)
+        _draw_caption(draw, item, index, (left, top), in_doubt=index in doubts)
     return block
 
 
@@ -280,8 +290,10 @@ def _draw_letters(draw: ImageDraw.ImageDraw, orientation: Orientation, left: int
         )
 
 
-def _draw_caption(draw: ImageDraw.ImageDraw, item: OverlayObject, index: int, left: int, top: int) -> None:
-    result = item.results[index]
+def _draw_caption(
+    draw: ImageDraw.ImageDraw, item: OverlayObject, index: int, corner: tuple[int, int], *, in_doubt: bool
+) -> None:
+    (left, top), result = corner, item.results[index]
     key = result.source == "key"
     if key:
         draw.rectangle((left, top, left + _TILE - 1, top + _TILE - 1), outline=_KEY, width=3)
@@ -290,14 +302,16 @@ def _draw_caption(draw: ImageDraw.ImageDraw, item: OverlayObject, index: int, le
     end = {min(item.results): ", first", max(item.results): ", last"}.get(index, "")
     shade = _KEY if key else _INK if result.mask.any() else _FAINT
     draw.text((left, top + _TILE + 11), f"slice {index}{end}", shade, _font(15), anchor="lm")
-    draw.text((left + _TILE, top + _TILE + 11), _verdict(result), shade, _font(15), anchor="rm")
+    verdict = _DOUBT if in_doubt else shade
+    draw.text((left + _TILE, top + _TILE + 11), _verdict(result), verdict, _font(15), anchor="rm")
 
 
 def _verdict(result: SliceResult) -> str:
     if result.source == "key":
         return "key slice"
-    word = "score" if result.mask.any() else "absent"
-    return f"{word} {result.presence:+.1f}" if math.isfinite(result.presence) else word
+    if not result.mask.any():
+        return "absent"
+    return f"overlap {100 * result.predicted_iou:.0f} %" if math.isfinite(result.predicted_iou) else "present"
 
 
 def _bright(color_rgb: tuple[float, float, float]) -> tuple[int, int, int]:

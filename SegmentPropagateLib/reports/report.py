@@ -26,6 +26,15 @@ Masks = Mapping[int, NDArray[np.bool_]]
 """Object id -> bool `(k, j, i)`."""
 
 
+UNITS = {
+    "area": "pixels of the slice",
+    "presence": "logit, above 0 where the object is held to be there",
+    "predicted_iou": "0 to 1",
+    "slice": "number from 0 along the axis",
+}
+"""Of the figures whose names do not tell."""
+
+
 def describe_run(session: Session, volume: Volume, segments: Iterable[SegmentInfo], masks: Masks) -> dict[str, Any]:
     """Objects, slices, intensities and settings of a finished run.
 
@@ -53,6 +62,7 @@ def describe_run(session: Session, volume: Volume, segments: Iterable[SegmentInf
             "nonfinite_voxels": session.gray.nonfinite_voxels,
         },
         "settings": asdict(session.settings),
+        "units": UNITS,
         "objects": [_object(session, segment, masks[segment.value], voxel_ml) for segment in segments],
     }
 

@@ -1,5 +1,6 @@
 """The command line on small drawn volumes, with a propagator whose right answer is known."""
 
+import argparse
 import json
 import signal
 import subprocess
@@ -371,3 +372,13 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait() == 141
+
+
+def test_every_option_is_explained_and_every_command_has_an_example_that_it_takes():
+    parser = arguments.make_parser()
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    for name, known in commands.choices.items():
+        assert [action.dest for action in known._actions if not action.help] == [], name
+        prefix, _, example = known.epilog.partition("segment-propagate ")
+        assert prefix == "example: "
+        assert parser.parse_args(example.split()).command == name
