@@ -16,7 +16,7 @@ from SegmentPropagateLib import __version__
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs, PathLike, writing
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS
-from SegmentPropagateLib.propagation.review import Seen, worth_a_look
+from SegmentPropagateLib.propagation.review import Seen, to_correct, worth_a_look
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.stack import stack_of
@@ -70,12 +70,11 @@ def describe_run(session: Session, volume: Volume, segments: Iterable[SegmentInf
 def _object(session: Session, segment: SegmentInfo, mask: NDArray[np.bool_], voxel_ml: float) -> dict[str, Any]:
     areas = np.count_nonzero(stack_of(mask, session.axis), axis=(1, 2))
     results = session.results(segment.value)
-    doubts = worth_a_look(
-        {
-            index: Seen(int(areas[index]), result.predicted_iou, result.source == "key")
-            for index, result in results.items()
-        }
-    )
+    seen = {
+        index: Seen(int(areas[index]), result.predicted_iou, result.source == "key")
+        for index, result in results.items()
+    }
+    doubts = worth_a_look(seen)
     slices = [
         {
             "slice": index,
@@ -93,6 +92,7 @@ def _object(session: Session, segment: SegmentInfo, mask: NDArray[np.bool_], vox
         "key_slices": list(session.keys(segment.value)),
         "voxels": int(areas.sum()),
         "volume_ml": round(float(areas.sum()) * voxel_ml, 4),
+        "correct_first": [stretch.place for stretch in to_correct(seen)],
         "slices": slices,
     }
 

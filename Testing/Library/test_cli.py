@@ -137,6 +137,7 @@ def test_the_report_tells_every_slice_of_every_object(double, out, tmp_path):
         assert (entry["presence"] is None) == (entry["source"] == "key")
         assert isinstance(entry["worth_a_look"], bool)
     assert told["range"] == [0, 8]
+    assert set(thing["correct_first"]) <= {entry["slice"] for entry in thing["slices"] if entry["worth_a_look"]}
     assert told["settings"]["roi"] == "off"
     assert told["settings"]["short_slices"] == 3
     assert told["model"] == {"model": "threshold"}

@@ -10,6 +10,7 @@ import pytest
 from scipy import ndimage
 
 from SegmentPropagateLib.models import loading
+from SegmentPropagateLib.propagation import review
 from SegmentPropagateLib.propagation.prompts import MaskPrompt
 from SegmentPropagateLib.propagation.propagator import SliceUpdate
 from SegmentPropagateLib.propagation.session import Session
@@ -205,3 +206,16 @@ def test_the_review_is_fitted_to_slices_of_a_run(tuning, targets):
     rows = list(script.observe(loading.load_model("classical"), targets[0]))
     assert all(0.5 <= sureness <= 1 and 0 <= dsc <= 1 for sureness, dsc, _group in rows)
     assert len(rows) > 3
+
+
+def test_corrections_are_measured_against_each_other(tuning, targets):
+    script = tuning("measure_corrections")
+    row = script.measure(loading.load_model("classical"), targets[1])
+    assert row is None or set(row) == {
+        "before",
+        "named",
+        "least sure",
+        "largest",
+        "next to the key",
+        "furthest from it",
+    }

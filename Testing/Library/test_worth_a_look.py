@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from SegmentPropagateLib.propagation.review import EXPECTED_IOU, LOST_SHARE, Seen, worth_a_look
+from SegmentPropagateLib.propagation.review import EXPECTED_IOU, LOST_SHARE, Seen, to_correct, worth_a_look
 
 KEY = Seen(100, 1.0, is_key=True)
 
@@ -43,3 +43,15 @@ def test_an_object_that_is_gone_between_two_keys_is_named_on_both_sides():
 
 def test_without_a_key_no_slice_is_lost():
     assert worth_a_look({3: sure(0), 4: sure(90)}) == {}
+
+
+def test_the_stretch_with_most_to_mend_comes_first_and_is_corrected_where_half_of_that_lies_on_either_side():
+    large = {index: Seen(100, 0.5, is_key=False) for index in range(10, 15)}
+    small = {index: Seen(10, 0.5, is_key=False) for index in (2, 3)}
+    first, second = to_correct({**small, 5: KEY, 6: sure(90), **large})
+    assert (first.slices, first.place, first.wrong) == ((10, 11, 12, 13, 14), 12, 250)
+    assert (second.slices, second.place) == ((2, 3), 2)
+
+
+def test_nothing_is_to_be_corrected_where_nothing_is_in_doubt():
+    assert to_correct({4: sure(90), 5: KEY}) == []

@@ -9,6 +9,7 @@ from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 
+from SegmentPropagateLib.propagation.review import LOST
 from SegmentPropagateLib.volumes.geometry import Geometry
 
 SHAPE = (27, 96, 96)
@@ -58,7 +59,7 @@ def test_a_slice_on_which_the_object_is_gone_at_once_is_named_next():
     mask = ball()
     mask[18] = False
     found = Suspicion.scores(runOver(mask), "A")
-    assert (found[18]["doubt"], found[18]["suspicion"]) == ("lost", Suspicion.LOST)
+    assert (found[18]["doubt"], found[18]["suspicion"]) == ("lost", LOST)
     assert nextSlice(found) == 18
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypedDict
 
-from SegmentPropagateLib.propagation.review import Doubt, Seen, worth_a_look
+from SegmentPropagateLib.propagation.review import Doubt, Seen, suspicion, to_correct, worth_a_look
 from SegmentPropagateSlicer.Runs.Run import Run
-from SegmentPropagateSlicer.Values.Proposal import Proposal
-
-LOST = 0.8
-"""Suspicion of a slice on which the object is gone at once: so often it was there (see `worth_a_look`)."""
 
 
 class Score(TypedDict):
@@ -21,6 +16,7 @@ class Score(TypedDict):
     source: str
     presence: float
     predictedIou: float | None
+    area: int
     areaMm2: float
     confirmed: bool
     doubt: Doubt | None
@@ -37,31 +33,45 @@ def scores(run: Run, segmentId: str, confirmed: Collection[int] = ()) -> list[Sc
     """
     keys = {index: proposal for (owner, index), proposal in run.keys.items() if owner == segmentId}
     slices = dict(sorted({**run.proposals.get(segmentId, {}), **keys}.items()))
-    doubts = worth_a_look(
-        {index: Seen(proposal.area, proposal.predictedIou, index in keys) for index, proposal in slices.items()}
-    )
-    return [
-        _score(index, proposal, index in keys, index in confirmed, doubts.get(index), run.grid.pixelAreaMm2)
+    seen = {
+        index: Seen(
+            proposal.area, proposal.predictedIou if proposal.area else None, index in keys or index in confirmed
+        )
         for index, proposal in slices.items()
-    ]
+    }
+    doubts = worth_a_look(seen)
+    found: list[Score] = []
+    for index, proposal in slices.items():
+        present, doubt = bool(proposal.area), doubts.get(index)
+        found.append(
+            {
+                "sliceIndex": index,
+                "source": "key" if index in keys else "propagated" if present else "empty",
+                "presence": proposal.presence if proposal.presence is not None else float(present),
+                "predictedIou": seen[index].predicted_iou,
+                "area": proposal.area,
+                "areaMm2": proposal.area * run.grid.pixelAreaMm2,
+                "confirmed": index in confirmed,
+                "doubt": doubt,
+                "suspicion": suspicion(seen[index], doubt) if doubt else 0.0,
+            }
+        )
+    return found
 
 
 def nextSuspicious(
     found: Mapping[str, Sequence[Score]], after: tuple[str, int | None] | None = None
 ) -> tuple[str, int] | None:
-    """The place whose correction helps most, or next after one that was named; None when all is well.
-
-    A corrected slice mends its neighbors too, so each stretch of slices in doubt has one place, in its middle by the
-    area that may be wrong; the stretch with the most of it comes first.
+    """The place whose correction helps most, see `to_correct`, or next after one; None when nothing is in doubt.
 
     Args:
         found: segmentId -> its scores.
         after: `(segmentId, sliceIndex)`, or None.
     """
     ranked = sorted(
-        (-sum(map(_wrongMm2, stretch)), _middle(stretch), number, segmentId)
+        (-stretch.wrong, stretch.place, number, segmentId)
         for number, (segmentId, ofSegment) in enumerate(found.items())
-        for stretch in _stretches(ofSegment)
+        for stretch in to_correct({score["sliceIndex"]: _seen(score) for score in ofSegment})
     )
     order = [(segmentId, sliceIndex) for _wrong, sliceIndex, _number, segmentId in ranked]
     if not order:
@@ -69,45 +79,5 @@ def nextSuspicious(
     return order[(order.index(after) + 1) % len(order)] if after in order else order[0]
 
 
-def _stretches(ofSegment: Sequence[Score]) -> Iterator[list[Score]]:
-    """Runs of neighboring slices in doubt."""
-    stretch: list[Score] = []
-    for score in ofSegment:
-        if score["doubt"] and stretch and stretch[-1]["sliceIndex"] == score["sliceIndex"] - 1:
-            stretch.append(score)
-            continue
-        if stretch:
-            yield stretch
-        stretch = [score] if score["doubt"] else []
-    if stretch:
-        yield stretch
-
-
-def _middle(stretch: Sequence[Score]) -> int:
-    sums = list(accumulate(map(_wrongMm2, stretch)))
-    return next(score["sliceIndex"] for score, total in zip(stretch, sums, strict=True) if total >= sums[-1] / 2)
-
-
-def _wrongMm2(score: Score) -> float:
-    return score["suspicion"] * max(score["areaMm2"], 1.0)  # 1: a lost object has no area
-
-
-def _score(
-    index: int, proposal: Proposal, isKey: bool, confirmed: bool, doubt: Doubt | None, pixelAreaMm2: float
-) -> Score:
-    present = bool(proposal.area)
-    predictedIou = proposal.predictedIou if present else None
-    if isKey or confirmed or doubt is None:
-        doubt, suspicion = None, 0.0
-    else:
-        suspicion = LOST if predictedIou is None else 1 - predictedIou
-    return {
-        "sliceIndex": index,
-        "source": "key" if isKey else "propagated" if present else "empty",
-        "presence": proposal.presence if proposal.presence is not None else float(present),
-        "predictedIou": predictedIou,
-        "areaMm2": proposal.area * pixelAreaMm2,
-        "confirmed": confirmed,
-        "doubt": doubt,
-        "suspicion": suspicion,
-    }
+def _seen(score: Score) -> Seen:
+    return Seen(score["area"], score["predictedIou"], score["source"] == "key" or score["confirmed"])
