@@ -208,14 +208,8 @@ def test_the_review_is_fitted_to_slices_of_a_run(tuning, targets):
     assert len(rows) > 3
 
 
-def test_corrections_are_measured_against_each_other(tuning, targets):
-    script = tuning("measure_corrections")
-    row = script.measure(loading.load_model("classical"), targets[1])
-    assert row is None or set(row) == {
-        "before",
-        "named",
-        "least sure",
-        "largest",
-        "next to the key",
-        "furthest from it",
-    }
+def test_corrections_are_measured_against_each_other(tuning, targets, monkeypatch):
+    monkeypatch.setattr(review, "EXPECTED_IOU", 1.1)  # every slice is in doubt
+    row = tuning("measure_corrections").measure(loading.load_model("classical"), targets[1])
+    assert set(row) == {"before", "named", "least sure", "largest", "next to the key", "furthest from it"}
+    assert 0 < row["before"] < row["before"] + row["named"] <= 1
