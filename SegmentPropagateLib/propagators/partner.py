@@ -32,8 +32,8 @@ class PartnerPropagator:
     """Averages two propagators; implements `propagator.Propagator`.
 
     Args:
-        network: gives masks and turns boxes and points into masks.
-        partner: gives masks, and decides alone where an object has ended.
+        network: gives masks.
+        partner: gives masks, turns boxes and points into masks, and decides alone where an object has ended.
     """
 
     def __init__(self, network: Propagator, partner: Propagator) -> None:
@@ -50,8 +50,8 @@ class PartnerPropagator:
         self._partner.open(stack, settings)
 
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
-        """Ask the network."""
-        return self._network.segment(slice_index, prompt)
+        """Ask the partner, whose method is made for prompts; the network has learned from finished outlines."""
+        return self._partner.segment(slice_index, prompt)
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""

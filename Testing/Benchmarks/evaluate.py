@@ -1,7 +1,8 @@
 """Accuracy on real volumes: one reference outline on the key slice, everything else propagated (`make evaluate`).
 
 Each target is run on an open range (the whole volume) and with the object's first and last slice given, through
-`Session`, as a user would. The baselines run the same way, so that a figure never stands alone.
+`Session`, as a user would. The baselines run the same way, so that a figure never stands alone. With `--prompts` it is
+boxes and clicks on the key slice instead, and the volume that comes of a box.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from evaluation_baselines import baselines
+from evaluation_prompts import boxes, measure, write_prompt_report
 from evaluation_report import write_report
 from evaluation_targets import PLANE, Target, read_targets
 from numpy.typing import NDArray
 
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.loading import load_model
-from SegmentPropagateLib.propagation.prompts import MaskPrompt
+from SegmentPropagateLib.propagation.prompts import MaskPrompt, Prompt
 from SegmentPropagateLib.propagation.propagator import PropagationSettings
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.reports.metrics import dice
@@ -63,6 +66,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--only", default="", help="a part of CASE/TARGET")
     parser.add_argument("--others", action="store_true", help="the labels that are not among the targets")
+    parser.add_argument("--prompts", action="store_true", help="boxes and clicks, on the targets and the other labels")
     parser.add_argument("--roi", choices=("auto", "off"), default="auto")
     parser.add_argument("--no-baselines", action="store_true")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "evaluation")
@@ -72,12 +76,21 @@ def main() -> None:
         print(f"Skipped: there are no evaluation volumes in '{arguments.data}'.")
         return
     methods = [_model(name, arguments.roi) for name in arguments.model or ("classical", STARTER, "starter")]
+    if arguments.prompts:
+        sides = {
+            side: list(read_targets(arguments.data, arguments.only, others))
+            for side, others in (("targets", False), ("others", True))
+        }
+        every = [target for targets in sides.values() for target in targets]
+        rows = {method.name: list(_results(method, every, arguments.out, prompts_run)) for method in methods}
+        write_prompt_report(arguments.out, {side: len(targets) for side, targets in sides.items()}, rows)
+        return
     if not arguments.no_baselines:
         sources = (HERE / "evaluation_baselines.py", *classical_sources("regions", "registration", "growcut"))
         plain = PropagationSettings()
         methods = [*(Method(name, make, sources, plain) for name, make in baselines().items()), *methods]
     targets = list(read_targets(arguments.data, arguments.only, arguments.others))
-    results = {method.name: list(_results(method, targets, arguments.out)) for method in methods}
+    results = {method.name: list(_results(method, targets, arguments.out, both_ranges)) for method in methods}
     write_report(arguments.out, targets, results)
 
 
@@ -104,33 +117,32 @@ def classical_sources(*names: str) -> tuple[Path, ...]:
     folder = LIBRARY / "propagators" / "classical"
     if names:
         return tuple(folder / f"{name}.py" for name in names)
-    helpers = (LIBRARY / "volumes" / "boxes.py", LIBRARY / "volumes" / "robust.py")
+    helpers = [LIBRARY / "volumes" / "boxes.py", LIBRARY / "volumes" / "robust.py", LIBRARY / "bundled" / "prompts.npz"]
+    helpers += sorted((folder.parent / "prompted").glob("*.py"))
     return (*sorted(folder.glob("*.py")), *helpers, folder.parent / "finishing.py", LIBRARY / "models" / "loading.py")
 
 
-def _results(method: Method, targets: list[Target], out: Path) -> Iterator[dict[str, Any]]:
-    """One result per target: `open` and `range` hold figures, `masks` the file with the masks of both runs."""
+Run = Callable[[Any, Target, PropagationSettings], tuple[dict[str, Any], Mapping[str, NDArray[np.bool_]]]]
+
+
+def _results(method: Method, targets: list[Target], out: Path, run: Run) -> Iterator[dict[str, Any]]:
+    """One result per target: what `run` finds, and in `masks` the file with its masks."""
     propagator = None
-    code = _digest((*method.sources, HERE / "evaluate.py", HERE / "evaluation_targets.py"))  # before it can change
+    own = ("evaluate", "evaluation_targets", "evaluation_prompts")
+    code = _digest((*method.sources, *(HERE / f"{name}.py" for name in own)))  # before it can change
     for target in targets:
-        name = hashlib.sha256(repr((method.name, code, target.case, target.name, method.settings)).encode())
+        what = (method.name, code, target.case, target.name, method.settings, run.__name__)
+        name = hashlib.sha256(repr(what).encode())
         name.update(_digest(target.files).encode())
         cached = out / "runs" / f"{name.hexdigest()}.json"
         masks = cached.with_suffix(".npz")
         if not cached.exists():
             propagator = propagator or method.make()
             cached.parent.mkdir(parents=True, exist_ok=True)
-            opened, open_seconds = propagate(propagator, target, method.settings, (None, None))
-            ranged, range_seconds = propagate(propagator, target, method.settings, target.extent)
-            result = {
-                "case": target.case,
-                "target": target.name,
-                "open": {**figures(opened, target), "seconds_per_slice": open_seconds},
-                "range": {**figures(ranged, target), "seconds_per_slice": range_seconds},
-            }
-            np.savez_compressed(masks, open=opened, range=ranged)
-            cached.write_text(json.dumps(result))
-            print(f"{method.name:12s} {target.case}/{target.name}: DSC {result['open']['dsc']:.3f}", flush=True)
+            result, found = run(propagator, target, method.settings)
+            np.savez_compressed(masks, **found)
+            cached.write_text(json.dumps({"case": target.case, "target": target.name, **result}))
+            print(f"{method.name:12s} {target.case}/{target.name}: {result}", flush=True)
         yield {**json.loads(cached.read_text(encoding="utf-8")), "masks": str(masks)}
 
 
@@ -141,12 +153,52 @@ def _digest(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+def both_ranges(
+    propagator: Any, target: Target, settings: PropagationSettings
+) -> tuple[dict[str, Any], dict[str, NDArray[np.bool_]]]:
+    """Figures and masks from the reference outline, on an open range and with the object's ends given."""
+    masks, results = {}, {}
+    for extent, ends in (("open", (None, None)), ("range", target.extent)):
+        masks[extent], seconds = propagate(propagator, target, settings, ends)
+        results[extent] = {**figures(masks[extent], target), "seconds_per_slice": seconds}
+    return results, masks
+
+
+def prompts_run(
+    propagator: Any, target: Target, settings: PropagationSettings
+) -> tuple[dict[str, Any], dict[str, NDArray[np.bool_]]]:
+    """Figures of boxes and clicks on the key slice, and DSC of the volumes from a box and from the reference."""
+    session, truth = Session(propagator, target.volume, plane=PLANE, settings=settings), target.truth[target.key]
+
+    def segment(prompt: Prompt) -> NDArray[np.bool_]:
+        try:
+            return session.preview(target.key, prompt)
+        except InputError:  # found nothing
+            return np.zeros_like(truth)
+
+    found = measure(segment, truth)
+    box = segment(boxes(truth)["box, 1 px wider"][0])
+    for name, outline in (("volume from a box", box), ("volume from the reference", truth)):
+        masks = np.zeros_like(target.truth)
+        if outline.any():
+            masks, _ = propagate(propagator, target, settings, (None, None), outline)
+        found[name] = dice(masks, target.truth)
+    return found, {}
+
+
 def propagate(
-    propagator: Any, target: Target, settings: PropagationSettings, extent: tuple[int | None, int | None]
+    propagator: Any,
+    target: Target,
+    settings: PropagationSettings,
+    extent: tuple[int | None, int | None],
+    outline: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.bool_], float]:
-    """Return the masks `(slices, rows, columns)` of a whole run, and its seconds per propagated slice."""
+    """Return the masks `(slices, rows, columns)` of a whole run, and its seconds per propagated slice.
+
+    The run starts from an outline of the key slice `(rows, columns)`, where none is given from the reference's.
+    """
     session = Session(propagator, target.volume, plane=PLANE, settings=settings)
-    session.add_key(1, target.key, MaskPrompt(target.truth[target.key]))
+    session.add_key(1, target.key, MaskPrompt(target.truth[target.key] if outline is None else outline))
     begin = time.perf_counter()
     count = sum(1 for _ in session.propagate(*extent))
     seconds = (time.perf_counter() - begin) / max(count, 1)

@@ -101,8 +101,8 @@ def test_one_that_fails_to_close_does_not_keep_the_other_open(stuck):
     assert other.closed
 
 
-def test_both_get_the_stack_and_the_network_answers_prompts():
-    network, partner = Says([1, -1, 1, 1]), Says([-1, -1, -1, -1])
+def test_both_get_the_stack_and_the_partner_answers_prompts():
+    network, partner = Says([-1, -1, -1, -1]), Says([1, -1, 1, 1])
     both = PartnerPropagator(network, partner)
     gray = np.zeros((5, 1, 4), dtype=np.uint8)
     stack, settings = ImageStack(gray, gray, (1.0, 1.0, 1.0)), PropagationSettings()

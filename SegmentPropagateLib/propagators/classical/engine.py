@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.classical.carrier import ABSENT, Carrier, Guess
-from SegmentPropagateLib.propagators.classical.outline import outline
+from SegmentPropagateLib.propagators.prompted.outline import outline
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 
@@ -37,7 +37,8 @@ class ClassicalPropagator:
 
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
         """Outline the object that a box or points name on one slice: bool `(rows, columns)`."""
-        return outline(self._opened().values[slice_index], prompt)
+        stack = self._opened()
+        return outline(stack.values[slice_index], stack.spacing_mm[1:], prompt)
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""

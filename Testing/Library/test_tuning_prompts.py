@@ -1,0 +1,119 @@
+"""The training of the prompt network and the measure of prompts, both in the small."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from SegmentPropagateLib.propagation.prompts import BoxPrompt
+from SegmentPropagateLib.propagators.prompted.channels import COUNT, SIZE
+from SegmentPropagateLib.propagators.prompted.network import PromptNetwork
+
+TESTING = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def tuning():
+    """A script's or a helper's module by its name."""
+    folders = [str(TESTING / "Experiments"), str(TESTING / "Benchmarks")]
+    sys.path[:0] = folders
+    yield importlib.import_module
+    for folder in folders:
+        sys.path.remove(folder)
+
+
+@pytest.fixture(scope="module")
+def slices(tuning):
+    return list(tuning("tuning_prompts").draw_slices(3))
+
+
+def test_the_network_gives_what_its_twin_in_torch_gives(tuning):
+    torch.manual_seed(1)
+    twin = tuning("fit_prompts").Twin((4, 6, 8, 10))
+    seen = torch.rand(2, COUNT, SIZE, SIZE)
+    twin(seen)  # moves the means of the normalizations
+    twin.eval()
+    with torch.no_grad():
+        logits, quality = twin(seen)
+    network = PromptNetwork(twin.weights())
+    for number in range(2):
+        own, own_quality = network(seen[number].numpy())
+        assert own == pytest.approx(logits[number].numpy(), abs=0.02)
+        assert own_quality == pytest.approx(float(torch.sigmoid(quality[number])), abs=0.02)
+
+
+def test_samples_hold_their_object_and_get_clicks_where_the_mask_is_wrong(tuning, slices):
+    prompts = tuning("tuning_prompts")
+    rng = np.random.default_rng(0)
+    kinds = set()
+    for _ in range(12):
+        sample = prompts.fresh(slices, rng)
+        channels, truth, area = sample.arrays()
+        kinds.add(sample.given.box is None)
+        assert channels.shape == (COUNT, SIZE, SIZE)
+        assert truth.max() > 0.5
+        assert area > 0
+        nothing = np.zeros((SIZE, SIZE), dtype=np.float32)
+        later = prompts.again(prompts.again(sample, nothing, rng), nothing, rng)
+        assert later.clicks == 2
+        assert len(later.given.positive) > len(sample.given.positive)
+        rows, columns = later.given.positive.astype(int).T
+        assert later.truth[rows, columns].all()
+    assert kinds == {True, False}
+
+
+def test_a_training_goes_on_where_it_was_stopped(tuning, slices, tmp_path, monkeypatch):
+    script = tuning("fit_prompts")
+    monkeypatch.setattr(script, "BATCH", 4)
+    monkeypatch.setattr(script, "CARRIED", 0)
+    training = script.Training(slices, 4)
+    training.step()
+    training.save(tmp_path / "kept.pt")
+    figures = training.step()
+    other = script.Training(slices, 4)
+    other.resume(tmp_path / "kept.pt")
+    assert other.step() == pytest.approx(figures, nan_ok=True)
+    assert other.done == training.done == 2
+
+
+def drawn(shape=(40, 50)):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return ((columns - 22) / 12) ** 2 + ((rows - 18) / 8) ** 2 <= 1
+
+
+def test_boxes_lie_around_the_object_and_are_the_same_each_time(tuning):
+    boxes = tuning("evaluation_prompts").boxes(drawn())
+    assert boxes == tuning("evaluation_prompts").boxes(drawn())
+    assert boxes["box, 1 px wider"] == [BoxPrompt((9.0, 9.0, 35.0, 27.0))]
+    for box in boxes["box off by 10 %"]:
+        assert np.abs(np.array(box.box_ij) - (10, 10, 34, 26)).max() <= 3
+
+
+def test_whoever_answers_with_the_reference_is_perfect_and_needs_no_click(tuning):
+    figures = tuning("evaluation_prompts").measure(lambda prompt: drawn(), drawn())
+    assert all(value == 1 for name, value in figures.items() if name != "s")
+
+
+def test_clicks_fall_on_the_largest_mistake(tuning):
+    correction = tuning("evaluation_prompts").correction
+    truth = drawn()
+    (column, row), positive = correction(ndimage.binary_erosion(truth, iterations=3), truth)
+    assert positive
+    assert truth[int(row), int(column)]
+    too_much = truth.copy()
+    too_much[30:39, 30:49] = True
+    (column, row), positive = correction(too_much, truth)
+    assert not positive
+    assert 30 <= row < 39
+    assert correction(truth, truth) is None
+
+
+def test_the_report_has_a_column_for_each_side_and_the_bars(tuning, tmp_path, capsys):
+    rows = [{"case": "a", "target": "b", "1 point": value, "s": 0.1, "masks": ""} for value in (0.4, 0.6, 0.8)]
+    tuning("evaluation_prompts").write_prompt_report(tmp_path, {"targets": 1, "others": 2}, {"double": rows})
+    assert "| 1 point | 0.55 | 0.400 | 0.700 | 0.600 |" in (tmp_path / "prompts.md").read_text()
+    assert "0.700" in capsys.readouterr().out
