@@ -152,6 +152,12 @@ def writing(path: PathLike, outputs: Outputs | None = None) -> Iterator[BinaryIO
                 raise stream.error
 
 
+def drop_link(path: Path) -> None:
+    """Remove a link in the place of a file that only this program writes: it would lead us to somebody's file."""
+    if path.is_symlink():
+        path.unlink()
+
+
 def file_sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     digest = hashlib.sha256()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
-from SegmentPropagateLib.files import file_sha256, replacing
+from SegmentPropagateLib.files import drop_link, file_sha256, replacing
 from SegmentPropagateLib.models.locking import locked
 from SegmentPropagateLib.models.registry import NamedModel, unusable_folder
 from SegmentPropagateLib.models.transfer import Progress, by_hand, receive, size_of
@@ -114,6 +114,7 @@ def _check(model: NamedModel, path: Path, file: Path, notify: Notify) -> None:
             f"{expected[:12]}...{source}): {'remove it' if file is path else 'try again later'}, {by_hand(model)}."
         )
     if digest != recorded:
+        drop_link(record)
         with replacing(record) as part:
             part.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
 

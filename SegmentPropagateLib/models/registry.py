@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
-from SegmentPropagateLib.files import replacing
+from SegmentPropagateLib.files import drop_link, replacing
 from SegmentPropagateLib.networks.families import FAMILIES
 
 META = "https://dl.fbaipublicfiles.com/segment_anything_2/092824/"
@@ -88,6 +88,7 @@ class NamedModel:
             return
         try:
             self._consent.parent.mkdir(parents=True, exist_ok=True)
+            drop_link(self._consent)
             with replacing(self._consent) as part:
                 part.write_text(f"{self.name}: {self.licence}, see {self.licence_url}; confirmed.\n", encoding="utf-8")
         except OSError as error:

@@ -65,8 +65,8 @@ class Workers:
             distributed.barrier()
 
 
-_SET_BY_TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-_NUMBERS = ("WORLD_SIZE", "RANK", "LOCAL_RANK")
+_SET_BY_TORCHRUN = ("WORLD_SIZE", "RANK", "MASTER_ADDR", "MASTER_PORT")
+_NUMBERS = ("WORLD_SIZE", "RANK", "MASTER_PORT")
 
 
 def join(device: torch.device) -> Workers:

@@ -1,7 +1,7 @@
 """The command line on small drawn volumes, with a propagator whose right answer is known."""
 
-import argparse
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -375,11 +375,20 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert process.wait() == 141
 
 
-def test_every_option_is_explained_and_every_command_has_an_example_that_it_takes():
+def test_every_option_is_explained_and_every_command_has_an_example_that_it_takes(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
     parser = arguments.make_parser()
-    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    for name, known in commands.choices.items():
-        assert [action.dest for action in known._actions if not action.help] == [], name
-        prefix, _, example = known.epilog.partition("segment-propagate ")
-        assert prefix == "example: "
+
+    def help_of(*words):
+        with pytest.raises(SystemExit):
+            parser.parse_args([*words, "--help"])
+        return capsys.readouterr().out
+
+    names = re.findall(r"^    (\w[\w-]*)(?: |$)", help_of(), re.MULTILINE)
+    assert {"propagate", "evaluate", "finetune", "inspect", "models", "demo"} <= set(names)
+    for name in names:
+        text = help_of(name)
+        options = re.findall(r"^  (-.*|[A-Z].*)\n( {24}\S)?", text, re.MULTILINE)
+        assert [option for option, below in options if not below and not re.search(r"\S  +\S", option)] == [], name
+        (example,) = re.findall(r"^example: segment-propagate (.*)$", text, re.MULTILINE)
         assert parser.parse_args(example.split()).command == name

@@ -75,7 +75,7 @@ def test_two_places_on_different_grids_are_refused(tmp_path, capsys):
     assert "different images" in figures(tmp_path, far, drawn(**CROP), capsys=capsys)
 
 
-@pytest.mark.parametrize("voxels", [5e3, 1e6, 1e12])
+@pytest.mark.parametrize("voxels", [5e3, 1e6, 1e8])
 def test_no_grid_is_made_over_two_far_places(voxels, tmp_path, capsys):
     far = drawn(**CROP)
     far.SetOrigin([place + voxels * step for place, step in zip(far.GetOrigin(), SPACING, strict=True)])
