@@ -44,8 +44,10 @@ def helpText() -> str:
         "<p>Outline an object on one slice, give the first and the last slice, press <b>Propagate</b>, review, and "
         "accept. A slice that went wrong is edited and becomes another key; only the stretch that it changes is "
         "computed again.</p>"
-        "<p>Shortcuts while the module is open: Shift+K key from current slice, Shift+F first slice, Shift+L last "
-        "slice, Shift+P propagate or cancel, Shift+A accept, Shift+D discard, Shift+N next suspicious slice.</p>"
+        "<p>What is painted while a proposal waits for review is a correction: Accept keeps it.</p>"
+        "<p>Keys while the module is open and the mouse is over a slice view or the panel: K key from current slice, "
+        "S first slice, L last slice, P propagate or cancel, U lock or unlock, N next suspicious slice, E edit slice, "
+        "C correct, A accept, J accept and go on with the next segment, D discard.</p>"
     )
 
 

@@ -28,7 +28,9 @@ from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
 from SegmentPropagateSlicer.Scene.Inputs import Inputs
 from SegmentPropagateSlicer.Scene.Preview import Preview
 from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
+from SegmentPropagateSlicer.Scene.SliceGrid import Ends, unionOfEnds
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
+from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
 from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.State import State
@@ -193,17 +195,26 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         warm = self._runner.isWarm(settings)
         return self._estimates.of(settings, volumeNode, len(segmentIds), last - first + 1, warm)
 
-    def startSession(self, segmentIds: Iterable[str], first: int | None = None, last: int | None = None) -> None:
+    def startSession(
+        self,
+        segmentIds: Iterable[str],
+        first: int | None = None,
+        last: int | None = None,
+        ends: Mapping[str, Ends] | None = None,
+    ) -> None:
         """Compute a proposal for the range. States: starting, running, then review, or after an error as before.
 
         For a single segment a number tells the model that the object begins or ends on that slice; None leaves open
-        where it does. Several segments need not all begin or end there.
+        where it does. Several segments need not all begin or end there; slices outside its own range, where `ends` has
+        one for it (segmentId -> first and last slice, or None), are not changed.
 
         Raises:
-            SegmentPropagateError: before anything is started.
+            SegmentPropagateError: before anything is started; also where a proposal for others waits for review.
         """
         self._checkNotBusy()
-        self._start(tuple(segmentIds), (first, last), self.settings)
+        wanted = tuple(segmentIds)
+        self._reviewer.checkNothingLost(wanted, self.segmentationNode)
+        self._start({i: (ends or {}).get(i, (first, last)) for i in wanted}, self.settings)
 
     def propagate(
         self,
@@ -278,15 +289,21 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self._reviewer.edit(self._nodes(), (segmentId, sliceIndex))
 
     def correct(self, segmentId: str, sliceIndex: int) -> None:
-        """Make what the segment now holds on that slice a key, and compute again only what that changes."""
+        """Make that slice a key and compute again only what that changes.
+
+        What the segment holds there counts; the proposal too where the slice was drawn upon, but not `editSlice`d.
+        """
         review, plane = self._reviewer.review, self._reviewer.review.grid.plane
         self._reviewer.takeCorrection(self._nodes(), self._grid(plane), (segmentId, sliceIndex))
-        self._start(review.segmentIds, review.given, replace(self.settings, plane=plane))
+        self._start(
+            {i: review.ends.get(i, review.given) for i in review.segmentIds}, replace(self.settings, plane=plane)
+        )
 
     def accept(self) -> dict[str, int]:
         """Write the proposal into the segments: one undo step, masking and overwrite mode obeyed.
 
-        Key slices and locked slices keep what they hold. Segments that were removed meanwhile are left out.
+        Key slices and locked slices keep what they hold, and so does what was drawn or erased since the run began.
+        Segments that were removed meanwhile are left out.
 
         Returns:
             dict: segmentId -> number of voxels changed.
@@ -295,10 +312,15 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self._prompt.drop()
         return changed
 
-    def discard(self) -> None:
-        """Drop the proposal; the segments hold what they held before the run."""
-        self._reviewer.discard(self.segmentationNode)
+    def discard(self) -> tuple[int, ...]:
+        """Drop the proposal; the segments hold what they held before the run.
+
+        Returns:
+            tuple: slices that stay as they were edited: the segmentation is stored in another way than before.
+        """
+        left = self._reviewer.discard(self.segmentationNode)
         self._prompt.drop()
+        return left
 
     def shutdown(self) -> None:
         """End the worker and remove the preview: module reload, application exit."""
@@ -308,13 +330,17 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
-    def _start(self, segmentIds: tuple[str, ...], given: tuple[int | None, int | None], settings: RunSettings) -> None:
-        nodes, grid = self._nodes(), self._grid(settings.plane)
-        keys = self._keys.outlines(grid, segmentIds, *checkedEnds(grid, given))
+    def _start(self, ends: Mapping[str, Ends], settings: RunSettings) -> None:
+        nodes, grid, segmentIds = self._nodes(), self._grid(settings.plane), tuple(ends)
+        ranges = {segmentId: checkedEnds(grid, own) for segmentId, own in ends.items()}
+        keys, given = self._keys.outlines(grid, ranges), unionOfEnds(ends.values())
+        own = ranges if len(set(ranges.values())) > 1 else {}
         self._prompt.drop()
+        overlaps = not self._writer.allowsOverlap
         absent = frozenset(self._keys.absent(grid.plane) - set(keys))
-        run = Run(settings, grid, segmentIds, given, keys, not self._writer.allowsOverlap, absent)
+        run = Run(settings, grid, segmentIds, given, keys, overlaps, absent, Whereabouts(*nodes, segmentIds), own)
         self._control.start(run, nodes)
+        self._writer.begin(nodes[1])
 
     def _checkNotBusy(self) -> None:
         if self.state in State.BUSY:
@@ -325,6 +351,9 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self._keys.replaceAll(())
 
     def _abandon(self, sentence: str) -> None:
+        waited = self.state == State.REVIEW
         self._prompt.drop()
         self._writer.forget()
         self._control.abandon(sentence)
+        if waited and sentence:
+            self.noticeGiven.emit(_("The proposal is gone with its image or segmentation; no segment was changed."))

@@ -143,8 +143,8 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
             "warning": "",
         }
 
-    def startSession(self, segmentIds, first=None, last=None):
-        self.calls.append(("startSession", tuple(segmentIds), first, last))
+    def startSession(self, segmentIds, first=None, last=None, ends=None):
+        self.calls.append(("startSession", tuple(segmentIds), first, last, *([ends] if ends else [])))
         self._asked = tuple(segmentIds), self.settings.plane, *rangeEnds((first, last), self.sliceCount())
         self.go(State.RUNNING)
 
@@ -178,6 +178,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
     def discard(self):
         self.calls.append(("discard",))
         self.go(State.IDLE)
+        return ()
 
     def shutdown(self):
         self.calls.append(("shutdown",))

@@ -1,6 +1,7 @@
 """The panel on stand-in widgets over the real scene; runs are driven by the tests."""
 
 import inspect
+import re
 from pathlib import Path
 
 from panel_double import SIGNALS, DrivenLogic, drawnScores
@@ -37,7 +38,7 @@ def test_the_first_volume_and_segmentation_are_chosen_without_a_click(panel):
     assert panel.ui.volumeSelector.currentNode() is panel.volume
     assert panel.ui.segmentationSelector.currentNode() is panel.segmentation
     assert panel.logic.volumeNode is panel.volume
-    assert panel.ui.segmentSelector.currentText == "Left kidney"
+    assert panel.ui.segmentEditor.currentSegmentID() == panel.parameters.segment == panel.segmentId
 
 
 def test_the_intensity_list_shows_every_preset_of_the_library(panel):
@@ -61,17 +62,6 @@ def test_a_new_segmentation_gets_a_first_segment(panel):
     assert node.GetSegmentation().GetNumberOfSegments() == 1
     assert panel.parameters.segment == node.GetSegmentation().GetNthSegmentID(0)
     assert panel.logic.segmentationNode is node
-
-
-def test_the_editor_and_the_segment_list_follow_each_other(panel):
-    spleen = panel.segmentation.GetSegmentation().GetNthSegmentID(1)
-    panel.ui.segmentEditor.setCurrentSegmentID(spleen)
-    panel.settle()
-    assert panel.ui.segmentSelector.currentText == "Spleen"
-    panel.ui.segmentSelector.setCurrentIndex(0)
-    panel.ui.segmentSelector.activated.emit(0)
-    panel.settle()
-    assert panel.ui.segmentEditor.currentSegmentID() == panel.segmentId
 
 
 def test_all_visible_segments_leaves_out_hidden_ones(panel):
@@ -112,7 +102,9 @@ def test_propagate_becomes_cancel_and_back(prompted):
     assert (prompted.ui.progressBar.value, prompted.ui.progressBar.maximum) == (9, 22)
     assert prompted.ui.progressBar.format == "%v of %m slices, 12 s left"
     assert not prompted.ui.volumeSelector.enabled
+    assert prompted.ui.propagateButton.icon.isNull()
     prompted.press("propagateButton")
+    assert not prompted.ui.propagateButton.icon.isNull()
     assert prompted.said("cancel")
     assert prompted.ui.propagateButton.text == "Propagate"
     assert prompted.ui.volumeSelector.enabled
@@ -202,43 +194,71 @@ def test_the_estimate_is_of_the_settings_that_are_shown(prompted):
 
 
 def test_every_shortcut_does_what_its_button_says(panel):
-    from PySide6 import QtCore, QtTest
-
-    def key(letter):
-        panel.widget.parent.activateWindow()
-        panel.settle()
-        QtTest.QTest.keyClick(panel.widget.parent, getattr(QtCore.Qt, f"Key_{letter}"), QtCore.Qt.ShiftModifier)
-        panel.settle()
-
-    key("K")
+    pressKey(panel, "K")
     panel.showSlice(7)
-    key("F")
+    pressKey(panel, "S")
     panel.showSlice(29)
-    key("L")
+    pressKey(panel, "L")
     assert panel.widget.range.range() == (7, 29)
-    key("P")
+    pressKey(panel, "U")
+    assert panel.said("confirmSlices") == [("confirmSlices", panel.segmentId, (29,), True)]
+    panel.logic.setKeys([key for key in panel.logic.keys if not key.confirmed])
+    pressKey(panel, "P")
     assert panel.said("startSession") == [("startSession", (panel.segmentId,), 7, 29)]
+    review(panel)
+    pressKey(panel, "N")
+    assert panel.widget.context.planeAndSlice() == ("axial", 24)
+    pressKey(panel, "E")
+    assert panel.said("editSlice") == [("editSlice", panel.segmentId, 24)]
+    pressKey(panel, "C")
+    assert panel.said("correct") == [("correct", panel.segmentId, 24)]
+    pressKey(panel, "U")
+    assert panel.said("confirmSlices")[1:] == [("confirmSlices", panel.segmentId, (24,), True)]
+    for key, act in (("A", "accept"), ("D", "discard"), ("J", "accept")):
+        review(panel)
+        before = len(panel.said(act))
+        pressKey(panel, key)
+        assert len(panel.said(act)) == before + 1
+
+
+def pressKey(panel, letter):
+    """Press a key with the mouse over the panel."""
+    from PySide6 import QtCore, QtGui, QtTest
+
+    panel.widget.parent.activateWindow()
+    QtGui.QCursor.setPos(panel.widget.parent.mapToGlobal(QtCore.QPoint(20, 20)))
+    panel.settle()
+    QtTest.QTest.keyClick(panel.widget.parent, getattr(QtCore.Qt, f"Key_{letter}"))
+    panel.settle()
+
+
+def review(panel):
     panel.logic.scores = drawnScores(7, 29, 18, jump=(24,))
     panel.logic.go("review")
     panel.settle()
-    key("N")
-    assert panel.widget.context.planeAndSlice() == ("axial", 24)
-    key("A")
-    panel.logic.go("review")
-    panel.settle()
-    key("D")
-    assert panel.said("accept")
-    assert panel.said("discard")
 
 
-def test_shortcuts_are_off_while_another_module_is_open(panel):
-    from PySide6 import QtCore, QtTest
+def test_shortcuts_are_off_while_another_module_is_open_or_the_mouse_is_elsewhere(panel):
+    from PySide6 import QtCore, QtGui, QtTest
 
     panel.widget.exit()
-    QtTest.QTest.keyClick(panel.widget.parent, QtCore.Qt.Key_K, QtCore.Qt.ShiftModifier)
-    panel.settle()
+    pressKey(panel, "K")
     assert panel.said("addKey") == []
     panel.widget.enter()
+    QtGui.QCursor.setPos(panel.widget.parent.mapToGlobal(QtCore.QPoint(-30, -30)))
+    QtTest.QTest.keyClick(panel.widget.parent, QtCore.Qt.Key_K)
+    panel.settle()
+    assert panel.said("addKey") == []
+    pressKey(panel, "K")
+    assert panel.said("addKey")
+
+
+def test_no_shortcut_is_one_of_the_segment_editor_or_of_the_slice_views(panel):
+    from SegmentPropagateSlicer.Panel.Shortcuts import TAKEN
+
+    sequences = shortcutsOf(panel.widget)
+    assert len(set(sequences)) == len(sequences) == 11
+    assert [sequence for sequence in sequences if sequence in TAKEN or len(sequence) > 1] == []
 
 
 def test_every_shortcut_is_named_in_a_tooltip_in_the_help_and_in_the_readme(panel):
@@ -246,10 +266,24 @@ def test_every_shortcut_is_named_in_a_tooltip_in_the_help_and_in_the_readme(pane
 
     tips = " ".join(w.toolTip for w in vars(panel.ui).values() if hasattr(w, "toolTip"))
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-    sequences = shortcutsOf(panel.widget)
-    assert "Shift+P" in sequences
-    for text in (tips, helpText(), readme):
-        assert [sequence for sequence in sequences if sequence not in text] == []
+    table = readme[readme.index("| key | does |") :].split("\n\n")[0]
+    keys = helpText().split("Keys while")[1]
+    for sequence in shortcutsOf(panel.widget):
+        assert f"key {sequence})" in tips
+        assert re.search(rf"\b{sequence} [a-z]", keys)
+        assert re.search(rf"[|,] {sequence}[ ,]", table)
+
+
+def test_the_next_segment_is_taken_after_accept_and_a_new_one_after_the_last(panel):
+    segmentation, editor = panel.segmentation.GetSegmentation(), panel.ui.segmentEditor
+    spleen = segmentation.GetNthSegmentID(1)
+    for expected in (lambda: spleen, lambda: segmentation.GetNthSegmentID(2)):
+        panel.press("addKeyButton")
+        panel.press("propagateButton")
+        review(panel)
+        panel.press("acceptNextButton")
+        assert panel.parameters.segment == editor.currentSegmentID() == expected()
+        assert editor.mrmlSegmentEditorNode().GetActiveEffectName() == "Paint"
 
 
 def test_everything_that_can_be_pressed_or_chosen_has_a_tooltip(panel):

@@ -67,6 +67,16 @@ def test_one_press_installs_torch_first_and_then_sam2_without_build_isolation(sl
     assert "SAM2_BUILD_CUDA" not in os.environ
 
 
+@pytest.mark.parametrize(("chosen", "model"), [("", "starter"), ("classical", "classical")])
+def test_what_was_installed_is_used_unless_the_user_had_chosen_otherwise(slicer, machine, chosen, model):
+    slicer.app.userSettings().setValue("SegmentPropagate/model", chosen)
+    with openedPanel(slicer, installer=installerOn(machine)) as panel:
+        assert panel.parameters.model == "classical"
+        panel.press("installButton")
+        assert panel.parameters.model == panel.ui.modelSelector.currentData == model
+        assert panel.sentence() == f"Installed. The model is '{model}' now."
+
+
 def test_a_failed_installation_gives_its_reason_and_can_be_tried_again(slicer, machine):
     machine.failure = OSError("resolving...\nNo space left on device")
     with openedPanel(slicer, installer=installerOn(machine)) as panel:

@@ -96,9 +96,10 @@ def test_the_range_of_one_image_is_not_taken_for_the_next_ones(panel):
     nextVolume = panel.app.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Next")
     panel.ui.volumeSelector.setCurrentNode(nextVolume)
     panel.settle()
+    assert panel.widget.range.given() == (None, None)
     panel.ui.volumeSelector.setCurrentNode(panel.volume)
     panel.settle()
-    assert panel.widget.range.given() == (None, None)
+    assert panel.widget.range.given() == (7, 29)
 
 
 def test_a_reversed_range_is_refused_in_one_sentence(prompted):

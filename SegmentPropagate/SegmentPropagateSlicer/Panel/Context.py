@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import slicer
+from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
 from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE, Parameters
+from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
+from SegmentPropagateSlicer.Scene.SliceGrid import BesideVolume, SliceGrid
+from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 
 PLANES = ("axial", "coronal", "sagittal")
 VIEWS = ("Red", "Green", "Yellow")
@@ -41,6 +47,9 @@ class Context:
     parameters: Parameters
     status: StatusLine
     resources: Path
+    viewAtPaint: str = ""  # the view that was chosen when something was drawn last
+    isOpen: bool = False  # whether the panel is on the screen: it makes no nodes while another module is
+    isSettling: bool = False  # whether a scene is being closed or loaded: what selectors do is nobody's choice
 
     def icon(self, name: str) -> str:
         """Path of one of our icons."""
@@ -50,27 +59,42 @@ class Context:
         """The vtkMRMLSliceNode of the chosen view."""
         return sliceNodeOf(self.parameters.view)
 
-    def shownVolume(self) -> slicer.vtkMRMLNode | None:
-        """The volume in the background of the chosen view, or None."""
-        composite = slicer.mrmlScene.GetSingletonNode(self.parameters.view, "vtkMRMLSliceCompositeNode")
-        return slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "") if composite else None
+    def shownImage(self, view: str | None = None) -> slicer.vtkMRMLScalarVolumeNode | None:
+        """The image in the background of a view, the chosen one unless named, or None."""
+        composite = compositeOf(view or self.parameters.view)
+        node = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "") if composite else None
+        return cast("slicer.vtkMRMLScalarVolumeNode", node) if isImage(node) else None
 
-    def planeAndSlice(self) -> tuple[str, int]:
-        """Plane and slice number that the chosen view shows.
+    def planeAndSlice(self, view: str | None = None) -> tuple[str, int]:
+        """Plane and slice number that a view shows, the chosen one unless named.
 
         Raises:
-            InputError: no volume, or an oblique view.
+            InputError: no volume, another volume in the view, or an oblique view.
         """
-        node = self.sliceNode()
+        view = view or self.parameters.view
+        node = sliceNodeOf(view)
         if node is None or self.parameters.volume is None:
             raise InputError(_("Choose an image first."))
+        self._checkShown(view)
         problems = []
         for plane in PLANES:
             try:
                 return plane, self.logic.sliceIndexInView(node, plane)
             except InputError as error:
                 problems.append(error)
-        raise problems[0]
+        raise next((problem for problem in problems if isinstance(problem, BesideVolume)), problems[0])
+
+    def _checkShown(self, view: str) -> None:
+        """InputError where a view shows another image only: what is seen there is not what is worked on."""
+        volume, shown, composite = self.parameters.volume, self.shownImage(view), compositeOf(view)
+        if volume is None or shown is None or composite is None or shown is volume:
+            return
+        if composite.GetForegroundVolumeID() == volume.GetID():
+            return
+        text = _(
+            "The {view} view shows '{shown}', not '{name}': choose '{shown}' as image, or show '{name}' in the view."
+        )
+        raise InputError(text.format(view=view, shown=shown.GetName(), name=volume.GetName()))
 
     def plane(self) -> str:
         """The plane of the chosen view; axial while there is none."""
@@ -90,8 +114,13 @@ class Context:
         display = node.GetDisplayNode()
         return [i for i in ids if display is None or display.GetSegmentVisibility(i)]
 
+    def selectedSegmentId(self) -> str:
+        """The segment that is selected in the Segment Editor; empty where none is."""
+        selected: str = self.ui.segmentEditor.currentSegmentID()
+        return selected or ""
+
     def currentSegmentId(self) -> str:
-        """The segment that is outlined and reviewed: the chosen one, or the editor's among all visible ones.
+        """The segment that is outlined: the chosen one, or the editor's among all visible ones.
 
         Raises:
             InputError: there is none.
@@ -99,8 +128,39 @@ class Context:
         ids = self.segmentIds()
         if not ids:
             raise InputError(_("Choose a segment first."))
-        selected: str = self.ui.segmentEditor.currentSegmentID()
+        selected = self.selectedSegmentId()
         return selected if selected in ids else ids[0]
+
+    def viewOfOutline(self) -> str | None:
+        """The view that a segment was outlined in, where the chosen one shows no more of it than a line across.
+
+        None where that is not so, and where the view was chosen after the outline was drawn: then it is meant.
+        Such a line as key would be carried through the range, and Accept would put what comes of it where she drew.
+        """
+        if self.parameters.view != self.viewAtPaint:
+            return None
+        segmentId = self.currentSegmentId()
+        mask = self._maskIn(self.parameters.view, segmentId)
+        if not mask.any() or isOutline(mask):
+            return None
+        for name in VIEWS:
+            with suppress(InputError):  # a view that shows something else
+                if isOutline(self._maskIn(name, segmentId)):
+                    return name
+        return None
+
+    def _maskIn(self, view: str, segmentId: str) -> NDArray[np.bool_]:
+        plane, index = self.planeAndSlice(view)
+        segmentation = self.parameters.segmentation
+        if segmentation is None:
+            raise InputError(_("Choose a segmentation first."))
+        reader = PromptReader(SliceGrid(VolumeReader(self.parameters.volume).geometry, plane))
+        return reader.segmentMask(segmentation, segmentId, index)
+
+    def isThere(self, segmentId: str) -> bool:
+        """Whether the segmentation has such a segment."""
+        node = self.parameters.segmentation
+        return node is not None and node.GetSegmentation().GetSegment(segmentId) is not None
 
     def segmentName(self, segmentId: str) -> str:
         """The name that the user gave it."""
@@ -140,6 +200,21 @@ class Context:
             return node is not None and self.logic.sliceIndexInView(node, plane) is not None
         except InputError:
             return False
+
+
+def isImage(node: slicer.vtkMRMLNode | None) -> bool:
+    """Whether a node is a volume that can be segmented, and no label map."""
+    return bool(node and node.IsA("vtkMRMLScalarVolumeNode") and not node.IsA("vtkMRMLLabelMapVolumeNode"))
+
+
+def isOutline(mask: NDArray[np.bool_]) -> bool:
+    """Whether a mask `(rows, columns)` is somewhere two pixels wide and high, so more than a line."""
+    return bool((mask[1:, 1:] & mask[:-1, 1:] & mask[1:, :-1] & mask[:-1, :-1]).any())
+
+
+def compositeOf(viewName: str) -> slicer.vtkMRMLSliceCompositeNode | None:
+    """The vtkMRMLSliceCompositeNode of a view, which says what is shown there; or None."""
+    return slicer.mrmlScene.GetSingletonNode(viewName, "vtkMRMLSliceCompositeNode")
 
 
 def sliceNodeOf(viewName: str) -> slicer.vtkMRMLSliceNode | None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import slicer
 from slicer.i18n import tr as _
 
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.presets import PRESET_OF, Preset
-from SegmentPropagateSlicer.Panel.Context import Context
+from SegmentPropagateSlicer.Panel.Context import Context, isImage
 from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE
 from SegmentPropagateSlicer.Values.State import State
 
 
 class InputSection:
-    """Image, segmentation, segments and intensity preset; keeps the embedded Segment Editor on the same nodes.
+    """Image, segmentation and intensity preset; keeps the embedded Segment Editor on the same nodes.
+
+    The segment is the one that is selected in the Segment Editor.
 
     Args:
         context: `Context`.
@@ -20,98 +23,164 @@ class InputSection:
 
     def __init__(self, context: Context) -> None:
         self.context = context
+        self._chosen: slicer.vtkMRMLScalarVolumeNode | None = None
+        self._known: set[str] = set()  # IDs of the images that there were when the present one was chosen
         ui, guarded = context.ui, context.status.guarded
         for name, preset in PRESET_OF.items():
             ui.intensitySelector.addItem(presetTitle(preset), name)
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", guarded(self._takeVolume))
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", guarded(self._takeSegmentation))
-        ui.segmentSelector.connect("activated(int)", guarded(self._takeSegment))
         ui.intensitySelector.connect("activated(int)", guarded(self._takeIntensity))
-        ui.segmentEditor.connect("currentSegmentIDChanged(QString)", guarded(self._followEditor))
+        ui.allSegmentsCheckBox.connect("clicked()", guarded(self._takeAll))
+
+    # ---- what the user chooses ----------------------------------------------------------------------------------
 
     def _takeVolume(self) -> None:
-        self.context.parameters.volume = self.context.ui.volumeSelector.currentNode()
-        self._applyInputs()
+        node = self.context.ui.volumeSelector.currentNode()
+        if node is not self.context.parameters.volume and not self.context.isSettling:
+            self._checkNothingWaits()
+            self.context.parameters.volume = node
+            self._applyInputs()
 
     def _takeSegmentation(self) -> None:
-        parameters, node = self.context.parameters, self.context.ui.segmentationSelector.currentNode()
-        if node is not None and node.GetSegmentation().GetNumberOfSegments() == 0:
-            node.CreateDefaultDisplayNodes()
-            node.GetSegmentation().AddEmptySegment()
-        parameters.segmentation = node
-        ids = list(node.GetSegmentation().GetSegmentIDs()) if node else []
-        if parameters.segment != ALL_VISIBLE and parameters.segment not in ids:
-            parameters.segment = ids[0] if ids else ""
-        self._applyInputs()
+        node = self.context.ui.segmentationSelector.currentNode()
+        if node is not self.context.parameters.segmentation and not self.context.isSettling:
+            self._checkNothingWaits()
+            if node is not None and node.GetSegmentation().GetNumberOfSegments() == 0:
+                node.CreateDefaultDisplayNodes()
+                node.GetSegmentation().AddEmptySegment()
+            self.context.parameters.segmentation = node
+            self._applyInputs()
 
-    def _takeSegment(self) -> None:
-        self.context.parameters.segment = self.context.ui.segmentSelector.currentData or ""
-        if self.context.parameters.segment not in ("", ALL_VISIBLE):
-            self.context.ui.segmentEditor.setCurrentSegmentID(self.context.parameters.segment)
+    def _checkNothingWaits(self) -> None:
+        """InputError while there is a proposal, which belongs to its image; the lists show again what it belongs to."""
+        if self.context.logic.state == State.REVIEW:
+            self.refresh()
+            text = _(
+                "A proposal waits for review: accept or discard it before you choose another image or segmentation."
+            )
+            raise InputError(text)
+
+    def _takeAll(self) -> None:
+        everything = self.context.ui.allSegmentsCheckBox.checked
+        self.context.parameters.segment = ALL_VISIBLE if everything else self.context.selectedSegmentId()
 
     def _takeIntensity(self) -> None:
         self.context.parameters.intensity = self.context.ui.intensitySelector.currentData
 
-    def _followEditor(self) -> None:
-        selected = self.context.ui.segmentEditor.currentSegmentID()
-        if selected and self.context.parameters.segment != ALL_VISIBLE:
+    def followEditor(self) -> None:
+        """Take the segment of the Segment Editor, whether it was clicked on, added, or chosen by a key or a script."""
+        selected = self.context.selectedSegmentId()
+        if self.context.isThere(selected) and self.context.parameters.segment != ALL_VISIBLE:
             self.context.parameters.segment = selected
+
+    # ---- what the scene offers ----------------------------------------------------------------------------------
 
     def follow(self) -> None:
         """Take what the scene offers where nothing is chosen, and hand what is chosen to the logic."""
         parameters, logic = self.context.parameters, self.context.logic
         if logic.state not in State.BUSY:
+            self._takeNext()
             self._takeDefaults()
         if (logic.volumeNode, logic.segmentationNode) != (parameters.volume, parameters.segmentation):
+            if logic.state == State.REVIEW:  # chosen behind the panel's back
+                parameters.volume, parameters.segmentation = logic.volumeNode, logic.segmentationNode
+                self._checkNothingWaits()
             self._applyInputs()
+        self._followSegment()
+
+    def _takeNext(self) -> None:
+        """The next patient: an image that came after the present one was chosen, once the chosen view shows it."""
+        parameters, logic, shown = self.context.parameters, self.context.logic, self.context.shownImage()
+        if parameters.volume is not self._chosen:
+            self._noteChoice()
+        if shown is None or parameters.volume is None or shown.GetID() in self._known or not self.context.isOpen:
+            return
+        if logic.state == State.IDLE and logic.previewed is None:
+            parameters.volume, parameters.segmentation = shown, segmentationOf(shown) or newSegmentation(shown)
+            text = _("The view shows the image '{name}': it is the one that is worked on now.")
+            self.context.status.say(text.format(name=shown.GetName()))
+
+    def _noteChoice(self) -> None:
+        self._chosen, self._known = self.context.parameters.volume, {node.GetID() for node in images()}
 
     def _takeDefaults(self) -> None:
-        """Without a choice, take the volume that the view shows, or the first one, and the first segmentation."""
+        """Without a choice, take the image in the view, or the first one, and its segmentation, or a new one."""
         parameters = self.context.parameters
         if parameters.volume is None:
-            shown = self.context.shownVolume()
-            volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-            images = [node for node in volumes if not node.IsA("vtkMRMLLabelMapVolumeNode")]
-            parameters.volume = shown if shown in images else (images[0] if images else None)
+            shown, known = self.context.shownImage(), images()
+            parameters.volume = shown or (known[0] if known else None)
         if parameters.segmentation is None:
-            segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-            parameters.segmentation = segmentations[0] if segmentations else None
+            parameters.segmentation = segmentationOf(parameters.volume, anyOther=True)
+        if parameters.segmentation is None and parameters.volume is not None and self.context.isOpen:
+            parameters.segmentation = newSegmentation(parameters.volume)
+
+    def _followSegment(self) -> None:
+        """A segment that is gone gives way to the first one; the Segment Editor has the same."""
+        parameters, node = self.context.parameters, self.context.parameters.segmentation
+        if parameters.segment != ALL_VISIBLE and not self.context.isThere(parameters.segment):
+            ids = node.GetSegmentation().GetSegmentIDs() if node else ()
+            parameters.segment = ids[0] if ids else ""
+        if parameters.segment not in ("", ALL_VISIBLE, self.context.selectedSegmentId()):
+            self.context.ui.segmentEditor.setCurrentSegmentID(parameters.segment)
 
     def _applyInputs(self) -> None:
         parameters, editor, logic = self.context.parameters, self.context.ui.segmentEditor, self.context.logic
-        segmentation = parameters.segmentation
-        if (logic.volumeNode, logic.segmentationNode) != (parameters.volume, segmentation):
-            parameters.forgetRanges()  # as the logic forgets the keys
+        segmentation, segment = parameters.segmentation, parameters.segment
+        before, after = (logic.volumeNode, logic.segmentationNode), (parameters.volume, segmentation)
+        if before != after:
+            self._noteChoice()
+            parameters.switchInputs(before, after)
+        keys = parameters.keys  # the logic forgets them, and the parameters follow it
         if segmentation is not None and segmentation.GetNodeReference("referenceImageGeometryRef") is None:
             segmentation.SetReferenceImageGeometryParameterFromVolumeNode(parameters.volume)
-        editor.setSegmentationNode(segmentation)
+        editor.setSegmentationNode(segmentation)  # and selects its first segment
         editor.setSourceVolumeNode(parameters.volume)
-        if parameters.segment not in ("", ALL_VISIBLE):
-            editor.setCurrentSegmentID(parameters.segment)
+        parameters.segment = segment
+        self._followSegment()
         logic.setInputs(parameters.volume, segmentation)
+        logic.setKeys(keys)
+
+    # ---- showing ------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Show the parameters."""
         ui, parameters = self.context.ui, self.context.parameters
         busy = self.context.logic.state in State.BUSY
-        for widget in (ui.volumeSelector, ui.segmentationSelector, ui.segmentSelector, ui.intensitySelector):
+        for widget in (ui.volumeSelector, ui.segmentationSelector, ui.intensitySelector, ui.allSegmentsCheckBox):
             widget.enabled = not busy
         ui.volumeSelector.setCurrentNode(parameters.volume)
         ui.segmentationSelector.setCurrentNode(parameters.segmentation)
-        self._fillSegments()
         ui.intensitySelector.setCurrentIndex(max(0, ui.intensitySelector.findData(parameters.intensity)))
+        node, everything = parameters.segmentation, parameters.segment == ALL_VISIBLE
+        several = node is not None and node.GetSegmentation().GetNumberOfSegments() > 1
+        ui.allSegmentsCheckBox.setVisible(several or everything)
+        ui.allSegmentsCheckBox.setChecked(everything)
 
-    def _fillSegments(self) -> None:
-        box, parameters = self.context.ui.segmentSelector, self.context.parameters
-        node = parameters.segmentation
-        wanted = [(i, self.context.segmentName(i)) for i in node.GetSegmentation().GetSegmentIDs()] if node else []
-        if len(wanted) > 1:
-            wanted.append((ALL_VISIBLE, _("All visible segments with key slices")))
-        if [(box.itemData(row), box.itemText(row)) for row in range(box.count)] != wanted:
-            box.clear()
-            for segmentId, name in wanted:
-                box.addItem(name, segmentId)
-        box.setCurrentIndex(box.findData(parameters.segment))
+
+def images() -> list[slicer.vtkMRMLScalarVolumeNode]:
+    """The volumes of the scene that can be segmented."""
+    return [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if isImage(node)]
+
+
+def segmentationOf(
+    volume: slicer.vtkMRMLScalarVolumeNode | None, anyOther: bool = False
+) -> slicer.vtkMRMLSegmentationNode | None:
+    """The segmentation that was made on a volume; `anyOther` takes the first one where there is none. Or None."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    shown = [node for node in nodes if not node.GetHideFromEditors()]
+    own = [node for node in shown if volume and node.GetNodeReference("referenceImageGeometryRef") is volume]
+    return next(iter([*own, *(shown if anyOther else ())]), None)
+
+
+def newSegmentation(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode:
+    """A segmentation with one empty segment on the grid of a volume, as the Segment Editor makes one when it opens."""
+    name = slicer.mrmlScene.GenerateUniqueName(_("Segmentation"))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    node.GetSegmentation().AddEmptySegment()
+    return node
 
 
 def presetTitle(preset: Preset) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import slicer
+from slicer.i18n import tr as _
 
 from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.Installer import Installer, InstallError
@@ -41,9 +44,17 @@ class InstallBanner:
             ui.installLabel.text = str(error)
         else:
             self.refresh()
+            self._takeNetwork()
         finally:
             ui.installButton.enabled = True
             ui.installProgress.hide()
+
+    def _takeNetwork(self) -> None:
+        """What was installed is used, unless the user had chosen the model that needs nothing."""
+        parameters, chosen = self.context.parameters, slicer.app.userSettings().value("SegmentPropagate/model", "")
+        if parameters.model == "classical" and chosen != "classical":
+            parameters.model = "starter"
+        self.context.status.say(_("Installed. The model is '{name}' now.").format(name=Path(parameters.model).name))
 
     def _progress(self, sentence: str, done: int, total: int) -> None:
         ui = self.context.ui

@@ -43,6 +43,11 @@ class PromptSection:
 
     def chooseMode(self, mode: str) -> None:
         """Paint, box or points."""
+        if not self.context.segmentIds():
+            self.refresh()
+            raise InputError(
+                _("Choose a segment first.") if self.context.parameters.volume else _("Load an image first.")
+            )
         self.clearPrompt()
         self.context.parameters.promptMode = mode
         if mode == "paint":
@@ -56,9 +61,13 @@ class PromptSection:
         """The button below the modes: make the painted outline, or the previewed one, a key; or ask for a preview."""
         logic = self.context.logic
         if self.context.parameters.promptMode == "paint":
+            view = self.context.viewOfOutline()
+            if view is not None:
+                self.context.parameters.view = view
             plane, index = self.context.planeAndSlice()
             logic.addKey(self.context.currentSegmentId(), index, plane)
-            self.context.status.clear()
+            text = _("The outline lies in the {view} view: {plane} slice {number} is the key.") if view else ""
+            self.context.status.say(text.format(view=view, plane=planeTitle(plane), number=index))
         elif logic.previewed is not None:
             logic.usePreview()
             self.clearPrompt()
@@ -139,7 +148,8 @@ class PromptSection:
         ui.placePositiveButton.text = _("Place box") if mode == "box" else _("On the object")
         ui.placePositiveButton.setChecked(placing is not None and placing == self._positiveRole())
         ui.placeNegativeButton.setChecked(placing == "negativePoints")
-        ui.promptHint.text = hint(mode)
+        ids = self.context.segmentIds()
+        ui.promptHint.text = hint(mode, self.context.segmentName(self.context.currentSegmentId()) if ids else "")
         ui.addKeyButton.text = self._keyButtonText(mode)
         ui.addKeyButton.enabled = self.context.logic.state not in State.BUSY and bool(self.context.segmentIds())
         self._refreshLock()
@@ -185,10 +195,11 @@ class PromptSection:
         return _(", slice {number} (0 to {last})").format(number=index, last=self.context.logic.sliceCount(plane) - 1)
 
 
-def hint(mode: str) -> str:
-    """What to do next in a prompt mode."""
-    return {
-        "paint": _("Outline the object on one slice with the editor below, then:"),
-        "box": _("Click two corners around the object in the view, then:"),
-        "points": _("Click on the object in the view; a click beside it takes that part away. Then:"),
+def hint(mode: str, name: str) -> str:
+    """What to do next in a prompt mode, for the segment of that name."""
+    text = {
+        "paint": _("{name}: outline it on one slice with the editor below, then:"),
+        "box": _("{name}: click two corners around it in the view, then:"),
+        "points": _("{name}: click on it in the view; a click beside it takes that part away. Then:"),
     }[mode]
+    return text.format(name=name or _("Object"))

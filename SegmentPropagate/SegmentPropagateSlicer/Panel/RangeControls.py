@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import qt
@@ -10,7 +11,7 @@ from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import Context
-from SegmentPropagateSlicer.Scene.SliceGrid import rangeEnds
+from SegmentPropagateSlicer.Scene.SliceGrid import Ends, rangeEnds, unionOfEnds
 
 
 class RangeControls:
@@ -58,9 +59,12 @@ class RangeControls:
         if not nodes:
             self._roiMenu.addAction(self.context.ui.rangeFromRoiButton.toolTip).enabled = False
 
-    def given(self) -> tuple[int | None, int | None]:
-        """`(first, last)` as the user gave them for what is chosen to be propagated; None where not."""
-        return self.context.parameters.rangeOf(self.context.parameters.segment, self.context.plane())
+    def given(self, segmentId: str | None = None) -> Ends:
+        """`(first, last)` as the user gave them for a segment, the selected one unless named; None where not."""
+        return self.context.parameters.rangeOf(segmentId or self._segmentId(), self.context.plane())
+
+    def _segmentId(self) -> str:
+        return self.context.currentSegmentId() if self.context.segmentIds() else ""
 
     def give(self, first: int | None, last: int | None) -> None:
         """What `given` returns from now on.
@@ -70,11 +74,12 @@ class RangeControls:
         """
         if not self.context.segmentIds():
             raise InputError(_("Choose a segment first."))
-        self.context.parameters.giveRange(self.context.parameters.segment, self.context.plane(), first, last)
+        self.context.parameters.giveRange(self._segmentId(), self.context.plane(), first, last)
 
-    def range(self) -> tuple[int, int]:
-        """`(first, last)`, what was not given being the volume's."""
-        return rangeEnds(self.given(), self.context.logic.sliceCount(self.context.plane()))
+    def range(self, segmentIds: Sequence[str] = ()) -> tuple[int, int]:
+        """`(first, last)` of the selected segment, or around those of several; what was not given is the volume's."""
+        ends = unionOfEnds([self.given(i) for i in segmentIds]) if segmentIds else self.given()
+        return rangeEnds(ends, self.context.logic.sliceCount(self.context.plane()))
 
     def _take(self, **ends: int) -> None:
         if not self._refreshing:

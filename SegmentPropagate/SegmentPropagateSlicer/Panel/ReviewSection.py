@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
@@ -27,15 +28,12 @@ class ReviewSection:
         self._isOpen = False
         ui.correctButton.setIcon(qt.QIcon(context.icon("correct")))
         ui.lockButton.setIcon(qt.QIcon(context.icon("lock")))
-        ui.reviewSegmentSelector.connect(
-            "activated(int)", guarded(lambda: self.choose(ui.reviewSegmentSelector.currentData))
-        )
-        ui.segmentEditor.connect("currentSegmentIDChanged(QString)", guarded(self._followEditor))
         ui.nextButton.connect("clicked()", guarded(self.nextSuspicious))
         ui.lockButton.connect("clicked()", guarded(self.lock))
         ui.editButton.connect("clicked()", guarded(self.edit))
         ui.correctButton.connect("clicked()", guarded(self.correct))
         ui.acceptButton.connect("clicked()", guarded(self.accept))
+        ui.acceptNextButton.connect("clicked()", guarded(self.acceptAndGoOn))
         ui.discardButton.connect("clicked()", guarded(self.discard))
 
     # ---- which segment ------------------------------------------------------------------------------------------
@@ -47,8 +45,12 @@ class ReviewSection:
         return [segmentId for segmentId in proposed[0] if segmentId in known] if proposed else []
 
     def segmentId(self) -> str:
-        """The one whose slices the strip shows, and which is edited, corrected and locked; InputError without one."""
-        ids, chosen = self.segmentIds(), self.context.parameters.reviewSegment
+        """The one whose slices the strip shows, and which is edited, corrected and locked: the Segment Editor's.
+
+        Raises:
+            InputError: there is no proposal.
+        """
+        ids, chosen = self.segmentIds(), self.context.selectedSegmentId()
         if not ids:
             raise nothingToReview()
         return chosen if chosen in ids else ids[0]
@@ -62,14 +64,8 @@ class ReviewSection:
 
     def choose(self, segmentId: str) -> None:
         """Show the slices of a segment, and take it in the Segment Editor."""
-        self.context.parameters.reviewSegment = segmentId
         self.context.ui.segmentEditor.setCurrentSegmentID(segmentId)
         self.refresh()
-
-    def _followEditor(self) -> None:
-        selected = self.context.ui.segmentEditor.currentSegmentID()
-        if selected in self.segmentIds():
-            self.choose(selected)
 
     # ---- actions ------------------------------------------------------------------------------------------------
 
@@ -128,10 +124,32 @@ class ReviewSection:
             )
         )
 
+    def acceptAndGoOn(self) -> None:
+        """Accept, and take the brush for the segment after those of the proposal, or for a new one."""
+        done = self.segmentIds()
+        self.accept()
+        segmentation = self._segmentation()
+        ids = list(segmentation.GetSegmentIDs())
+        after = ids[max(map(ids.index, done)) + 1 :]
+        self.choose(after[0] if after else segmentation.AddEmptySegment())
+        self.context.ui.segmentEditor.setActiveEffectByName("Paint")
+
+    def _segmentation(self) -> slicer.vtkSegmentation:
+        node = self.context.parameters.segmentation
+        if node is None:
+            raise nothingToReview()
+        return node.GetSegmentation()
+
     def discard(self) -> None:
         """Drop the proposal."""
-        self.context.logic.discard()
-        self.context.status.say(_("Discarded: the segment is as it was before the run."))
+        left = self.context.logic.discard()
+        if left:
+            text = _(
+                "Discarded. Slices {numbers} stay as they were edited: the segmentation is stored in another way now."
+            )
+            self.context.status.say(text.format(numbers=", ".join(map(str, left))))
+        else:
+            self.context.status.say(_("Discarded: the segment is as it was before the run."))
 
     def _current(self) -> int:
         """The slice in the view; InputError where the view has another plane than the proposal."""
@@ -153,12 +171,11 @@ class ReviewSection:
         self._isOpen = bool(ids) and (state in (State.REVIEW, State.RUNNING) or self._isOpen)
         ui.reviewSection.setVisible(self._isOpen)
         for button in (ui.nextButton, ui.lockButton, ui.editButton, ui.correctButton, ui.acceptButton,
-                       ui.discardButton):  # fmt: skip
+                       ui.acceptNextButton, ui.discardButton):  # fmt: skip
             button.enabled = state == State.REVIEW
         if not self._isOpen:
             self._scores = []
             return
-        self._fillSegments(ids)
         self._scores = self.context.logic.reviewScores(self.segmentId())
         self.refreshCurrent()
 
@@ -175,16 +192,6 @@ class ReviewSection:
         name = self.context.segmentName(self.segmentId())
         ui.sliceInfo.text = sliceText(name, score) if score else _("Click a bar to go to its slice.")
         ui.lockButton.setChecked(bool(score and score["confirmed"]))
-
-    def _fillSegments(self, ids: list[str]) -> None:
-        ui = self.context.ui
-        box, wanted = ui.reviewSegmentSelector, [(i, self.context.segmentName(i)) for i in ids]
-        if [(box.itemData(row), box.itemText(row)) for row in range(box.count)] != wanted:
-            box.clear()
-            for segmentId, name in wanted:
-                box.addItem(name, segmentId)
-        box.setCurrentIndex(ids.index(self.segmentId()))
-        ui.reviewSegmentRow.setVisible(len(ids) > 1)
 
 
 def nothingToReview() -> InputError:

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
 from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
+from SegmentPropagateSlicer.Scene.SliceGrid import unionOfEnds
 from SegmentPropagateSlicer.Values.Amounts import byteSize, duration
 from SegmentPropagateSlicer.Values.State import State
 
@@ -28,7 +29,7 @@ class RunSection:
         self._state = State.IDLE
         self._downloads = False  # a model is being downloaded, for a run or for an outline
         ui, logic = context.ui, context.logic
-        ui.propagateButton.setIcon(qt.QIcon(context.icon("propagate")))
+        self._icon = qt.QIcon(context.icon("propagate"))
         ui.propagateButton.connect("clicked()", context.status.guarded(self.toggle))
         logic.stateChanged.connect(self._onState)
         logic.progressChanged.connect(self._onProgress)
@@ -56,7 +57,12 @@ class RunSection:
         self.context.status.clear()
         parameters = self.context.parameters
         logic.setSettings(parameters.runSettings(self.context.plane()))
-        logic.startSession(self.segmentIdsWithKeys(), *self.rangeControls.given())
+        ends = {segmentId: self.rangeControls.given(segmentId) for segmentId in self.segmentIdsWithKeys()}
+        first, last = unionOfEnds(list(ends.values()))
+        if len(set(ends.values())) > 1:
+            logic.startSession(list(ends), first, last, ends)
+        else:
+            logic.startSession(list(ends), first, last)
 
     def segmentIdsWithKeys(self) -> list[str]:
         """The chosen segments that have a key in the plane of the chosen view."""
@@ -77,11 +83,24 @@ class RunSection:
             plane, _index = self.context.planeAndSlice()
         except InputError as error:
             return str(error)
+        waiting = self._waiting()
+        if waiting:
+            return waiting
         if not self.segmentIdsWithKeys():
             return _("Outline the object on one {plane} slice and use it as key.").format(plane=planeTitle(plane))
-        first, last = self.rangeControls.range()
-        if first > last:
-            return _("The first slice ({first}) lies after the last slice ({last}).").format(first=first, last=last)
+        for segmentId in self.segmentIdsWithKeys():
+            first, last = self.rangeControls.range([segmentId])
+            if first > last:
+                return _("The first slice ({first}) lies after the last slice ({last}).").format(first=first, last=last)
+        return ""
+
+    def _waiting(self) -> str:
+        """What is to be done first where a run would replace the proposal for another segment; else empty."""
+        proposed = self.context.logic.proposed if self.context.logic.state == State.REVIEW else None
+        for segmentId in proposed[0] if proposed else ():
+            if segmentId not in self.segmentIdsWithKeys() and self.context.isThere(segmentId):
+                text = _("The proposal for '{name}' waits for review: accept or discard it first.")
+                return text.format(name=self.context.segmentName(segmentId))
         return ""
 
     # ---- showing ------------------------------------------------------------------------------------------------
@@ -95,6 +114,7 @@ class RunSection:
             ui.propagateButton.text = _("Cancelling...")
         else:
             ui.propagateButton.text = _("Cancel") if busy else _("Propagate")
+        ui.propagateButton.setIcon(qt.QIcon() if busy else self._icon)
         ui.propagateButton.enabled = state != State.CANCELLING and not problem
         ui.progressBar.setVisible(busy)
         ui.estimateLabel.setVisible(not busy)
@@ -103,8 +123,9 @@ class RunSection:
 
     def _estimate(self) -> str:
         settings = self.context.parameters.runSettings(self.context.plane())
-        first, last = self.rangeControls.range()
-        return estimateText(self.context.logic.estimate(self.segmentIdsWithKeys(), first, last, settings))
+        ids = self.segmentIdsWithKeys()
+        first, last = self.rangeControls.range(ids)
+        return estimateText(self.context.logic.estimate(ids, first, last, settings))
 
     def _onState(self, state: str) -> None:
         before, self._state, self._downloads = self._state, state, False

@@ -12,7 +12,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
-from SegmentPropagateSlicer.Panel.Context import VIEWS, Context
+from SegmentPropagateSlicer.Panel.Context import VIEWS, Context, compositeOf
 from SegmentPropagateSlicer.Panel.InputSection import InputSection
 from SegmentPropagateSlicer.Panel.InstallBanner import InstallBanner
 from SegmentPropagateSlicer.Panel.Installer import Installer
@@ -24,6 +24,7 @@ from SegmentPropagateSlicer.Panel.RunSection import RunSection
 from SegmentPropagateSlicer.Panel.Shortcuts import Shortcuts
 from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
+from SegmentPropagateSlicer.Values.State import State
 
 
 class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -60,7 +61,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._refreshTimer = qt.QTimer()  # many events, one refresh
         self._refreshTimer.setSingleShot(True)
         self._refreshTimer.setInterval(0)
-        self._refreshTimer.connect("timeout()", self.context.status.guarded(self.refresh))
+        self._refreshTimer.connect("timeout()", self.context.status.guarded(self._settle))
         self._followLogic()
         self._followScene()
         self._takeParameterNode()
@@ -83,16 +84,25 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         guarded = status.guarded
         self.shortcuts = Shortcuts(
             {
-                "Shift+K": guarded(self.prompt.addKey),
-                "Shift+F": guarded(self.range.firstFromView),
-                "Shift+L": guarded(self.range.lastFromView),
-                "Shift+P": guarded(self.run.toggle),
-                "Shift+A": ui.acceptButton.click,
-                "Shift+D": ui.discardButton.click,
-                "Shift+N": ui.nextButton.click,
+                "K": guarded(self.prompt.addKey),
+                "S": guarded(self.range.firstFromView),
+                "L": guarded(self.range.lastFromView),
+                "P": guarded(self.run.toggle),
+                "U": self._toggleLock,
+                "N": ui.nextButton.click,
+                "E": ui.editButton.click,
+                "C": ui.correctButton.click,
+                "A": ui.acceptButton.click,
+                "J": ui.acceptNextButton.click,
+                "D": ui.discardButton.click,
             },
             self.parent,
         )
+
+    def _toggleLock(self) -> None:
+        """The button that is there: in review the one beside the strip."""
+        button = self.ui.lockButton if self.logic.state == State.REVIEW else self.ui.lockSliceButton
+        button.click()
 
     def _followLogic(self) -> None:
         logic = self.logic
@@ -103,6 +113,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _followScene(self) -> None:
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._onSceneClosing)
+        self.addObserver(scene, scene.StartImportEvent, self._onSceneImporting)
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneClosed)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneClosed)
         self.addObserver(scene, scene.NodeAddedEvent, self._refreshLater)
@@ -111,6 +122,9 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             node = scene.GetSingletonNode(name, "vtkMRMLSliceNode")
             if node is not None:
                 self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onViewMoved)
+            composite = compositeOf(name)
+            if composite is not None:
+                self.addObserver(composite, vtk.vtkCommand.ModifiedEvent, self._refreshLater)
         interaction = self.prompt.placement.interactionNode()
         self.addObserver(interaction, vtk.vtkCommand.ModifiedEvent, self._refreshLater)
 
@@ -120,6 +134,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Slicer calls this when the module is opened; a proposal that waits for review is still there."""
         if self.context.parameters.node is not self.logic.getParameterNode():
             self._takeParameterNode()
+        self.context.isOpen = True
         self.refresh()
         self.ui.segmentEditor.setupViewObservations()
         self.ui.segmentEditor.installKeyboardShortcuts()
@@ -127,6 +142,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         """Slicer calls this when another module is opened; a run goes on."""
+        self.context.isOpen = False
         self.shortcuts.uninstall()
         self.prompt.placement.stop()
         self.ui.segmentEditor.setActiveEffect(None)
@@ -151,13 +167,22 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # ---- the scene ----------------------------------------------------------------------------------------------
 
+    def _onSceneImporting(self, _caller: vtk.vtkObject, _event: str) -> None:
+        self.context.isSettling = True  # node selectors choose for themselves while nodes come and go
+
     def _onSceneClosing(self, _caller: vtk.vtkObject, _event: str) -> None:
+        self.context.isSettling = True
         self.removeObservers(self._onParametersModified)
         self.context.parameters.node = None
         self.logic.setInputs(None, None)
 
     def _onSceneClosed(self, _caller: vtk.vtkObject, _event: str) -> None:
         self._takeParameterNode()
+        self._refreshLater()
+
+    def _settle(self) -> None:
+        self.context.isSettling = False
+        self.refresh()
 
     def _takeParameterNode(self) -> None:
         parameters, node = self.context.parameters, self.logic.getParameterNode()
@@ -166,6 +191,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             parameters.node = node
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
             self.model.restoreRemembered(networksMissing=bool(self.installer.sentence()))
+            self.context.viewAtPaint = parameters.view
         self._takeEditorNode()
         keys = parameters.keys
         self.logic.setInputs(parameters.volume, parameters.segmentation)
@@ -182,9 +208,23 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             node = scene.AddNode(node)
         self.ui.segmentEditor.setMRMLSegmentEditorNode(node)
         self.logic.setSegmentEditor(node, self.ui.segmentEditor.saveStateForUndo)
+        if not self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self._onEditorModified):
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onEditorModified)
 
     def _onParametersModified(self, _caller: vtk.vtkObject, _event: str) -> None:
         self._refreshLater()
+
+    def _onEditorModified(self, _caller: vtk.vtkObject, _event: str) -> None:
+        """The widget signals a selection only when the table is clicked; its node has it whoever selects."""
+        self.inputs.followEditor()
+        self._refreshLater()
+
+    def _onPainted(self, _caller: vtk.vtkObject, _event: str) -> None:
+        """The view that is painted in is the one that is meant; a proposal stays in its own plane."""
+        view = viewUnderMouse()
+        if view is not None and self.logic.state == State.IDLE and self.context.parameters.promptMode == "paint":
+            self.context.parameters.view = view
+        self.context.viewAtPaint = self.context.parameters.view
 
     def _onViewMoved(self, caller: slicer.vtkMRMLSliceNode, _event: str) -> None:
         if caller.GetLayoutName() == self.context.parameters.view:
@@ -202,5 +242,20 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.context.parameters.node is None:
             return  # the scene is closing
         self.inputs.follow()  # the one thing that is taken rather than shown
+        self._followPainting()
         for section in self.sections:
             section.refresh()
+
+    def _followPainting(self) -> None:
+        node, event = self.context.parameters.segmentation, slicer.vtkSegmentation.SourceRepresentationModified
+        if node is None or not self.hasObserver(node, event, self._onPainted):
+            self.removeObservers(self._onPainted)
+            if node is not None:
+                self.addObserver(node, event, self._onPainted)
+
+
+def viewUnderMouse() -> str | None:
+    """The slice view that the mouse is in, as the crosshair has it; None elsewhere."""
+    crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    node = crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0]) if crosshair is not None else None
+    return node.GetLayoutName() if node is not None and node.GetLayoutName() in VIEWS else None

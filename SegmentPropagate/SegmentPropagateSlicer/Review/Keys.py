@@ -57,15 +57,16 @@ class Keys:
         color = segmentOf(self._node(), key.segmentId).GetColor()
         return KeyPicture.draw(grid, slice_of(voxels, grid.axis, key.sliceIndex), outline, color, size)
 
-    def locked(self, geometry: Geometry) -> dict[str, list[tuple[SliceGrid, list[int]]]]:
-        """segmentId -> list of `(SliceGrid, slices)` that nothing may change; not what Accept has yet to write.
+    def slices(self, geometry: Geometry, lockedOnly: bool = False) -> dict[str, list[tuple[SliceGrid, list[int]]]]:
+        """segmentId -> list of `(SliceGrid, slices)` of its keys; not what Accept has yet to write.
 
         Args:
             geometry: `Geometry` of the volume.
+            lockedOnly: leave out those that are not locked.
         """
         found: dict[str, dict[str, list[int]]] = {}
         for key in self:
-            if key.confirmed and key.place not in self.pinned:
+            if (key.confirmed or not lockedOnly) and key.place not in self.pinned:
                 found.setdefault(key.segmentId, {}).setdefault(key.plane, []).append(key.sliceIndex)
         return {
             segmentId: [(SliceGrid(geometry, plane), indices) for plane, indices in planes.items()]
@@ -124,16 +125,18 @@ class Keys:
         for place in tuple(self.pinned):
             self.remove(place)
 
-    def outlines(
-        self, grid: SliceGrid, segmentIds: Iterable[str], first: int, last: int
-    ) -> Mapping[tuple[str, int], Proposal]:
-        """`(segmentId, slice)` -> `Proposal` of all keys in a range, areas brought up to date.
+    def outlines(self, grid: SliceGrid, ranges: Mapping[str, tuple[int, int]]) -> Mapping[tuple[str, int], Proposal]:
+        """`(segmentId, slice)` -> `Proposal` of the keys in each segment's range, areas brought up to date.
+
+        Args:
+            grid: `SliceGrid`.
+            ranges: segmentId -> first and last slice.
 
         Raises:
             InputError: a segment without a key in the range, or a key whose outline is gone.
         """
         found: dict[tuple[str, int], Proposal] = {}
-        for segmentId in segmentIds:
+        for segmentId, (first, last) in ranges.items():
             for key in [k for k in self if (k.segmentId, k.plane) == (segmentId, grid.plane)]:
                 if first <= key.sliceIndex <= last:
                     outline = self._outline(grid, key)

@@ -13,6 +13,7 @@ from SegmentPropagateSlicer.Runs.Runner import Runner
 from SegmentPropagateSlicer.Scene.Preview import Preview
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
 from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Signal import Signal
@@ -62,6 +63,7 @@ class _Asked:
         place: `(segmentId, sliceIndex)`.
         settings: `RunSettings`.
         review: the proposal that is shown before, and again afterwards; None without one.
+        whereabouts: of the image and the segment when the model was asked.
     """
 
     nodes: Nodes
@@ -69,6 +71,7 @@ class _Asked:
     place: tuple[str, int]
     settings: RunSettings
     review: Run | None
+    whereabouts: Whereabouts
 
 
 class PromptPreview:
@@ -118,8 +121,9 @@ class PromptPreview:
         """
         grid.checkIndex(place[1])
         request = prompt.request(self._runner.setup(nodes[0], grid, settings), grid, place[1])
+        where = Whereabouts(*nodes, place[:1])
         self.drop()
-        self._asked = asked = _Asked(nodes, grid, place, settings, review)
+        self._asked = asked = _Asked(nodes, grid, place, settings, review, where)
         self._requestId = self._runner.ask(nodes[0], request, lambda reply: self._onReply(asked, reply))
 
     def take(self) -> tuple[SliceGrid, str, int, Proposal]:
@@ -127,6 +131,7 @@ class PromptPreview:
         asked, outline = self._asked, self._outline
         if asked is None or outline is None:
             raise InputError(_("There is no previewed outline to use."))
+        asked.whereabouts.check()
         self.drop()
         return asked.grid, *asked.place, outline
 

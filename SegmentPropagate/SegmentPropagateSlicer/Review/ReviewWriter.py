@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Review.Keys import Keys, Place
 from SegmentPropagateSlicer.Runs.Run import Run
+from SegmentPropagateSlicer.Scene.Held import Held
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
-from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
+from SegmentPropagateSlicer.Scene.SegmentWriter import Kept, SegmentWriter
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 from SegmentPropagateSlicer.Values.Words import tr as _
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 class ReviewWriter:
     """Slices copied for correction, Accept and Discard; locked slices stay as they are, whatever is written.
 
+    What the user has drawn or erased since the run began is a correction: it stays as well.
+
     Args:
         writer: `SegmentWriter`.
         keys: `Keys`.
@@ -37,6 +40,8 @@ class ReviewWriter:
         self._snapshots: dict[tuple[str, int], tuple[Any, set[Place]]] = {}
         # place -> mask that the segment held when it was given to the user to be corrected
         self._copies: dict[Place, NDArray[np.bool_]] = {}
+        self._drawnBefore: set[Place] = set()  # copied slices that the user had drawn on before they were copied
+        self._held: Held | None = None  # what the segments held when the run began
         self.setEditor, self.undo, self.redo = writer.setEditor, writer.undo, writer.redo
 
     @property
@@ -49,6 +54,11 @@ class ReviewWriter:
         key = self._keys.find(segmentId, plane, sliceIndex)
         if key is not None and key.confirmed:
             raise InputError(_("Slice {index} is locked: unlock it to change it.").format(index=sliceIndex))
+
+    def begin(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
+        """A run begins; where another waits for review, what was drawn since that one still counts."""
+        if self._held is None:
+            self._held = Held(segmentationNode)
 
     def copy(
         self,
@@ -69,6 +79,8 @@ class ReviewWriter:
         """
         segmentId, index = place
         self.checkUnlocked(segmentId, grid.plane, index)
+        if self.isDrawn(grid, place):
+            self._drawnBefore.add((segmentId, grid.plane, index))
         if inReview:
             self._remember(nodes, grid, index)
         if proposal is not None:
@@ -78,8 +90,18 @@ class ReviewWriter:
 
     def isEdited(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> bool:
         """Whether the user has drawn on a slice that was copied, and has not made it a key yet."""
-        copied = self._copies.get((place[0], grid.plane, place[1]))
-        return copied is not None and not np.array_equal(copied, self._mask(nodes, grid, place))
+        full = place[0], grid.plane, place[1]
+        copied = self._copies.get(full)
+        if copied is None:
+            return False
+        return full in self._drawnBefore or not np.array_equal(copied, self._mask(nodes, grid, place))
+
+    def isDrawn(self, grid: SliceGrid, place: tuple[str, int]) -> bool:
+        """Whether the user has drawn on a slice since the run began, and it has not been copied."""
+        segmentId, index = place
+        if self._held is None or (segmentId, grid.plane, index) in self._copies:
+            return False
+        return self._held.isDrawn(grid, segmentId, index)
 
     def checkNotErased(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
         """Raise InputError for a slice that was copied and on which the user has left nothing."""
@@ -96,23 +118,29 @@ class ReviewWriter:
         self.forget()
         return changed
 
-    def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
-        """Bring back what the slices held before they were edited, and forget the keys that were made of them."""
+    def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> tuple[int, ...]:
+        """Bring back what the slices held before they were edited, and forget the keys that were made of them.
+
+        Returns:
+            tuple: slices that stay as they were edited, as the segments are stored in another way now.
+        """
         self._keys.unpin()
         snapshots = dict(self._snapshots)
         self.forget()
-        if snapshots:
-            self._writer.restore(segmentationNode, [snapshot for snapshot, _places in snapshots.values()])
+        isBack = self._writer.restore(segmentationNode, [snapshot for snapshot, _places in snapshots.values()])
         for key in tuple(self._keys):
             edited = snapshots.get((key.plane, key.sliceIndex))
             if edited is not None and key.place not in edited[1]:
                 self._keys.remove(key.place)
+        return () if isBack else tuple(sorted({index for _plane, index in snapshots}))
 
     def forget(self) -> None:
         """The review has ended otherwise."""
         self._keys.unpin()
         self._snapshots.clear()
         self._copies.clear()
+        self._drawnBefore.clear()
+        self._held = None
 
     def _remember(self, nodes: Nodes, grid: SliceGrid, sliceIndex: int) -> None:
         if (grid.plane, sliceIndex) not in self._snapshots:
@@ -124,7 +152,13 @@ class ReviewWriter:
         return PromptReader(grid).segmentMask(nodes[1], *place)
 
     def _write(self, nodes: Nodes, grid: SliceGrid, slices: Mapping[str, Mapping[int, Proposal]]) -> dict[str, int]:
-        return self._writer.write(*nodes[::-1], grid, slices, self._keys.locked(grid.geometry))
+        free: dict[str, list[int]] = {}
+        for segmentId, plane, index in self._copies:  # what was copied there was not drawn
+            if plane == grid.plane:
+                free.setdefault(segmentId, []).append(index)
+        locked, given = self._keys.slices(grid.geometry, lockedOnly=True), self._keys.slices(grid.geometry)
+        kept = Kept(locked, given, self._held, free)
+        return self._writer.write(*nodes[::-1], grid, slices, kept)
 
     def _acceptable(self, nodes: Nodes, grid: SliceGrid, review: Run, segmentId: str) -> Mapping[int, Proposal]:
         """Slices that Accept writes: no key, nothing that the user drew meanwhile, of locked ones the pinned."""

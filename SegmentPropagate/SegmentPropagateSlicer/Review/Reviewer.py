@@ -61,15 +61,31 @@ class Reviewer:
         """`(segmentId, sliceIndex)` that is worth correcting next, or next after such a place; None when none is."""
         return Suspicion.nextSuspicious({segmentId: self.scores(segmentId) for segmentId in segmentIds}, after)
 
+    def checkNothingLost(
+        self, segmentIds: Iterable[str], segmentationNode: slicer.vtkMRMLSegmentationNode | None
+    ) -> None:
+        """InputError where a run of these segments would replace a proposal that waits for others."""
+        review = self._control.review
+        if review is None or segmentationNode is None:
+            return
+        for segmentId in review.segmentIds:
+            segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
+            if segment is not None and segmentId not in segmentIds:
+                text = _("The proposal for '{name}' waits for review: accept or discard it first.")
+                raise InputError(text.format(name=segment.GetName()))
+
     def confirm(
         self, nodes: Nodes, grid: SliceGrid, segmentId: str, sliceIndices: Iterable[int], confirmed: bool
     ) -> None:
         """Lock slices of a segment, or unlock them; see `SegmentPropagateLogic.confirmSlices`."""
         review = self._control.review
         proposals = review.proposals.get(segmentId, {}) if review and review.grid.plane == grid.plane else {}
+        if confirmed and review is not None:
+            review.checkWhereabouts()
         for index in sliceIndices:
             grid.checkIndex(index)
             if confirmed:
+                self._merge(nodes, grid, (segmentId, index))
                 drawn = self._writer.isEdited(nodes, grid, (segmentId, index))
                 self._keys.lock(grid, segmentId, index, None if drawn else proposals.get(index))
             else:
@@ -79,6 +95,7 @@ class Reviewer:
     def edit(self, nodes: Nodes, place: tuple[str, int]) -> None:
         """Copy the proposal of a `(segmentId, sliceIndex)` into the segment, where a key is already."""
         (segmentId, index), review = place, self.review
+        review.checkWhereabouts()
         proposal = review.proposals.get(segmentId, {}).get(index)
         isKey = place in review.keys
         if proposal is None and not isKey:
@@ -86,22 +103,34 @@ class Reviewer:
         self._writer.copy(nodes, review.grid, place, None if isKey else proposal)
 
     def takeCorrection(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
-        """Make what the segment holds at a `(segmentId, sliceIndex)` a key."""
+        """Make what the segment holds at a `(segmentId, sliceIndex)` a key, with the proposal under what was drawn."""
+        self.review.checkWhereabouts()
         self._writer.checkUnlocked(place[0], grid.plane, place[1])
+        self._merge(nodes, grid, place)
         self._writer.checkNotErased(nodes, grid, place)
         self._keys.add(grid, *place)
+
+    def _merge(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
+        """Put the proposal of a slice under what the user has drawn there since the run began, if anything."""
+        review = self._control.review
+        proposal = review.proposals.get(place[0], {}).get(place[1]) if review else None
+        if review is None or proposal is None or place in review.keys or review.grid.plane != grid.plane:
+            return
+        if self._writer.isDrawn(grid, place):
+            self._writer.copy(nodes, grid, place, proposal)
 
     def accept(self, nodes: Nodes, grid: SliceGrid) -> dict[str, int]:
         """Write the proposal; `grid` is that of the volume as it is now. Returns segmentId -> voxels changed."""
         review = self.review
-        if (grid.axis, grid.count, grid.shape) != (review.grid.axis, review.grid.count, review.grid.shape):
-            raise InputError(_("The image has changed since the run: discard the proposal and run again."))
+        review.checkWhereabouts()
         changed = self._writer.accept(nodes, grid, review)
         self._control.endReview()
         return changed
 
-    def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> None:
-        """Drop the proposal; the segments hold what they held before the run. InputError where there is nothing."""
+    def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> tuple[int, ...]:
+        """Drop the proposal; returns the slices that stay as they were edited. InputError where there is nothing."""
+        left: tuple[int, ...] = ()
         if self.review and segmentationNode is not None:  # a review ends with its segmentation
-            self._writer.discard(segmentationNode)
+            left = self._writer.discard(segmentationNode)
             self._control.endReview()
+        return left

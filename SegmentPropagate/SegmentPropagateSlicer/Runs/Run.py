@@ -10,9 +10,13 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.worker.replies import SliceDone
 from SegmentPropagateLib.worker.requests import Propagate, Setup
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
+from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
 from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Words import tr as _
+
+TOGETHER_S = 0.01
+"""Slices that come within this time were computed together: they do not tell how long one takes."""
 
 
 class Progress:
@@ -33,19 +37,25 @@ class Progress:
         self.began = time.monotonic()
         self.started: float | None = None
         self.loadedModel = False
+        self._firstDone: float | None = None  # when the first slice had come, which took longer than the others will
 
     @property
     def secondsPerSlice(self) -> float | None:
-        """Measured; None where nothing was computed."""
+        """Measured, if possible without the first slice; None where nothing was computed."""
         if not self.done or self.started is None:
             return None
-        return (time.monotonic() - self.started) / self.done
+        return self._steadySeconds or (time.monotonic() - self.started) / self.done
 
     @property
     def secondsLeft(self) -> float | None:
-        """From the slices done so far; None before the first."""
-        perSlice = self.secondsPerSlice
+        """From the slices done since the first one; None before there are any, or they came with it."""
+        perSlice = self._steadySeconds
         return None if perSlice is None else perSlice * (self.total - self.done)
+
+    @property
+    def _steadySeconds(self) -> float | None:
+        passed = 0.0 if self._firstDone is None else time.monotonic() - self._firstDone
+        return passed / (self.done - 1) if self.done > 1 and passed > TOGETHER_S else None
 
     def noteLoading(self) -> None:
         """The model is being loaded."""
@@ -58,7 +68,13 @@ class Progress:
     def keep(self, segmentId: str, sliceIndex: int, proposal: Proposal, done: int | None = None) -> None:
         """A slice has come, the so-and-so-many-th that was computed; None where it was known from before."""
         self.proposals.setdefault(segmentId, {})[sliceIndex] = proposal
+        self.count(done)
+
+    def count(self, done: int | None) -> None:
+        """So many slices have been computed; None where one was known from before."""
         self.done = max(self.done, done or 0)
+        if self.done and self._firstDone is None:
+            self._firstDone = time.monotonic()
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +89,8 @@ class Run:
         keys: `(segmentId, slice)` -> `Proposal` of the outline that is propagated.
         resolveOverlaps: give contested pixels to one of the segments.
         absent: `(segmentId, slice)` that the user has locked as empty.
+        whereabouts: of the image and the segments when the run began; None takes them to stay where they are.
+        ends: segmentId -> its own first and last slice, within those of the run; missing for those that have the run's.
         progress: what has come back.
     """
 
@@ -83,6 +101,8 @@ class Run:
     keys: Mapping[tuple[str, int], Proposal]
     resolveOverlaps: bool = True
     absent: frozenset[tuple[str, int]] = frozenset()
+    whereabouts: Whereabouts | None = None
+    ends: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress, init=False)
 
     @property
@@ -99,6 +119,16 @@ class Run:
     def proposals(self) -> Mapping[str, Mapping[int, Proposal]]:
         """segmentId -> slice -> `Proposal`, of every slice that has come."""
         return {segmentId: self.progress.proposals.get(segmentId, {}) for segmentId in self.segmentIds}
+
+    def covers(self, segmentId: str, sliceIndex: int) -> bool:
+        """Whether a slice lies in a segment's own range; on others it is neither proposed nor changed."""
+        first, last = self.ends.get(segmentId, (self.first, self.last))
+        return first <= sliceIndex <= last
+
+    def checkWhereabouts(self) -> None:
+        """InputError where image or segments are no longer where the run began."""
+        if self.whereabouts is not None:
+            self.whereabouts.check()
 
     def hasFrameOf(self, other: "Run | None") -> bool:
         """Whether the preview of another run can be continued."""
@@ -121,9 +151,12 @@ class Run:
         )
 
     def take(self, reply: SliceDone) -> tuple[str, int, Proposal]:
-        """Keep a slice that the worker sent; returns `(segmentId, slice, Proposal)`."""
+        """Keep a slice that the worker sent; returns `(segmentId, slice, Proposal)`, an empty one outside its range."""
         segmentId, index = self.segmentIds[reply.object_id - 1], reply.slice_index
         proposal = Proposal.ofReply(reply)
+        if not self.covers(segmentId, index):
+            self.progress.count(reply.done)
+            return segmentId, index, emptyProposal(proposal.shape)
         if (segmentId, index) in self.absent:
             proposal = emptyProposal(proposal.shape)
         proposal.center  # noqa: B018  kept by the proposal: now it is a moment, for all slices at the end it would be felt

@@ -12,6 +12,9 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Scene.VolumeReader import worldFromLocal
 
+Labelmap = tuple["slicer.vtkOrientedImageData | None", int]
+"""A (maybe shared) labelmap and a segment's value in it; `(None, 0)` for an empty segment."""
+
 
 def segmentOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> slicer.vtkSegment:
     """A segment, or InputError where it is gone."""
@@ -21,9 +24,7 @@ def segmentOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) 
     return segment
 
 
-def labelmapOf(
-    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str
-) -> tuple[slicer.vtkOrientedImageData | None, int]:
+def labelmapOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> Labelmap:
     """A segment's (maybe shared) labelmap and its value in it; `(None, 0)` while the segment is empty.
 
     Raises:

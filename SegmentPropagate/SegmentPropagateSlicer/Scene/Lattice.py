@@ -11,7 +11,7 @@ import vtk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.volumes.boxes import first_and_last
-from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, indexFromWorld, labelmapOf, nearestPlaces
+from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, indexFromWorld, labelmapOf, nearestPlaces
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 
@@ -56,22 +56,40 @@ def readVoxels(image: slicer.vtkOrientedImageData | None, label: int, extent: Ex
     return found
 
 
+def isStoredOn(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice) -> bool:
+    """Whether a segment is a labelmap on that grid, or empty."""
+    if not segmentationNode.GetSegmentation().IsSourceRepresentationImageData():
+        return False
+    return isOnGrid(labelmapOf(segmentationNode, segmentId), lattice)
+
+
+def isOnGrid(labelmap: Labelmap, lattice: Lattice) -> bool:
+    """Whether a labelmap has the grid of a lattice, or is empty."""
+    image, _label = labelmap
+    if image is None:
+        return True
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    own, its = slicer.util.arrayFromVTKMatrix(matrix), slicer.util.arrayFromVTKMatrix(lattice.matrix)
+    return np.allclose(own, its, rtol=0, atol=1e-6)
+
+
 def voxelsOfSlices(lattice: Lattice, stacks: Iterable[tuple[SliceGrid, Sequence[int]]]) -> NDArray[np.bool_]:
     """Which voxels of the lattice lie on slices, given as `(SliceGrid, slice indices)`: bool `(k, j, i)`."""
     found = np.zeros(lattice.shape, dtype=bool)
     for grid, indices in stacks:
         wanted = np.zeros(grid.count, dtype=bool)
-        wanted[indices] = True
+        wanted[list(indices)] = True
         for k, ((s, _row, _column), inside) in enumerate(placesInVolume(lattice, grid)):
             found[k] |= inside & wanted[s]
     return found
 
 
 def voxelsHeldBy(
-    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice
+    segmentationNode: slicer.vtkMRMLSegmentationNode, labelmap: Labelmap, lattice: Lattice
 ) -> NDArray[np.bool_]:
-    """What a segment, maybe with a grid of its own, holds on the lattice: bool `(k, j, i)`, nearest voxel."""
-    image, label = labelmapOf(segmentationNode, segmentId)
+    """What a labelmap, maybe with a grid of its own, holds on the lattice: bool `(k, j, i)`, nearest voxel."""
+    image, label = labelmap
     found = np.zeros(lattice.shape, dtype=bool)
     if image is None:
         return found

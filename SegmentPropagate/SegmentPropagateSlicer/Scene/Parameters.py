@@ -25,6 +25,7 @@ ALL_VISIBLE = "*"
 """Value of `Parameters.segment` for all visible segments in one pass."""
 
 
+Inputs = tuple["vtkMRMLScalarVolumeNode | None", "vtkMRMLSegmentationNode | None"]
 Value = TypeVar("Value")
 SceneNode = TypeVar("SceneNode", bound="vtkMRMLNode")
 
@@ -122,7 +123,6 @@ class Parameters:
     negativePoints: Node[vtkMRMLMarkupsFiducialNode] = Node()
 
     segment = Text()  # segment ID, or ALL_VISIBLE
-    reviewSegment = Text()  # segment ID whose slices the drift strip shows, of several
     view = Text("Red")  # name of the slice view that the user outlines in
     promptMode = Text("paint", ("paint", "box", "points"))
 
@@ -138,6 +138,7 @@ class Parameters:
 
     _keys = Text("[]")
     _ranges = Text("[]")
+    _aside = Text("{}")  # keys and ranges of other images and segmentations
 
     def __init__(self, node: vtkMRMLScriptedModuleNode | None = None) -> None:
         self.node = node
@@ -168,9 +169,17 @@ class Parameters:
         ranges = {**self._readRanges(), (segment, plane): (first, last)}
         self._ranges = json.dumps([[*place, *ends] for place, ends in ranges.items()])
 
-    def forgetRanges(self) -> None:
-        """Of all segments and planes."""
-        self._ranges = "[]"
+    def switchInputs(self, before: Inputs, after: Inputs) -> None:
+        """Put keys and ranges aside for the image and segmentation they belong to, and take those of the next ones."""
+        try:
+            aside = dict(json.loads(self._aside))
+        except (TypeError, ValueError):
+            aside = {}
+        if (self._keys, self._ranges) != ("[]", "[]"):
+            aside[_nameOf(before)] = [self._keys, self._ranges]
+        kept = aside.pop(_nameOf(after), None)
+        self._keys, self._ranges = map(str, kept) if isinstance(kept, list) and len(kept) == 2 else ("[]", "[]")
+        self._aside = json.dumps(aside)
 
     def _readRanges(self) -> dict[tuple[str, str], tuple[int | None, int | None]]:
         try:
@@ -182,3 +191,7 @@ class Parameters:
         """The choices of the Model section as `RunSettings` for runs along that plane."""
         chosen = {field.name: getattr(self, field.name) for field in fields(RunSettings) if field.name != "plane"}
         return RunSettings(plane=plane, **chosen)
+
+
+def _nameOf(inputs: Inputs) -> str:
+    return " ".join(node.GetID() or "" if node is not None else "" for node in inputs)

@@ -24,6 +24,7 @@ class _Shown:
     """What is in the scene while there is a preview."""
 
     node: slicer.vtkMRMLSegmentationNode
+    display: slicer.vtkMRMLSegmentationDisplayNode
     grid: SliceGrid
     first: int
     labels: dict[str, int]
@@ -79,10 +80,10 @@ class Preview:
             segment.SetLabelValue(value)
             node.GetSegmentation().AddSegment(segment, segmentId)
         slicer.mrmlScene.AddNode(node)
-        self._shown = _Shown(node, grid, first, labels, image)
         node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
+        self._shown = _Shown(node, display, grid, first, labels, image)
         display.SetSaveWithScene(False)
         display.SetOpacity2DFill(OPACITY_FILL)
         display.SetOpacity2DOutline(OPACITY_OUTLINE)
@@ -107,10 +108,11 @@ class Preview:
         shown.image.Modified()
 
     def end(self) -> None:
-        """Take the preview out of the scene."""
-        node, self._shown = self.node, None
-        if node is not None and node.GetScene() is not None:
-            node.GetScene().RemoveNode(node)
+        """Take the preview out of the scene, and its display node, which the scene would keep."""
+        shown, self._shown = self._shown, None
+        for node in (shown.node, shown.display) if shown else ():
+            if node.GetScene() is not None:
+                node.GetScene().RemoveNode(node)
 
 
 def _write(shown: _Shown, segmentId: str, sliceIndex: int, proposal: Proposal) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, indexFromWorld, labelmapOf, nearestPlaces
+from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, indexFromWorld, labelmapOf, nearestPlaces
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, cornersOfRoi
 
 
@@ -26,8 +26,14 @@ class PromptReader:
         self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, sliceIndex: int
     ) -> NDArray[np.bool_]:
         """What a segment holds on a slice: bool `(rows, columns)`, nearest voxel where its grid is another one."""
+        return self.labelmapMask(segmentationNode, labelmapOf(segmentationNode, segmentId), sliceIndex)
+
+    def labelmapMask(
+        self, segmentationNode: slicer.vtkMRMLSegmentationNode, labelmap: Labelmap, sliceIndex: int
+    ) -> NDArray[np.bool_]:
+        """The same of a labelmap that lies where those of a segmentation do."""
         self.grid.checkIndex(sliceIndex)
-        image, label = labelmapOf(segmentationNode, segmentId)
+        image, label = labelmap
         rows, columns = self.grid.shape
         if image is None:
             return np.zeros((rows, columns), dtype=bool)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import slicer
 import vtk
 from numpy.typing import NDArray
 
+from SegmentPropagateSlicer.Scene.Held import Held
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Lattice,
@@ -17,6 +19,7 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     extentOfProposals,
     extentOfSlab,
     intersectionOfExtents,
+    isStoredOn,
     placesInVolume,
     readVoxels,
     sampleProposals,
@@ -33,6 +36,25 @@ EDIT_EVERYWHERE = 0
 
 Locks = Mapping[str, Sequence[tuple[SliceGrid, Sequence[int]]]]
 """segmentId -> slices that nothing may change, a stack at a time."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a write leaves alone.
+
+    Args:
+        locked: slices of segments that they themselves do not change.
+        given: slices of segments that others which overwrite them do not change: the locked ones, and the keys.
+        held: what the segments held before: what differs from it was drawn since, and stays drawn, or erased.
+        free: segmentId -> slices that give way all the same.
+    """
+
+    locked: Locks = field(default_factory=dict)
+    given: Locks = field(default_factory=dict)
+    held: Held | None = None
+    free: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
 Snapshot = dict[str, tuple[Lattice, NDArray[np.bool_]]]
 """segmentId -> what it held on a slice, in its own grid."""
 
@@ -71,7 +93,7 @@ class SegmentWriter:
         volumeNode: slicer.vtkMRMLScalarVolumeNode,
         grid: SliceGrid,
         slices: Mapping[str, Mapping[int, Proposal]],
-        locked: Locks | None = None,
+        kept: Kept | None = None,
     ) -> dict[str, int]:
         """Give segments these slices; every other voxel of theirs stays as it is.
 
@@ -80,8 +102,7 @@ class SegmentWriter:
             volumeNode: the volume that the slices belong to, whose intensities masking by intensity asks.
             grid: its `SliceGrid`.
             slices: segmentId -> slice index -> `Proposal`.
-            locked: segmentId -> list of `(SliceGrid, slice indices)` that neither this segment's slices nor another
-                segment that overwrites may change.
+            kept: `Kept`; None keeps nothing but what lies elsewhere.
 
         Returns:
             dict: segmentId -> number of voxels changed. Where it is 0 for all, no undo step is made.
@@ -95,9 +116,9 @@ class SegmentWriter:
             if change is None:
                 continue
             lattice, added, removed = change
-            if locked:
-                fixed = voxelsOfSlices(lattice, locked.get(segmentId, ()))
-                added &= ~(fixed | self._lockedByOthers(segmentationNode, segmentId, lattice, locked))
+            if kept is not None:
+                fixed = _fixed(kept, grid, segmentId, lattice)
+                added &= ~(fixed | self._fixedByOthers(segmentationNode, segmentId, lattice, kept))
                 removed &= ~fixed
             changes[segmentId] = lattice, added, removed
             counts[segmentId] = int(added.sum()) + int(removed.sum())
@@ -126,18 +147,24 @@ class SegmentWriter:
             kept[segmentId] = Lattice(world, matrix, extent), readVoxels(image, label, extent)
         return kept
 
-    def restore(self, segmentationNode: slicer.vtkMRMLSegmentationNode, snapshots: Iterable[Snapshot]) -> None:
-        """Bring snapshots back, voxel by voxel, whatever the masking; one undo step."""
+    def restore(self, segmentationNode: slicer.vtkMRMLSegmentationNode, snapshots: Iterable[Snapshot]) -> bool:
+        """Bring snapshots back, voxel by voxel, whatever the masking; one undo step.
+
+        Returns:
+            bool: whether all are back; not where segments are stored as surfaces now, or on another grid.
+        """
         present = set(segmentationNode.GetSegmentation().GetSegmentIDs())
-        kept = [(i, *rest) for snapshot in snapshots for i, rest in snapshot.items() if i in present]
+        taken = [(i, *rest) for snapshot in snapshots for i, rest in snapshot.items() if i in present]
+        kept = [(i, lattice, old) for i, lattice, old in taken if isStoredOn(segmentationNode, i, lattice)]
         now = [readVoxels(*labelmapOf(segmentationNode, i), lattice.extent) for i, lattice, _old in kept]
         if all(np.array_equal(is_, was) for is_, (_i, _lattice, was) in zip(now, kept, strict=True)):
-            return
+            return len(kept) == len(taken)
         with self._oneStep(segmentationNode):
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
                 _remove(segmentationNode, segmentId, lattice, is_ & ~was)
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
                 _add(segmentationNode, segmentId, lattice, was & ~is_)
+        return len(kept) == len(taken)
 
     @contextmanager
     def _oneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> Iterator[None]:
@@ -247,16 +274,17 @@ class SegmentWriter:
                 editable[k] &= (values >= low) & (values <= high)
         return editable
 
-    def _lockedByOthers(
-        self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, locked: Locks
+    def _fixedByOthers(
+        self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, kept: Kept
     ) -> NDArray[np.bool_]:
-        """Voxels that other segments hold on their locked slices and would lose to this one."""
+        """Voxels that other segments hold by the user's hand, on keys or drawn just now, and would lose to this one."""
         found = np.zeros(lattice.shape, dtype=bool)
         for other in self._overwritten(segmentationNode, segmentId):
-            if other in locked:
-                fixed = voxelsOfSlices(lattice, locked[other])
-                if fixed.any():
-                    found |= fixed & voxelsHeldBy(segmentationNode, other, lattice)
+            fixed = voxelsOfSlices(lattice, kept.given.get(other, ()))
+            if kept.held is not None:
+                fixed |= kept.held.drawn(other, lattice)
+            if fixed.any():
+                found |= fixed & voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, other), lattice)
         return found
 
     def _overwritten(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> list[str]:
@@ -269,6 +297,15 @@ class SegmentWriter:
             return []
         display = segmentationNode.GetDisplayNode()
         return [i for i in others if display is None or display.GetSegmentVisibility(i)]
+
+
+def _fixed(kept: Kept, grid: SliceGrid, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
+    """Voxels of a segment's own lattice that neither are added nor removed: locked, or drawn or erased by hand."""
+    fixed = voxelsOfSlices(lattice, kept.locked.get(segmentId, ()))
+    if kept.held is not None:
+        free = voxelsOfSlices(lattice, [(grid, kept.free.get(segmentId, ()))])
+        fixed |= kept.held.drawn(segmentId, lattice) & ~free
+    return fixed
 
 
 def _add(

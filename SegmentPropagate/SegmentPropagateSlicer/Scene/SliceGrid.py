@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import slicer
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +14,10 @@ from SegmentPropagateLib.volumes.geometry import Geometry, Plane
 
 OBLIQUE_DEGREES = 1.0
 """A view tilted further against the volume's slices is oblique: at 512 mm a degree is 9 mm."""
+
+
+class BesideVolume(InputError):
+    """A view that is parallel to the slices, and scrolled past the first or the last."""
 
 
 class SliceGrid:
@@ -80,7 +86,8 @@ class SliceGrid:
             )
         index = int(np.floor(self.sliceFromWorld(sliceToRas[:3, 3])[0, 0] + 0.5))
         if not 0 <= index < self.count:
-            raise InputError(_("The {view} view shows no slice of the volume.").format(view=sliceNode.GetName()))
+            text = _("The {view} view is scrolled beside the volume: go to one of its {plane} slices, 0 to {last}.")
+            raise BesideVolume(text.format(view=sliceNode.GetName(), plane=self.plane, last=self.count - 1))
         return index
 
     def _tiltDegrees(self, normalRas: NDArray[np.float64]) -> float:
@@ -113,6 +120,18 @@ class SliceGrid:
         places = self.sliceFromWorld(pointsRas)
         here = np.abs(places[:, 0] - sliceIndex) <= 0.5 + 1e-6
         return places[here][:, [2, 1]], here
+
+
+Ends = tuple["int | None", "int | None"]
+"""First and last slice of a range; None where it is open."""
+
+
+def unionOfEnds(ranges: Collection[Ends]) -> Ends:
+    """The range around several; it is open where one of them is. Open on both sides where there are none."""
+    firsts, lasts = [first for first, _last in ranges], [last for _first, last in ranges]
+    first = min((value for value in firsts if value is not None), default=None)
+    last = max((value for value in lasts if value is not None), default=None)
+    return None if None in firsts else first, None if None in lasts else last
 
 
 def rangeEnds(given: tuple[int | None, int | None], count: int) -> tuple[int, int]:

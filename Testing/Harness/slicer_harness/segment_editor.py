@@ -128,6 +128,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if node is not None:
             for event in ("SegmentAdded", "SegmentRemoved", "SegmentModified"):
                 self._observers.add(node.GetSegmentation(), getattr(slicer.vtkSegmentation, event), self._refill)
+            if node.GetSegmentation().GetNumberOfSegments():  # as the real one does, so that effects can be used
+                self._node.SetSelectedSegmentID(node.GetSegmentation().GetNthSegmentID(0))
         self.updateWidgetFromMRML()
         self.segmentationNodeChanged.emit(node)
 
@@ -138,6 +140,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if self._node is None or node is self._node.GetSourceVolumeNode():
             return
         self._logic.SetSourceVolumeNode(node)
+        for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode") if node is not None else ():
+            if node.GetID() not in (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()):
+                composite.SetBackgroundVolumeID(node.GetID())  # as the real one does unless told otherwise
+                composite.SetForegroundVolumeID(None)
         self.updateWidgetFromMRML()
         self.sourceVolumeNodeChanged.emit(node)
 
@@ -149,9 +155,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         return (self._node.GetSelectedSegmentID() or "") if self._node else ""
 
     def setCurrentSegmentID(self, segment_id):
-        if self._node is not None and segment_id != self.currentSegmentID():
+        """Only the node says that another segment is selected; the signal is for clicks in the table."""
+        if self._node is not None:
             self._node.SetSelectedSegmentID(segment_id)
-            self.currentSegmentIDChanged.emit(segment_id)
 
     def _refill(self, *_):
         node, self._filling = self.segmentationNode(), True
@@ -166,7 +172,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     def _on_row(self, row):
         if not self._filling and row >= 0:
-            self.setCurrentSegmentID(self._list.item(row).data(QtCore.Qt.UserRole))
+            segment_id = self._list.item(row).data(QtCore.Qt.UserRole)
+            if segment_id != self.currentSegmentID():
+                self.setCurrentSegmentID(segment_id)
+                self.currentSegmentIDChanged.emit(segment_id)
 
     def _add(self):
         self.saveStateForUndo()

@@ -90,12 +90,22 @@ class QSizePolicy:
     Fixed: int
     Ignored: int
 
+class QRect:
+    def contains(self, point: QPoint) -> bool: ...
+
+class QCursor:
+    @staticmethod
+    def pos() -> QPoint: ...
+
 class QWidget(QObject):
+    rect: QRect
+    visible: bool
     enabled: bool
     height: int
     palette: QPalette
     toolTip: str
     width: int
+    def mapFromGlobal(self, point: QPoint) -> QPoint: ...
     def setFixedHeight(self, height: int) -> None: ...
     def setMaximumHeight(self, height: int) -> None: ...
     def setMinimumSize(self, width: int, height: int) -> None: ...

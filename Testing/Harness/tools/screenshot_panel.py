@@ -74,6 +74,9 @@ def review(slicer, widget):
     kidney, spleen = widget.context.parameters.segmentation.GetSegmentation().GetSegmentIDs()
     outline(slicer, widget, kidney, 12, (30, 36), (6, 7.6))
     outline(slicer, widget, spleen, 15, (38, 18), (7, 5))
+    for segmentId in (spleen, kidney):
+        widget.ui.segmentEditor.setCurrentSegmentID(segmentId)
+        widget.range.give(7, 29)
     widget.context.parameters.segment = "*"
     running(slicer, widget)
     keys = [Key(spleen, "axial", 15, 241.0), Key(kidney, "axial", 12, 308.0, confirmed=True)]
