@@ -19,6 +19,7 @@ _checkout = Path(__file__).resolve().parents[1]
 if (_checkout / "SegmentPropagateLib").is_dir() and str(_checkout) not in sys.path:
     sys.path.append(str(_checkout))
 
+from SegmentPropagateSlicer.Effect.Registration import registerEffect  # noqa: E402
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic  # noqa: E402, F401  Slicer looks for it here
 from SegmentPropagateSlicer.Panel.Widget import SegmentPropagateWidget  # noqa: E402, F401
 from SegmentPropagateSlicer.SelfTest import SegmentPropagateTest  # noqa: E402, F401
@@ -35,7 +36,8 @@ class SegmentPropagate(ScriptedLoadableModule):
         parent.contributors = ["SegmentPropagate contributors"]
         parent.helpText = helpText()
         parent.acknowledgementText = acknowledgementText()
-        slicer.app.connect("startupCompleted()", registerSampleData)
+        for register in (registerSampleData, registerEffect):
+            slicer.app.connect("startupCompleted()", register)
 
 
 def helpText() -> str:
