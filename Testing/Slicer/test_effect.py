@@ -105,7 +105,7 @@ def test_a_range_in_another_plane_than_the_keys_is_refused(effect):
     effect.draw(9, plane="sagittal")
     effect.press("propagate")
     assert effect.sentence() == (
-        "The range is given in axial slices and the key is sagittal: give the range along sagittal slices."
+        "The range is given in axial slices and the key is sagittal: give the range in sagittal slices."
     )
 
 

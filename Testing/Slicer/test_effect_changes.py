@@ -1,4 +1,4 @@
-"""Another effect, segment, image or scene while the effect computes or waits: nothing lost, nothing torn, never busy for good."""
+"""Another effect, segment, image or scene while it computes or waits: nothing is lost, and it never stays busy."""
 
 import numpy as np
 import pytest
@@ -72,9 +72,9 @@ def test_a_proposal_waits_for_its_image_and_segmentation(effect, state, change):
     finish(effect)
     for name in ("apply", "propagate"):
         effect.press(name)
-        assert effect.sentence() == (
-            "The proposal is for 'Segmentation' on 'CT': choose these again, or cancel it."
-        ), name
+        assert effect.sentence() == ("The proposal is for 'Segmentation' on 'CT': choose these again, or cancel it."), (
+            name
+        )
     assert effect.bench.fingerprint() == before
     effect.editor.setSegmentationNode(effect.bench.segmentation)
     effect.editor.setSourceVolumeNode(effect.bench.volume)

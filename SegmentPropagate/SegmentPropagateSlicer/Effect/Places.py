@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import slicer
@@ -14,7 +14,8 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 from SegmentPropagateSlicer.Panel.Context import PLANES, VIEWS, sliceNodeOf
-from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, indexFromWorld, labelmapOf
+from SegmentPropagateSlicer.Scene.Labelmaps import indexFromWorld, labelmapOf, segmentOf
+from SegmentPropagateSlicer.Scene.Lattice import Extent, effectiveExtent, readVoxels
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import BesideVolume, Ends, SliceGrid
 
@@ -54,9 +55,10 @@ class Range:
         """`(first, last)`."""
         return self.first, self.last
 
-    def given(self, plane: str, **end: int) -> Range:
-        """With `first` or `last` given too; an end along another plane is forgotten, as slices are others there."""
-        return replace(self if plane == self.plane else Range(plane), **end)
+    def given(self, plane: str, first: int | None = None, last: int | None = None) -> Range:
+        """With an end given too; the other is forgotten where it is along another plane, as slices are others there."""
+        known = self if plane == self.plane else Range(plane)
+        return Range(plane, known.first if first is None else first, known.last if last is None else last)
 
 
 def rangeOf(
@@ -87,12 +89,19 @@ def drawnSlices(
     Raises:
         InputError: an empty segment, or one that lies beside the image.
     """
-    found = [(plane, _slicesHeld(SliceGrid(geometry, plane), segmentationNode, segmentId)) for plane in PLANES]
+    image, label = labelmapOf(segmentationNode, segmentId)
+    extent = effectiveExtent(image, label, image.GetExtent()) if image else None
+    found: list[tuple[str, list[int]]] = []
+    if extent is not None:
+        world, mask = np.linalg.inv(indexFromWorld(segmentationNode, image)), readVoxels(image, label, extent)
+        found = [(plane, _slicesHeld(SliceGrid(geometry, plane), world, extent, mask)) for plane in PLANES]
     held = [(plane, slices) for plane, slices in found if slices]
     if not held:
-        name = segmentationNode.GetSegmentation().GetSegment(segmentId).GetName()
+        name = segmentOf(segmentationNode, segmentId).GetName()
         raise InputError(_("Segment '{name}' is empty: outline the object on one slice first.").format(name=name))
-    return min(held, key=lambda place: len(place[1]))
+    plane, slices = min(held, key=lambda place: len(place[1]))
+    reader = PromptReader(SliceGrid(geometry, plane))  # slices of another grid lie between those of the image
+    return plane, [index for index in slices if reader.segmentMask(segmentationNode, segmentId, index).any()]
 
 
 def placeInView(logic: SegmentPropagateLogic, view: str) -> tuple[str, int]:
@@ -119,20 +128,16 @@ def sliceAlong(logic: SegmentPropagateLogic, plane: str) -> int:
     raise problem or InputError(_("There is no slice view in this layout."))
 
 
-def _slicesHeld(grid: SliceGrid, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> list[int]:
-    """Slices that a segment holds something on, ascending."""
-    image, label = labelmapOf(segmentationNode, segmentId)
-    if image is None:
-        return []
-    numberFromIndex = (np.linalg.inv(grid.worldFromSlice) @ np.linalg.inv(indexFromWorld(segmentationNode, image)))[0]
-    mask, first = arrayOf(image) == label, image.GetExtent()[4::-2]
+def _slicesHeld(
+    grid: SliceGrid, worldFromIndex: NDArray[np.float64], extent: Extent, mask: NDArray[np.bool_]
+) -> list[int]:
+    """Slices on which a mask `(k, j, i)` of an extent has the center of a voxel, ascending."""
+    numberFromIndex = (np.linalg.inv(grid.worldFromSlice) @ worldFromIndex)[0]
     number: NDArray[np.float64] = np.full((1, 1, 1), numberFromIndex[3] + 0.5)
     for axis, step in enumerate(numberFromIndex[2::-1]):
         if abs(step) * mask.shape[axis] > 1e-6:  # else the slices are parallel to it, as along two axes as a rule
-            index = np.arange(mask.shape[axis]) + first[axis]
+            index = np.arange(mask.shape[axis]) + extent[4 - 2 * axis]
             number = number + step * index.reshape([-1 if other == axis else 1 for other in range(3)])
     parallel = tuple(axis for axis in range(3) if number.shape[axis] == 1)
-    held = np.unique(np.floor(number[mask.any(axis=parallel, keepdims=True)]).astype(int)).tolist()
-    reader = PromptReader(grid)
-    inside = [index for index in held if 0 <= index < grid.count]
-    return [index for index in inside if reader.segmentMask(segmentationNode, segmentId, index).any()]
+    found = np.unique(np.floor(number[mask.any(axis=parallel, keepdims=True)]).astype(int)).tolist()
+    return [index for index in found if 0 <= index < grid.count]

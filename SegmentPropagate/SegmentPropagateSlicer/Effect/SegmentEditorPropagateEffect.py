@@ -6,6 +6,7 @@ but by their full names, and its class a name that no other effect has.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import qt
@@ -30,6 +31,7 @@ from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.Amounts import duration
+from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 
 NAME = "Propagate"
@@ -58,6 +60,7 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         VTKObservationMixin.__init__(self)
         self._logic: SegmentPropagateLogic | None = None
         self._state = State.IDLE
+        self._connections: list[tuple[qt.QWidget, str, Callable[..., None]]] = []
 
     @property
     def logic(self) -> SegmentPropagateLogic:
@@ -67,13 +70,19 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
     def useLogic(self, logic: SegmentPropagateLogic) -> SegmentPropagateLogic:
         """Work with this `SegmentPropagateLogic` from now on, and end it with the effect."""
         self._logic = logic
-        logic.stateChanged.connect(self._onState)
-        logic.progressChanged.connect(self._onProgress)
-        logic.statusChanged.connect(self.status.say)
-        logic.noticeGiven.connect(self.status.say)
-        logic.errorOccurred.connect(self.status.complain)
-        logic.logReceived.connect(self.status.log)
+        for signal, slot in self._heard(logic):
+            signal.connect(slot)
         return logic
+
+    def _heard(self, logic: SegmentPropagateLogic) -> tuple[tuple[Signal, Callable[..., None]], ...]:
+        return (
+            (logic.stateChanged, self._onState),
+            (logic.progressChanged, self._onProgress),
+            (logic.statusChanged, self.status.say),
+            (logic.noticeGiven, self.status.say),
+            (logic.errorOccurred, self.status.complain),
+            (logic.logReceived, self.status.log),
+        )
 
     # ---- what Slicer calls --------------------------------------------------------------------------------------
 
@@ -132,17 +141,18 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         self.scriptedEffect.addOptionsWidget(row)
 
     def _connect(self) -> None:
-        guarded = self.status.guarded
-        self.keysSelector.connect("activated(int)", guarded(self.updateMRMLFromGUI))
-        for button, slot in (
-            (self.firstButton, lambda: self._giveEnd("first")),
-            (self.lastButton, lambda: self._giveEnd("last")),
-            (self.openButton, self._openRange),
-            (self.propagateButton, self.propagate),
-            (self.cancelButton, self.cancel),
-            (self.applyButton, self.apply),
-        ):
-            button.connect("clicked()", guarded(slot))
+        slots = (
+            (self.keysSelector, "activated(int)", self.updateMRMLFromGUI),
+            (self.firstButton, "clicked()", lambda: self._giveEnd("first")),
+            (self.lastButton, "clicked()", lambda: self._giveEnd("last")),
+            (self.openButton, "clicked()", self._openRange),
+            (self.propagateButton, "clicked()", self.propagate),
+            (self.cancelButton, "clicked()", self.cancel),
+            (self.applyButton, "clicked()", self.apply),
+        )
+        self._connections = [(widget, signal, self.status.guarded(slot)) for widget, signal, slot in slots]
+        for widget, signal, slot in self._connections:
+            widget.connect(signal, slot)
 
     def setMRMLDefaults(self) -> None:
         """What the Segment Editor's node keeps for this effect."""
@@ -151,7 +161,8 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
     def activate(self) -> None:
         """The effect was chosen. Slicer does not tell effects that another segment is selected: its node does."""
         node = self.scriptedEffect.parameterSetNode()
-        self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onEditorModified)
+        if node is not None:
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onEditorModified)
         self._follow()
 
     def deactivate(self) -> None:
@@ -167,12 +178,14 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         self.scriptedEffect.setParameter("Keys", self.keysSelector.currentData)
 
     def cleanup(self) -> None:
-        """The Segment Editor is about to be deleted: end the worker."""
+        """The Segment Editor is about to be deleted: end the worker, and let go of the widgets."""
         self.removeObservers()
-        logic, self._logic = self._logic, None
+        for widget, name, onWidget in self._connections:
+            widget.disconnect(name, onWidget)
+        logic, self._logic, self._connections = self._logic, None, []
         if logic is not None:
-            for signal in (logic.stateChanged, logic.errorOccurred, logic.logReceived):  # no widget is left to tell
-                signal.disconnect()
+            for signal, slot in self._heard(logic):
+                signal.disconnect(slot)
             logic.shutdown()
 
     # ---- what the buttons do ------------------------------------------------------------------------------------
@@ -190,7 +203,9 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         plane, slices = self._keySlices(segmentId)
         given = self._range()
         if given.plane not in ("", plane):
-            text = _("The range is given in {given} slices and the key is {plane}: give the range along {plane} slices.")
+            text = _(
+                "The range is given in {given} slices and the key is {plane}: give the range along {plane} slices."
+            )
             raise InputError(text.format(given=planeTitle(given.plane), plane=planeTitle(plane)))
         self.status.clear()
         logic.setSettings(Parameters(logic.getParameterNode()).runSettings(plane))
@@ -262,7 +277,8 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         return volume, segmentation
 
     def _segmentId(self) -> str:
-        selected: str | None = self.scriptedEffect.parameterSetNode().GetSelectedSegmentID()
+        node = self.scriptedEffect.parameterSetNode()
+        selected = node.GetSelectedSegmentID() if node else None
         if not selected:
             raise InputError(_("Choose a segment first."))
         return selected
@@ -327,6 +343,4 @@ def rangeText(given: Range) -> str:
     if given.ends == (None, None):
         return _("Open: the model finds where the object begins and ends.")
     first, last = (_("open") if end is None else str(end) for end in given.ends)
-    return _("{plane} slices, first {first}, last {last}").format(
-        plane=planeTitle(given.plane), first=first, last=last
-    )
+    return _("{plane} slices, first {first}, last {last}").format(plane=planeTitle(given.plane), first=first, last=last)
