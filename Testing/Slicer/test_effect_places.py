@@ -7,7 +7,7 @@ import pytest
 from bench import MATRIX, ellipsoid
 from SegmentPropagateSlicer.Effect.Places import Range, drawnSlices
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
-from test_geometry import ROTATION, segmentOnGrid, stored
+from stored import ROTATION, segmentOnGrid, stored
 
 from SegmentPropagateLib.errors import InputError
 

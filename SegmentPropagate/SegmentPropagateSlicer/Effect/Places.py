@@ -92,7 +92,7 @@ def drawnSlices(
     image, label = labelmapOf(segmentationNode, segmentId)
     extent = effectiveExtent(image, label, image.GetExtent()) if image else None
     found: list[tuple[str, list[int]]] = []
-    if extent is not None:
+    if image is not None and extent is not None:
         world, mask = np.linalg.inv(indexFromWorld(segmentationNode, image)), readVoxels(image, label, extent)
         found = [(plane, _slicesHeld(SliceGrid(geometry, plane), world, extent, mask)) for plane in PLANES]
     held = [(plane, slices) for plane, slices in found if slices]
