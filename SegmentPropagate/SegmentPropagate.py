@@ -47,7 +47,7 @@ def helpText() -> str:
         "accept. A slice that went wrong is edited and becomes another key; only the stretch that it changes is "
         "computed again.</p>"
         "<p>What is painted while a proposal waits for review is a correction: Accept keeps it.</p>"
-        "<p>The effect <b>Propagate</b> of the Segment Editor does the same with less, in every module that has one.</p>"
+        "<p>The effect <b>Propagate</b> of the Segment Editor does the same, in every module that has one.</p>"
         "<p>Keys while the module is open and the mouse is over a slice view or the panel: K key from current slice, "
         "S first slice, L last slice, P propagate or cancel, U lock or unlock, N next suspicious slice, E edit slice, "
         "C correct, A accept, J accept and go on with the next segment, D discard.</p>"

@@ -25,7 +25,7 @@ def found(bench, segmentation=None, segmentId=None):
 
 
 @pytest.mark.parametrize("base", [MATRIX, ROTATION @ MATRIX], ids=["straight", "oblique"])
-@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 def test_the_slices_that_are_drawn_are_found_in_every_order_of_axes(makeBench, base, order, plane):
     mask, matrix = stored(ellipsoid(), base, order, (False, True, False))

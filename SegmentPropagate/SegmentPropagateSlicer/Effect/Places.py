@@ -95,13 +95,13 @@ def drawnSlices(
     if image is not None and extent is not None:
         world, mask = np.linalg.inv(indexFromWorld(segmentationNode, image)), readVoxels(image, label, extent)
         found = [(plane, _slicesHeld(SliceGrid(geometry, plane), world, extent, mask)) for plane in PLANES]
-    held = [(plane, slices) for plane, slices in found if slices]
-    if not held:
+    plane, slices = min(((p, s) for p, s in found if s), key=lambda place: len(place[1]), default=(PLANES[0], []))
+    reader = PromptReader(SliceGrid(geometry, plane))  # slices of another grid lie between those of the image
+    drawn = [index for index in slices if reader.segmentMask(segmentationNode, segmentId, index).any()]
+    if not drawn:
         name = segmentOf(segmentationNode, segmentId).GetName()
         raise InputError(_("Segment '{name}' is empty: outline the object on one slice first.").format(name=name))
-    plane, slices = min(held, key=lambda place: len(place[1]))
-    reader = PromptReader(SliceGrid(geometry, plane))  # slices of another grid lie between those of the image
-    return plane, [index for index in slices if reader.segmentMask(segmentationNode, segmentId, index).any()]
+    return plane, drawn
 
 
 def placeInView(logic: SegmentPropagateLogic, view: str) -> tuple[str, int]:
@@ -128,9 +128,7 @@ def sliceAlong(logic: SegmentPropagateLogic, plane: str) -> int:
     raise problem or InputError(_("There is no slice view in this layout."))
 
 
-def _slicesHeld(
-    grid: SliceGrid, worldFromIndex: NDArray[np.float64], extent: Extent, mask: NDArray[np.bool_]
-) -> list[int]:
+def _slicesHeld(grid: SliceGrid, worldFromIndex: np.ndarray, extent: Extent, mask: NDArray[np.bool_]) -> list[int]:
     """Slices on which a mask `(k, j, i)` of an extent has the center of a voxel, ascending."""
     numberFromIndex = (np.linalg.inv(grid.worldFromSlice) @ worldFromIndex)[0]
     number: NDArray[np.float64] = np.full((1, 1, 1), numberFromIndex[3] + 0.5)

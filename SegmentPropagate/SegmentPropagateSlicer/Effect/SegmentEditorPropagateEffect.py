@@ -203,9 +203,7 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         plane, slices = self._keySlices(segmentId)
         given = self._range()
         if given.plane not in ("", plane):
-            text = _(
-                "The range is given in {given} slices and the key is {plane}: give the range along {plane} slices."
-            )
+            text = _("The range is given in {given} slices and the key is {plane}: give the range in {plane} slices.")
             raise InputError(text.format(given=planeTitle(given.plane), plane=planeTitle(plane)))
         self.status.clear()
         logic.setSettings(Parameters(logic.getParameterNode()).runSettings(plane))
