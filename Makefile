@@ -67,6 +67,7 @@ evaluate: $(VENV)/ready  ## accuracy on real volumes, where they are at hand
 
 screenshots: $(VENV)/ready-for-tests $(VIEWS)/ready  ## the Slicer panel in its states, and a result in slice and 3-D views
 	@$(BIN)/python Testing/Harness/tools/screenshot_panel.py Resources/Screenshots
+	@$(BIN)/python Testing/Harness/tools/screenshot_effect.py Resources/Screenshots
 	@$(BIN)/python Testing/Harness/tools/screenshot_views.py --views-python $(VIEWS)/$(PROGRAMS)/python Resources/Screenshots/views.png
 
 starter: $(VENV)/ready  ## train the bundled model anew

@@ -19,6 +19,7 @@ _checkout = Path(__file__).resolve().parents[1]
 if (_checkout / "SegmentPropagateLib").is_dir() and str(_checkout) not in sys.path:
     sys.path.append(str(_checkout))
 
+from SegmentPropagateSlicer.Effect.Registration import registerEffect  # noqa: E402
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic  # noqa: E402, F401  Slicer looks for it here
 from SegmentPropagateSlicer.Panel.Widget import SegmentPropagateWidget  # noqa: E402, F401
 from SegmentPropagateSlicer.SelfTest import SegmentPropagateTest  # noqa: E402, F401
@@ -35,7 +36,8 @@ class SegmentPropagate(ScriptedLoadableModule):
         parent.contributors = ["SegmentPropagate contributors"]
         parent.helpText = helpText()
         parent.acknowledgementText = acknowledgementText()
-        slicer.app.connect("startupCompleted()", registerSampleData)
+        for register in (registerSampleData, registerEffect):
+            slicer.app.connect("startupCompleted()", register)
 
 
 def helpText() -> str:
@@ -45,6 +47,7 @@ def helpText() -> str:
         "accept. A slice that went wrong is edited and becomes another key; only the stretch that it changes is "
         "computed again.</p>"
         "<p>What is painted while a proposal waits for review is a correction: Accept keeps it.</p>"
+        "<p>The effect <b>Propagate</b> of the Segment Editor does the same, in every module that has one.</p>"
         "<p>Keys while the module is open and the mouse is over a slice view or the panel: K key from current slice, "
         "S first slice, L last slice, P propagate or cancel, U lock or unlock, N next suspicious slice, E edit slice, "
         "C correct, A accept, J accept and go on with the next segment, D discard.</p>"

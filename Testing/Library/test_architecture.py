@@ -72,7 +72,7 @@ FOREIGN = {
 MODULE_FOREIGN = {
     "qt": ("Panel", "Effect", "Runs.WorkerProcess"),
     "ctk": ("Panel", "Effect"),
-    "vtk": ("Scene", "Logic", "Panel"),
+    "vtk": ("Scene", "Logic", "Panel", "Effect"),
     "torch": (),
     "sam2": (),
     "SimpleITK": (),

@@ -142,8 +142,13 @@ def test_a_second_parameter_node_is_only_made_where_wanted(slicer):
 
 def signatures(folder, name):
     """`{class.method or function: argument names}` of a file of `slicer/`."""
+    return methodsOf(Path(folder) / "slicer" / f"{name}.py")
+
+
+def methodsOf(path):
+    """`{class.method or function: argument names}` of a file."""
     found = {}
-    for node in ast.parse((Path(folder) / "slicer" / f"{name}.py").read_text(encoding="utf-8")).body:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         methods = node.body if isinstance(node, ast.ClassDef) else [node]
         owner = f"{node.name}." if isinstance(node, ast.ClassDef) else ""
         for method in methods:

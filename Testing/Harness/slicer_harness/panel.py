@@ -31,7 +31,7 @@ def bootstrap(real_slicer_python=None):
         return slicer
     slicer.harness.slotErrors = pythonqt.slot_errors
     slicer.app = App(slicer.app.temporaryPath, application)
-    from slicer_harness import mrml_widgets, segment_editor
+    from slicer_harness import effects, mrml_widgets, segment_editor
 
     for module in (mrml_widgets, segment_editor):
         for name in module.__all__:
@@ -39,6 +39,7 @@ def bootstrap(real_slicer_python=None):
     slicer.__getattr__ = placeholder_for("slicer", ("qMRML", "qSlicer"))
     # slicer is a namespace package on purpose: these become slicer.ScriptedLoadableModule, slicer.i18n ...
     slicer.__path__.append(str(Path(real_slicer_python or SLICER_PYTHON) / "slicer"))
+    effects.install(real_slicer_python, SLICER_PYTHON)
     return slicer
 
 

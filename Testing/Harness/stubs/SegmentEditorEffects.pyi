@@ -1,0 +1,5 @@
+from slicer import qSlicerSegmentEditorScriptedEffect
+
+class AbstractScriptedSegmentEditorEffect:
+    scriptedEffect: qSlicerSegmentEditorScriptedEffect
+    def __init__(self, scriptedEffect: qSlicerSegmentEditorScriptedEffect) -> None: ...
