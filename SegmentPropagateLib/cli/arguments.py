@@ -51,7 +51,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_propagate(commands)
+    _add_batch(commands)
     _add_evaluate(commands)
+    _add_evaluate_all(commands)
     _add_finetune(commands)
     inspect = commands.add_parser("inspect", help="say what a model file is, and what is missing or wrong in it")
     inspect.add_argument("checkpoint", metavar="CHECKPOINT", help="a model file, or the name of a model at hand")
@@ -72,10 +74,19 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("propagate", help="carry the mask or box of a key slice through a volume")
     parser.add_argument("image", metavar="IMAGE", help=listed([kind.name for kind in READABLE], "or"))
     _add_prompts(parser)
-    parser.add_argument("--plane", choices=PLANES, default="axial", help="default %(default)s")
     parser.add_argument(
         "--range", type=_range, metavar="FIRST:LAST", help="first and last slice of the objects (default: open)"
     )
+    _add_settings(parser)
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help=listed(OUTPUT_ENDINGS, "or"))
+    parser.add_argument("--overlay", metavar="PNG", help="write a picture of evenly spread slices")
+    parser.add_argument("--report", metavar="JSON", help="write scores and areas per slice, settings and times")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """What is computed how, whatever the prompts are."""
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="default %(default)s")
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help="default %(default)s")
     _add_licence(parser)
     parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=", ".join(PRESETS))
@@ -86,10 +97,6 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--roi", choices=("auto", "off"), default="auto", help="crop around the object, or whole slices"
     )
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help=listed(OUTPUT_ENDINGS, "or"))
-    parser.add_argument("--overlay", metavar="PNG", help="write a picture of evenly spread slices")
-    parser.add_argument("--report", metavar="JSON", help="write scores and areas per slice, settings and times")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def _add_prompts(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +133,25 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_batch(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("batch", help="propagate in many volumes, and go on where an earlier run ended")
+    parser.add_argument(
+        "cases", metavar="CASES", help="folder, or CSV or JSON list, of images with labels; or a list with boxes"
+    )
+    parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels of each case, or all")
+    parser.add_argument(
+        "--key-slice",
+        type=_key_slices,
+        metavar="K[,K2...]|auto",
+        help="for cases whose list names none; default auto: where the label is largest",
+    )
+    _add_settings(parser)
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder with a folder for each case")
+    parser.add_argument("--processes", type=_count, metavar="N", help="cases at once (default: by cores and memory)")
+    parser.add_argument("--engine", choices=("local",), default="local", help="local: processes of this computer")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("evaluate", help="compare a segmentation with a reference")
     parser.add_argument("prediction", metavar="PREDICTION")
@@ -146,6 +172,21 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         "--plane", choices=PLANES, default="axial", help="of the slice-wise figures; default %(default)s"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _add_evaluate_all(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("evaluate-all", help="compare all results of a batch with references")
+    parser.add_argument("output", metavar="OUT", help="folder that batch has written")
+    parser.add_argument(
+        "references",
+        metavar="REFERENCES",
+        nargs="?",
+        help="CASES of the batch, or a folder of label files named as the cases; without, volumes and scores are told",
+    )
+    parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels, or all that were propagated")
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="of the slice-wise figures")
+    parser.add_argument("--processes", type=_count, metavar="N", help="cases at once (default: by cores and memory)")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def _add_finetune(commands: argparse._SubParsersAction) -> None:
