@@ -46,26 +46,27 @@ Row = dict[str, Any]
 
 def run(arguments: argparse.Namespace) -> None:
     """Write a table and a page over all cases, and print the means."""
-    out = Path(arguments.output)
+    out, say = Path(arguments.output), speaker(arguments.quiet)
     records = read_records(out) if out.is_dir() else []
     if not records:
         raise InputError(f"'{out}' holds no results of a batch: give the folder that `batch -o` has written.")
     done = [record for record in records if record["status"] == "done"]
-    say = speaker(arguments.quiet)
+    labels: dict[str, Path] = {}
     if arguments.references is None:
         rows, figures, name = _told(done, arguments.label), WITHOUT, "cohort"
     else:
-        rows, figures, name = _compared(out, done, arguments, say), WITH_REFERENCES, "evaluation"
+        labels = find_labels(arguments.references)
+        rows, figures, name = _compared(done, labels, arguments), WITH_REFERENCES, "evaluation"
     if not rows:
         raise InputError(f"No case of '{out}' has anything to be told of: see its table.csv.")
-    missing = len(records) - len(done)
+    cases = {record["case"] for record in records} | set(labels)
+    missing = len(cases) - len(done)
     if missing:
-        say(f"{missing} of {len(records)} cases have no result and are in no mean.")
-    columns = ("case", "label", "name", "key_slices", *figures)
+        say(f"{missing} of {len(cases)} cases have no result and are in no mean.")
     pictures = {record["case"]: address_of(record, "overlay") for record in done}
+    title = f"{out.resolve().name}: {len(done)} results"
     with Outputs() as outputs:
-        write_table(out / f"{name}.csv", columns, rows, outputs)
-        title = f"{out.resolve().name}: {len(done)} results"
+        write_table(out / f"{name}.csv", ("case", "label", "name", "key_slices", *figures), rows, outputs)
         html.write_page(out / f"{name}.html", title, _parts(rows, figures, missing, pictures), outputs)
     print(_printed(rows, figures))  # noqa: T201 - this command's output
     say(f"Wrote {out / f'{name}.csv'} and {out / f'{name}.html'}.")
@@ -83,27 +84,21 @@ def _is_wanted(label: int, name: str, wanted: Sequence[int | str] | None) -> boo
     return any(word == label if isinstance(word, int) else word.casefold() == name.casefold() for word in wanted)
 
 
-def _compared(
-    out: Path, done: Sequence[Record], arguments: argparse.Namespace, say: Callable[[str], None]
-) -> list[Row]:
-    """Compare each result with its reference, several cases at once."""
-    labels = find_labels(arguments.references)
-    without = [record["case"] for record in done if record["case"] not in labels]
-    if len(without) == len(done):
-        raise InputError(f"'{arguments.references}' has labels for none of the cases of '{out}': are the names equal?")
-    for case in without:
-        say(f"{case} is left out: '{arguments.references}' has no labels of that name.")
+def _compared(done: Sequence[Record], labels: Mapping[str, Path], arguments: argparse.Namespace) -> list[Row]:
+    """Compare each result with its reference, several cases at once; tell of those that have none."""
+    say, aloud = speaker(arguments.quiet), speaker(quiet=False)
+    tasks = []
+    for record in done:
+        name = record["case"]
+        if name in labels:
+            result = Path(arguments.output, name, record["outputs"]["segmentation"]["file"])
+            files = {"prediction": str(result), "reference": str(labels[name])}
+            tasks.append({"name": name, **files, "figures": record["figures"]})
+        else:
+            say(f"{name} is left out: '{arguments.references}' has no labels of that name.")
+    if not tasks:
+        raise InputError(f"'{arguments.references}' has labels for none of the results: are the names equal?")
     figures = [thing for record in done for thing in record["figures"]]
-    tasks = [
-        {
-            "name": record["case"],
-            "prediction": str(out / record["case"] / record["outputs"]["segmentation"]["file"]),
-            "reference": str(labels[record["case"]]),
-            "figures": record["figures"],
-        }
-        for record in done
-        if record["case"] in labels
-    ]
     settings = {
         "plane": arguments.plane,
         "label": arguments.label,
@@ -121,7 +116,7 @@ def _compared(
             if answer["status"] == "done":
                 rows += ({"case": task["name"], **thing} for thing in answer["objects"])
             else:
-                speaker(quiet=False)(f"{task['name']} is left out: {answer['sentence']}")
+                aloud(f"{task['name']} is left out: {answer['sentence']}")
     return sorted(rows, key=lambda row: (row["case"], row["label"]))
 
 
