@@ -78,10 +78,10 @@ def _locked(lock: Path, refuse: Callable[[], None]) -> Iterator[None]:
 def _check_apart(out: Path, jobs: Sequence[Job]) -> None:
     """Results must not land among the files that they are made from."""
     for job in jobs:
-        folder = os.path.realpath(out / job.name)
+        folder = Path(os.path.realpath(out / job.name))
         for path in job.inputs.values():
-            real = os.path.realpath(path)
-            if real == folder or Path(folder) in Path(real).parents:
+            real = Path(os.path.realpath(path))
+            if real == folder or folder in real.parents or (real in folder.parents and real.is_dir()):
                 raise InputError(f"'{path}' lies where results of its case would: choose another folder for --output.")
 
 

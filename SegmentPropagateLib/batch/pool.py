@@ -165,7 +165,8 @@ class _Child:
                 self._process.wait(_PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait()
+            with self._process:  # waits again, and closes its pipes
+                pass
 
     def _started(self) -> subprocess.Popen[bytes]:
         """The process, ready for a task."""

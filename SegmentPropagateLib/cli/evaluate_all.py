@@ -38,6 +38,7 @@ _MEANING = (
     f"NSD at {NSD_TOLERANCE_MM:g} mm; ASSD of the objects that both have; present: mean DSC of the slices with the "
     "object in the reference; absent: share of the others that were left empty. Key slices are left out of these two."
 )
+_WHY = "without a result, without a reference, or without the label"
 _PLOTTED = ("dsc", "nsd", "volume_ml", "predicted_iou")
 
 Row = dict[str, Any]
@@ -60,9 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
     if not rows:
         raise InputError(f"No case of '{out}' has anything to be told of: see its table.csv.")
     cases = {record["case"] for record in records} | set(labels)
-    missing = len(cases) - len(done)
-    if missing:
-        say(f"{missing} of {len(cases)} cases have no result and are in no mean.")
+    missing = f"{len(cases - {row['case'] for row in rows})} of {len(cases)} cases are in no mean: {_WHY}."
+    say(missing)
     pictures = {record["case"]: address_of(record, "overlay") for record in done}
     title = f"{out.resolve().name}: {len(done)} results"
     with Outputs() as outputs:
@@ -163,7 +163,7 @@ def _spreads(rows: Iterable[Row], figures: Iterable[str]) -> dict[str, dict[str,
     return spreads
 
 
-def _parts(rows: list[Row], figures: Mapping[str, str], missing: int, pictures: Mapping[str, str]) -> list[str]:
+def _parts(rows: list[Row], figures: Mapping[str, str], missing: str, pictures: Mapping[str, str]) -> list[str]:
     spreads = _spreads(rows, figures)
     means = [
         [label, max(spread.cases for spread in found.values()), *(_shown(spread) for spread in found.values())]
@@ -175,7 +175,7 @@ def _parts(rows: list[Row], figures: Mapping[str, str], missing: int, pictures: 
         for row in worst
     ]
     return [
-        *([html.note(f"{missing} cases have no result and are in no mean.")] if missing else []),
+        html.note(missing),
         html.heading("Means"),
         html.table(("label", "cases", *figures.values()), means),
         html.note("In brackets: 95 % interval of the mean by bootstrap over the cases."),

@@ -163,6 +163,7 @@ def test_where_not_even_a_record_can_be_written_the_batch_ends_in_one_sentence(t
         (["nowhere"], "does not exist"),
         (["cases", "--model", "sam9"], "no model"),
         (["cases", "-o", "cases"], "lies where results"),
+        (["series.csv", "-o", "series/out"], "lies where results"),
         (["cases", "-o", "other"], "not of a batch"),
         (["cases", "-o", "file/out"], "cannot be made"),
         (["cases", "--processes", "0"], "--processes"),
@@ -175,6 +176,8 @@ def test_a_mistake_is_told_in_one_sentence_before_anything_is_made(tmp_path, mon
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "index.html").write_text("mine")
     (tmp_path / "file").write_text("")
+    (tmp_path / "series").mkdir()
+    (tmp_path / "series.csv").write_text("image,label\nseries,cases/a/labels.nii.gz\n")
     (tmp_path / "empty.csv").write_text("image,label\n")
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
