@@ -3,8 +3,8 @@
     python Testing/Benchmarks/bench_batch.py [--cases N] [--data FOLDER]
 
 Real volumes, each with its label 1 and the classical method: a bare loop over them in one process, then `batch` with
-one process and with two. Processor time tells what the batch adds, also on a machine that has other work; the clock tells
-what the second process gains. Then cases that only wait, with up to 8 processes, against the time that they wait.
+one process and with two. Processor time tells what the batch adds, also on a machine that has other work; the clock
+tells what the second process gains. Then cases that only wait, with up to 8 processes, against the time they wait.
 """
 
 import argparse
