@@ -11,6 +11,7 @@ from PIL import Image
 
 from SegmentPropagateLib.batch.jobs import Job
 from SegmentPropagateLib.batch.records import (
+    OUTPUTS,
     RECORD,
     Record,
     digest_of,
@@ -23,8 +24,6 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import file_sha256, writing
 from SegmentPropagateLib.reports.cohort import figures_of
 
-OUTPUTS = {"segmentation": "segmentation.seg.nrrd", "overlay": "overlay.png", "report": "report.json"}
-THUMBNAIL = "thumbnail.jpg"
 _SIDE = 480  # pixels of a thumbnail; of a longer sheet the upper part is shown
 
 
@@ -34,7 +33,7 @@ class Computed(NamedTuple):
     Args:
         report: see `report.describe_run`.
         notes: sentences that a user would have been told.
-        write: puts the files of `OUTPUTS` in their places, all or none.
+        write: puts the files of `OUTPUTS` but the thumbnail in their places, all or none.
     """
 
     report: Mapping[str, Any]
@@ -77,13 +76,12 @@ def do_case(job: Job, out: Path, settled: str, compute: Compute) -> dict[str, An
     (folder / RECORD).unlink(missing_ok=True)  # from here on the files are not those that it tells of
     computed.write()
     _write_thumbnail(folder)
-    files = {**OUTPUTS, "thumbnail": THUMBNAIL}
     write_record(
         folder,
         "done",
         digest=digest,
         inputs=prints,
-        outputs={name: {"file": file, "sha256": file_sha256(folder / file)} for name, file in files.items()},
+        outputs={name: {"file": file, "sha256": file_sha256(folder / file)} for name, file in OUTPUTS.items()},
         figures=figures_of(computed.report),
         notes=notes,
         seconds=round(time.perf_counter() - started, 3),
@@ -108,5 +106,5 @@ def _write_thumbnail(folder: Path) -> None:
     with Image.open(folder / OUTPUTS["overlay"]) as sheet:
         height = min(sheet.height, sheet.width)
         small = sheet.crop((0, 0, sheet.width, height)).resize((_SIDE, max(1, round(height * _SIDE / sheet.width))))
-    with writing(folder / THUMBNAIL) as file:
+    with writing(folder / OUTPUTS["thumbnail"]) as file:
         small.save(file, format="JPEG", quality=85)

@@ -16,6 +16,7 @@ from SegmentPropagateLib.batch.pool import Answer, Crew, carry_out
 from SegmentPropagateLib.batch.records import write_failure
 from SegmentPropagateLib.batch.tables import PAGE, TABLE, write_tables
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.files import check_writable
 from SegmentPropagateLib.models.locking import locked
 
 _LOCK = ".batch.lock"
@@ -62,6 +63,8 @@ def opened(out: Path, jobs: Sequence[Job]) -> Iterator[None]:
         raise InputError(f"Another run is at work on '{out}': wait for it, or choose another folder for --output.")
 
     with _locked(lock, refuse):
+        for name in (TABLE, PAGE):
+            check_writable(out / name)
         yield
 
 

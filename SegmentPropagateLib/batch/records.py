@@ -22,6 +22,15 @@ from SegmentPropagateLib.files import file_sha256, writing
 from SegmentPropagateLib.formats.kinds import VOLUME_ENDINGS
 
 RECORD = "record.json"
+OUTPUTS: Mapping[str, str] = MappingProxyType(
+    {
+        "segmentation": "segmentation.seg.nrrd",
+        "overlay": "overlay.png",
+        "report": "report.json",
+        "thumbnail": "thumbnail.jpg",
+    }
+)
+"""What a case that is done has in its folder."""
 STATUSES = ("done", "failed", "lost")
 _LARGEST = 64 << 20  # bytes; a thousand objects take a few
 _LONGEST_HEADER = 4 << 20
@@ -43,8 +52,10 @@ def read_record(folder: Path) -> Record | None:
 
 _NUMBER = (int, float)
 _PARTS: Mapping[str, Any] = MappingProxyType(
-    {"case": str, "sentence": str, "inputs": dict, "outputs": dict, "figures": list}
+    {"case": str, "sentence": str, "inputs": dict, "outputs": dict, "earlier_outputs": dict, "figures": list}
 )
+_PARTS_OF_INPUT: Mapping[str, Any] = MappingProxyType({"stamp": str, "sha256": str})
+_PARTS_OF_OUTPUT: Mapping[str, Any] = MappingProxyType({"file": str, "sha256": str})
 _PARTS_OF_FIGURES: Mapping[str, Any] = MappingProxyType(
     {
         "label": int,
@@ -59,12 +70,16 @@ _PARTS_OF_FIGURES: Mapping[str, Any] = MappingProxyType(
 
 def _is_whole(told: Record) -> bool:
     """Whether a record has the parts that others rely on: whatever a folder holds may be called so."""
-    if not _has(told, _PARTS) or not all(_has(thing, _PARTS_OF_FIGURES) for thing in told["figures"]):
+    told = {"earlier_outputs": {}, "seconds": 0, **told}
+    if not _has(told, _PARTS) or not isinstance(told["seconds"], _NUMBER):
         return False
-    files = [output.get("file") for output in told["outputs"].values() if isinstance(output, dict)]
-    if told["status"] != "done":
-        return True
-    return len(files) == len(told["outputs"]) and all(isinstance(file, str) for file in files)
+    outputs = [*told["outputs"].values(), *told["earlier_outputs"].values()]
+    return (
+        all(_has(found, _PARTS_OF_INPUT) for found in told["inputs"].values())
+        and all(_has(output, _PARTS_OF_OUTPUT) and Path(output["file"]).name == output["file"] for output in outputs)
+        and all(_has(thing, _PARTS_OF_FIGURES) for thing in told["figures"])
+        and (told["status"] != "done" or set(told["outputs"]) == set(OUTPUTS))
+    )
 
 
 def _has(thing: object, parts: Mapping[str, Any]) -> bool:

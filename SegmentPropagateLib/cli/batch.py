@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from SegmentPropagateLib import __version__
-from SegmentPropagateLib.batch.case import OUTPUTS, Computed
+from SegmentPropagateLib.batch.case import Computed
 from SegmentPropagateLib.batch.driver import Plan, do_task, opened, run_batch
 from SegmentPropagateLib.batch.jobs import Job, find_jobs
 from SegmentPropagateLib.batch.pool import Crew, environments
+from SegmentPropagateLib.batch.records import OUTPUTS
 from SegmentPropagateLib.batch.tables import PAGE
 from SegmentPropagateLib.cli import propagate
 from SegmentPropagateLib.cli.console import progress_bar, speaker
@@ -114,7 +115,7 @@ def start(
 def _arguments(settings: Mapping[str, Any], job: Job, folder: Path) -> argparse.Namespace:
     """What `propagate` would be told for a case."""
     own: dict[str, Any] = {"mask": None, "box": None, "points": None, "name": None, "range": None, "quiet": True}
-    own |= {name: str(folder / file) for name, file in OUTPUTS.items() if name != "segmentation"}
+    own |= {name: str(folder / OUTPUTS[name]) for name in ("overlay", "report")}
     words = {**settings, **own, **job.inputs, **job.options, "output": str(folder / OUTPUTS["segmentation"])}
     if words["box"]:
         words["label"] = None  # they number the objects of label files

@@ -25,7 +25,7 @@ th[aria-sort=descending] button::after { content: " \\2193" }
 ul.sheets { list-style: none; padding: 0; display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)) }
 ul.sheets li { overflow-wrap: anywhere } ul.sheets img { display: block; width: 100%; height: 14rem;
-  object-fit: cover; object-position: top; background: #121418 }
+  object-fit: contain; object-position: top; background: #121418 }
 .doubt { color: var(--mark); font-weight: 600 }
 svg { max-width: 100% } svg text { font: 12px system-ui, sans-serif; fill: currentColor }
 """

@@ -3,14 +3,20 @@
 import os
 import signal
 import time
+from dataclasses import asdict
 
 import psutil
 import pytest
-from batch_bench import batch, begin, draw_cases, records, rows, statuses, tries
+from batch_bench import batch, begin, draw_case, draw_cases, records, rows, statuses, tries
 from cli_bench import BALL, OTHER, read, save
+from doubles import ThresholdPropagator
 from failing_disk import files_end_at
 
+from SegmentPropagateLib.batch.jobs import find_jobs
+from SegmentPropagateLib.cli import batch as command
 from SegmentPropagateLib.cli import main
+from SegmentPropagateLib.cli.arguments import make_parser
+from SegmentPropagateLib.formats.reading import read_labels
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
 
@@ -55,6 +61,7 @@ def test_every_case_has_its_files_and_a_second_run_does_only_what_has_changed(tm
     assert batch(tmp_path) == (0, "3 of 3 cases are done. See out/index.html.\n")
 
 
+@POSIX
 def test_cases_that_fail_or_end_their_process_leave_the_others_alone(tmp_path):
     draw_cases(tmp_path, "dies-1", "bug-1", "fine-1", "fine-2", "dies-once", "gone")
     names = sorted(path.name for path in (tmp_path / "cases").iterdir())
@@ -74,6 +81,21 @@ def test_cases_that_fail_or_end_their_process_leave_the_others_alone(tmp_path):
         assert f"{name} {'was lost' if name == 'dies-1' else 'failed'}: {found[name]['sentence']}" in told.splitlines()
     assert told.splitlines()[-1].startswith("segment-propagate: 3 of 6 cases are done, 2 failed, 1 lost.")
     assert {row["case"]: row["sentence"] for row in rows(tmp_path / "out" / "table.csv")}["gone"]
+
+
+def test_a_list_of_boxes_makes_objects_with_their_names_within_their_range(tmp_path):
+    image = draw_case(tmp_path / "x") / "image.nii.gz"
+    text = f"image;box;key_slice;object;first;last\n{image};1,2,13,17;5;ball;4;9\n{image};13,4,23,14;8;;4;9\n"
+    (tmp_path / "list.csv").write_text(text)
+    (job,) = find_jobs(tmp_path / "list.csv")
+    words = ["batch", "list.csv", "-o", str(tmp_path / "out"), "--label", "1"]
+    settings = {**vars(make_parser().parse_args(words)), "out": str(tmp_path / "out"), "settled": ""}
+    work = command.start(settings, load_model=lambda *args, **options: ThresholdPropagator())
+    assert work(asdict(job)) == {"status": "done"}
+    found = read_labels(tmp_path / "out" / "x" / "segmentation.seg.nrrd")
+    assert [(segment.value, segment.name) for segment in found.segments] == [(1, "ball"), (2, "Label 2")]
+    assert sorted({int(k) for layer in found.layers for k in layer.nonzero()[0]}) == list(range(4, 10))
+    assert (found.mask(1)[5] == BALL[5]).all()
 
 
 @POSIX
@@ -166,6 +188,7 @@ def test_where_not_even_a_record_can_be_written_the_batch_ends_in_one_sentence(t
         (["series.csv", "-o", "series/out"], "lies where results"),
         (["cases", "-o", "other"], "not of a batch"),
         (["cases", "-o", "file/out"], "cannot be made"),
+        (["cases", "-o", "file"], "cannot be made"),
         (["cases", "--processes", "0"], "--processes"),
         (["cases", "--engine", "dask"], "--engine"),
         (["empty.csv"], "lists no case"),

@@ -1,5 +1,7 @@
 """Processes that do tasks."""
 
+import os
+
 import pytest
 
 from SegmentPropagateLib.batch.pool import Crew, carry_out, environments
@@ -20,6 +22,7 @@ def test_a_runner_that_refuses_its_settings_refuses_the_batch():
         list(carry_out([{}], Crew("drawn_batch:refuse", {}, [{}])))
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
 def test_processes_that_die_before_their_first_task_end_the_batch():
     with pytest.raises(SegmentPropagateError, match="could not be started: SIGKILL"):
         list(carry_out([{}], Crew("drawn_batch:perish", {}, [{}])))

@@ -89,6 +89,12 @@ def edit(bench):
     bench.segmentation.write_bytes(b"what an annotator made of it")
 
 
+def spoil(bench, **parts):
+    path = bench.out / "case" / "record.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **parts}))
+    write_tables(bench.out)
+
+
 @pytest.mark.parametrize(
     ("change", "runs"),
     [
@@ -105,6 +111,12 @@ def edit(bench):
         (lambda bench: (bench.out / "case" / "record.json").write_text("{"), 2),
         (lambda bench: (bench.out / "case" / "record.json").write_text('{"status": "done"}'), 2),
         (lambda bench: (bench.out / "case" / "record.json").write_text("[" * 99999), 2),
+        (lambda bench: spoil(bench, outputs={"segmentation": "segmentation.seg.nrrd"}), 2),
+        (lambda bench: spoil(bench, outputs={}), 2),
+        (lambda bench: spoil(bench, inputs={"image": "image.mhd"}), 2),
+        (lambda bench: spoil(bench, figures=[{"label": "one"}]), 2),
+        (lambda bench: spoil(bench, seconds={}), 2),
+        (lambda bench: spoil(bench, earlier_outputs=[1]), 2),
     ],
 )
 def test_a_case_is_done_again_only_if_what_it_is_made_from_has_changed(bench, change, runs):
@@ -161,7 +173,13 @@ def test_a_missing_file_is_told_in_one_sentence(bench):
 
 def test_tables_are_made_of_whatever_records_are_there(bench):
     write_failure(bench.out / "worse", {"status": "failed", "sentence": "=HYPERLINK(1)"})
-    for name, text in {"odd": "[]", "broken": "{", "thin": json.dumps({"status": "done"})}.items():
+    outside = {**bench.record, "outputs": {**bench.record["outputs"], "overlay": {"file": "../x", "sha256": ""}}}
+    for name, text in {
+        "odd": "[]",
+        "outside": json.dumps(outside),
+        "broken": "{",
+        "thin": json.dumps({"status": "done"}),
+    }.items():
         (bench.out / name).mkdir()
         (bench.out / name / "record.json").write_text(text)
     write_tables(bench.out)
