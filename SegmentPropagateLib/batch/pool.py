@@ -116,7 +116,10 @@ def _serve(child: _Child, waiting: queue.SimpleQueue, came: queue.SimpleQueue) -
         child.dismiss()
     except SegmentPropagateError as error:
         came.put(error)
-    came.put(None)
+    except OSError as error:
+        came.put(SegmentPropagateError(f"A process for the cases could not be started: {error.strerror or error}."))
+    finally:
+        came.put(None)
 
 
 class _DeathError(Exception):

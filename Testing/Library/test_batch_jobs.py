@@ -1,12 +1,18 @@
 """From a folder or a list to cases with their prompts."""
 
 import json
+import re
+import shlex
 
 import pytest
-from batch_bench import draw_case
+from batch_bench import ROOT, draw_case
 
 from SegmentPropagateLib.batch.jobs import find_jobs
+from SegmentPropagateLib.batch.records import OUTPUTS
+from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.errors import InputError
+
+PAGE = (ROOT / ".github" / "BATCH.md").read_text(encoding="utf-8")
 
 
 def listed(folder, text, name="list.csv"):
@@ -74,3 +80,16 @@ def test_a_list_that_cannot_be_understood_is_refused_in_one_sentence(tmp_path, t
         listed(tmp_path, text)
     assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", [line for line in PAGE.splitlines() if line.startswith("segment-propagate")])
+def test_every_command_of_the_page_on_batches_is_one_that_the_program_takes(line):
+    make_parser().parse_args(shlex.split(line)[1:])  # raises InputError
+
+
+def test_the_lists_of_the_page_on_batches_are_understood(tmp_path):
+    labelled, boxed = re.findall(r"```\n((?:name,)?image,.*?)```", PAGE, re.S)
+    assert [job.options for job in listed(tmp_path, labelled)] == [{}, {"key_slice": [41], "range": [30, 55]}]
+    (job,) = listed(tmp_path, boxed)
+    assert job.options["name"] == ["kidney", "liver"]
+    assert all(file in PAGE for file in OUTPUTS.values())

@@ -6,6 +6,7 @@ import pytest
 
 from SegmentPropagateLib.batch.pool import Crew, carry_out, environments
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
+from SegmentPropagateLib.models.devices import count_gpus
 
 
 def test_every_task_is_answered_once_by_as_many_processes_as_there_are_environments():
@@ -46,6 +47,17 @@ def test_processes_share_cores_and_gpus(monkeypatch, wanted, tasks, gpus, count,
     assert len(found) == count
     assert {environment.get("CUDA_VISIBLE_DEVICES") for environment in found} == visible
     assert all(int(environment["OMP_NUM_THREADS"]) >= 1 for environment in found)
+
+
+def test_a_program_that_cannot_be_started_ends_the_batch_in_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.executable", str(tmp_path / "nowhere"))
+    with pytest.raises(SegmentPropagateError, match="could not be started: No such file"):
+        list(carry_out([{}], Crew("drawn_batch:echo", {}, [{}])))
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_other_devices_have_no_gpu_to_share(device):
+    assert count_gpus(device) == 0
 
 
 def test_gpus_that_the_user_has_chosen_are_the_ones_shared(monkeypatch):
