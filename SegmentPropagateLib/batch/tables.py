@@ -21,12 +21,14 @@ _FIRST = 24  # cases to look at first whose pictures head the page
 
 
 def write_tables(out: Path) -> None:
-    """Write both anew.
+    """Write both anew; where nothing has been done yet there is nothing to tell.
 
     Raises:
         InputError: one cannot be written; then the old ones stay.
     """
     records = read_records(out)
+    if not records:
+        return
     with Outputs() as outputs:
         write_table(out / TABLE, COLUMNS, _rows(records), outputs)
         html.write_page(out / PAGE, f"{out.resolve().name}: {len(records)} cases", _parts(records), outputs)

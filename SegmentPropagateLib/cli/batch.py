@@ -48,8 +48,6 @@ def run(arguments: argparse.Namespace, runner: str = RUNNER) -> None:
         gpus = 0 if arguments.model == "classical" or not left else count_gpus(arguments.device)
         told = {**settings, "out": str(out), "settled": plan.settled}
         crew = Crew(runner, told, environments(arguments.processes, len(left), gpus))
-        if left:
-            say(f"{len(left)} of {len(jobs)} cases to do, {len(crew.environments)} at once.")
         _follow(plan, left, crew, arguments)
 
 
@@ -62,7 +60,9 @@ def _follow(plan: Plan, left: list[Job], crew: Crew, arguments: argparse.Namespa
             progress_bar(arguments.quiet, total=len(left), unit="case", smoothing=0.05) as bar,
             closing(run_batch(plan, left, crew)) as answers,
         ):
-            for name, answer in answers:
+            for number, (name, answer) in enumerate(answers):
+                if number == 0:  # now it is known that the model can be used
+                    say(f"{len(left)} of {len(plan.jobs)} cases to do, {len(crew.environments)} at once.")
                 counts[answer["status"]] += 1
                 if answer["status"] != "done":
                     aloud(f"{name} {'failed' if answer['status'] == 'failed' else 'was lost'}: {answer['sentence']}")
