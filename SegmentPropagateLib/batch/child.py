@@ -48,6 +48,7 @@ def main(runner: str, settings: str) -> int:
     try:
         work: Work = getattr(importlib.import_module(module), name)(json.loads(settings))
     except SegmentPropagateError as error:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # comes next, and finds nothing to clean up
         _reply(replies, {"refused": str(error)})
         return 2
     _reply(replies, {"ready": os.getpid()})

@@ -210,3 +210,14 @@ def test_a_mistake_is_told_in_one_sentence_before_anything_is_made(tmp_path, mon
     assert part in told
     assert told.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_model_that_cannot_be_opened_is_told_in_one_sentence(tmp_path, monkeypatch, capfd):
+    draw_cases(tmp_path, "a")
+    monkeypatch.chdir(tmp_path / "cases")
+    (tmp_path / "cases" / "broken.pt").write_text("junk")
+    assert main(["batch", ".", "-o", "out", "--model", "./broken.pt", "--processes", "1"]) == 2
+    told = capfd.readouterr().err
+    assert "broken.pt is no model file" in told
+    assert told.count("\n") == 1
+    assert not list((tmp_path / "cases" / "out").glob("[!.]*"))
