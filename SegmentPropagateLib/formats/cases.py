@@ -59,7 +59,7 @@ def find_cases(dataset: str | Path) -> list[Case]:
     if path.is_dir():
         cases = _in_folder(path)
     elif path.suffix.lower() in LISTS:
-        cases = [_existing(path, listed_case(path, row, n), n) for n, row in enumerate(read_rows(path), 1)]
+        cases = [listed_case(path, row, n, must_exist=True) for n, row in enumerate(read_rows(path), 1)]
     elif path.suffix.lower() == ".npz":
         cases = [Case(path.stem, path, path)]
     else:
@@ -197,8 +197,8 @@ def _text_of(path: Path) -> str:
         return content.decode("cp1252", "replace")
 
 
-def listed_case(path: Path, row: Mapping[str, Any], number: int) -> Case:
-    """The case of a row; its files need not be there.
+def listed_case(path: Path, row: Mapping[str, Any], number: int, *, must_exist: bool = False) -> Case:
+    """The case of a row; its files need not be there, unless they must.
 
     Raises:
         InputError: the row names no image or no labels, or the name of the case cannot be part of a file's.
@@ -206,6 +206,10 @@ def listed_case(path: Path, row: Mapping[str, Any], number: int) -> Case:
     labels = next((row[word] for word in LABEL_WORDS if row.get(word)), None)
     if not isinstance(row.get("image"), str) or not isinstance(labels, str):
         raise InputError(f"Entry {number} of '{path}' must name an image and a label file.")
+    for text in (row["image"], labels) if must_exist else ():
+        file = path.parent / text.strip()
+        if not _exists(file):
+            raise InputError(f"Entry {number} of '{path}' names '{_shortened(str(file))}', which does not exist.")
     return Case(*listed_image(path, row, number), path.parent / labels.strip())
 
 
@@ -222,13 +226,6 @@ def listed_image(path: Path, row: Mapping[str, Any], number: int) -> tuple[str, 
     if name in ("image", "img"):
         name = image.parent.name
     return _checked_name(str(name), f"Entry {number} of '{path}'"), image
-
-
-def _existing(path: Path, case: Case, number: int) -> Case:
-    for file in (case.image, case.labels):
-        if not _exists(file):
-            raise InputError(f"Entry {number} of '{path}' names '{_shortened(str(file))}', which does not exist.")
-    return case
 
 
 def _exists(file: Path) -> bool:
