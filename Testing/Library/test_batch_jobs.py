@@ -71,6 +71,7 @@ def test_rows_with_boxes_make_one_case_of_each_image(tmp_path, form):
         ("name,image,label\nx,a.nii,b.nii\nX,c.nii,d.nii\n", "2 cases named 'x'"),
         ("name,image,label\n..,a.nii,b.nii\n", "'..'"),
         ("name,image,label\n../x,a.nii,b.nii\n", "'../x'"),
+        ("name,image,label\nx,a\0.nii,b.nii\n", "no name of a file"),
         ("name,image,label\nTable.csv,a.nii,b.nii\n", "'Table.csv'"),
         ("name,image,label\n.batch.lock,a.nii,b.nii\n", "'.batch.lock'"),
     ],
