@@ -55,7 +55,7 @@ def find_jobs(dataset: str | Path) -> list[Job]:
         raise InputError(f"'{path}' lists no case.")
     _check_names(path, [job.name for job in jobs])
     for file in (file for job in jobs for file in job.inputs.values() if "\0" in file):
-        raise InputError(f"'{path}' names {ascii(file[-60:])}, which is no name of a file.")
+        raise InputError(f"'{path}' names {file[-60:]!a}, which is no name of a file.")
     return sorted(jobs, key=lambda job: job.name)
 
 
