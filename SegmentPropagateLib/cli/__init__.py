@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     try:
         arguments = make_parser().parse_args(mend(argv))
-        command = importlib.import_module(f"SegmentPropagateLib.cli.{arguments.command}")
+        command = importlib.import_module(f"SegmentPropagateLib.cli.{arguments.command.replace('-', '_')}")
         command.run(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return 0

@@ -53,7 +53,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_propagate(commands)
+    _add_batch(commands)
     _add_evaluate(commands)
+    _add_evaluate_all(commands)
     _add_finetune(commands)
     inspect = _add_command(
         commands, "inspect", "say what a model file is, and what is missing or wrong in it", "inspect my-model.pt"
@@ -91,10 +93,19 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("image", metavar="IMAGE", help=listed([kind.name for kind in READABLE], "or"))
     _add_prompts(parser)
     parser.add_argument(
-        "--plane", choices=PLANES, default="axial", help="whose slices are counted and filled; default %(default)s"
-    )
-    parser.add_argument(
         "--range", type=_range, metavar="FIRST:LAST", help="first and last slice of the objects (default: open)"
+    )
+    _add_settings(parser)
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help=listed(OUTPUT_ENDINGS, "or"))
+    parser.add_argument("--overlay", metavar="PNG", help="write a picture of evenly spread slices")
+    parser.add_argument("--report", metavar="JSON", help="write scores and areas per slice, settings and times")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """What is computed how, whatever the prompts are."""
+    parser.add_argument(
+        "--plane", choices=PLANES, default="axial", help="whose slices are counted and filled; default %(default)s"
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help=_MODEL_HELP)
     _add_licence(parser)
@@ -110,10 +121,6 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--roi", choices=("auto", "off"), default="auto", help="crop around the object, or whole slices"
     )
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help=listed(OUTPUT_ENDINGS, "or"))
-    parser.add_argument("--overlay", metavar="PNG", help="write a picture of evenly spread slices")
-    parser.add_argument("--report", metavar="JSON", help="write scores and areas per slice, settings and times")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -161,6 +168,30 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_batch(commands: argparse._SubParsersAction) -> None:
+    parser = _add_command(
+        commands,
+        "batch",
+        "propagate in many volumes, and go on where an earlier run ended",
+        "batch my-cases -o results --model starter --processes 2",
+    )
+    parser.add_argument(
+        "cases", metavar="CASES", help="folder, or CSV or JSON list, of images with labels; or a list with boxes"
+    )
+    parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels of each case, or all")
+    parser.add_argument(
+        "--key-slice",
+        type=_key_slices,
+        metavar="K[,K2...]|auto",
+        help="for cases whose list names none; default auto: where the label is largest",
+    )
+    _add_settings(parser)
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder with a folder for each case")
+    parser.add_argument("--processes", type=_count, metavar="N", help="cases at once (default: by cores and memory)")
+    parser.add_argument("--engine", choices=("local",), default="local", help="local: processes of this computer")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser = _add_command(
         commands,
@@ -186,6 +217,23 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         "--plane", choices=PLANES, default="axial", help="of the slice-wise figures; default %(default)s"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _add_evaluate_all(commands: argparse._SubParsersAction) -> None:
+    parser = _add_command(
+        commands, "evaluate-all", "compare all results of a batch with references", "evaluate-all results my-cases"
+    )
+    parser.add_argument("output", metavar="OUT", help="folder that batch has written")
+    parser.add_argument(
+        "references",
+        metavar="REFERENCES",
+        nargs="?",
+        help="CASES of the batch, or a folder of label files named as the cases; without, volumes and scores are told",
+    )
+    parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels, or all that were propagated")
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="of the slice-wise figures")
+    parser.add_argument("--processes", type=_count, metavar="N", help="cases at once (default: by cores and memory)")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def _add_finetune(commands: argparse._SubParsersAction) -> None:

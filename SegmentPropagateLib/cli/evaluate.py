@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from typing import Any
-
-import numpy as np
 
 from SegmentPropagateLib.cli.console import speaker
 from SegmentPropagateLib.cli.named import called, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.grids import fill_one_box
 from SegmentPropagateLib.formats.reading import read_labels
-from SegmentPropagateLib.reports.common_grid import CommonGrid, on_common_grid
-from SegmentPropagateLib.reports.matching import matched
-from SegmentPropagateLib.reports.metrics import NSD_TOLERANCE_MM, assd_mm, dice, iou, nsd, slice_dice
+from SegmentPropagateLib.reports.common_grid import on_common_grid
+from SegmentPropagateLib.reports.comparison import compare_objects
+from SegmentPropagateLib.reports.metrics import NSD_TOLERANCE_MM
 from SegmentPropagateLib.reports.report import keys_of_run
 from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo
-from SegmentPropagateLib.volumes.stack import stack_of
 
 COLUMNS = {
     "dsc": "DSC",
@@ -49,13 +45,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         say("Prediction and reference have one shape but lie at different places: did one lose its geometry?")
     typed = _checked_keys(arguments.key_slice, grid.slices, arguments.plane)
     run = {} if typed else keys_of_run(arguments.prediction, arguments.report, arguments.plane)
-    objects: list[dict[str, Any]] = []
-    for segment, match in zip(wanted, matched(grid, wanted), strict=True):
-        keys = typed or run.get(match.value, [])
-        figures = _figures(grid, match.value, segment.value, keys)
-        of_prediction = {"label": match.value, "matched_by": match.by}
-        named = {"label": segment.value, "name": segment.name, "prediction": of_prediction, "key_slices": keys}
-        objects.append({**named, **figures})
+    objects = compare_objects(grid, wanted, lambda value: typed or run.get(value, []))
     return {
         "prediction": str(arguments.prediction),
         "reference": str(arguments.reference),
@@ -126,23 +116,3 @@ def _only_in(prediction: Labels, reference: Labels) -> list[SegmentInfo]:
         for segment in prediction.segments
         if segment.value not in reference.values and segment.name.casefold() not in names
     ]
-
-
-def _figures(grid: CommonGrid, found: int | None, value: int, keys: list[int]) -> dict[str, float | None]:
-    """The whole volume counts for the 3-D figures, as in the papers; the slice-wise ones leave the key slices out."""
-    b = grid.reference.mask(value)
-    a = np.zeros_like(b) if found is None else grid.prediction.mask(found)
-    spacing = grid.reference.geometry.spacing_kji_mm
-    others = ~np.isin(grid.numbers, keys)
-    a_others, b_others = stack_of(a, grid.axis)[others], stack_of(b, grid.axis)[others]
-    present, absent = slice_dice(a_others, b_others)
-    figures = {
-        "dsc": dice(a, b),
-        "dsc_without_keys": dice(a_others, b_others),
-        "iou": iou(a, b),
-        "assd_mm": assd_mm(a, b, spacing),
-        "nsd": nsd(a, b, spacing),
-        "present": present,
-        "absent": absent,
-    }
-    return {key: round(float(figure), 4) if math.isfinite(figure) else None for key, figure in figures.items()}

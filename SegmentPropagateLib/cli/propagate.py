@@ -6,7 +6,7 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.cli.request import Request, read_request
@@ -24,20 +24,61 @@ from SegmentPropagateLib.reports.overlay import write_overlay
 from SegmentPropagateLib.reports.report import Masks, describe_run, write_report
 
 
+class Propagated(NamedTuple):
+    """A finished run of which nothing is written yet.
+
+    Args:
+        session: with its results.
+        request: what was asked for.
+        masks: what is to be written.
+        report: see `report.describe_run`.
+    """
+
+    session: Session
+    request: Request
+    masks: Masks
+    report: dict[str, Any]
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Read, check, propagate, write."""
     started = time.perf_counter()
     say = speaker(arguments.quiet)
-    _check_outputs(arguments)
+    check_outputs(arguments)
     if not Path(arguments.model).exists():
         registry.find(arguments.model)  # a mistyped name is told before a large volume is read
+
+    def open_model() -> Propagator:
+        fetch_model(arguments, say)
+        return load_model(arguments.model, device=arguments.device, precision=arguments.precision, notify=say)
+
+    done = carry_out(arguments, open_model, say)
+    write(arguments, done)
+    seconds = time.perf_counter() - started
+    say(f"Wrote {arguments.output}: {_summary(done.request)}, model {arguments.model}, {seconds:.1f} s.")
+
+
+def carry_out(
+    arguments: argparse.Namespace, open_model: Callable[[], Propagator], say: Callable[[str], None]
+) -> Propagated:
+    """Read, check and propagate.
+
+    Args:
+        arguments: of the command.
+        open_model: called when the prompts are known to be right.
+        say: takes what the user should know, a sentence at a time.
+
+    Raises:
+        InputError: for whatever cannot be done.
+    """
+    started = time.perf_counter()
     volume = read_volume(arguments.image)
     if volume.note:
         say(volume.note)
     request = read_request(arguments, volume)
     for note in request.notes:
         say(note)
-    model = _open_model(arguments, say)
+    model = open_model()
     settings = PropagationSettings(arguments.roi, arguments.pass_mode, arguments.short_slices)
     session = Session(model, volume, plane=arguments.plane, intensity=arguments.intensity, settings=settings)
     if session.gray.note:
@@ -56,9 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
         "seconds": {"prepare": round(ready - started, 3), "propagate": round(done - ready, 3)},
         "peak_memory_mib": peak_memory_mib(),
     }
-    _write(arguments, session, request, masks, report)
-    seconds = time.perf_counter() - started
-    say(f"Wrote {arguments.output}: {_summary(request)}, model {arguments.model}, {seconds:.1f} s.")
+    return Propagated(session, request, masks, report)
 
 
 def _summary(request: Request) -> str:
@@ -69,8 +108,8 @@ def _summary(request: Request) -> str:
     return f"{count} object{plural} from {places}, slices {request.first} to {request.last}"
 
 
-def _open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Propagator:
-    """Fetch the model's file if it has a name and is not at hand, then load it."""
+def fetch_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
+    """Fetch the model's file if it has a name and is not at hand."""
     model = registry.REGISTRY.get(arguments.model)
     if model is not None and arguments.accept_licence:
         model.accept_licence()
@@ -82,10 +121,10 @@ def _open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Pr
                 bar.update(done - bar.n)
 
             download.fetch(model, notify=say, progress=show)
-    return load_model(arguments.model, device=arguments.device, precision=arguments.precision, notify=say)
 
 
-def _check_outputs(arguments: argparse.Namespace) -> None:
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Raise InputError unless every output can be made, and none of them is an input or another output."""
     check_output(arguments.output)
     named = {"--output": arguments.output, "--overlay": arguments.overlay, "--report": arguments.report}
     for option, ending in (("--overlay", ".png"), ("--report", ".json")):
@@ -115,13 +154,11 @@ def _propagate(session: Session, request: Request, arguments: argparse.Namespace
             bar.update()
 
 
-def _write(
-    arguments: argparse.Namespace, session: Session, request: Request, masks: Masks, report: dict[str, Any]
-) -> None:
+def write(arguments: argparse.Namespace, done: Propagated) -> None:
     """Write all files that were asked for, or none."""
     with Outputs() as outputs:
-        write_segmentation(arguments.output, masks, session.geometry, request.segments, outputs)
+        write_segmentation(arguments.output, done.masks, done.session.geometry, done.request.segments, outputs)
         if arguments.overlay is not None:
-            write_overlay(arguments.overlay, session, request.segments, outputs)
+            write_overlay(arguments.overlay, done.session, done.request.segments, outputs)
         if arguments.report is not None:
-            write_report(arguments.report, report, outputs)
+            write_report(arguments.report, done.report, outputs)

@@ -28,6 +28,7 @@ from SegmentPropagateLib.formats.kinds import VOLUME_ENDINGS
 IMAGE_FOLDERS = {"images": ("labels", "masks"), "imagesTr": ("labelsTr",), "image": ("label", "mask")}
 _LARGEST_LIST = 1 << 26  # bytes; 100,000 cases with long paths need half of it
 _LONGEST_NAME = 150  # a file name has 255 bytes, some of them for what is made of the case
+LISTS = (".csv", ".json")
 LABEL_WORDS = ("label", "labels", "mask", "masks", "seg", "segmentation")
 
 
@@ -57,10 +58,8 @@ def find_cases(dataset: str | Path) -> list[Case]:
         raise InputError(f"The dataset '{_shortened(str(path))}' does not exist.")
     if path.is_dir():
         cases = _in_folder(path)
-    elif path.suffix.lower() == ".json":
-        cases = _in_json(path)
-    elif path.suffix.lower() == ".csv":
-        cases = _in_csv(path)
+    elif path.suffix.lower() in LISTS:
+        cases = [listed_case(path, row, n, must_exist=True) for n, row in enumerate(read_rows(path), 1)]
     elif path.suffix.lower() == ".npz":
         cases = [Case(path.stem, path, path)]
     else:
@@ -74,6 +73,26 @@ def find_cases(dataset: str | Path) -> list[Case]:
     if times > 1:
         raise InputError(f"The dataset '{path}' has {times} cases named '{name}': give them different names.")
     return sorted(cases, key=lambda case: case.name)
+
+
+def find_labels(dataset: str | Path) -> dict[str, Path]:
+    """Name of a case -> its labels: of a data set, or of a folder that has nothing but label files, named as the cases.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(dataset)
+    if path.suffix.lower() in LISTS and path.is_file():
+        cases = [listed_case(path, row, number) for number, row in enumerate(read_rows(path), 1)]
+        return {case.name: case.labels for case in cases}
+    alone = {} if not path.is_dir() or _in_folder(path) else dict(_label_files(path))
+    return alone or {case.name: case.labels for case in find_cases(path)}
+
+
+def _label_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    for file in sorted(folder.iterdir()):
+        if file.name.lower().endswith(VOLUME_ENDINGS) and not file.name.startswith("."):
+            yield re.sub(rf"[._-]({'|'.join(LABEL_WORDS)})$", "", _stem(file)), file
 
 
 def _in_folder(folder: Path) -> list[Case]:
@@ -126,7 +145,16 @@ def _stem(path: Path) -> str:
     return path.name[: len(path.name) - len(ending)] if ending else path.name
 
 
-def _in_json(path: Path) -> list[Case]:
+def read_rows(path: Path) -> list[Mapping[str, Any]]:
+    """The rows of a list, by the names of their columns.
+
+    Raises:
+        InputError: it cannot be read, or is no list.
+    """
+    return _in_json(path) if path.suffix.lower() == ".json" else _in_csv(path)
+
+
+def _in_json(path: Path) -> list[Mapping[str, Any]]:
     try:
         content = json.loads(_text_of(path))
     except RecursionError:
@@ -136,10 +164,10 @@ def _in_json(path: Path) -> list[Case]:
     rows = content.get("training") if isinstance(content, Mapping) else content  # Decathlon lists have "training"
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise InputError(f'\'{path}\' must hold a list of objects like {{"image": ..., "label": ...}}.')
-    return [_listed(path, row, number) for number, row in enumerate(rows, 1)]
+    return rows
 
 
-def _in_csv(path: Path) -> list[Case]:
+def _in_csv(path: Path) -> list[Mapping[str, Any]]:
     text = _text_of(path)
     separator = ";" if ";" in text.partition("\n")[0] else ","  # Excel's where the comma is the decimal sign
     try:
@@ -149,7 +177,7 @@ def _in_csv(path: Path) -> list[Case]:
     if rows and not any(cell.strip().lower() == "image" for cell in rows[0]):
         rows.insert(0, ["image", "label"])
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    return [_listed(path, dict(zip(header, row, strict=False)), number) for number, row in enumerate(rows[1:], 1)]
+    return [dict(zip(header, row, strict=False)) for row in rows[1:]]
 
 
 def _text_of(path: Path) -> str:
@@ -169,18 +197,35 @@ def _text_of(path: Path) -> str:
         return content.decode("cp1252", "replace")
 
 
-def _listed(path: Path, row: Mapping[str, Any], number: int) -> Case:
-    image, labels = row.get("image"), next((row[word] for word in LABEL_WORDS if row.get(word)), None)
-    if not isinstance(image, str) or not isinstance(labels, str):
+def listed_case(path: Path, row: Mapping[str, Any], number: int, *, must_exist: bool = False) -> Case:
+    """The case of a row; its files need not be there, unless they must.
+
+    Raises:
+        InputError: the row names no image or no labels, or the name of the case cannot be part of a file's.
+    """
+    labels = next((row[word] for word in LABEL_WORDS if row.get(word)), None)
+    if not isinstance(row.get("image"), str) or not isinstance(labels, str):
         raise InputError(f"Entry {number} of '{path}' must name an image and a label file.")
-    files = [path.parent / text.strip() for text in (image, labels)]
-    for file in files:
+    for text in (row["image"], labels) if must_exist else ():
+        file = path.parent / text.strip()
         if not _exists(file):
             raise InputError(f"Entry {number} of '{path}' names '{_shortened(str(file))}', which does not exist.")
-    name = row.get("name") or _stem(files[0])
+    return Case(*listed_image(path, row, number), path.parent / labels.strip())
+
+
+def listed_image(path: Path, row: Mapping[str, Any], number: int) -> tuple[str, Path]:
+    """Name and image of the case of a row, which need not have labels.
+
+    Raises:
+        InputError: the row names no image, or the name of the case cannot be part of a file's.
+    """
+    if not isinstance(row.get("image"), str) or not row["image"].strip():
+        raise InputError(f"Entry {number} of '{path}' must name an image.")
+    image = path.parent / row["image"].strip()
+    name = row.get("name") or _stem(image)
     if name in ("image", "img"):
-        name = files[0].parent.name
-    return Case(_checked_name(str(name), f"Entry {number} of '{path}'"), files[0], files[1])
+        name = image.parent.name
+    return _checked_name(str(name), f"Entry {number} of '{path}'"), image
 
 
 def _exists(file: Path) -> bool:

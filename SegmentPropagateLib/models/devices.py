@@ -34,6 +34,17 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def count_gpus(device: str) -> int:
+    """How many CUDA GPUs processes that are given this device could share; 0 without PyTorch."""
+    if device not in ("auto", "cuda"):
+        return 0
+    try:
+        import torch
+    except (ImportError, OSError):  # OSError: a library that torch needs
+        return 0
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def choose_precision(precision: str, device: torch.device, family: Family | None = None) -> Literal["exact", "bf16"]:
     """`exact` or `bf16`; `auto` takes bf16 where the device has units for it and the family gains from them."""
     if precision not in ("auto", "exact", "bf16"):
