@@ -65,7 +65,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_propagate(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("propagate", help="carry the mask or box of a key slice through a volume")
-    parser.add_argument("image", metavar="IMAGE", help=listed([kind.name for kind in READABLE], "or"))
+    images = [kind.name for kind in READABLE if kind.holds_images]
+    parser.add_argument("image", metavar="IMAGE", help=listed(images, "or"))
     _add_prompts(parser)
     parser.add_argument("--plane", choices=PLANES, default="axial", help="default %(default)s")
     parser.add_argument(

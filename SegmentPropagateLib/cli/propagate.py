@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from SegmentPropagateLib.cli.request import Request, read_request
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
 from SegmentPropagateLib.formats.reading import read_volume
-from SegmentPropagateLib.formats.writing import check_output, write_segmentation
+from SegmentPropagateLib.formats.writing import check_output, check_source, write_segmentation
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.process import peak_memory_mib
@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not Path(arguments.model).exists():
         registry.find(arguments.model)  # a mistyped name is told before a large volume is read
     volume = read_volume(arguments.image)
+    check_source(arguments.output, arguments.image)
     request = read_request(arguments, volume)
     for note in request.notes:
         say(note)
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
         "seconds": {"prepare": round(ready - started, 3), "propagate": round(done - ready, 3)},
         "peak_memory_mib": peak_memory_mib(),
     }
-    _write(arguments, session, request, masks, report)
+    for note in _write(arguments, session, request, masks, report):
+        say(note)
     what = "1 object" if len(request.segments) == 1 else f"{len(request.segments)} objects"
     say(
         f"Wrote {arguments.output}: {what}, slices {request.first} to {request.last}, model {arguments.model}, "
@@ -107,17 +109,21 @@ def _propagate(session: Session, request: Request, arguments: argparse.Namespace
 
 def _write(
     arguments: argparse.Namespace, session: Session, request: Request, masks: Masks, report: dict[str, Any]
-) -> None:
-    """Write all files that were asked for; when one fails or the user interrupts, take back those of this run."""
+) -> Sequence[str]:
+    """Write all files that were asked for, and return what is to be said of them.
+
+    When one fails or the user interrupts, those of this run are taken back.
+    """
     written: list[str] = []
     try:
-        write_segmentation(arguments.output, masks, session.geometry, request.segments)
+        notes = write_segmentation(arguments.output, masks, session.geometry, request.segments, source=arguments.image)
         written.append(arguments.output)
         if arguments.overlay is not None:
             write_overlay(arguments.overlay, session, request.segments)
             written.append(arguments.overlay)
         if arguments.report is not None:
             write_report(arguments.report, report)
+        return notes
     except BaseException:  # an interrupt too
         for path in written:
             Path(path).unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import SimpleITK as sitk
@@ -32,12 +33,20 @@ def check_output(path: PathLike) -> WritableKind:
     return kind
 
 
+def check_source(path: PathLike, source: PathLike | None) -> None:
+    """Raise InputError where labels of the image `source` cannot go into a file of this kind; asked before any work."""
+    kind = check_output(path)
+    if kind.needs_source:
+        _module(kind).check_source(source, path)
+
+
 def write_segmentation(
     path: PathLike,
     masks: Mapping[int, NDArray[np.bool_]],
     geometry: Geometry,
     segments: Sequence[SegmentInfo] = (),
-) -> None:
+    source: PathLike | None = None,
+) -> Sequence[str]:
     """Write masks under a temporary name and rename it.
 
     Args:
@@ -45,7 +54,11 @@ def write_segmentation(
             others) a contested voxel goes to the lower value.
         masks: label value (>= 1) -> bool `(k, j, i)`.
         geometry: the grid of the masks.
-        segments: names and colors for `.seg.nrrd`; values that are not listed get default ones.
+        segments: names and colors for `.seg.nrrd` and `.dcm`; values that are not listed get default ones.
+        source: the image that was segmented; only kinds that need it look at it, and for them it is a DICOM series.
+
+    Returns:
+        Sentences for the user about what the file has otherwise than the masks.
 
     Raises:
         InputError: unknown ending, a mask of another shape, or the file cannot be written.
@@ -57,18 +70,24 @@ def write_segmentation(
     named = {segment.value: segment for segment in segments}
     layers, members = _stack_layers(masks, geometry.shape_kji, overlapping=kind.overlapping)
     infos = [[named.get(value) or default_segment(value) for value in layer] for layer in members]
-    module = import_module(f"{__package__}.{kind.module}")
+    check_source(path, source)
+    more = (source,) if kind.needs_source else ()
     with replacing(path) as temporary:
         try:
-            module.write_labels(temporary, layers, infos, geometry)
+            notes = _module(kind).write_labels(temporary, layers, infos, geometry, *more)
         except RuntimeError as error:  # what SimpleITK raises
             raise InputError(f"Cannot write '{path}': is the disk full?") from error
+    return notes or ()
 
 
 def write_volume(path: PathLike, volume: Volume) -> None:
     """Write a scalar volume as NIfTI, NRRD or MHA under a temporary name and rename it."""
     with replacing(path) as temporary:
         sitk.WriteImage(image_of(volume.array_kji, volume.geometry), str(temporary), useCompression=True)
+
+
+def _module(kind: WritableKind) -> ModuleType:
+    return import_module(f"{__package__}.{kind.module}")
 
 
 def _stack_layers(
