@@ -95,6 +95,7 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
     slices, step_mm = _slices_of(frames, path)
     described = read_segments_of(path)
     shape = (max(slices) + 1, layout.rows, layout.columns)
+    _check_size(1, shape, path)
     if dicom.class_of(header) == _LABELMAP:
         layers, homes = _one_map(frames, slices, shape)
     else:
@@ -177,15 +178,20 @@ def _layers_of(masks: _Masks, shape_kji: tuple[int, int, int], path: Path) -> tu
         free = (n for n, layer in enumerate(layers) if not any(layer[k][mask].any() for k, mask in planes))
         homes[number] = next(free, len(layers))
         if homes[number] == len(layers):
-            if (len(layers) + 1) * math.prod(shape_kji) > _MOST_VOXELS:
-                raise InputError(
-                    f"The DICOM segmentation '{path}' is too large ({len(layers) + 1} layers of {shape_kji} voxels): "
-                    f"split its segments over several files."
-                )
+            _check_size(len(layers) + 1, shape_kji, path)
             layers.append(np.zeros(_padded(shape_kji), np.min_scalar_type(max(masks))))
         for k, mask in planes:
             layers[homes[number]][k][mask] = number
     return layers, homes
+
+
+def _check_size(layers: int, shape_kji: tuple[int, int, int], path: Path) -> None:
+    """Refuse what would fill the memory from a small file: frames that lie far apart span many empty slices."""
+    if layers * math.prod(shape_kji) > _MOST_VOXELS:
+        raise InputError(
+            f"The DICOM segmentation '{path}' is too large ({layers} x {' x '.join(map(str, shape_kji))} voxels): split "
+            f"its segments over several files."
+        )
 
 
 def _unpacked(bits: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -33,7 +33,7 @@ def placed(*positions):
         ({0x7FE00010: ("OB", b"\0\0")}, "bytes of voxels are missing"),
         ({0x52009230: None}, "its frames are not described"),
         ({0x52009230: ("SQ", [{0x0062000A: ("SQ", [])}] * 6)}, "its ImagePositionPatient is missing"),
-        (placed(*[f"-20\\30\\{10.0**n}" for n in range(6)]), "do not lie on one regular grid"),
+        (placed(*[f"-20\\30\\{10 * n**1.5:.3f}" for n in range(6)]), "do not lie on one regular grid"),
         (placed(*[f"{n}\\30\\{2.5 * n}" for n in range(6)]), "do not lie on one regular grid"),
         ({0x00620002: ("SQ", [{0x00620005: ("LO", "no number")}])}, "cannot be read ("),
     ],
@@ -41,6 +41,12 @@ def placed(*positions):
 def test_what_cannot_be_is_refused(changes, words, tmp_path):
     write_dicom(tmp_path / "s.dcm", seg_elements(FRAMES, NAMES, changes))
     assert words in sentence_of(read_labels, tmp_path / "s.dcm")
+
+
+def test_frames_that_span_more_than_the_memory_holds_are_refused(tmp_path):
+    far = {**placed("0\\0\\0", "0\\0\\40000"), 0x00280010: ("US", 600), 0x00280011: ("US", 600)}
+    write_dicom(tmp_path / "s.dcm", seg_elements([(1, 1, np.ones((600, 600)))] * 2, NAMES, far))
+    assert "is too large (1 x 16001 x 600 x 600 voxels)" in sentence_of(read_labels, tmp_path / "s.dcm")
 
 
 def test_a_frame_of_no_segment_is_refused(tmp_path):
