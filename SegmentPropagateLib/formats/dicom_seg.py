@@ -189,8 +189,8 @@ def _check_size(layers: int, shape_kji: tuple[int, int, int], path: Path) -> Non
     """Refuse what would fill the memory from a small file: frames that lie far apart span many empty slices."""
     if layers * math.prod(shape_kji) > _MOST_VOXELS:
         raise InputError(
-            f"The DICOM segmentation '{path}' is too large ({layers} x {' x '.join(map(str, shape_kji))} voxels): split "
-            f"its segments over several files."
+            f"The DICOM segmentation '{path}' is too large ({layers} x {' x '.join(map(str, shape_kji))} voxels): "
+            f"split its segments over several files."
         )
 
 
