@@ -38,7 +38,7 @@ class Computed(NamedTuple):
 
     report: Mapping[str, Any]
     notes: list[str]
-    write: Callable[[], None]
+    write: Callable[[], object]
 
 
 Compute = Callable[[Job, Path], Computed]

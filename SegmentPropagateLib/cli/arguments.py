@@ -90,7 +90,8 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
         "carry the mask or box of a key slice through a volume",
         "propagate image.nii.gz --mask outlines.seg.nrrd --label kidney --key-slice 18 -o kidney.seg.nrrd",
     )
-    parser.add_argument("image", metavar="IMAGE", help=listed([kind.name for kind in READABLE], "or"))
+    images = [kind.name for kind in READABLE if kind.holds_images]
+    parser.add_argument("image", metavar="IMAGE", help=listed(images, "or"))
     _add_prompts(parser)
     parser.add_argument(
         "--range", type=_range, metavar="FIRST:LAST", help="first and last slice of the objects (default: open)"

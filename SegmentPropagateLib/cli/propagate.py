@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs, check_writable, identity_of
 from SegmentPropagateLib.formats.kinds import listed
 from SegmentPropagateLib.formats.reading import read_volume
-from SegmentPropagateLib.formats.writing import check_output, write_segmentation
+from SegmentPropagateLib.formats.writing import check_output, check_source, write_segmentation
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.process import peak_memory_mib
@@ -53,7 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
         return load_model(arguments.model, device=arguments.device, precision=arguments.precision, notify=say)
 
     done = carry_out(arguments, open_model, say)
-    write(arguments, done)
+    for note in write(arguments, done):
+        say(note)
     seconds = time.perf_counter() - started
     say(f"Wrote {arguments.output}: {_summary(done.request)}, model {arguments.model}, {seconds:.1f} s.")
 
@@ -75,6 +76,7 @@ def carry_out(
     volume = read_volume(arguments.image)
     if volume.note:
         say(volume.note)
+    check_source(arguments.output, arguments.image)
     request = read_request(arguments, volume)
     for note in request.notes:
         say(note)
@@ -154,11 +156,14 @@ def _propagate(session: Session, request: Request, arguments: argparse.Namespace
             bar.update()
 
 
-def write(arguments: argparse.Namespace, done: Propagated) -> None:
-    """Write all files that were asked for, or none."""
+def write(arguments: argparse.Namespace, done: Propagated) -> Sequence[str]:
+    """Write all files that were asked for, or none, and return what is to be said of them."""
     with Outputs() as outputs:
-        write_segmentation(arguments.output, done.masks, done.session.geometry, done.request.segments, outputs)
+        notes = write_segmentation(
+            arguments.output, done.masks, done.session.geometry, done.request.segments, outputs, arguments.image
+        )
         if arguments.overlay is not None:
             write_overlay(arguments.overlay, done.session, done.request.segments, outputs)
         if arguments.report is not None:
             write_report(arguments.report, done.report, outputs)
+    return notes

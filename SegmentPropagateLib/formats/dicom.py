@@ -14,13 +14,15 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.dicom_frames import PLAIN, Frame, check_concatenations, frames_of, in_order
 from SegmentPropagateLib.formats.dicom_header import Header, Tag, begins_as_dicom, read_header
 from SegmentPropagateLib.formats.dicom_pixels import stored_frames
+from SegmentPropagateLib.formats.grids import FRAME_OF_REFERENCE
 from SegmentPropagateLib.formats.kinds import Content
 
 _NAMES = (".dcm", ".dicom", ".ima")  # of files that are DICOM or damaged, whatever they begin with
 _CLASSES = "1.2.840.10008.5.1.4.1.1."
+_GIVE_LABELS = "it holds labels, so give this file for them, and an image series for the image"
 _NO_IMAGES = (  # class of objects, what it is, what to do; the first that fits is taken
-    ("66.4", "a segmentation object (SEG)", "convert it to .seg.nrrd with 3D Slicer or dcmqi"),
-    ("66.7", "a segmentation object (SEG)", "convert it to .seg.nrrd with 3D Slicer"),
+    ("66.4", "a segmentation object (SEG)", _GIVE_LABELS),
+    ("66.7", "a segmentation object (SEG)", _GIVE_LABELS),
     ("66.5", "a surface segmentation", "convert it to .seg.nrrd with 3D Slicer"),
     ("66", "a registration, a list of fiducials or raw data", "give the image series"),
     ("67", "a mapping of values", "give the image series"),
@@ -68,18 +70,32 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, str | None]:
             file, or an object that holds no image.
     """
     del content  # a series holds images
+    frames = frames_at(path)
+    _check_compression(frames, path)
+    return _image_of(frames), frames[0].header.text(Tag.MODALITY) or None
+
+
+def frames_at(path: Path) -> list[Frame]:
+    """The frames of the one image series of a folder, or of the series that a file belongs to, along their normal.
+
+    Raises:
+        InputError: as `read`.
+    """
     if path.is_dir():
         series = _only_series(path)
     else:
         given = read_header(path)
-        _check_is_image(given)
+        check_is_image(given)
         series = _series_in(path.parent)[given.text(Tag.SERIES_INSTANCE_UID)]
     for header in series:
-        _check_is_image(header)
+        check_is_image(header)
     check_concatenations(series, path)
-    frames = in_order([frame for header in series for frame in frames_of(header)], path)
-    _check_compression(frames, path)
-    return _image_of(frames), series[0].text(Tag.MODALITY) or None
+    return in_order([frame for header in series for frame in frames_of(header)], path)
+
+
+def class_of(header: Header) -> str:
+    """What kind of object a file holds, as the number of its class."""
+    return header.text(Tag.SOP_CLASS_UID) or header.text(Tag.MEDIA_STORAGE_SOP_CLASS_UID)
 
 
 def _headers_in(folder: Path) -> list[Header]:
@@ -99,7 +115,7 @@ def _series_in(folder: Path) -> dict[str, list[Header]]:
         if not _what_else(header):
             identity = header.text(Tag.SERIES_INSTANCE_UID)
             if header.problem and not identity:  # may be a slice of any series
-                _check_is_image(header)
+                check_is_image(header)
             series.setdefault(identity, []).append(header)
     return series
 
@@ -114,7 +130,7 @@ def _only_series(folder: Path) -> list[Header]:
     if series:
         return series[0]
     for header in _headers_in(folder):
-        _check_is_image(header)
+        check_is_image(header)
     raise InputError(f"The folder '{folder}' holds no DICOM image series: give the folder of its files.")
 
 
@@ -126,7 +142,7 @@ def _summary(series: Sequence[Header]) -> str:
 
 def _what_else(header: Header) -> tuple[str, str] | None:
     """What an object is that holds no image, and what to do with it; None for images."""
-    kind = header.text(Tag.SOP_CLASS_UID) or header.text(Tag.MEDIA_STORAGE_SOP_CLASS_UID)
+    kind = class_of(header)
     if kind == _DIRECTORY:
         return "the index of a medium (DICOMDIR)", "give the folder of an image series"
     for number, what, advice in _NO_IMAGES:
@@ -142,7 +158,8 @@ def _is_of_class(kind: str, number: str) -> bool:
     return f"{kind}.".startswith(f"{_CLASSES}{number}.")
 
 
-def _check_is_image(header: Header) -> None:
+def check_is_image(header: Header) -> None:
+    """Raise InputError unless a file holds an image, and that can be used."""
     if found := _what_else(header):
         what, advice = found
         raise InputError(f"The DICOM file '{header.path}' is {what}: {advice}.")
@@ -163,14 +180,34 @@ def _check_compression(frames: Sequence[Frame], path: Path) -> None:
 
 def _image_of(frames: Sequence[Frame]) -> sitk.Image:
     """The volume of sorted frames that fill a grid."""
-    first, last = frames[0], frames[-1]
-    normal = np.cross(*first.axes)
+    first = frames[0]
     image = sitk.GetImageFromArray(_voxels(frames))
-    gap = float((last.position - first.position) @ normal) / (len(frames) - 1) if len(frames) > 1 else 1.0
-    image.SetSpacing((float(first.pixel_mm[1]), float(first.pixel_mm[0]), gap))
-    image.SetDirection(np.column_stack([*first.axes, normal]).ravel().tolist())
-    image.SetOrigin(first.position.tolist())
+    place(image, first, gap_mm(frames))
     return image
+
+
+def gap_mm(frames: Sequence[Frame]) -> float:
+    """The mean distance of sorted frames that fill a grid, mm."""
+    first, last = frames[0], frames[-1]
+    return float((last.position - first.position) @ np.cross(*first.axes)) / max(len(frames) - 1, 1) or 1.0
+
+
+def matrix_of(frames: Sequence[Frame]) -> NDArray[np.float64]:
+    """The 4 x 4 matrix from voxel index `(i, j, k)` to the axes of DICOM, mm, of sorted frames that fill a grid."""
+    first = frames[0]
+    matrix = np.eye(4)
+    steps = (first.pixel_mm[1], first.pixel_mm[0], gap_mm(frames))
+    matrix[:3, :3] = np.column_stack([*first.axes, np.cross(*first.axes)]) * steps
+    matrix[:3, 3] = first.position
+    return matrix
+
+
+def place(image: sitk.Image, first: Frame, step_mm: float) -> None:
+    """Put an image where its first frame lies; the others follow along the normal."""
+    image.SetSpacing((float(first.pixel_mm[1]), float(first.pixel_mm[0]), step_mm))
+    image.SetDirection(np.column_stack([*first.axes, np.cross(*first.axes)]).ravel().tolist())
+    image.SetOrigin(first.position.tolist())
+    image.SetMetaData(FRAME_OF_REFERENCE, first.header.text(Tag.FRAME_OF_REFERENCE_UID))
 
 
 def _voxels(frames: Sequence[Frame]) -> NDArray[Any]:

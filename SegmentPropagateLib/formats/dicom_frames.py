@@ -54,7 +54,15 @@ def frames_of(header: Header) -> list[Frame]:
     Raises:
         InputError: the file is incomplete or does not say where its frames lie.
     """
-    layout = layout_of(header)
+    return placed_frames(header, layout_of(header))
+
+
+def placed_frames(header: Header, layout: Layout) -> list[Frame]:
+    """The same where it is known how the voxels are stored.
+
+    Raises:
+        InputError: the file does not say where its frames lie.
+    """
     if header.frames and len(header.frames) != layout.frames:
         raise InputError(
             f"The DICOM file '{header.path}' is damaged ({layout.frames} frames, {len(header.frames)} described): "

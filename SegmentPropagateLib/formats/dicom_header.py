@@ -36,13 +36,17 @@ class Tag(IntEnum):
     MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
     TRANSFER_SYNTAX_UID = 0x00020010
     SOP_CLASS_UID = 0x00080016
+    SOP_INSTANCE_UID = 0x00080018
     MODALITY = 0x00080060
     SERIES_DESCRIPTION = 0x0008103E
+    SLICE_THICKNESS = 0x00180050
     SPACING_BETWEEN_SLICES = 0x00180088
     IMAGER_PIXEL_SPACING = 0x00181164
+    STUDY_INSTANCE_UID = 0x0020000D
     SERIES_INSTANCE_UID = 0x0020000E
     IMAGE_POSITION_PATIENT = 0x00200032
     IMAGE_ORIENTATION_PATIENT = 0x00200037
+    FRAME_OF_REFERENCE_UID = 0x00200052
     CONCATENATION_UID = 0x00209161
     IN_CONCATENATION_NUMBER = 0x00209162
     IN_CONCATENATION_TOTAL_NUMBER = 0x00209163
@@ -59,11 +63,12 @@ class Tag(IntEnum):
     PIXEL_REPRESENTATION = 0x00280103
     RESCALE_INTERCEPT = 0x00281052
     RESCALE_SLOPE = 0x00281053
+    REFERENCED_SEGMENT_NUMBER = 0x0062000B
 
     @property
     def keyword(self) -> str:
-        """As the dictionary and other programs spell it, `PixelSpacing`."""
-        return self.name.title().replace("_", "")
+        """As the dictionary and other programs spell it, `PixelSpacing`, `SOPClassUID`."""
+        return "".join(word if word in ("SOP", "UID") else word.title() for word in self.name.split("_"))
 
 
 _KEPT = frozenset(Tag)
@@ -75,6 +80,7 @@ _MACROS = (
     0x00289110,  # pixel measures
     0x00289145,  # pixel value transformation
     0x00540022,  # detector information, of nuclear medicine
+    0x0062000A,  # segment identification
 )
 _DESCENDED = (_SHARED, _PER_FRAME, *_MACROS)
 
@@ -133,8 +139,12 @@ def begins_as_dicom(path: Path) -> bool:
     return group in (2, 8) and number <= 0x60 and (known_kind or (length <= 64 and length % 2 == 0))
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, last: int = 0xFFFFFFFF) -> Header:
     """Read the header of a file that is or should be DICOM; what cannot be read is told in `problem`.
+
+    Args:
+        path: of the file.
+        last: the tag behind which nothing is read: elements are in the order of their tags.
 
     Raises:
         OSError: the file cannot be opened.
@@ -146,7 +156,7 @@ def read_header(path: Path) -> Header:
         return header
     with path.open("rb") as file:
         try:
-            _Parser(file, header).parse()
+            _Parser(file, header, last).parse()
         except (ValueError, struct.error):  # struct: an element that is cut off
             header.problem = damaged
     return header
@@ -155,8 +165,9 @@ def read_header(path: Path) -> Header:
 class _Parser:
     """Walks through the elements of one file; raises ValueError or struct.error at whatever does not fit."""
 
-    def __init__(self, file: BinaryIO, header: Header) -> None:
+    def __init__(self, file: BinaryIO, header: Header, last: int) -> None:
         self.file = file
+        self.last = last
         self.size = os.fstat(file.fileno()).st_size
         self.header = header
         self.place = 0  # of the next byte
@@ -203,7 +214,7 @@ class _Parser:
         """Elements up to `end`, to the delimiter of an item, or to the voxels."""
         while self.place < end:
             tag, kind, length = self.element(implicit)
-            if tag == _ITEM_END:
+            if tag == _ITEM_END or (tag > self.last and depth == 0):
                 return
             if tag == _PIXELS and depth == 0:
                 self.pixels(length)

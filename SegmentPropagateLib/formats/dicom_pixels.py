@@ -42,7 +42,7 @@ class Layout:
     @property
     def kind(self) -> np.dtype[Any]:
         """Type of the stored numbers."""
-        return np.dtype(f"<{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
+        return np.dtype(f"<{'i' if self.signed else 'u'}{max(self.bits_allocated // 8, 1)}")
 
     @property
     def stored_range(self) -> tuple[int, int]:
@@ -51,21 +51,26 @@ class Layout:
         return (-count // 2, count // 2 - 1) if self.signed else (0, count - 1)
 
 
-def layout_of(header: Header) -> Layout:
+def layout_of(header: Header, labels: bool = False) -> Layout:
     """How the voxels are stored.
+
+    Args:
+        header: of the file.
+        labels: whether they stand for segments: then they may be single bits, and a palette says how to show them.
 
     Raises:
         InputError: they are in color, incomplete, or stored in a way that no volume is.
     """
     path = header.path
     color = header.text(Tag.PHOTOMETRIC_INTERPRETATION)
-    if header.number(Tag.SAMPLES_PER_PIXEL) not in (None, 1) or not (color or "MONOCHROME").startswith("MONOCHROME"):
+    single = ("MONOCHROME", "PALETTE") if labels else ("MONOCHROME",)
+    if header.number(Tag.SAMPLES_PER_PIXEL) not in (None, 1) or not (color or "MONOCHROME").startswith(single):
         raise InputError(f"The DICOM file '{path}' is in color ({color}): give a series with one value per voxel.")
     tags = (Tag.ROWS, Tag.COLUMNS, Tag.BITS_ALLOCATED, Tag.BITS_STORED, Tag.PIXEL_REPRESENTATION)
     rows, columns, allocated, stored, signed = (_number(header, tag) for tag in tags)
     high_bit = header.number(Tag.HIGH_BIT)
     high_bit = stored - 1 if high_bit is None else high_bit
-    sizes_fit = rows > 0 and columns > 0 and allocated in (8, 16, 32)
+    sizes_fit = rows > 0 and columns > 0 and allocated in ((1, 8, 16) if labels else (8, 16, 32))
     if not (sizes_fit and 0 < stored <= high_bit + 1 <= allocated and signed in (0, 1)):
         raise InputError(
             f"The DICOM file '{path}' is damaged or no volume ({columns} x {rows} pixels of {stored} bits in "
@@ -100,8 +105,8 @@ def _check_complete(header: Header, layout: Layout) -> None:
         missing = layout.frames - (len(header.pixels) - 1)  # the first piece is a table of offsets
         unit = "frames"
     else:
-        expected = layout.frames * layout.rows * layout.columns * layout.kind.itemsize
-        missing = expected - sum(length for _offset, length in header.pixels)
+        expected = layout.frames * layout.rows * layout.columns * layout.bits_allocated
+        missing = (expected + 7) // 8 - sum(length for _offset, length in header.pixels)
         unit = "bytes"
     if missing > 0:
         raise InputError(
@@ -125,9 +130,12 @@ def stored_frames(header: Header, layout: Layout) -> Iterator[NDArray[np.integer
 
 def _frame_in_file(header: Header, layout: Layout, index: int) -> NDArray[np.integer[Any]]:
     count = layout.rows * layout.columns
-    offset = header.pixels[0][0] + index * count * layout.kind.itemsize
-    frame = np.fromfile(header.path, layout.kind, count, offset=offset)
-    return frame.reshape(layout.rows, layout.columns)
+    start, used = divmod(index * count * layout.bits_allocated, 8)  # frames of single bits begin within a byte
+    length = (used + count * layout.bits_allocated + 7) // 8
+    stored = np.fromfile(header.path, np.uint8, length, offset=header.pixels[0][0] + start)
+    if layout.bits_allocated == 1:
+        stored = np.unpackbits(stored, bitorder="little")[used : used + count]
+    return stored.view(layout.kind).reshape(layout.rows, layout.columns)
 
 
 def _decompressed(header: Header, layout: Layout) -> NDArray[Any]:

@@ -17,6 +17,8 @@ from SegmentPropagateLib.volumes.geometry import Frames, Geometry
 from SegmentPropagateLib.volumes.labels import values_in
 
 _Shape = tuple[int, int, int]
+FRAME_OF_REFERENCE = "SegmentPropagate frame of reference"
+"""The field of an image that tells its frame of reference, as DICOM files do."""
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
 _FRAMES = "SegmentPropagate frames"  # the field of an image in which they travel
 
@@ -32,8 +34,9 @@ def geometry_of(image: sitk.Image, path: Path) -> Geometry:
     matrix[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     matrix[:3, 3] = image.GetOrigin()
     frames = _frames_in(image.GetMetaData(_FRAMES)) if image.HasMetaDataKey(_FRAMES) else None
+    frame = image.GetMetaData(FRAME_OF_REFERENCE) if image.HasMetaDataKey(FRAME_OF_REFERENCE) else ""
     try:
-        return Geometry(image.GetSize()[::-1], _LPS_RAS @ matrix, frames)
+        return Geometry(image.GetSize()[::-1], _LPS_RAS @ matrix, frames, frame)
     except InputError as error:
         raise InputError(f"'{path}' cannot be used. {error}") from error
 
@@ -49,6 +52,16 @@ def image_of(array_kji: NDArray[Any], geometry: Geometry) -> sitk.Image:
     if geometry.frames is not None:
         image.SetMetaData(_FRAMES, _text_of(geometry.frames))
     return image
+
+
+def check_one_frame_of_reference(labels: Geometry, image: Geometry, path: Path) -> None:
+    """Raise InputError where DICOM files say that their places have nothing to do with each other."""
+    theirs, its = labels.frame_of_reference, image.frame_of_reference
+    if theirs and its and theirs != its:
+        raise InputError(
+            f"The labels in '{path}' belong to another frame of reference ({theirs}) than the image ({its}), so nobody "
+            f"knows where they lie in it: give the labels of this image, or register them and save a .seg.nrrd."
+        )
 
 
 def match(

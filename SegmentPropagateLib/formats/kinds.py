@@ -12,6 +12,9 @@ from typing import Literal
 Content = Literal["image", "labels"]
 """What is wanted of a file that may hold both."""
 
+NOTE = "SegmentPropagate note"
+"""The field of an image in which its reader leaves a sentence for the user."""
+
 
 @dataclass(frozen=True)
 class ReadableKind:
@@ -23,11 +26,13 @@ class ReadableKind:
             file says it, the DICOM modality.
         endings: of names, lower case, the longest first. Without any the module also has `recognizes(path)`, which
             looks at the file itself and is asked before endings count.
+        holds_images: whether it holds images too, not labels alone.
     """
 
     name: str
     module: str
     endings: tuple[str, ...] = ()
+    holds_images: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,14 @@ class WritableKind:
         ending: of names, lower case.
         module: of this package. It has `write_labels(path, layers, members, geometry)`, see `seg_nrrd`.
         overlapping: whether it takes several layers, so that objects keep voxels that they share.
+        needs_source: whether it is written for the image that was segmented. Then `write_labels` takes that one's path
+            as well and returns sentences for the user, and `check_source(source, path)` tells beforehand if it will do.
     """
 
     ending: str
     module: str
     overlapping: bool = False
+    needs_source: bool = False
 
 
 READABLE = (
@@ -50,6 +58,7 @@ READABLE = (
     ReadableKind("Analyze", "nifti"),
     ReadableKind("NRRD", "nrrd", (".nrrd", ".nhdr")),
     ReadableKind("MHA", "metaimage", (".mha", ".mhd")),
+    ReadableKind("DICOM SEG", "dicom_seg", holds_images=False),
     ReadableKind("DICOM folder", "dicom"),
     ReadableKind("MedSAM2 .npz", "npz", (".npz",)),
 )
@@ -59,6 +68,7 @@ WRITABLE = (  # the first whose ending fits is taken
     WritableKind(".nrrd", "nrrd"),
     WritableKind(".nii.gz", "nifti"),
     WritableKind(".mha", "metaimage"),
+    WritableKind(".dcm", "dicom_seg", overlapping=True, needs_source=True),
 )
 
 VOLUME_ENDINGS = tuple(ending for kind in READABLE for ending in kind.endings)

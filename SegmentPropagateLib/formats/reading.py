@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import PathLike
-from SegmentPropagateLib.formats.grids import geometry_of, match
+from SegmentPropagateLib.formats.grids import check_one_frame_of_reference, geometry_of, match
 from SegmentPropagateLib.formats.headers import shown
-from SegmentPropagateLib.formats.kinds import READABLE, Content, ReadableKind, listed
+from SegmentPropagateLib.formats.kinds import NOTE, READABLE, Content, ReadableKind, listed
 from SegmentPropagateLib.formats.seg_nrrd import read_segments
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, default_segment, values_in
@@ -87,6 +87,7 @@ def read_labels(
         described, notes = read_segments(_metadata(image), count)
         if count > 1 and not described:
             raise InputError(f"'{path}' has several values per voxel: give a file with one label per voxel.")
+        notes += [image.GetMetaData(NOTE)] if image.HasMetaDataKey(NOTE) else []
         for note in notes:
             notify(f"'{path}': {note}")
         geometry = geometry_of(image, path)
@@ -98,6 +99,7 @@ def read_labels(
             )
         layers, segments = _unique_values(layers, present, described)
         if like is not None:
+            check_one_frame_of_reference(geometry, like, path)
             layers = layers if geometry.is_close(like) else match(layers, geometry, like, path, notify)
             geometry = like
         return Labels(tuple(layers), geometry, tuple(segments))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +29,21 @@ def check_output(path: PathLike) -> WritableKind:
     return kind
 
 
+def check_source(path: PathLike, source: PathLike | None) -> None:
+    """Raise InputError where labels of the image `source` cannot go into a file of this kind; asked before any work."""
+    kind = _kind_of(path)
+    if kind.needs_source:
+        _module(kind).check_source(source, path)
+
+
 def write_segmentation(
     path: PathLike,
     masks: Mapping[int, NDArray[np.bool_]],
     geometry: Geometry,
     segments: Sequence[SegmentInfo] = (),
     outputs: Outputs | None = None,
-) -> None:
+    source: PathLike | None = None,
+) -> Sequence[str]:
     """Write masks into a file that is complete or as it was before.
 
     Args:
@@ -42,8 +51,12 @@ def write_segmentation(
             others) a contested voxel goes to the lower value.
         masks: label value (>= 1) -> bool `(k, j, i)`.
         geometry: the grid of the masks.
-        segments: names and colors for `.seg.nrrd`; values that are not listed get default ones.
+        segments: names and colors for `.seg.nrrd` and `.dcm`; values that are not listed get default ones.
         outputs: the set of files that it belongs to.
+        source: the image that was segmented; only kinds that need it look at it, and for them it is a DICOM series.
+
+    Returns:
+        Sentences for the user about what the file has otherwise than the masks.
 
     Raises:
         InputError: unknown ending, a mask of another shape, or the file cannot be written.
@@ -55,9 +68,11 @@ def write_segmentation(
     named = {segment.value: segment for segment in segments}
     layers, members = _stack_layers(masks, geometry.shape_kji, overlapping=kind.overlapping)
     infos = [[named.get(value) or default_segment(value) for value in layer] for layer in members]
-    module = import_module(f"{__package__}.{kind.module}")
+    check_source(path, source)
+    more = (source,) if kind.needs_source else ()
     with replacing(path, outputs, kind.ending) as temporary:
-        module.write_labels(temporary, layers, infos, geometry)
+        notes = _module(kind).write_labels(temporary, layers, infos, geometry, *more)
+    return notes or ()
 
 
 def write_volume(path: PathLike, volume: Volume, outputs: Outputs | None = None) -> None:
@@ -77,9 +92,8 @@ def write_volume(path: PathLike, volume: Volume, outputs: Outputs | None = None)
     array = volume.array_kji.astype(volume.array_kji.dtype.newbyteorder("="), copy=False)
     if array.dtype.char not in "bBhHiIlLqQfd":
         raise InputError(f"Cannot write '{path}': no image has voxels of type {array.dtype}, convert them first.")
-    module = import_module(f"{__package__}.{kind.module}")
     with replacing(path, outputs, kind.ending) as temporary:
-        module.write_labels(temporary, [array], [()], volume.geometry)
+        _module(kind).write_labels(temporary, [array], [()], volume.geometry)
 
 
 def _kind_of(path: PathLike) -> WritableKind:
@@ -88,6 +102,10 @@ def _kind_of(path: PathLike) -> WritableKind:
     if kind is None:
         raise InputError(f"Cannot write '{path}': its name must end in {', '.join(OUTPUT_ENDINGS)}.")
     return kind
+
+
+def _module(kind: WritableKind) -> ModuleType:
+    return import_module(f"{__package__}.{kind.module}")
 
 
 def _stack_layers(

@@ -82,6 +82,8 @@ class Geometry:
         shape_kji: array shape, slowest axis first.
         ijk_to_ras: 4 x 4 matrix from voxel index `(i, j, k)` (voxel centers) to RAS in mm.
         frames: what a NIfTI file says of the same grid, which results repeat; None where it came from elsewhere.
+        frame_of_reference: what DICOM calls the space that RAS is meant in; empty where nothing is known of it. Only
+            grids of one space can be compared.
 
     Example:
         >>> grid = Geometry((20, 64, 48), np.diag([-0.5, -0.5, 3.0, 1.0]))  # 20 slices, stored toward left and back
@@ -92,6 +94,7 @@ class Geometry:
     shape_kji: tuple[int, int, int]
     ijk_to_ras: NDArray[np.float64]
     frames: Frames | None = None
+    frame_of_reference: str = ""
 
     def __post_init__(self) -> None:
         matrix = np.array(self.ijk_to_ras, dtype=np.float64)

@@ -66,6 +66,7 @@ FOREIGN = {
     "psutil": ("process",),
     "safetensors": ("networks.safe_load",),
     "ray": ("batch.ray_engine",),
+    **dict.fromkeys(("highdicom", "pydicom"), ("formats.dicom_seg", "formats.dicom_segments")),
     **dict.fromkeys(("slicer", "qt", "ctk", "vtk", "SegmentPropagate", "SegmentPropagateSlicer"), ()),
 }
 # The same for the Slicer half.
@@ -283,7 +284,7 @@ def test_only_the_module_itself_lies_in_the_module_folder():
 
 def test_what_the_package_needs_and_what_is_pinned_agree():
     lists = re.findall(
-        r"^(?:dependencies|sam2|test|docs) = (\[.*?\])",
+        r"^(?:dependencies|sam2|test|docs|dicom) = (\[.*?\])",
         (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
         re.M | re.S,
     )

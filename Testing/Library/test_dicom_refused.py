@@ -26,8 +26,6 @@ from SegmentPropagateLib.formats.reading import read_labels, read_volume
 
 CLASS = "1.2.840.10008.5.1.4.1.1."
 OBJECTS = {
-    "66.4": "a segmentation object (SEG): convert it to .seg.nrrd",
-    "66.7": "a segmentation object (SEG)",
     "66.5": "a surface segmentation",
     "66.1": "a registration",
     "481.2": "a distribution of dose (RTDOSE)",

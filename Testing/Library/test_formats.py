@@ -11,14 +11,16 @@ from drawn_files import SHAPE, medsam_archive, oblique_geometries, random_image,
 from test_geometry import STORAGE, directions_of, geometry_of
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, WRITABLE, ReadableKind, listed
+from SegmentPropagateLib.formats.kinds import READABLE, WRITABLE, ReadableKind, listed
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 
+ENDINGS = [kind.ending for kind in WRITABLE if not kind.needs_source]
 
-@pytest.mark.parametrize("suffix", OUTPUT_ENDINGS)
+
+@pytest.mark.parametrize("suffix", ENDINGS)
 def test_masks_come_back_voxel_exact_in_all_48_storage_orders_and_oblique(suffix, tmp_path):
     masks = random_masks()
     for geometry in [geometry_of(directions_of(*storage)) for storage in STORAGE] + oblique_geometries():
@@ -138,7 +140,7 @@ def test_segments_of_one_number_in_two_layers_get_numbers_of_their_own(tmp_path)
 
 def test_large_label_values_are_kept(tmp_path):
     masks = dict(zip((300, 14175, 70000), random_masks().values(), strict=True))
-    for suffix in OUTPUT_ENDINGS:
+    for suffix in ENDINGS:
         write_segmentation(tmp_path / f"o{suffix}", masks, geometry_of(np.eye(3)))
         assert read_labels(tmp_path / f"o{suffix}").values == (300, 14175, 70000)
 
