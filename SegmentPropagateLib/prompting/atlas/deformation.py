@@ -84,6 +84,7 @@ def _search(mine: Image, other: Image, there: NDArray[np.bool_], stride: int, re
         difference = mine - padded[(slice(None), *cut)]
         price = np.einsum("c...,c...->...", difference, difference)
         price[~known[cut]] = _BEYOND
+        price[~there] = 0  # else the template's ends would be drawn out over what it does not show
         ndimage.uniform_filter(price, 3, output=out, mode="nearest")
     field = _coupled(cost.reshape(len(steps), -1), steps.astype(np.float32), shape) * stride
     to_coarse = (1 / stride, -(stride // 2) / stride)

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry, Plane
 from SegmentPropagateLib.volumes.intensity import to_gray
@@ -18,7 +17,7 @@ from SegmentPropagateLib.volumes.volume import Volume
 MM = 3.0
 """Distance of grid points. Organs of 2 cm keep 7 of them; half of it costs eight times as much."""
 
-_ALONG = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)  # whose normals are the grid's axes S, A, R
+ALONG = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)  # whose normals are the grid's axes S, A, R
 _LEAST_BODY = 200  # grid points, 5 ml: with less there is nothing to lay a template over
 _SOFT_TISSUE_HU = (-150.0, 250.0)
 
@@ -69,11 +68,11 @@ class Body:
     is_ct: bool
 
 
-def body_of(volume: Volume) -> Body:
-    """The volume on a lattice over its field of view, cut to the patient.
+def body_of(volume: Volume) -> Body | None:
+    """The volume on a lattice over its field of view, cut to the patient; None where nobody is in it.
 
     Raises:
-        InputError: there is no patient in it.
+        InputError: no voxel is finite.
     """
     finite = to_gray(volume.array_kji, "none").values
     lattice = _lattice_over(volume.geometry)
@@ -83,7 +82,7 @@ def body_of(volume: Volume) -> Body:
     body = _patient(values, inside, is_ct)
     box = bounding_box(body)
     if box is None or np.count_nonzero(body) < _LEAST_BODY:
-        raise InputError(f"'{volume.name}' shows no body: it is empty, or all air.")
+        return None
     values, inside, body = values[box], inside[box], body[box]
     if is_ct:
         gray = _scaled(values, *_SOFT_TISSUE_HU)
@@ -101,7 +100,7 @@ def resample(array_kji: NDArray[Any], geometry: Geometry, lattice: Lattice, beyo
         array_kji: real numbers or bool.
         geometry: its grid.
         lattice: where values are wanted.
-        beyond: `nearest` repeats the border, `constant` gives 0 there.
+        beyond: `nearest` repeats the border, `grid-constant` gives 0 there.
     """
     array, geometry = _upright(array_kji, geometry)
     factors = [max(1, int(MM / step + 1e-6)) for step in geometry.spacing_kji_mm]
@@ -116,7 +115,7 @@ def resample(array_kji: NDArray[Any], geometry: Geometry, lattice: Lattice, beyo
 
 def _upright(array_kji: NDArray[Any], geometry: Geometry) -> tuple[NDArray[Any], Geometry]:
     """A view with the axes in the order and direction nearest to S, A and R, so that storage makes no difference."""
-    order = [geometry.plane_axis(plane) for plane in _ALONG]
+    order = [geometry.plane_axis(plane) for plane in ALONG]
     columns = geometry.ijk_to_ras[:3, [2 - axis for axis in order]]  # steps along the view's axes, RAS
     start = np.append(geometry.ijk_to_ras[:3, 3], 1.0)[:3]
     view = array_kji.transpose(order)
@@ -171,13 +170,14 @@ def _inside(geometry: Geometry, lattice: Lattice) -> NDArray[np.bool_]:
     for row, start, size in zip(matrix, offset, geometry.shape_kji, strict=True):
         s, a, r = (factor * step for factor, step in zip(row, steps, strict=True))
         index = s[:, None, None] + a[:, None] + r + start
-        half = 0.5 + MM / 2 / geometry.spacing_kji_mm[geometry.shape_kji.index(size)] * 0.02
-        inside &= (index > -half) & (index < size - 1 + half)
+        inside &= (index > -0.51) & (index < size - 0.49)  # the faces, and what rounding adds
     return inside
 
 
 def _patient(values: NDArray[np.float32], inside: NDArray[np.bool_], is_ct: bool) -> NDArray[np.bool_]:
     """The largest connected part that is no air; the lungs are left out."""
+    if values.max() <= values.min():
+        return np.zeros_like(inside)
     smooth = ndimage.gaussian_filter(values, 1.0)
     air = -300.0 if is_ct else float(values.min()) + 0.08 * float(np.percentile(values, 99) - values.min())
     solid = ndimage.binary_opening((smooth > air) & inside)
