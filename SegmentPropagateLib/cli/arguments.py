@@ -51,6 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_propagate(commands)
+    _add_suggest(commands)
     _add_evaluate(commands)
     _add_finetune(commands)
     inspect = commands.add_parser("inspect", help="say what a model file is, and what is missing or wrong in it")
@@ -104,12 +105,14 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         metavar="I,J,+|-",
         help="points on (+) and beside (-) the object on the key slice; give it again for another object",
     )
+    prompt.add_argument("--support", metavar="DIR", help="finished cases: key slices and ranges are suggested from them")
+    parser.add_argument("--unsure", action="store_true", help="with --support: propagate unsure suggestions too")
     parser.add_argument(
         "--label",
         nargs="+",
         type=_label,
         metavar="N|NAME",
-        help="labels of LABELS by number or name, or all (default); with --box and --points the objects' numbers",
+        help="labels of LABELS or DIR by number or name, or all (default); with --box and --points the objects' numbers",
     )
     parser.add_argument("--name", nargs="+", metavar="NAME", help="names of the objects of --box and --points")
     parser.add_argument(
@@ -118,6 +121,19 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         metavar="K[,K2...]|auto",
         help="slices count from 0; default auto: where the label is largest; one per --box or --points",
     )
+
+
+def _add_suggest(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("suggest", help="draft key slices and ranges of a new volume from finished cases")
+    parser.add_argument("image", metavar="IMAGE", help=listed([kind.name for kind in READABLE], "or"))
+    parser.add_argument("--support", required=True, metavar="DIR", help="finished cases, laid out as for finetune")
+    parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels, or all (default)")
+    parser.add_argument("--source", choices=("auto", "atlas"), default="auto", help="default %(default)s: the best one")
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="default %(default)s")
+    parser.add_argument("-o", "--output", required=True, metavar="DRAFT", help=listed(OUTPUT_ENDINGS, "or"))
+    parser.add_argument("--overlay", metavar="PNG", help="write a picture of the drafts")
+    parser.add_argument("--report", metavar="JSON", help="write status, key slice, range and confidence per label")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:

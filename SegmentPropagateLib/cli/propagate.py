@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, check, propagate, write."""
     started = time.perf_counter()
     say = speaker(arguments.quiet)
-    _check_outputs(arguments)
+    check_outputs(arguments)
     if not Path(arguments.model).exists():
         registry.find(arguments.model)  # a mistyped name is told before a large volume is read
     volume = read_volume(arguments.image)
@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         **describe_run(session, volume, request.segments, masks),
         "output": Path(arguments.output).name,
         "range": [request.first, request.last],
+        **({"proposals": [draft.facts for draft in request.drafts]} if request.drafts else {}),
         "model": dict(model.info),
         "seconds": {"prepare": round(ready - started, 3), "propagate": round(done - ready, 3)},
         "peak_memory_mib": peak_memory_mib(),
@@ -75,7 +76,8 @@ def _open_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> Pr
     return load_model(arguments.model, device=arguments.device, precision=arguments.precision, notify=say)
 
 
-def _check_outputs(arguments: argparse.Namespace) -> None:
+def check_outputs(arguments: argparse.Namespace) -> None:
+    """Raise InputError unless all files that were asked for can be written, none over another or over an input."""
     check_output(arguments.output)
     named = {"--output": arguments.output, "--overlay": arguments.overlay, "--report": arguments.report}
     for option, ending in (("--overlay", ".png"), ("--report", ".json")):
@@ -85,8 +87,9 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
                 raise InputError(f"Cannot write '{path}': the name for {option} must end in {ending}.")
             check_writable(path)
     seen: dict[Path, str] = {Path(arguments.image).resolve(): "IMAGE"}
-    if arguments.mask is not None:
-        seen[Path(arguments.mask).resolve()] = "--mask"
+    for option in ("mask", "support"):
+        if getattr(arguments, option, None) is not None:
+            seen[Path(getattr(arguments, option)).resolve()] = f"--{option}"
     for option, path in named.items():
         if path is not None:
             other = seen.setdefault(Path(path).resolve(), option)
@@ -99,9 +102,9 @@ def _propagate(session: Session, request: Request, arguments: argparse.Namespace
         for key, prompt in prompts.items():
             session.add_key(object_id, key, prompt)
     ends = arguments.range or (None, None)  # where none is given, the model decides where an object ends
-    total = sum(len(lane.slices) for lane in session.plan(*ends))
+    total = sum(len(lane.slices) for lane in session.plan(*ends, request.ranges))
     with progress_bar(arguments.quiet, total=total, unit="slice") as bar:
-        for _update in session.propagate(*ends):
+        for _update in session.propagate(*ends, request.ranges):
             bar.update()
 
 

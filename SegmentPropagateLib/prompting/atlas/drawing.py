@@ -13,7 +13,7 @@ from SegmentPropagateLib.volumes.geometry import Geometry
 
 _SURE = 1e-3  # a soft mask nearer to 0 or 1 needs no second look
 _SLIVER = 0.1  # of the largest part: smaller ones are what a bad fit tears off
-_WELL_FITTING = 0.02  # misfit below which even a small part is the template's own
+_EXACT = 0.5  # trust from which on even a small part is the template's own
 
 Image = NDArray[np.float32]
 Box = tuple[slice, ...]
@@ -63,8 +63,7 @@ def _without_slivers(carried: Carried) -> Image:
         return carried.soft
     numbers = np.arange(1, count + 1)
     sizes = ndimage.sum_labels(np.ones_like(parts), parts, numbers)
-    misfits = ndimage.mean(carried.misfit, parts, numbers)
-    torn = numbers[(sizes < _SLIVER * sizes.max()) & (misfits > _WELL_FITTING)]
+    torn = numbers[(sizes < _SLIVER * sizes.max()) & (ndimage.mean(carried.trust, parts, numbers) < _EXACT)]
     around = ndimage.grey_dilation(np.where(np.isin(parts, torn), parts, 0), (3, 3, 3)) > 0
     return np.where(around & ~np.isin(parts, np.setdiff1d(numbers, torn)), 0, carried.soft)
 

@@ -69,7 +69,7 @@ class Carried:
         known: where each start has a template, bool `(starts, *box)`.
         weights: how much each start counts, float32 `(starts, *box)`.
         soft: the mean, grown along gray values, float32 0..1.
-        misfit: of the best start, float32.
+        trust: how exactly the best start fits, float32 0..1; 1 where the template is the volume itself.
         starts: the starts, in the order of the first axis.
         outlines: of each start's template.
     """
@@ -79,7 +79,7 @@ class Carried:
     known: NDArray[np.bool_]
     weights: Image
     soft: Image
-    misfit: Image
+    trust: Image
     starts: tuple[Start, ...]
     outlines: tuple[Outline, ...]
 
@@ -123,8 +123,9 @@ def carry(outlines: Sequence[Outline], starts: Sequence[Start], gray: Image) -> 
     soft = (weights * each).sum(axis=0)
     if soft.max() <= _TRACE:
         return None
-    soft = _grown(soft, gray[box], np.exp(-best / _TRUSTED))
-    return Carried(box, each, known, weights, soft, best, tuple(starts), tuple(outlines))
+    trust = np.exp(-best / _TRUSTED)
+    soft = _grown(soft, gray[box], trust)
+    return Carried(box, each, known, weights, soft, trust, tuple(starts), tuple(outlines))
 
 
 def _reach(outlines: Sequence[Outline], starts: Sequence[Start], shape: tuple[int, ...]) -> Box | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,11 +29,11 @@ Mask = NDArray[np.bool_]
 
 
 class Agreement(NamedTuple):
-    """How far the starts carry one and the same, over the points that at least two have a template for.
+    """How far a label can be believed: how well its templates fit, and how far the starts carry one and the same.
 
     Args:
-        overall: mean overlap of two starts, 0..1.
-        along: the same on every grid slice along an axis, of the carried box.
+        overall: 0..1.
+        along: the same on every grid slice along an axis, float32, of the carried box.
         key: point of the lattice in the middle of the slice on which they share most.
     """
 
@@ -44,7 +45,8 @@ class Agreement(NamedTuple):
 def agreement_of(carried: Carried, axis: int) -> Agreement:
     """Compare what the starts carry, slice by slice along an axis of the lattice.
 
-    The overlap of two soft masks is `2 sum(a b) / sum(a^2 + b^2)`; sums over all pairs follow from sums over starts.
+    The overlap of two soft masks is `2 sum(a b) / sum(a^2 + b^2)`, over the points that both have a template for; sums
+    over all pairs follow from sums over starts. A template that fits exactly needs no second opinion.
     """
     each = carried.each * carried.known
     count = carried.known.sum(axis=0).astype(np.float32)
@@ -57,7 +59,9 @@ def agreement_of(carried: Carried, axis: int) -> Agreement:
     best = int(np.argmax(common.sum(axis=others) * along))
     middle = ndimage.center_of_mass(np.take(common, best, axis) + 1e-12)
     key = np.insert(np.array(middle), axis, best) + [span.start for span in carried.box]
-    return Agreement(float(shared.sum() / max(possible.sum(), 1e-6)), along, key)
+    overlap = shared.sum() / max(float(possible.sum()), 1e-6)
+    exact = (carried.soft * carried.trust).sum() / max(float(carried.soft.sum()), 1e-6)
+    return Agreement(float(1 - (1 - overlap) * (1 - exact)), along, key)
 
 
 def judged(label: int, carried: Carried | None, lattice: Lattice, volume: Volume, plane: Plane) -> Proposal:
@@ -86,7 +90,12 @@ def judged(label: int, carried: Carried | None, lattice: Lattice, volume: Volume
         return beyond
     matrix, offset = lattice.to_voxels(volume.geometry)
     key = int(present[np.argmin(np.abs(present - (matrix @ agreement.key + offset)[axis]))])
-    slices = _slices(mask, box, volume.geometry.shape_kji, axis, key)
+    inverse = np.linalg.inv(matrix)[along, axis]  # grid slices per slice
+    start = agreement.key[along] - carried.box[along].start
+    nearest = np.rint(start + (np.arange(volume.geometry.shape_kji[axis]) - key) * inverse).astype(int)
+    believed = agreement.along[np.clip(nearest, 0, len(agreement.along) - 1)]
+    slices = _slices(mask, box, axis, believed, volume.geometry.shape_kji)
+    slices[key] = replace(slices[key], source="key")
     status: Status = "found" if confidence >= FOUND else "unsure"
     ends = _ends(carried, volume.geometry, axis, along, present)
     return Proposal(
@@ -114,16 +123,17 @@ def _ends(
     return None if low or first == 0 else first, None if high or last == geometry.shape_kji[axis] - 1 else last
 
 
-def _slices(mask: Mask, box: Box, shape_kji: tuple[int, ...], axis: int, key: int) -> dict[int, SliceResult]:
-    """Slice -> the mask on it, for every slice that the box has."""
+def _slices(mask: Mask, box: Box, axis: int, believed: Image, shape_kji: tuple[int, ...]) -> dict[int, SliceResult]:
+    """Slice -> the mask on it, with how far it is believed, for every slice that has one."""
     across = tuple(span for other, span in enumerate(box) if other != axis)
     size = [count for other, count in enumerate(shape_kji) if other != axis]
     slices = {}
     for index, part in enumerate(stack_of(mask, axis), start=box[axis].start):
-        whole = np.zeros(size, dtype=bool)
-        whole[across] = part
         if part.any():
-            slices[index] = SliceResult.of_mask(whole, "key" if index == key else "propagated", np.nan, np.nan)
+            whole = np.zeros(size, dtype=bool)
+            whole[across] = part
+            share = float(np.clip(believed[index], 0.001, 0.999))
+            slices[index] = SliceResult.of_mask(whole, "propagated", float(np.log(share / (1 - share))), share)
     return slices
 
 
