@@ -105,14 +105,16 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         metavar="I,J,+|-",
         help="points on (+) and beside (-) the object on the key slice; give it again for another object",
     )
-    prompt.add_argument("--support", metavar="DIR", help="finished cases: key slices and ranges are suggested from them")
+    prompt.add_argument(
+        "--support", metavar="DIR", help="finished cases: key slices and ranges are suggested from them"
+    )
     parser.add_argument("--unsure", action="store_true", help="with --support: propagate unsure suggestions too")
     parser.add_argument(
         "--label",
         nargs="+",
         type=_label,
         metavar="N|NAME",
-        help="labels of LABELS or DIR by number or name, or all (default); with --box and --points the objects' numbers",
+        help="labels of LABELS or DIR by number or name, or all (default); with --box, --points the objects' numbers",
     )
     parser.add_argument("--name", nargs="+", metavar="NAME", help="names of the objects of --box and --points")
     parser.add_argument(

@@ -86,4 +86,6 @@ def check_any(drafts: list[Draft], usable: list[Draft]) -> None:
 def _wanted(finished: FinishedCases, arguments: argparse.Namespace) -> list[SegmentInfo]:
     if arguments.label is None or "all" in arguments.label:
         return list(finished.segments)
-    return sorted({find_segment(finished, word, arguments.support) for word in arguments.label}, key=lambda it: it.value)
+    return sorted(
+        {find_segment(finished, word, arguments.support) for word in arguments.label}, key=lambda it: it.value
+    )

@@ -1,4 +1,4 @@
-"""Finished cases of a folder, and what their labels are called: numbers of different people need not agree, names do."""
+"""Finished cases of a folder, with one numbering: names of labels agree between people, their numbers need not."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_finished(folder: str | Path) -> FinishedCases:
         InputError: there is none, a file is damaged, or no label is in any of them.
     """
     cases = find_cases(folder)
-    segments, values = joined((read_labels(case.labels).segments for case in cases))
+    segments, values = joined(read_labels(case.labels).segments for case in cases)
     if not segments:
         raise InputError(f"The finished cases in '{folder}' hold no label: every voxel of them is 0.")
     return FinishedCases(tuple(map(Finished, cases, values)), segments)

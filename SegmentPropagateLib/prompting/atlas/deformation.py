@@ -87,8 +87,8 @@ def _search(mine: Image, other: Image, there: NDArray[np.bool_], stride: int, re
         price[~there] = 0  # else the template's ends would be drawn out over what it does not show
         ndimage.uniform_filter(price, 3, output=out, mode="nearest")
     field = _coupled(cost.reshape(len(steps), -1), steps.astype(np.float32), shape) * stride
-    to_coarse = (1 / stride, -(stride // 2) / stride)
-    return np.stack([ndimage.affine_transform(c, (to_coarse[0],) * 3, to_coarse[1], full, order=1, mode="nearest") for c in field])
+    to_points = ([1 / stride] * 3, -(stride // 2) / stride)
+    return np.stack([ndimage.affine_transform(c, *to_points, full, order=1, mode="nearest") for c in field])
 
 
 def _coupled(cost: Image, steps: Image, shape: tuple[int, ...]) -> Image:

@@ -51,8 +51,8 @@ def _looked_up(carried: Carried, points: Image) -> Image:
     for start, outline, weight in zip(carried.starts, carried.outlines, carried.weights, strict=True):
         matrix, offset = start.lattice.to_voxels(outline.geometry)
         there = np.stack([warped(axis[carried.box], points) for axis in start.deformed.points])
-        voxels = matrix @ there + offset[:, None]
-        share = ndimage.map_coordinates(outline.mask.view(np.uint8), voxels, output=np.float32, order=1, mode="grid-constant")
+        voxels = (matrix @ there + offset[:, None]).astype(np.float32)
+        share = warped(outline.mask.astype(np.float32), voxels, "grid-constant")
         total += warped(weight, points) * share
     return total
 
@@ -68,9 +68,7 @@ def _without_slivers(carried: Carried) -> Image:
     return np.where(around & ~np.isin(parts, np.setdiff1d(numbers, torn)), 0, carried.soft)
 
 
-def _voxels_over(
-    box: Box, matrix: NDArray[np.float64], offset: NDArray[np.float64], shape: tuple[int, ...]
-) -> Box:
+def _voxels_over(box: Box, matrix: NDArray[np.float64], offset: NDArray[np.float64], shape: tuple[int, ...]) -> Box:
     """The voxels over a box of the lattice, and a point further: the field of view may end between two points."""
     faces = [(span.start - 1.0, float(span.stop)) for span in box]
     corners = np.stack([axis.ravel() for axis in np.meshgrid(*faces)])

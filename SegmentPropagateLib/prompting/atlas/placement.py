@@ -137,9 +137,7 @@ def _coarse(sheet: _Sheet, scale: float) -> _Sheet:
 
 def _scores(volume: list[_Sheet], template: list[_Sheet]) -> Image:
     """Mean correlation for every offset; -1 where too little lies on each other."""
-    (score, common), (gray, _) = (
-        masked_ncc(*mine, *other) for mine, other in zip(volume, template, strict=True)
-    )
+    (score, common), (gray, _) = (masked_ncc(*mine, *other) for mine, other in zip(volume, template, strict=True))
     body, other = volume[0][1], template[0][1]
     length, length_t = body.shape[0], other.shape[0]
     first = np.arange(score.shape[0]) - (length_t - 1)
