@@ -101,10 +101,10 @@ def _propagate(session: Session, request: Request, arguments: argparse.Namespace
     for object_id, prompts in request.prompts.items():
         for key, prompt in prompts.items():
             session.add_key(object_id, key, prompt)
-    ends = arguments.range or (None, None)  # where none is given, the model decides where an object ends
-    total = sum(len(lane.slices) for lane in session.plan(*ends, own=request.ranges))
+    first, last = arguments.range or (None, None)  # where none is given, the model decides where an object ends
+    total = sum(len(lane.slices) for lane in session.plan(first, last, request.ranges))
     with progress_bar(arguments.quiet, total=total, unit="slice") as bar:
-        for _update in session.propagate(*ends, own=request.ranges):
+        for _update in session.propagate(first, last, request.ranges):
             bar.update()
 
 

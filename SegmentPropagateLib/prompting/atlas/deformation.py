@@ -14,12 +14,12 @@ from scipy import ndimage
 
 from SegmentPropagateLib.prompting.atlas.descriptors import self_similarity
 
-LEVELS = ((3, 4), (2, 3), (1, 1))
+LEVELS = ((3, 4), (3, 3), (2, 3), (1, 1))
 """Distance of the points at which is searched, which is also the length of a step; steps each way."""
 OUTSIDE = 0.3
 """Misfit where the template has nothing: more than that of organs that do not belong to each other."""
 
-_COUPLING = np.geomspace(0.003, 0.3, 6)
+_COUPLING = np.geomspace(0.01, 1.0, 6)
 _SMOOTH = 1.2  # points
 _BEYOND = 1.0  # what a step out of the template costs; a descriptor's channel differs by 1 at most
 _FIT_SIGMA = 3.0  # points around a voxel that tell how well its surroundings fit

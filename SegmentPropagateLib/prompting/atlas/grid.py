@@ -42,7 +42,7 @@ class Lattice:
 
     def to_voxels(self, geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """`matrix` and `offset` for which `matrix @ point + offset` is the index `(k, j, i)` of a grid point."""
-        inverse: NDArray[np.float64] = np.linalg.inv(geometry.ijk_to_ras)[2::-1]  # rows k, j, i
+        inverse = np.linalg.inv(geometry.ijk_to_ras)[2::-1].astype(np.float64)  # rows k, j, i
         matrix = inverse[:, 2::-1]  # columns S, A, R
         return matrix * MM, matrix @ self.origin_mm + inverse[:, 3]
 
