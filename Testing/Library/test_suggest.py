@@ -131,6 +131,8 @@ def test_finished_cases_are_propagated_each_object_in_its_own_range(folder, tmp_
         assert np.array_equal(read_labels(out).mask(entry["label"])[entry["key_slice"]], key)
     assert "Spleen: slice" in capsys.readouterr().err
     assert len(double.runs) == 1  # all at once
+    ends = {(lane.object_id, end) for lane in double.runs[0] for end in lane.given_ends}
+    assert ends == {(entry["label"], entry[end]) for entry in told["proposals"] for end in ("first", "last")}
 
 
 def test_a_typed_range_takes_the_place_of_the_suggested_ones(folder, tmp_path, double):

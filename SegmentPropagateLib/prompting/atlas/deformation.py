@@ -6,13 +6,14 @@ field of the cheapest steps are found in turn, with a growing weight on their ag
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.prompting.atlas.descriptors import self_similarity
+from SegmentPropagateLib.volumes.boxes import bounding_box
 
 LEVELS = ((3, 4), (3, 3), (2, 3), (1, 1))
 """Distance of the points at which is searched, which is also the length of a step; steps each way."""
@@ -22,6 +23,7 @@ OUTSIDE = 0.3
 _COUPLING = np.geomspace(0.01, 1.0, 6)
 _SMOOTH = 1.2  # points
 _BEYOND = 1.0  # what a step out of the template costs; a descriptor's channel differs by 1 at most
+_MARGIN = 8  # points around the template's first place that it may come to
 _FIT_SIGMA = 3.0  # points around a voxel that tell how well its surroundings fit
 
 Image = NDArray[np.float32]
@@ -47,6 +49,17 @@ def deform(gray: Image, template: Image, points: Image) -> Deformed:
         template: gray of the template on its own lattice.
         points: where it lies, float32 `(3, *gray.shape)`.
     """
+    there = bounding_box(covered(points, template.shape))
+    if there is None:
+        return Deformed(points, np.full_like(gray, OUTSIDE))
+    spans = [(max(0, span.start - _MARGIN), span.stop + _MARGIN) for span in there]
+    box = tuple(slice(*span) for span in spans)  # a long volume is looked at where the template lies
+    whole, misfit = points.copy(), np.full_like(gray, OUTSIDE)
+    whole[(slice(None), *box)], misfit[box] = _bent(gray[box], template, points[(slice(None), *box)])
+    return Deformed(whole, misfit)
+
+
+def _bent(gray: Image, template: Image, points: Image) -> Deformed:
     mine = self_similarity(gray)
     for stride, reach in LEVELS:
         field = _search(mine, self_similarity(warped(template, points)), covered(points, template.shape), stride, reach)
@@ -56,9 +69,9 @@ def deform(gray: Image, template: Image, points: Image) -> Deformed:
     return Deformed(points, ndimage.gaussian_filter(difference, _FIT_SIGMA))
 
 
-def warped(template: Image, points: Image, beyond: str = "nearest") -> Image:
-    """The template's values at its points; `beyond` as in `grid.resample`."""
-    return ndimage.map_coordinates(template, points, order=1, mode=beyond)
+def warped(template: NDArray[Any], points: Image, beyond: str = "nearest") -> Image:
+    """The template's values at its points, float32; `beyond` as in `grid.resample`."""
+    return ndimage.map_coordinates(template, points, output=np.float32, order=1, mode=beyond)
 
 
 def covered(points: Image, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -52,7 +52,7 @@ def _looked_up(carried: Carried, points: Image) -> Image:
         matrix, offset = start.lattice.to_voxels(outline.geometry)
         there = np.stack([warped(axis[carried.box], points) for axis in start.deformed.points])
         voxels = (matrix @ there + offset[:, None]).astype(np.float32)
-        share = warped(outline.mask.astype(np.float32), voxels, "grid-constant")
+        share = warped(outline.mask.view(np.uint8), voxels, "grid-constant")
         total += warped(weight, points) * share
     return total
 

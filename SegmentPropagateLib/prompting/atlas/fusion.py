@@ -98,7 +98,7 @@ def outline_of(mask: NDArray[np.bool_], geometry: Geometry, lattice: Lattice) ->
     part = geometry.part([span.start for span in box], [span.stop - span.start for span in box])
     share = resample(mask[box], part, lattice, "grid-constant")
     touches = [(span.start == 0, span.stop == size) for span, size in zip(box, mask.shape, strict=True)]
-    return Outline(mask[box], part, share, _along_patient(touches, geometry))
+    return Outline(mask[box].copy(), part, share, _along_patient(touches, geometry))
 
 
 def carry(outlines: Sequence[Outline], starts: Sequence[Start], gray: Image) -> Carried | None:

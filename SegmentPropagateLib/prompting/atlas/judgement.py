@@ -90,10 +90,12 @@ def judged(label: int, carried: Carried | None, lattice: Lattice, volume: Volume
         return beyond
     matrix, offset = lattice.to_voxels(volume.geometry)
     key = int(present[np.argmin(np.abs(present - (matrix @ agreement.key + offset)[axis]))])
-    inverse = np.linalg.inv(matrix)[along, axis]  # grid slices per slice
-    start = agreement.key[along] - carried.box[along].start
-    nearest = np.rint(start + (np.arange(volume.geometry.shape_kji[axis]) - key) * inverse).astype(int)
-    believed = agreement.along[np.clip(nearest, 0, len(agreement.along) - 1)]
+    # Grid slices of the volume's slices; the two are parallel but for an oblique volume's tilt.
+    ratio = float(np.linalg.inv(matrix)[along, axis])
+    nearest = (
+        agreement.key[along] - carried.box[along].start + ratio * (np.arange(box[axis].start, box[axis].stop) - key)
+    )
+    believed = agreement.along[np.clip(np.rint(nearest).astype(int), 0, len(agreement.along) - 1)]
     slices = _slices(mask, box, axis, believed, volume.geometry.shape_kji)
     slices[key] = replace(slices[key], source="key")
     status: Status = "found" if confidence >= FOUND else "unsure"
@@ -124,15 +126,18 @@ def _ends(
 
 
 def _slices(mask: Mask, box: Box, axis: int, believed: Image, shape_kji: tuple[int, ...]) -> dict[int, SliceResult]:
-    """Slice -> the mask on it, with how far it is believed, for every slice that has one."""
+    """Slice -> the mask on it, with how far it is believed, for every slice that has one.
+
+    `believed` is 0..1 for each slice of the box.
+    """
     across = tuple(span for other, span in enumerate(box) if other != axis)
     size = [count for other, count in enumerate(shape_kji) if other != axis]
     slices = {}
-    for index, part in enumerate(stack_of(mask, axis), start=box[axis].start):
+    for index, (part, share) in enumerate(zip(stack_of(mask, axis), believed, strict=True), start=box[axis].start):
         if part.any():
             whole = np.zeros(size, dtype=bool)
             whole[across] = part
-            share = float(np.clip(believed[index], 0.001, 0.999))
+            share = float(np.clip(share, 0.001, 0.999))
             slices[index] = SliceResult.of_mask(whole, "propagated", float(np.log(share / (1 - share))), share)
     return slices
 
