@@ -108,15 +108,14 @@ def _coupled(cost: Image, steps: Image, shape: tuple[int, ...]) -> Image:
     def smooth(best: NDArray[np.intp]) -> Image:
         return np.stack([ndimage.gaussian_filter(steps[best, axis].reshape(shape), _SMOOTH) for axis in range(3)])
 
-    field = smooth(cost.argmin(axis=0))
-    length = (steps**2).sum(axis=1)[:, None]
-    for weight in _COUPLING:  # argmin of cost + weight * |step - field|^2
-        pull = steps @ field.reshape(3, -1)
-        pull *= -2
-        pull += length
-        pull *= weight
+    cost = np.ascontiguousarray(cost.T)  # the search for the least is quicker along the last axis
+    field = smooth(cost.argmin(axis=1))
+    terms = np.vstack([-2 * steps.T, (steps**2).sum(axis=1)])
+    ones = np.ones((len(cost), 1), np.float32)
+    for weight in _COUPLING.astype(np.float32):  # least of cost + weight * |step - field|^2, but for |field|^2
+        pull = np.hstack([field.reshape(3, -1).T, ones]) @ (weight * terms)
         pull += cost
-        field = smooth(pull.argmin(axis=0))
+        field = smooth(pull.argmin(axis=1))
     return field
 
 
