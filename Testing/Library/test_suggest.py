@@ -26,11 +26,11 @@ def folder(tmp_path_factory):
     phantom = make_body(0, mm=6.0, cropped=False).phantom  # taken for voxels of 3 mm: quick
     values, labels = phantom.values[26:50].copy(), phantom.labels[26:50].copy()
     geometry = Geometry(values.shape, np.diag([-3.0, -3.0, 3.0, 1.0]))
-    (folder / "cases" / "anna").mkdir(parents=True)
-    for path in (folder / "cases" / "anna" / "image.nrrd", folder / "image.nrrd"):
+    (folder / "cases").mkdir()
+    for path in (folder / "cases" / "anna.nrrd", folder / "image.nrrd"):
         write_volume(path, Volume(values, geometry))
     masks = {value: labels == value for value in NAMES}
-    write_segmentation(folder / "cases" / "anna" / "labels.seg.nrrd", masks, geometry, SEGMENTS)
+    write_segmentation(folder / "cases" / "anna.seg.nrrd", masks, geometry, SEGMENTS)
     write_volume(folder / "air.nrrd", Volume(np.full_like(values, -1000), geometry))
     write_volume(folder / "other.nrrd", Volume((np.abs(values) % 300 + 5).astype(np.int16), geometry))
     return folder
@@ -48,7 +48,7 @@ def run(folder, *words, image="image.nrrd", command="suggest"):
 
 
 def truth(folder):
-    return read_labels(folder / "cases" / "anna" / "labels.seg.nrrd")
+    return read_labels(folder / "cases" / "anna.seg.nrrd")
 
 
 def test_drafts_are_written_told_and_reported(folder, tmp_path, capsys):

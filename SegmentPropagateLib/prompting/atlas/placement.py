@@ -25,6 +25,7 @@ APART_MM = 14.0
 _STEP = 2  # grid points per step of the search, which is 6 mm
 _LEAST_OVERLAP = 0.2  # of the smaller body
 _LEAST_LENGTH_MM = 20.0  # of the overlap along the body; shorter ones fit anywhere
+_ROUNDING = 1e-5  # of the largest square: what single precision leaves of the variance of a constant
 _HILL = (2, 4, 4)  # steps around a peak that belong to it
 
 Image = NDArray[np.float32]
@@ -104,6 +105,8 @@ def masked_ncc(volume: Image, inside: Image, template: Image, within: Image) -> 
     variance_t = back(mask * forth((template**2).sum(0))) / count - mean_t**2
     spread = np.sqrt(np.maximum(variance, 0) * np.maximum(variance_t, 0))
     known = (common > 0) & (spread > 1e-3 * spread.max())
+    for one, image in ((variance, volume), (variance_t, template)):
+        known &= one > _ROUNDING * float((image**2).max())
     score = np.divide(covariance, spread, out=np.zeros_like(spread), where=known)
     return np.clip(score, -1, 1), common
 
