@@ -79,7 +79,7 @@ def judged(label: int, carried: Carried | None, lattice: Lattice, volume: Volume
         return beyond
     along = ALONG.index(Plane.parse(plane))
     agreement = agreement_of(carried, along)
-    confidence = float(np.clip(agreement.overall, 0, 1))
+    confidence = round(float(np.clip(agreement.overall, 0, 1)), 4)
     disagreeing = f"The ways to lay the finished cases over the image agree on little of it ({confidence:.2f})."
     if confidence < UNSURE:
         return Proposal(label, "not here", confidence=confidence, source="atlas", reason=disagreeing)
@@ -106,7 +106,7 @@ def judged(label: int, carried: Carried | None, lattice: Lattice, volume: Volume
         key,
         slices[key].mask,
         *ends,
-        confidence=round(confidence, 4),
+        confidence=confidence,
         source="atlas",
         reason="" if status == "found" else disagreeing,
         slices=slices,
