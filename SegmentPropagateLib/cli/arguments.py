@@ -14,6 +14,7 @@ from SegmentPropagateLib.volumes.presets import PRESETS
 
 PLANES = ("axial", "coronal", "sagittal")
 DEFAULT_MODEL = "starter"
+_IMAGES = listed([kind.name for kind in READABLE if kind.holds_images], "or")
 _MODEL_HELP = "a name that `models` lists, or a checkpoint file; default %(default)s"
 _INTENSITY_HELP = f"how gray values are made: {', '.join(PRESETS)}"
 _MOST = 2**31 - 1  # no slice, voxel, label or step has a larger number; torch's seeds end at 2^63
@@ -54,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_propagate(commands)
     _add_batch(commands)
+    _add_suggest(commands)
     _add_evaluate(commands)
     _add_evaluate_all(commands)
     _add_finetune(commands)
@@ -90,8 +92,7 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
         "carry the mask or box of a key slice through a volume",
         "propagate image.nii.gz --mask outlines.seg.nrrd --label kidney --key-slice 18 -o kidney.seg.nrrd",
     )
-    images = [kind.name for kind in READABLE if kind.holds_images]
-    parser.add_argument("image", metavar="IMAGE", help=listed(images, "or"))
+    parser.add_argument("image", metavar="IMAGE", help=_IMAGES)
     _add_prompts(parser)
     parser.add_argument(
         "--range", type=_range, metavar="FIRST:LAST", help="first and last slice of the objects (default: open)"
@@ -153,12 +154,16 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         metavar="I,J,+|-",
         help="points on (+) and beside (-) the object on the key slice; give it again for another object",
     )
+    prompt.add_argument(
+        "--support", metavar="DIR", help="finished cases: key slices and ranges are suggested from them"
+    )
+    parser.add_argument("--unsure", action="store_true", help="with --support: propagate unsure suggestions too")
     parser.add_argument(
         "--label",
         nargs="+",
         type=_label,
         metavar="N|NAME",
-        help="labels of LABELS by number or name, or all (default); with --box and --points the objects' numbers",
+        help="labels of LABELS or DIR by number or name, or all (default); with --box, --points the objects' numbers",
     )
     parser.add_argument("--name", nargs="+", metavar="NAME", help="names of the objects of --box and --points")
     parser.add_argument(
@@ -190,6 +195,28 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder with a folder for each case")
     parser.add_argument("--processes", type=_count, metavar="N", help="cases at once (default: by cores and memory)")
     parser.add_argument("--engine", choices=("local",), default="local", help="local: processes of this computer")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_suggest(commands: argparse._SubParsersAction) -> None:
+    parser = _add_command(
+        commands,
+        "suggest",
+        "draft key slices and ranges of a new volume from finished cases",
+        "suggest new.nii.gz --support my-cases --label liver -o draft.seg.nrrd",
+    )
+    parser.add_argument(
+        "image", metavar="IMAGE", help=listed([kind.name for kind in READABLE if kind.holds_images], "or")
+    )
+    parser.add_argument("--support", required=True, metavar="DIR", help="finished cases, laid out as for finetune")
+    parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels, or all (default)")
+    parser.add_argument("--source", choices=("auto", "atlas"), default="auto", help="default %(default)s: the best one")
+    parser.add_argument(
+        "--plane", choices=PLANES, default="axial", help="whose slices are counted; default %(default)s"
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="DRAFT", help=listed(OUTPUT_ENDINGS, "or"))
+    parser.add_argument("--overlay", metavar="PNG", help="write a picture of the drafts")
+    parser.add_argument("--report", metavar="JSON", help="write status, key slice, range and confidence per label")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 

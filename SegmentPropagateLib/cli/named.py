@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo
+from SegmentPropagateLib.volumes.labels import SegmentInfo
 
 
-def find_segment(labels: Labels, wanted: int | str, path: str) -> SegmentInfo:
+class Described(Protocol):
+    """A label file, or several that are numbered as one."""
+
+    @property
+    def segments(self) -> tuple[SegmentInfo, ...]:
+        """Ascending by value."""
+
+
+def find_segment(labels: Described, wanted: int | str, path: str) -> SegmentInfo:
     """The segment of that number or name; upper and lower case are one.
 
     Raises:

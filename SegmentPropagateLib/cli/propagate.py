@@ -95,6 +95,7 @@ def carry_out(
         **describe_run(session, volume, request.segments, masks),
         "output": Path(arguments.output).name,
         "range": [request.first, request.last],
+        **({"proposals": [draft.facts for draft in request.drafts]} if request.drafts else {}),
         "model": dict(model.info),
         "seconds": {"prepare": round(ready - started, 3), "propagate": round(done - ready, 3)},
         "peak_memory_mib": peak_memory_mib(),
@@ -136,8 +137,9 @@ def check_outputs(arguments: argparse.Namespace) -> None:
                 raise InputError(f"Cannot write '{path}': the name for {option} must end in {ending}.")
             check_writable(path)
     seen = {identity_of(arguments.image): "IMAGE"}
-    if arguments.mask is not None:
-        seen[identity_of(arguments.mask)] = "--mask"
+    for option in ("mask", "support"):
+        if getattr(arguments, option, None) is not None:
+            seen[identity_of(getattr(arguments, option))] = f"--{option}"
     for option, path in named.items():
         if path is not None:
             other = seen.setdefault(identity_of(path), option)
@@ -149,10 +151,10 @@ def _propagate(session: Session, request: Request, arguments: argparse.Namespace
     for object_id, prompts in request.prompts.items():
         for key, prompt in prompts.items():
             session.add_key(object_id, key, prompt)
-    ends = arguments.range or (None, None)  # where none is given, the model decides where an object ends
-    total = sum(len(lane.slices) for lane in session.plan(*ends))
+    first, last = arguments.range or (None, None)  # where none is given, the model decides where an object ends
+    total = sum(len(lane.slices) for lane in session.plan(first, last, request.ranges))
     with progress_bar(arguments.quiet, total=total, unit="slice") as bar:
-        for _update in session.propagate(*ends):
+        for _update in session.propagate(first, last, request.ranges):
             bar.update()
 
 

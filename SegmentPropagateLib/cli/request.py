@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from SegmentPropagateLib.cli.drafts import Draft, check_any, read_drafts
 from SegmentPropagateLib.cli.named import called, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
@@ -28,6 +29,8 @@ class Request:
         first: first slice of the range.
         last: last slice of the range, inclusive.
         notes: sentences for the user about what is left out or lies at a doubtful place.
+        drafts: what was suggested, where it was.
+        ranges: object id -> its own first and last slice, where it has one.
     """
 
     prompts: dict[int, dict[int, Prompt]]
@@ -35,6 +38,8 @@ class Request:
     first: int
     last: int
     notes: list[str] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+    ranges: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
 
 
 def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
@@ -52,7 +57,11 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
             raise InputError(
                 f"Key slice {key} is outside the volume: {arguments.plane} slices run from 0 to {count - 1}."
             )
-    if arguments.mask is not None:
+    if arguments.unsure and arguments.support is None:
+        raise InputError("--unsure belongs to --support: nothing is suggested without finished cases.")
+    if arguments.support is not None:
+        request = _suggested_request(arguments, volume)
+    elif arguments.mask is not None:
         notes: list[str] = []
         labels = read_labels(arguments.mask, volume.geometry, notes.append)
         request = _mask_request(labels, arguments, volume)
@@ -61,6 +70,22 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
         request = _drawn_request(arguments, volume, axis)
     request.first, request.last = first, last
     _check_keys_in_range(request)
+    return request
+
+
+def _suggested_request(arguments: argparse.Namespace, volume: Volume) -> Request:
+    """Every object that was found is propagated from its draft's key slice, in its own range unless one was typed."""
+    for option in ("name", "key_slice"):
+        if getattr(arguments, option) is not None:
+            raise InputError(f"--{option.replace('_', '-')} does not go with --support, which suggests it.")
+    drafts = read_drafts(arguments, volume)
+    wanted = ("found", "unsure") if arguments.unsure else ("found",)
+    usable = [draft for draft in drafts if draft.proposal.status in wanted]
+    check_any(drafts, usable)
+    prompts = {draft.segment.value: draft.proposal.prompts for draft in usable}
+    request = Request(prompts, [draft.segment for draft in usable], 0, 0, [draft.sentence for draft in drafts], drafts)
+    if arguments.range is None:
+        request.ranges = {draft.segment.value: (draft.proposal.first, draft.proposal.last) for draft in usable}
     return request
 
 

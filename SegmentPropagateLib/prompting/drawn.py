@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.prompting.source import Proposal, Support
+from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import Labels
 from SegmentPropagateLib.volumes.stack import stack_of
@@ -17,7 +17,9 @@ from SegmentPropagateLib.volumes.volume import Volume
 class DrawnSlices:
     """Takes outlines as they are; where they begin and end says nothing about the object, so the range is open."""
 
-    def propose(self, volume: Volume, labels: Collection[int], support: Support, plane: Plane) -> list[Proposal]:
+    def propose(
+        self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
+    ) -> list[Proposal]:
         """See `source.PromptSource.propose`.
 
         Raises:
@@ -29,6 +31,7 @@ class DrawnSlices:
         if not drawn.geometry.is_close(volume.geometry):
             raise InputError(f"The labels lie on another grid than '{volume.name}': read them onto its grid.")
         axis = volume.geometry.plane_axis(plane)
+        tick(len(labels), len(labels))  # at once
         return [_proposal(drawn, label, axis) for label in labels]
 
 

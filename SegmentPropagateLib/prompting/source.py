@@ -6,7 +6,7 @@ A new source is a file of this package with a class that implements `PromptSourc
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -15,16 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.cases import Case
+from SegmentPropagateLib.prompting.finished import Finished
 from SegmentPropagateLib.propagation.prompts import MaskPrompt, Prompt
+from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import Labels
 from SegmentPropagateLib.volumes.volume import Volume
 
 Status = Literal["found", "unsure", "not here"]
 
-SOURCES: Mapping[str, str] = MappingProxyType({"drawn": "SegmentPropagateLib.prompting.drawn:DrawnSlices"})
+SOURCES: Mapping[str, str] = MappingProxyType(
+    {
+        "atlas": "SegmentPropagateLib.prompting.atlas.source:Atlas",
+        "drawn": "SegmentPropagateLib.prompting.drawn:DrawnSlices",
+    }
+)
 """Name -> `module:class`, imported when it is asked for: a source that needs no torch loads none."""
+
+Tick = Callable[[int, int], None]
+"""Told how many steps of work are done, of how many; what it raises ends the work, which has changed nothing."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Support:
     """
 
     drawn: Labels | None = None
-    cases: tuple[Case, ...] = ()
+    cases: tuple[Finished, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +63,9 @@ class Proposal:
         confidence: 0..1.
         source: name of the source.
         reason: one sentence, for a label that was not found or is unsure.
+        slices: slice -> the object there as far as the source knows, with its opinion of it as `predicted_iou`; empty
+            for a source that knows the key slice alone.
+        box_mm: low and high corner of the object in RAS; None where the source knows the key slice alone.
 
     Raises:
         InputError: the parts contradict each other.
@@ -68,6 +80,8 @@ class Proposal:
     confidence: float = 0.0
     source: str = ""
     reason: str = ""
+    slices: Mapping[int, SliceResult] = field(default_factory=dict, repr=False)
+    box_mm: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.confidence <= 1:
@@ -92,11 +106,17 @@ class Proposal:
         return {} if self.key_slice is None or self.mask is None else {self.key_slice: MaskPrompt(self.mask)}
 
 
+def in_silence(done: int, total: int) -> None:
+    """A `Tick` that tells nobody."""
+
+
 class PromptSource(Protocol):
     """Turns what was annotated before into drafts for a volume; the volume and the support are never changed."""
 
-    def propose(self, volume: Volume, labels: Collection[int], support: Support, plane: Plane) -> list[Proposal]:
-        """One draft per label, in the order of `labels`.
+    def propose(
+        self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
+    ) -> list[Proposal]:
+        """One draft per label, in the order of `labels`; what one label gets does not depend on the others.
 
         Raises:
             InputError: the support has nothing that this source could use.

@@ -64,7 +64,7 @@ def read_targets(data: Path, only: str = "", others: bool = False) -> Iterator[T
     listed = json.loads((data / "TARGETS.json").read_text(encoding="utf-8"))["targets"]
     cases = (entry["case"] for entry in listed if others or only in f"{entry['case']}/{entry['name']}")
     for case in dict.fromkeys(cases):
-        image, label_file = _files(data / case)
+        image, label_file = files_of(data / case)
         volume = read_volume(image)
         labels = read_labels(label_file, volume.geometry)
         axis = volume.geometry.plane_axis(PLANE)
@@ -88,7 +88,7 @@ def read_targets(data: Path, only: str = "", others: bool = False) -> Iterator[T
             yield Target(case, entry["name"], (*files, label_file), volume, truth, key)
 
 
-def _files(folder: Path) -> tuple[Path, Path]:
+def files_of(folder: Path) -> tuple[Path, Path]:
     """Image and label file of a case."""
     archives = sorted(folder.glob("*.npz"))
     if archives:

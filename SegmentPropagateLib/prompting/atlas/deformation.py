@@ -1,0 +1,132 @@
+"""How a template bends: a discrete search from coarse to fine, coupled to a smooth field (Heinrich 2014).
+
+At every grid point the descriptors of all steps are compared; then the cheapest step near a smooth field and the smooth
+field of the cheapest steps are found in turn, with a growing weight on their agreement.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from SegmentPropagateLib.prompting.atlas.descriptors import self_similarity
+from SegmentPropagateLib.volumes.boxes import bounding_box
+
+LEVELS = ((3, 4), (3, 3), (2, 3), (1, 1))
+"""Distance of the points at which is searched, which is also the length of a step; steps each way."""
+OUTSIDE = 0.3
+"""Misfit where the template has nothing: more than that of organs that do not belong to each other."""
+
+_COUPLING = np.geomspace(0.01, 1.0, 6)
+_SMOOTH = 1.2  # points
+_BEYOND = 1.0  # what a step out of the template costs; a descriptor's channel differs by 1 at most
+_MARGIN = 8  # points around the template's first place that it may come to
+_FIT_SIGMA = 3.0  # points around a voxel that tell how well its surroundings fit
+
+Image = NDArray[np.float32]
+
+
+class Deformed(NamedTuple):
+    """A template laid over a volume.
+
+    Args:
+        points: the template's points under the volume's lattice, float32 `(3, *shape)`.
+        misfit: mean squared difference of the descriptors around a point, float32 `shape`.
+    """
+
+    points: Image
+    misfit: Image
+
+
+def deform(gray: Image, template: Image, points: Image) -> Deformed:
+    """Bend `points` until the template looks as the volume does.
+
+    Args:
+        gray: of the volume, float32 0..1.
+        template: gray of the template on its own lattice.
+        points: where it lies, float32 `(3, *gray.shape)`.
+    """
+    there = bounding_box(covered(points, template.shape))
+    if there is None:
+        return Deformed(points, np.full_like(gray, OUTSIDE))
+    spans = [(max(0, span.start - _MARGIN), span.stop + _MARGIN) for span in there]
+    box = tuple(slice(*span) for span in spans)  # a long volume is looked at where the template lies
+    whole, misfit = points.copy(), np.full_like(gray, OUTSIDE)
+    whole[(slice(None), *box)], misfit[box] = _bent(gray[box], template, points[(slice(None), *box)])
+    return Deformed(whole, misfit)
+
+
+def _bent(gray: Image, template: Image, points: Image) -> Deformed:
+    mine = self_similarity(gray)
+    for stride, reach in LEVELS:
+        field = _search(mine, self_similarity(warped(template, points)), covered(points, template.shape), stride, reach)
+        points = _moved(points, field)
+    difference = ((mine - self_similarity(warped(template, points))) ** 2).mean(axis=0)
+    difference[~covered(points, template.shape)] = OUTSIDE
+    return Deformed(points, ndimage.gaussian_filter(difference, _FIT_SIGMA))
+
+
+def warped(template: NDArray[Any], points: Image, beyond: str = "nearest") -> Image:
+    """The template's values at its points, float32; `beyond` as in `grid.resample`."""
+    return ndimage.map_coordinates(template, points, output=np.float32, order=1, mode=beyond)
+
+
+def covered(points: Image, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Whether points lie on the template."""
+    within = [(axis > -0.5) & (axis < size - 0.5) for axis, size in zip(points, shape, strict=True)]
+    return np.logical_and.reduce(within)
+
+
+def _search(mine: Image, other: Image, there: NDArray[np.bool_], stride: int, reach: int) -> Image:
+    """Steps in points, float32 `(3, *shape)`, that bring the template's descriptors onto the volume's."""
+    full = there.shape
+    at = (slice(stride // 2, None, stride),) * 3
+    mine, other = (np.stack([_mean(channel, stride)[at] for channel in image]) for image in (mine, other))
+    there = there[at]
+    shape = there.shape
+    grid = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    steps = grid[np.argsort((grid**2).sum(axis=1), kind="stable")]  # of equal costs the shortest step is taken
+    padded = np.pad(other, ((0, 0), *((reach, reach),) * 3), mode="edge")
+    known = np.pad(there, reach)
+    cost = np.empty((len(steps), *shape), np.float32)
+    for out, step in zip(cost, steps, strict=True):
+        cut = tuple(slice(reach + o, reach + o + n) for o, n in zip(step, shape, strict=True))
+        difference = mine - padded[(slice(None), *cut)]
+        price = np.einsum("c...,c...->...", difference, difference)
+        price[~known[cut]] = _BEYOND
+        price[~there] = 0  # else the template's ends would be drawn out over what it does not show
+        ndimage.uniform_filter(price, 3, output=out, mode="nearest")
+    field = _coupled(cost.reshape(len(steps), -1), steps.astype(np.float32), shape) * stride
+    to_points = ([1 / stride] * 3, -(stride // 2) / stride)
+    return np.stack([ndimage.affine_transform(c, *to_points, full, order=1, mode="nearest") for c in field])
+
+
+def _coupled(cost: Image, steps: Image, shape: tuple[int, ...]) -> Image:
+    def smooth(best: NDArray[np.intp]) -> Image:
+        return np.stack([ndimage.gaussian_filter(steps[best, axis].reshape(shape), _SMOOTH) for axis in range(3)])
+
+    cost = np.ascontiguousarray(cost.T)  # the search for the least is quicker along the last axis
+    field = smooth(cost.argmin(axis=1))
+    terms = np.vstack([-2 * steps.T, (steps**2).sum(axis=1)])
+    ones = np.ones((len(cost), 1), np.float32)
+    for weight in _COUPLING.astype(np.float32):  # least of cost + weight * |step - field|^2, but for |field|^2
+        pull = np.hstack([field.reshape(3, -1).T, ones]) @ (weight * terms)
+        pull += cost
+        field = smooth(pull.argmin(axis=1))
+    return field
+
+
+def _moved(points: Image, field: Image) -> Image:
+    """The points that lie a step further; beyond the lattice they go on as straight lines."""
+    own = np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32) for size in field.shape[1:]], indexing="ij"))
+    own += field
+    last = np.array(field.shape[1:], np.float32)[:, None, None, None] - 1
+    beyond = own - np.clip(own, 0, last)
+    return np.stack([warped(axis, own) for axis in points]) + beyond
+
+
+def _mean(channel: Image, stride: int) -> Image:
+    return ndimage.uniform_filter(channel, stride, mode="nearest") if stride > 1 else channel

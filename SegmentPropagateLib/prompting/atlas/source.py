@@ -1,0 +1,128 @@
+"""The source `atlas`: finished cases are laid over the volume one by one, and what they bring is put together.
+
+It does the work of MedLSAM (Lei 2023, arXiv:2306.14752) by registration instead of a trained network, and hands over a
+mask on one slice with a range: of 23 organs that were then propagated, a box gave a mean DSC of .35 and the mask .69.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.reading import read_labels, read_volume
+from SegmentPropagateLib.prompting.atlas.deformation import deform
+from SegmentPropagateLib.prompting.atlas.fusion import Outline, Start, carry, outline_of
+from SegmentPropagateLib.prompting.atlas.grid import Body, body_of
+from SegmentPropagateLib.prompting.atlas.judgement import judged
+from SegmentPropagateLib.prompting.atlas.placement import STARTS, Place, places
+from SegmentPropagateLib.prompting.finished import Finished
+from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
+from SegmentPropagateLib.volumes.geometry import Geometry, Plane
+from SegmentPropagateLib.volumes.volume import Volume
+
+TEMPLATES = 5
+"""How many of the cases are used, those that fit best where they are placed; as many as MedLSAM's supports."""
+
+
+class Atlas:
+    """Carries the masks of finished cases; see `PromptSource`."""
+
+    def propose(
+        self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
+    ) -> list[Proposal]:
+        """See `source.PromptSource.propose`.
+
+        Raises:
+            InputError: there are no finished cases, or one of them cannot be read.
+        """
+        cases = support.cases
+        if not cases:
+            raise InputError("The source 'atlas' needs finished cases: give a folder of images with their labels.")
+        body = body_of(volume)
+        if body is None:
+            return [_absent(label, f"'{volume.name}' shows no body: it is empty, or all air.") for label in labels]
+        total = len(cases) + STARTS * min(TEMPLATES, len(cases)) + len(labels)
+        tried: list[_Tried] = []
+        for finished in cases:
+            tried.append(_try(finished, labels, body, keep=len(cases) <= TEMPLATES))
+            tick(len(tried), total)
+        chosen = {label: _best(label, cases, tried) for label in labels}
+        templates: dict[int, Template] = {}
+        for number in sorted(set().union(*chosen.values())):
+            templates[number] = _laid(cases[number], labels, body, tried[number])
+            tick(len(cases) + STARTS * min(len(templates), TEMPLATES), total)
+        proposals = []
+        for label in labels:
+            mine = [templates[number] for number in chosen[label]]
+            pairs = [(it.outlines[label], start) for it in mine if label in it.outlines for start in it.starts]
+            if pairs:
+                outlines, starts = zip(*pairs, strict=True)
+                proposals.append(judged(label, carry(outlines, starts, body.gray), body.lattice, volume, plane))
+            else:
+                reasons = [one.reason for finished, one in zip(cases, tried, strict=True) if label in finished.values]
+                proposals.append(_absent(label, next(filter(None, reasons), f"No finished case has label {label}.")))
+            tick(total - len(labels) + len(proposals), total)
+        return proposals
+
+
+class Template(NamedTuple):
+    """A finished case that lies on the volume: label -> where it is, and the ways in which it lies."""
+
+    outlines: Mapping[int, Outline]
+    starts: Sequence[Start]
+
+
+class _Tried(NamedTuple):
+    """Where a case can lie on the volume, or why it cannot; with its grid and its body, unless there are many cases."""
+
+    places: Sequence[Place] = ()
+    reason: str = ""
+    image: tuple[Geometry, Body] | None = None
+
+
+def _absent(label: int, reason: str) -> Proposal:
+    return Proposal(label, "not here", source="atlas", reason=reason)
+
+
+def _try(finished: Finished, labels: Collection[int], volume: Body, keep: bool) -> _Tried:
+    name = finished.case.name
+    if not any(label in finished.values for label in labels):
+        return _Tried()
+    image = read_volume(finished.case.image)
+    body = body_of(image)
+    if body is None:
+        return _Tried(reason=f"The finished case '{name}' shows no body: it is empty, or all air.")
+    if volume.is_ct != body.is_ct:
+        kinds = ("CT", "none") if volume.is_ct else ("no CT", "one")
+        told = f"The image is {kinds[0]} and the finished case '{name}' is {kinds[1]}: give cases of its modality."
+        return _Tried(reason=told)
+    found = places(volume, body)
+    if not found:
+        return _Tried(reason=f"The image and the finished case '{name}' have too little of the body in common.")
+    return _Tried(found, image=(image.geometry, body) if keep else None)
+
+
+def _best(label: int, cases: Sequence[Finished], tried: Sequence[_Tried]) -> list[int]:
+    """Numbers of the cases that have the label and fit best; the choice for one label leaves the others alone."""
+    able = [n for n, finished in enumerate(cases) if label in finished.values and tried[n].places]
+    return sorted(able, key=lambda n: -tried[n].places[0].score)[:TEMPLATES]
+
+
+def _laid(finished: Finished, labels: Collection[int], volume: Body, tried: _Tried) -> Template:
+    geometry, body = tried.image or _read(finished)
+    drawn = read_labels(finished.case.labels, geometry)
+    masks = {label: drawn.mask(finished.values[label]) for label in labels if label in finished.values}
+    outlines = {label: outline_of(mask, geometry, body.lattice) for label, mask in masks.items()}
+    starts = [
+        Start(body.lattice, deform(volume.gray, body.gray, place.points(volume.gray.shape))) for place in tried.places
+    ]
+    return Template({label: outline for label, outline in outlines.items() if outline is not None}, starts)
+
+
+def _read(finished: Finished) -> tuple[Geometry, Body]:
+    image = read_volume(finished.case.image)
+    body = body_of(image)
+    if body is None:  # it had one a moment ago
+        raise InputError(f"'{finished.case.image}' has changed while it was read.")
+    return image.geometry, body

@@ -1,0 +1,259 @@
+"""Drafts from finished cases: how good they are, what comes of them, and what is found where nothing is.
+
+    section     query and templates
+    ---------   ---------------------------------------------------------------------------------------
+    real        two abdominal CT volumes, each from the other; drafts and what the starter makes of them
+    unrelated   volumes of other parts of the body from either of the two: nothing should be found
+    bodies      drawn trunks of one layout, with fields of view by chance
+
+The references of the queries are read by this script alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from evaluation_targets import PLANE, files_of
+
+from SegmentPropagateLib.formats.cases import Case
+from SegmentPropagateLib.formats.reading import read_labels, read_volume
+from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
+from SegmentPropagateLib.models.loading import load_model
+from SegmentPropagateLib.phantoms.bodies import Body, make_body
+from SegmentPropagateLib.process import peak_memory_mib
+from SegmentPropagateLib.prompting.finished import Finished, read_finished
+from SegmentPropagateLib.prompting.source import Proposal, Support, find_source
+from SegmentPropagateLib.propagation.session import Session
+from SegmentPropagateLib.reports.metrics import dice
+from SegmentPropagateLib.reports.overlay import Orientation, OverlayObject, draw_contact_sheet
+from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.labels import Labels, default_segment
+from SegmentPropagateLib.volumes.stack import make_stack, stack_of
+from SegmentPropagateLib.volumes.volume import Volume
+
+ROOT = Path(__file__).resolve().parents[2]
+PAIR = ("ct_abdomen_multiorgan", "ct_dicom_abdomen")
+COMPACT = {
+    1: "spleen",
+    2: "kidney right",
+    3: "kidney left",
+    4: "gallbladder",
+    5: "liver",
+    6: "stomach",
+    52: "aorta",
+    63: "vena cava",
+}
+UNRELATED = ("ct_sarcoma", "ct_vertebra", "mr_t1c_brain_tumour", "mr_flair_ms_lesions_few", "mr_t1_sarcoma")
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Print tables; write `suggest.json` and a picture per pair."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "evaluation")
+    parser.add_argument("--section", choices=("real", "unrelated", "bodies"), action="append")
+    parser.add_argument("--queries", type=int, default=40, help="drawn bodies to suggest in")
+    parser.add_argument("--supports", type=int, default=5, help="drawn bodies to suggest from")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    sections = arguments.section or ("real", "unrelated", "bodies")
+    results: dict[str, list[Row]] = {}
+    if "bodies" in sections:
+        results["bodies"] = list(_bodies(arguments.queries, arguments.supports))
+        _tell_bodies(results["bodies"])
+    if (arguments.data / "MANIFEST.json").exists():
+        if "real" in sections:
+            results["real"] = [row for query, other in (PAIR, PAIR[::-1]) for row in _real(arguments, query, other)]
+            _tell_real(results["real"])
+        if "unrelated" in sections:
+            results["unrelated"] = list(_unrelated(arguments.data))
+    else:
+        print(f"Skipped: there are no evaluation volumes in '{arguments.data}'.")
+    print(f"Peak memory {peak_memory_mib():.0f} MiB.")
+    (arguments.out / "suggest.json").write_text(json.dumps(results, indent=1))
+
+
+def _suggested(volume: Volume, support: Support, labels: list[int]) -> tuple[list[Proposal], float]:
+    begin = time.process_time()
+    drafts = find_source("atlas").propose(volume, labels, support, PLANE)
+    return drafts, time.process_time() - begin
+
+
+def _support(data: Path, name: str) -> tuple[Support, list[int]]:
+    case = Case(name, *files_of(data / name))
+    values = list(read_labels(case.labels).values)
+    return Support(cases=(Finished(case, {value: value for value in values}),)), values
+
+
+def _real(arguments: argparse.Namespace, query: str, other: str) -> Iterator[Row]:
+    image, reference = files_of(arguments.data / query)
+    volume = read_volume(image)
+    truth = read_labels(reference, volume.geometry)
+    support, values = _support(arguments.data, other)
+    drafts, seconds = _suggested(volume, support, values)
+    print(f"\n{query} from {other}: {seconds:.1f} CPU s for {len(values)} labels")
+    session = Session(load_model("starter", device="cpu"), volume, plane=PLANE)
+    ranges, axis = {}, session.axis
+    for draft in drafts:
+        if draft.status == "found":
+            session.add_key(draft.label, *next(iter(draft.prompts.items())))
+            ranges[draft.label] = draft.first, draft.last
+    for _ in session.propagate(own=ranges):
+        pass
+    masks = session.masks()
+    _draw(arguments.out / f"suggest-{query}.png", volume, [draft for draft in drafts if draft.label in COMPACT])
+    for draft in drafts:
+        there = stack_of(truth.mask(draft.label), axis)
+        row = {"query": query, "seconds": seconds, **_row(draft, there)}
+        if draft.label in masks:
+            row["dsc"] = dice(stack_of(masks[draft.label], axis), there)
+        yield row
+
+
+def _row(draft: Proposal, there: Any) -> Row:
+    row: Row = {
+        "label": draft.label,
+        "status": draft.status,
+        "confidence": draft.confidence,
+        "here": bool(there.any()),
+        "range": [draft.first, draft.last],
+    }
+    if draft.key_slice is not None and draft.mask is not None:
+        key = there[draft.key_slice]
+        row |= {"key": draft.key_slice, "key_inside": bool(key.any()), "key_dsc": dice(draft.mask, key)}
+    return row
+
+
+def _tell_real(rows: list[Row]) -> None:
+    print("\n| volume | label | status | confidence | here | key DSC | range | end-to-end DSC |")
+    print("|--" * 8 + "|")
+    for row in rows:
+        figures = ["" if row.get(name) is None else f"{row[name]:.2f}" for name in ("key_dsc", "dsc")]
+        name = COMPACT.get(row["label"], row["label"])
+        first, last = ("open" if end is None else end for end in row["range"])
+        print(
+            f"| {row['query']} | {name} | {row['status']} | {row['confidence']:.2f} | {'yes' if row['here'] else 'no'} "
+            f"| {figures[0]} | {first} to {last} | {figures[1]} |"
+        )
+    found = [row for row in rows if row["status"] == "found"]
+    compact = [row.get("dsc", 0.0) for row in rows if row["here"] and row["label"] in COMPACT]
+    given = [row["dsc"] for row in rows if row["label"] in COMPACT and "dsc" in row]
+    good = [row["dsc"] > 0.5 for row in found]
+    print(
+        f"Compact organs that are here: mean DSC {np.mean(compact):.3f} (0 where not found), of the {len(given)} found "
+        f"{np.mean(given):.3f}. Of all {len(found)} found: DSC > .5 in {np.mean(good):.2f}, key slice inside in "
+        f"{np.mean([row['key_inside'] for row in found]):.2f}."
+    )
+
+
+def _draw(path: Path, volume: Volume, drafts: list[Proposal]) -> None:
+    stack, _ = make_stack(volume, PLANE)
+    objects = [
+        OverlayObject(f"{COMPACT[it.label]}, {it.status}", default_segment(it.label).color_rgb, it.slices)
+        for it in drafts
+        if it.slices
+    ]
+    draw_contact_sheet(stack.gray, stack.spacing_mm, objects, Orientation.upright(volume.geometry, PLANE)).save(path)
+
+
+def _unrelated(data: Path) -> Iterator[Row]:
+    for query in UNRELATED:
+        volume = read_volume(files_of(data / query)[0])
+        for template in PAIR:
+            drafts, seconds = _suggested(volume, *_support(data, template))
+            found = [draft.label for draft in drafts if draft.status == "found"]
+            unsure = [draft.label for draft in drafts if draft.status == "unsure"]
+            print(f"{query} from {template}: found {found or 'nothing'}, unsure {unsure or 'nothing'}", flush=True)
+            yield {"query": query, "template": template, "found": found, "unsure": unsure, "seconds": seconds}
+
+
+def _bodies(queries: int, supports: int) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        templates = [make_body(1000 + number) for number in range(supports)]
+        for number, body in enumerate(templates):
+            home = Path(folder) / str(number)
+            home.mkdir()
+            volume, labels = _as_files(body)
+            write_volume(home / "image.nii.gz", volume)
+            masks = {value: labels.mask(value) for value in labels.values}
+            write_segmentation(home / "labels.nii.gz", masks, volume.geometry)
+        finished = read_finished(folder)
+        values = [segment.value for segment in finished.segments]
+        for seed in range(queries):
+            volume, labels = _as_files(make_body(seed))
+            drafts, seconds = _suggested(volume, Support(cases=finished.cases), values)
+            for draft in drafts:
+                there = labels.mask(draft.label)
+                row = {"query": seed, "seconds": seconds, **_row(draft, there)}
+                if there.any():
+                    row["iou"] = _box_iou(draft, there, volume.geometry)
+                    row["mean_iou"] = _mean_box_iou(templates, draft.label, there)
+                yield row
+
+
+def _as_files(body: Body) -> tuple[Volume, Labels]:
+    k, j, i = body.phantom.spacing_kji_mm
+    geometry = Geometry(body.phantom.values.shape, np.diag([-i, -j, k, 1.0]))
+    segments = tuple(default_segment(value) for value in sorted(body.phantom.names))
+    return Volume(body.phantom.values, geometry, "body"), Labels((body.phantom.labels,), geometry, segments)
+
+
+def _box_iou(draft: Proposal, there: Any, geometry: Geometry) -> float:
+    if draft.box_mm is None:
+        return 0.0
+    corners = np.array(np.nonzero(there))
+    low, high = (np.append(end[::-1], 1.0) for end in (corners.min(axis=1) - 0.5, corners.max(axis=1) + 0.5))
+    world = np.sort([(geometry.ijk_to_ras @ corner)[:3] for corner in (low, high)], axis=0)
+    return _iou(np.array(draft.box_mm), world)
+
+
+def _mean_box_iou(templates: list[Body], label: int, there: Any) -> float:
+    """Of the mean of the templates' boxes, as shares of their fields of view."""
+    boxes = []
+    for body in templates:
+        inside = np.array(np.nonzero(body.phantom.labels == label))
+        if inside.size:
+            ends = [inside.min(axis=1), inside.max(axis=1) + 1]
+            boxes.append(np.array(ends) / body.phantom.labels.shape)
+    inside = np.array(np.nonzero(there))
+    truth = np.array([inside.min(axis=1), inside.max(axis=1) + 1]) / there.shape
+    return _iou(np.mean(boxes, axis=0), truth) if boxes else 0.0
+
+
+def _iou(a: Any, b: Any) -> float:
+    common = np.prod(np.clip(np.minimum(a[1], b[1]) - np.maximum(a[0], b[0]), 0, None))
+    return float(common / (np.prod(a[1] - a[0]) + np.prod(b[1] - b[0]) - common))
+
+
+def _tell_bodies(rows: list[Row]) -> None:
+    here = [row for row in rows if row["here"]]
+    absent = [row for row in rows if not row["here"]]
+    by_query = [
+        np.mean([row["iou"] - row["mean_iou"] for row in here if row["query"] == query])
+        for query in {row["query"] for row in here}
+    ]
+    rng = np.random.default_rng(0)
+    draws = rng.choice(by_query, (10_000, len(by_query))).mean(axis=1)
+    low, high = np.percentile(draws, (2.5, 97.5))
+    print(
+        f"Drawn bodies: box IoU {np.mean([row['iou'] for row in here]):.3f}, of the mean box "
+        f"{np.mean([row['mean_iou'] for row in here]):.3f}, difference {np.mean(by_query):+.3f} "
+        f"({low:+.3f} to {high:+.3f}); "
+        f"absent and not found {np.mean([row['status'] != 'found' for row in absent]):.3f} of {len(absent)}; "
+        f"found {np.mean([row['status'] == 'found' for row in here]):.2f} of {len(here)}, their key DSC "
+        f"{np.mean([row['key_dsc'] for row in here if row['status'] == 'found']):.2f}; "
+        f"{np.mean([row['seconds'] for row in rows]):.0f} CPU s each"
+    )
+
+
+if __name__ == "__main__":
+    main()
