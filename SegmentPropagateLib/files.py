@@ -223,7 +223,11 @@ def _target_of(path: PathLike) -> Path:
         OSError: the system does not even take the name.
     """
     name = os.fspath(path)
-    if re.search(r"[\0\ud800-\udfff]", name):  # SimpleITK aborts on what is not UTF-8
+    try:
+        is_name = b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # letters that the system has no bytes for
+        is_name = False
+    if not is_name:
         raise InputError(f"Cannot write {name!a}: this is no name for a file, choose another.")
     target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     if not target.parent.is_dir():

@@ -149,11 +149,13 @@ def _trainer():
 
 
 def run_state(path):
-    import torch
+    from SegmentPropagateLib.files import Outputs
+    from SegmentPropagateLib.training.run_files import RunFiles
 
     trainer = {**_trainer().state_dict(), "step": 1}
-    record = {"step": 1, "loss": 0.5}
-    torch.save({"trainer": trainer, "records": [record], "best": float("-inf"), "run": "digest"}, path)
+    state = {"trainer": trainer, "records": [{"step": 1, "loss": 0.5}], "best": float("-inf"), "run": "digest"}
+    with Outputs() as outputs:
+        RunFiles(path.with_name("run.pt")).write_state(state, outputs)
 
 
 def _pairs(folder):
