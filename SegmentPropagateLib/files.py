@@ -24,6 +24,14 @@ PathLike = str | os.PathLike[str]
 CHUNK_BYTES = 1 << 18
 
 
+def is_there(path: PathLike) -> bool:
+    """Whether a file or a folder has that name; none has one that the system does not take."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # longer than the system allows, or with a null character
+        return False
+
+
 def check_writable(path: PathLike) -> None:
     """Raise InputError unless a file of that name can be made; asked before anything is computed."""
     with _telling(path):

@@ -11,7 +11,7 @@ from typing import Any
 from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.cli.request import Request, read_request
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.files import Outputs, check_writable, identity_of
+from SegmentPropagateLib.files import Outputs, check_writable, identity_of, is_there
 from SegmentPropagateLib.formats.reading import read_volume
 from SegmentPropagateLib.formats.writing import check_output, write_segmentation
 from SegmentPropagateLib.models import download, registry
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     say = speaker(arguments.quiet)
     _check_outputs(arguments)
-    if not Path(arguments.model).exists():
+    if not is_there(arguments.model):
         registry.find(arguments.model)  # a mistyped name is told before a large volume is read
     volume = read_volume(arguments.image)
     if volume.note:

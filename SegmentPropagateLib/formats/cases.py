@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.files import is_there
 from SegmentPropagateLib.formats.kinds import VOLUME_ENDINGS
 
 IMAGE_FOLDERS = {"images": ("labels", "masks"), "imagesTr": ("labelsTr",), "image": ("label", "mask")}
@@ -53,7 +54,7 @@ def find_cases(dataset: str | Path) -> list[Case]:
         InputError: there is none, a listed file is missing, or a name stands for two pairs.
     """
     path = Path(dataset)
-    if not _exists(path):
+    if not is_there(path):
         raise InputError(f"The dataset '{_shortened(str(path))}' does not exist.")
     if path.is_dir():
         cases = _in_folder(path)
@@ -175,19 +176,12 @@ def _listed(path: Path, row: Mapping[str, Any], number: int) -> Case:
         raise InputError(f"Entry {number} of '{path}' must name an image and a label file.")
     files = [path.parent / text.strip() for text in (image, labels)]
     for file in files:
-        if not _exists(file):
+        if not is_there(file):
             raise InputError(f"Entry {number} of '{path}' names '{_shortened(str(file))}', which does not exist.")
     name = row.get("name") or _stem(files[0])
     if name in ("image", "img"):
         name = files[0].parent.name
     return Case(_checked_name(str(name), f"Entry {number} of '{path}'"), files[0], files[1])
-
-
-def _exists(file: Path) -> bool:
-    try:
-        return file.exists()
-    except (OSError, ValueError):  # longer than the system allows, or with a null character
-        return False
 
 
 def _checked_name(name: str, where: str) -> str:
