@@ -30,8 +30,8 @@ SYSTEM_LIBRARIES := libGL.so.1 libEGL.so.1 libglib-2.0.so.0 libxkbcommon.so.0 li
 endif
 SYSTEM_PACKAGES := libgl1 libegl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
 
-.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling bench evaluate screenshots starter ablation tune docs \
-  setup clean
+.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling fuzz bench evaluate screenshots starter ablation \
+  tune docs setup clean
 
 help:  ## these lines
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,10 @@ lint-types: $(VENV)/ready-for-tests
 
 lint-spelling: $(VENV)/ready-for-tests
 	@$(BIN)/codespell
+
+fuzz: $(VENV)/ready-for-tests  ## damaged files and frames, guided by what they reach (inputs are kept in build/fuzz/)
+	@$(PIP) --only-binary :all: atheris 2>/dev/null || true
+	@$(BIN)/python Testing/Fuzz/fuzz.py
 
 bench: $(VENV)/ready  ## speed and memory against the upstream predictor
 	@$(BIN)/python Testing/Benchmarks/bench.py

@@ -24,6 +24,14 @@ PathLike = str | os.PathLike[str]
 CHUNK_BYTES = 1 << 18
 
 
+def is_there(path: PathLike) -> bool:
+    """Whether a file or a folder has that name; none has one that the system does not take."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # longer than the system allows, or with a null character
+        return False
+
+
 def check_writable(path: PathLike) -> None:
     """Raise InputError unless a file of that name can be made; asked before anything is computed."""
     with _telling(path):
@@ -221,14 +229,6 @@ def _machine() -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
-def _is_encodable(name: str) -> bool:
-    try:
-        os.fsencode(name)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _target_of(path: PathLike) -> Path:
     """The file that would be written, which is another one where `path` is a link.
 
@@ -237,7 +237,11 @@ def _target_of(path: PathLike) -> Path:
         OSError: the system does not even take the name.
     """
     name = os.fspath(path)
-    if "\0" in name or not _is_encodable(name):
+    try:
+        is_name = b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:  # letters that the system has no bytes for
+        is_name = False
+    if not is_name:
         raise InputError(f"Cannot write {name!a}: this is no name for a file, choose another.")
     target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
     if not target.parent.is_dir():

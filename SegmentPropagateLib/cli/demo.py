@@ -14,6 +14,7 @@ import numpy as np
 
 from SegmentPropagateLib.cli import evaluate, propagate
 from SegmentPropagateLib.cli.arguments import make_parser
+from SegmentPropagateLib.cli.console import printable
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs, check_writable
 from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
@@ -117,4 +118,4 @@ def _type(arguments: argparse.Namespace, command: Callable[[argparse.Namespace],
 
 def _say(arguments: argparse.Namespace, sentence: str) -> None:
     if not arguments.quiet:
-        print(sentence, flush=True)  # noqa: T201 - this command's output
+        print("\n".join(map(printable, sentence.split("\n"))), flush=True)  # noqa: T201 - this command's output

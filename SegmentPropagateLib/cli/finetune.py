@@ -11,7 +11,7 @@ from typing import Any
 
 from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.files import check_writable
+from SegmentPropagateLib.files import check_writable, is_there
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.families import FAMILIES, find_family
 
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.output.endswith(".pt"):
         raise InputError(f"Cannot write '{arguments.output}': the name of the model must end in .pt.")
     check_writable(arguments.output)
-    if not Path(arguments.dataset).exists():
+    if not is_there(arguments.dataset):
         raise InputError(f"The dataset '{arguments.dataset}' does not exist.")
     init = registry.resolve(arguments.init)
     if not isinstance(init, Path) and init.family not in FAMILIES:

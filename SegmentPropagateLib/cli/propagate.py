@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.cli.request import Request, read_request
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.files import Outputs, check_writable, identity_of
+from SegmentPropagateLib.files import Outputs, check_writable, identity_of, is_there
 from SegmentPropagateLib.formats.kinds import listed
 from SegmentPropagateLib.formats.reading import read_volume
 from SegmentPropagateLib.formats.writing import check_output, check_source, write_segmentation
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     say = speaker(arguments.quiet)
     check_outputs(arguments)
-    if not Path(arguments.model).exists():
+    if not is_there(arguments.model):
         registry.find(arguments.model)  # a mistyped name is told before a large volume is read
 
     def open_model() -> Propagator:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.files import is_there
 from SegmentPropagateLib.formats.kinds import VOLUME_ENDINGS
 
 IMAGE_FOLDERS = {"images": ("labels", "masks"), "imagesTr": ("labelsTr",), "image": ("label", "mask")}
@@ -54,7 +55,7 @@ def find_cases(dataset: str | Path) -> list[Case]:
         InputError: there is none, a listed file is missing, or a name stands for two pairs.
     """
     path = Path(dataset)
-    if not _exists(path):
+    if not is_there(path):
         raise InputError(f"The dataset '{_shortened(str(path))}' does not exist.")
     if path.is_dir():
         cases = _in_folder(path)
@@ -208,7 +209,7 @@ def listed_case(path: Path, row: Mapping[str, Any], number: int, *, must_exist: 
         raise InputError(f"Entry {number} of '{path}' must name an image and a label file.")
     for text in (row["image"], labels) if must_exist else ():
         file = path.parent / text.strip()
-        if not _exists(file):
+        if not is_there(file):
             raise InputError(f"Entry {number} of '{path}' names '{_shortened(str(file))}', which does not exist.")
     return Case(*listed_image(path, row, number), path.parent / labels.strip())
 
@@ -226,13 +227,6 @@ def listed_image(path: Path, row: Mapping[str, Any], number: int) -> tuple[str, 
     if name in ("image", "img"):
         name = image.parent.name
     return _checked_name(str(name), f"Entry {number} of '{path}'"), image
-
-
-def _exists(file: Path) -> bool:
-    try:
-        return file.exists()
-    except (OSError, ValueError):  # longer than the system allows, or with a null character
-        return False
 
 
 def _checked_name(name: str, where: str) -> str:

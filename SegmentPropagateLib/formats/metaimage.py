@@ -38,6 +38,17 @@ _NUMBERS = {  # field -> how many there are, as a power of the number of axes
     **dict.fromkeys(("Offset", "Position", "Origin", "CenterOfRotation", "ElementSpacing", "ElementSize"), 1),
     **dict.fromkeys(("TransformMatrix", "Rotation", "Orientation"), 2),
 }
+_LONGEST = {  # characters of fields that mean something to MetaIO; all other names are free
+    **dict.fromkeys(("DimSize", *_NUMBERS), 490),  # it reads 500, and then nothing that follows
+    **dict.fromkeys(  # these it copies into 255 without looking at their length
+        (
+            *("Comment", "AcquisitionDate", "ObjectType", "ObjectSubType", "TransformType", "Name", "DistanceUnits"),
+            *("AnatomicalOrientation", "Modality", "ImagePosition", "Color", "ElementType", "ElementDataFile"),
+            *("ElementMin", "ElementMax", "ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset"),
+        ),
+        250,
+    ),
+}
 _TYPES = {  # of the arrays that are written
     "u1": "MET_UCHAR",
     "u2": "MET_USHORT",
@@ -80,7 +91,7 @@ def _read_header(path: Path) -> Header:
     for number, line in enumerate(start.split(b"\n")):
         place += len(line) + 1
         text = line.decode("latin-1").strip()
-        field = re.fullmatch(r"(\w{1,255})\s*[=:]\s*([^\0-\x08\x0a-\x1f]*)", text)
+        field = re.fullmatch(r"([^=:\0-\x1f]{1,200}?)\s*[=:]\s*([^\0-\x08\x0a-\x1f]*)", text)  # as `0008|103e = CT`
         if (text and field is None) or len(line) > _LONGEST_LINE or number > MOST_LINES:
             raise header.fault(f"it is damaged or no MetaImage file, its header has the line {shown(text)}")
         if field is None:
@@ -90,6 +101,8 @@ def _read_header(path: Path) -> Header:
             raise header.fault(f"its header has two lines for '{name}'")
         if name in ("DimSize", *_NUMBERS) and "NDims" not in fields:
             raise header.fault(f"its header has 'NDims' behind '{name}' or not at all")
+        if len(value) > _LONGEST.get(name, _LONGEST_LINE):
+            raise header.fault(f"its header has {len(value)} characters of '{name}'")
         fields[name] = value
         if name == "ElementDataFile":
             return Header(path, fields, place)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
+from itertools import chain, count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,9 +84,9 @@ def read_labels(
     path = Path(path)
     with _in_one_sentence(path):
         image, _modality = _read(path, "labels")
-        count = image.GetNumberOfComponentsPerPixel()
-        described, notes = read_segments(_metadata(image), count)
-        if count > 1 and not described:
+        components = image.GetNumberOfComponentsPerPixel()
+        described, notes = read_segments(_metadata(image), components)
+        if components > 1 and not described:
             raise InputError(f"'{path}' has several values per voxel: give a file with one label per voxel.")
         notes += [image.GetMetaData(NOTE)] if image.HasMetaDataKey(NOTE) else []
         for note in notes:
@@ -209,14 +210,15 @@ def _unique_values(
     known = {(layer, value): default_segment(value) for layer, value in present}
     known.update({(layer, info.value): info for layer, info in described})
     taken: set[int] = set()
-    free = max((value for _layer, value in known), default=0)
+    used = {value for _layer, value in known}
+    free = (value for value in chain(range(max(used, default=0) + 1, 2**32), count(1)) if value not in used)
     segments = []
     for (layer, value), info in sorted(known.items(), key=lambda item: item[0]):
         if value in taken:
-            free += 1
-            layers[layer] = layers[layer].astype(np.result_type(layers[layer], np.min_scalar_type(free)))
-            layers[layer][layers[layer] == value] = free
-            info = replace(info, value=free)
+            other = next(free)
+            layers[layer] = layers[layer].astype(np.result_type(layers[layer], np.min_scalar_type(other)))
+            layers[layer][layers[layer] == value] = other
+            info = replace(info, value=other)
         taken.add(info.value)
         segments.append(info)
     return layers, sorted(segments, key=lambda info: info.value)

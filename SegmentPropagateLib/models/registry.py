@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
-from SegmentPropagateLib.files import drop_link, replacing
+from SegmentPropagateLib.files import drop_link, is_there, replacing
 from SegmentPropagateLib.networks.families import FAMILIES
 
 META = "https://dl.fbaipublicfiles.com/segment_anything_2/092824/"
@@ -223,4 +223,4 @@ def resolve(name_or_path: str | Path) -> NamedModel | Path:
     """
     path = Path(name_or_path)
     is_path = isinstance(name_or_path, Path) or name_or_path not in REGISTRY
-    return path if is_path and path.exists() else find(str(name_or_path))
+    return path if is_path and is_there(path) else find(str(name_or_path))

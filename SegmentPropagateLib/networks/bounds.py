@@ -19,7 +19,7 @@ from torch import Tensor
 from SegmentPropagateLib.errors import CheckpointError
 
 PICKLE_BYTES = 32 * 2**20
-"""Longest pickle that is read; the largest SAM 2 has one of 0.1 MB, a record of 200,000 training steps 20 MB."""
+"""Longest pickle that is read; the largest SAM 2 has one of 0.1 MB."""
 
 PICKLE_PIECES = 3_000_000
 """Instructions in a file's pickles with their arguments; PyTorch takes 2 s for a million."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,7 +167,7 @@ def split(
 
 
 def _is_slice_folder(case: Case) -> bool:
-    return case.labels.is_dir()
+    return case.labels.is_dir() and bool(_numbered(case.labels, (".png",)))
 
 
 def _read_slices(case: Case) -> TrainingVolume:
@@ -172,11 +176,9 @@ def _read_slices(case: Case) -> TrainingVolume:
     if images.keys() != labels.keys():
         odd = min(images.keys() ^ labels.keys())
         raise InputError(f"slice {odd} is in only one of '{case.image}' and '{case.labels}'.")
-    if not images:
-        raise InputError(f"'{case.image}' holds no slices named by number, such as 00000.jpg.")
     order = sorted(images)
-    gray = np.stack([_pixels(images[number], "L") for number in order])
-    layer = np.stack([_pixels(labels[number], None) for number in order])
+    gray = _stacked([images[number] for number in order], _gray_of)
+    layer = _stacked([labels[number] for number in order], _labels_of)
     if layer.shape != gray.shape:
         raise InputError(f"the slices have shape {gray.shape[1:]}, their masks {layer.shape[1:]}.")
     prepared = to_gray(gray, "none")
@@ -184,16 +186,57 @@ def _read_slices(case: Case) -> TrainingVolume:
 
 
 def _numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[int, Path]:
-    files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.stem.isdigit()]
-    return {int(path.stem): path for path in files}
-
-
-def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image if mode is None else image.convert(mode))
+        files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.stem.isdecimal()]
     except OSError as error:
+        raise InputError(f"'{folder}' is no folder of slices ({error.strerror}), as its labels are.") from error
+    numbered = {int(path.stem): path for path in files}
+    if len(numbered) < len(files):
+        twice = next(path for path in files if path not in numbered.values())
+        raise InputError(f"'{twice}' and '{numbered[int(twice.stem)].name}' have one number: leave one of them there.")
+    return numbered
+
+
+def _stacked(paths: Sequence[Path], pixels_of: Callable[[Image.Image, Path], NDArray[Any]]) -> NDArray[Any]:
+    """Slices of one shape; what is opened has no more than a small file may hold."""
+    slices: list[NDArray[Any]] = []
+    for path in paths:
+        found = _opened(path, pixels_of)
+        if found.shape != (slices or [found])[0].shape:
+            raise InputError(f"'{path}' has shape {found.shape}, the slices before it {slices[0].shape}.")
+        if found.size * len(paths) > _MOST_PIXELS:
+            raise InputError(f"'{path}' is one of {len(paths)} slices of shape {found.shape}, too many: crop them.")
+        slices.append(found)
+    return np.stack(slices)
+
+
+def _opened(path: Path, pixels_of: Callable[[Image.Image, Path], NDArray[Any]]) -> NDArray[Any]:
+    if not path.is_file():  # a pipe never ends
+        raise InputError(f"'{path}' is no file.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("JPEG", "PNG")) as image:  # other kinds start other programs
+                return pixels_of(image, path)
+    except _NO_PICTURE as error:
         raise InputError(f"'{path}' cannot be read as a picture.") from error
+
+
+_MOST_PIXELS = 1 << 28  # of a volume: 1024 slices of 512 x 512
+_NO_PICTURE = (  # what PIL raises
+    *(OSError, SyntaxError, ValueError, EOFError, OverflowError, MemoryError, struct.error, zlib.error),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+
+
+def _gray_of(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    if image.mode[0] in "IF":
+        raise InputError(f"'{path}' has more than 8 bits per pixel: save it with 8, or give the volume in a file.")
+    return np.asarray(image.convert("L"))
+
+
+def _labels_of(image: Image.Image, path: Path) -> NDArray[np.unsignedinteger]:
+    pixels = np.asarray(image)
     if pixels.ndim != 2:
         raise InputError(f"'{path}' must have one channel, its pixel value being the label.")
-    return pixels.astype(np.uint8)
+    return pixels.astype(np.uint16 if pixels.max() > 255 else np.uint8)

@@ -73,7 +73,7 @@ def join(device: torch.device) -> Workers:
     """Meet the other processes that `torchrun` started, if it did.
 
     Raises:
-        InputError: some of the variables that `torchrun` sets are there, but not all, or one is no number.
+        InputError: of the variables that `torchrun` sets some lack, one is no number, or nobody answers.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1":
         return Workers()
@@ -84,7 +84,11 @@ def join(device: torch.device) -> Workers:
         if not os.environ[name].isdecimal():
             raise InputError(f"{name} is '{os.environ[name]}', not a number: start with torchrun, or unset WORLD_SIZE.")
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        except (ValueError, RuntimeError) as error:  # torch's errors about addresses and ports are RuntimeErrors
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise InputError(f"The other processes cannot be met ({reason}): start with torchrun.") from error
     return Workers(distributed.get_rank(), distributed.get_world_size())
 
 

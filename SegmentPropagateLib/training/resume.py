@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
@@ -32,6 +35,11 @@ class RunState:
     run: str
 
 
+def as_bytes(records: list[dict[str, Any]]) -> Tensor:
+    """Records as a state holds them, uint8: in the pickle each would be dozens of pieces, and those are counted."""
+    return torch.frombuffer(bytearray(json.dumps(records).encode()), dtype=torch.uint8)
+
+
 def read_state(path: Path, like: Mapping[str, Any], run: str) -> RunState:
     """Read a state and check all of it.
 
@@ -43,29 +51,59 @@ def read_state(path: Path, like: Mapping[str, Any], run: str) -> RunState:
     Raises:
         InputError: the file is damaged or belongs to another run; the message names it and says what to do.
     """
-    try:
-        content = read_content(path)
-        _check_sums(path)
-        for name, kind in _KINDS.items():
-            if not isinstance(content, Mapping) or not isinstance(content.get(name), kind):
-                raise ValueError(f"it has no {name}")
+    with _telling(path):
+        content = _read(path, {"trainer": Mapping, "records": Tensor, "best": (int, float), "run": str})
         if content["run"] != run:
             raise InputError(
                 f"'{path}' belongs to a run with other settings, cases or starting weights: resume it as it was "
                 "started, or choose another name."
             )
         _check_trainer(content["trainer"], like)
-        _check_records(content["records"], content["trainer"]["step"])
+        records = json.loads(content["records"].numpy().tobytes())
+        _check_records(records, content["trainer"]["step"])
         if math.isnan(content["best"]):
             raise ValueError("its best validation DSC is no number")
+    return RunState(content["trainer"], records, content["best"], run)
+
+
+def read_trainer(path: Path, like: Mapping[str, Any], **others: type) -> Mapping[str, Any]:
+    """Read a state of a trainer, and whatever else a script of ours keeps with it.
+
+    Args:
+        path: of the file: a dict with the state under `trainer`.
+        like: `Trainer.state_like` of the run that is to go on.
+        others: further entries and their kinds; one that is a Mapping called `average` holds weights as the network's.
+
+    Raises:
+        InputError: the file is damaged or of another run; the message names it and says what to do.
+    """
+    with _telling(path):
+        content = _read(path, {"trainer": Mapping, **others})
+        _check_trainer(content["trainer"], like)
+        if "average" in others:
+            _check_like(content["average"], like["network"], "average")
+    return content
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (CheckpointError, *_DAMAGE) as reason:
         raise InputError(
             f"'{path}' is damaged, as {str(reason).rstrip('.')}: start the run anew under another name."
         ) from reason
-    return RunState(**{name: content[name] for name in _KINDS})
 
 
-_KINDS: Mapping[str, Any] = {"trainer": Mapping, "records": list, "best": (int, float), "run": str}
+def _read(path: Path, kinds: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a file holds; ValueError where one of the entries lacks or is of another kind."""
+    content = read_content(path)
+    _check_sums(path)
+    for name, kind in kinds.items():
+        if not isinstance(content, Mapping) or not isinstance(content.get(name), kind):
+            raise ValueError(f"it has no {name}")
+    return content
+
 
 _DAMAGE = (ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ArithmeticError)
 """What was found wrong here, and what `zipfile` raises."""
@@ -114,7 +152,9 @@ def _check_like(found: Any, like: Any, where: str) -> None:
         raise ValueError(f"its {where} has the shape {list(found.shape)} instead of {list(like.shape)}")
 
 
-def _check_records(records: list[Any], step: int) -> None:
+def _check_records(records: Any, step: int) -> None:
+    if not isinstance(records, list):
+        raise ValueError("it has no records")
     if step < 1 or len(records) != step:
         raise ValueError(f"it has {len(records)} records of {step} steps")
     for number, record in enumerate(records, 1):

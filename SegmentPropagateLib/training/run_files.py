@@ -14,6 +14,7 @@ from SegmentPropagateLib.files import Outputs, check_writable, writing
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import save_checkpoint
 from SegmentPropagateLib.training.curve import draw_curve
+from SegmentPropagateLib.training.resume import as_bytes
 
 Record = Mapping[str, Any]
 
@@ -70,4 +71,4 @@ class RunFiles:
     def write_state(self, state: Mapping[str, Any], outputs: Outputs) -> None:
         """Write what `read_state` gives back."""
         with writing(self.state, outputs) as file:
-            torch.save(dict(state), file)
+            torch.save({**state, "records": as_bytes(state["records"])}, file)

@@ -20,6 +20,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.families import NetworkConfig, StarterShape
 from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
+from SegmentPropagateLib.networks.safe_load import read_weights
 from SegmentPropagateLib.phantoms.phantom import make_phantom
 from SegmentPropagateLib.propagators.tracking.appearance import WindowsAppearance
 from SegmentPropagateLib.reports.metrics import dice
@@ -27,6 +28,7 @@ from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, Targe
 from SegmentPropagateLib.training.forward import ClipForward, ClipPrompt, Teacher
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
+from SegmentPropagateLib.training.resume import read_trainer
 from SegmentPropagateLib.training.starter.targets import as_volume, draw_target
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.volumes.stack import ImageStack
@@ -114,7 +116,7 @@ def code_hash() -> str:
 def base_weights(path: Path, scale: Scale) -> dict[str, torch.Tensor]:
     """Phase 1: a network with the long bank alone, trained from nothing; kept in a file."""
     if path.exists():
-        return torch.load(path, weights_only=True)
+        return read_weights(path)[0]
     torch.manual_seed(0)
     network = build_network(NetworkConfig("starter", "conv", SIZE, SHAPE))
     rates = Rates(1e-3, 1e-3, final=0.02, layer_decay=1.0, weight_decay=0.05, warm_up=60)
@@ -124,10 +126,10 @@ def base_weights(path: Path, scale: Scale) -> dict[str, torch.Tensor]:
     )
     unfinished = path.with_suffix(".state.pt")
     if unfinished.exists():
-        trainer.load_state_dict(torch.load(unfinished, weights_only=True))
+        trainer.load_state_dict(read_trainer(unfinished, trainer.state_like())["trainer"])
     for step in range(trainer.step_count, scale.base_steps):
         if step % 250 == 249:
-            torch.save(trainer.state_dict(), unfinished)
+            torch.save({"trainer": trainer.state_dict()}, unfinished)
             print(f"base: step {step} of {scale.base_steps}", flush=True)  # noqa: T201
         share = step / scale.base_steps
         length = 3 if share < 0.15 else 4 if share < 0.3 else 6 if share < 0.6 else 8

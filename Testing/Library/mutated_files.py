@@ -1,8 +1,9 @@
 """Reads damaged copies of a file, each in a process of its own with 2 GiB and 20 s: run as a program.
 
-    python mutated_files.py FILE image|labels FIRST COUNT
+    python mutated_files.py FOLDER FIRST COUNT KIND...
 
-It prints each outcome that is neither a result nor an InputError of one sentence, as a JSON list.
+Kinds are those of `damaged_kinds`. It prints, for each as JSON, the outcomes that are neither a result nor an error of
+one sentence.
 """
 
 import json
@@ -14,15 +15,18 @@ import signal
 import sys
 from pathlib import Path
 
-from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.reading import read_labels, read_volume
+from damaged_kinds import KINDS
 
-HEADER_BYTES = 700
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.worker.messages import MessageError
+
+HEADER_BYTES = 1000
 MEMORY_BYTES, SECONDS = 2 << 30, 20
 WORDS = (
     *(b"nan", b"inf", b"-1", b"0", b"1e308", b"2147483647", b"4294967296", b"99999999999999999999", b"16", b"5"),
     *(b"%d", b"LIST", b"/etc/passwd", b"../../x", b"\n", b"\0", b"\xff", b" ", b"(", b"none", b": ", b":=", b" = "),
     *(b"gzip", b"raw", b"hex", b"text", b"double", b"True", b"1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18"),
+    *(b"\xff" * 4, b"\xff\xff\xff\x7f", b"[" * 2000, b"null", b'"', b"{}", b",", b";", b"}q\x00", b"\xfe\xff\xdd\xe0"),
 )
 
 
@@ -57,7 +61,7 @@ def outcome_of(read, path):
     """The empty string for a result or one sentence, else what went wrong."""
     try:
         read(path)
-    except InputError as error:
+    except (InputError, MessageError) as error:
         sentence = str(error)
         return "" if sentence.endswith(".") and "\n" not in sentence else f"no sentence: {sentence}"
     except BaseException as error:  # noqa: BLE001 - whatever it is, the test shows it
@@ -70,27 +74,42 @@ def outcome_apart(read, path):
     out, into = os.pipe()
     child = os.fork()
     if child == 0:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))  # torch's libraries have 10 GB of code
         signal.alarm(SECONDS)
         os.dup2(into, 2)
         os.write(into, outcome_of(read, path).encode()[:4000])
-        sys.exit()
+        os.kill(os.getpid(), signal.SIGTERM)  # Python would tidy up torch first, half a second each time
     os.close(into)
     with os.fdopen(out, "rb") as pipe:
         said = pipe.read().decode(errors="replace")
     _, status = os.waitpid(child, 0)
-    return said if status == 0 else f"died with {status}: {said}"
+    return said if status == signal.SIGTERM else f"died with {status}: {said}"
 
 
-def main(name, content, first, count):
-    path, read = Path(name), {"image": read_volume, "labels": read_labels}[content]
+def draw(name, folder):
+    """The file of a kind, in a folder, with all that belongs to it."""
+    path = Path(folder) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    KINDS[name][1](path)
+    return path
+
+
+def outcomes_of(name, folder, seeds):
+    """What went wrong with a kind of file: seed and outcome."""
+    path, read = draw(name, folder), KINDS[name][0]
     whole = path.read_bytes()
-    outcomes = {}
-    for seed in range(int(first), int(first) + int(count)):
+    read(path)  # as it is; and what is imported now is not by every child
+    found = []
+    for seed in seeds:
         path.write_bytes(mutate(whole, seed))
-        outcomes[seed] = outcome_apart(read, path)
-    path.write_bytes(whole)
-    print(json.dumps([[seed, outcome] for seed, outcome in outcomes.items() if outcome]))  # noqa: T201 - its result
+        found.append((seed, outcome_apart(read, path)))
+    return [(seed, outcome) for seed, outcome in found if outcome]
+
+
+def main(folder, first, count, *names):
+    seeds = range(int(first), int(first) + int(count))
+    wrong = {name: outcomes_of(name, Path(folder) / str(number), seeds) for number, name in enumerate(names)}
+    print(json.dumps(wrong))  # noqa: T201 - its result
 
 
 if __name__ == "__main__":

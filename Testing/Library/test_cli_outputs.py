@@ -263,6 +263,13 @@ def test_the_demo_may_be_shown_again_in_its_own_folder(small_demo, tmp_path, cap
     assert set(contents(tmp_path)) == {*demo.FILES, "notes.txt"}
 
 
+def test_the_name_of_a_demo_folder_is_shown_without_what_a_terminal_would_obey(small_demo, tmp_path, capsys):
+    assert main(["demo", "--out", str(tmp_path / "a\x1b[2Jb"), "--model", "classical"]) == 0
+    said = "".join(capsys.readouterr())
+    assert "a\\x1b[2Jb" in said
+    assert "\x1b" not in said
+
+
 def test_a_demo_that_fails_leaves_nothing_new(small_demo, tmp_path, monkeypatch):
     with files_end_at(4096):
         assert show(tmp_path / "new" / "demo") == 2

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from drawn_files import SHAPE, medsam_archive, oblique_geometries, random_image, random_masks, sentence_of
+from drawn_files import SHAPE, image_of, medsam_archive, oblique_geometries, random_image, random_masks, sentence_of
 from test_geometry import STORAGE, directions_of, geometry_of
 
 from SegmentPropagateLib.errors import InputError
@@ -136,6 +136,19 @@ def test_segments_of_one_number_in_two_layers_get_numbers_of_their_own(tmp_path)
     assert [(info.value, info.name) for info in labels.segments] == [(1, "Label 1"), (2, "other")]
     np.testing.assert_array_equal(labels.mask(1), masks[1])
     np.testing.assert_array_equal(labels.mask(2), masks[2])
+
+
+def test_of_two_segments_with_the_largest_number_one_gets_a_small_one(tmp_path):
+    stored = np.zeros((*SHAPE, 2), np.uint32)
+    stored[2, :, :, 0] = stored[3, :, :, 1] = 2**32 - 1
+    image = image_of(stored, is_vector=True)
+    for key, value in {"Layer": "0 1", "LabelValue": f"{2**32 - 1} {2**32 - 1}", "ID": "a b", "Name": "a b"}.items():
+        for number, word in enumerate(value.split()):
+            image.SetMetaData(f"Segment{number}_{key}", word)
+    sitk.WriteImage(image, str(tmp_path / "two.seg.nrrd"))
+    labels = read_labels(tmp_path / "two.seg.nrrd")
+    assert [(info.value, info.name) for info in labels.segments] == [(1, "b"), (2**32 - 1, "a")]
+    assert labels.mask(1)[3].all()
 
 
 def test_large_label_values_are_kept(tmp_path):

@@ -23,6 +23,7 @@ RIGHT = {
     "sizes of elements for their spacing": ({"ElementSpacing": None, "ElementSize": "1 1 1"}, RAW),
     "lower case": ({"ElementDataFile": "local"}, RAW),
     "a field of one's own": ({"Foo": "bar = baz"}, RAW),
+    "fields of DICOM, as SimpleITK writes them": ({"0008|103e": "CT " * 300, "my key": "x"}, RAW),
 }
 
 WRONG = {
@@ -50,6 +51,9 @@ WRONG = {
     "directions that are one": ({"TransformMatrix": "1 0 0 1 0 0 0 0 1"}, "do not span a volume"),
     "voxels of 30 km": ({"ElementSpacing": "1 1 3e7"}, "voxels measure"),
     "an origin without end": ({"Offset": "inf 0 0"}, "'Offset'"),
+    "a name that MetaIO would write beyond its end": ({"Name": "x" * 300}, "300 characters of 'Name'"),
+    "a text after which MetaIO reads nothing": ({"Comment": "x" * 600}, "600 characters of 'Comment'"),
+    "digits without end": ({"ElementSpacing": f"1 1 1.{'0' * 600}"}, "characters of 'ElementSpacing'"),
     "voxels nowhere": ({"ElementDataFile": None}, "has the line"),
 }
 

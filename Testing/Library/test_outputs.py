@@ -1,5 +1,8 @@
 """A write that fails after any number of bytes leaves the older file and nothing else, whoever writes."""
 
+import os
+import sys
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -59,7 +62,7 @@ def model(path):
 
 def state(path):
     with Outputs() as outputs:
-        RunFiles(path.with_name("run.pt")).write_state({"weights": torch.rand(9000)}, outputs)
+        RunFiles(path.with_name("run.pt")).write_state({"weights": torch.rand(9000), "records": []}, outputs)
 
 
 def log(path):
@@ -217,6 +220,17 @@ def test_an_impossible_name_is_refused_before_the_work(name, tmp_path):
     assert "Cannot write" in sentence
     assert sentence == sentence_of(write_segmentation, tmp_path / name, {1: NOISE == 1}, GRID)
     assert contents(tmp_path) == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a system whose names are letters, not bytes")
+@pytest.mark.parametrize("ending", [".nii.gz", ".nrrd", ".seg.nrrd", ".mha"])
+def test_a_name_and_a_folder_in_latin_1_can_be_written_and_read(ending, tmp_path):
+    folder = tmp_path / os.fsdecode(b"na\xefve")
+    folder.mkdir()
+    path = folder / os.fsdecode(b"\xe9" + ending.encode())
+    check_output(path)
+    write_segmentation(path, {1: NOISE == 1}, GRID)
+    assert (read_labels(path).mask(1) == (NOISE == 1)).all()
 
 
 def test_equal_files_are_written_for_equal_results(tmp_path):

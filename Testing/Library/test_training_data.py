@@ -11,6 +11,8 @@ from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.training.data import Library, gather, split
 from SegmentPropagateLib.training.ranks import join
 
+TORCHRUN = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+
 
 def _examples(dataset, skip_bad=False, told=None, **library):
     return gather(find_cases(dataset), Library(**library), skip_bad, (told if told is not None else []).append)
@@ -163,7 +165,8 @@ def test_a_list_that_is_a_device_is_refused_unread(tmp_path):
 
 @pytest.mark.parametrize(
     ("variables", "words"),
-    [({"WORLD_SIZE": "2"}, "RANK is not"), ({"WORLD_SIZE": "two"}, "RANK is not"), ({"WORLD_SIZE": "1"}, None)],
+    [({"WORLD_SIZE": "2"}, "RANK is not"), ({"WORLD_SIZE": "two"}, "RANK is not"), ({"WORLD_SIZE": "1"}, None)]
+    + [({**TORCHRUN, name: "x"}, words) for name, words in (("RANK", "'x', not"), ("MASTER_PORT", "cannot be met"))],
 )
 def test_variables_of_torchrun_that_stand_alone_are_refused(variables, words, monkeypatch):
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):

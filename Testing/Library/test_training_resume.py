@@ -1,5 +1,7 @@
 """A run goes on from a whole state of its own; of any other, one sentence names the file and says what to do."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from SegmentPropagateLib.training.clips import ClipSettings, draw_clip
 from SegmentPropagateLib.training.finetune import Conduct, finetune
 from SegmentPropagateLib.training.forward import ClipPrompt
 from SegmentPropagateLib.training.optimizer import Rates
-from SegmentPropagateLib.training.resume import read_state
+from SegmentPropagateLib.training.resume import as_bytes, read_state, read_trainer
 from SegmentPropagateLib.training.settings import FinetuneSettings
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 
@@ -38,8 +40,14 @@ def like():
     return new_trainer().state_like()
 
 
+def save(path, state):
+    """As a run does; whatever else is in place of its records as it is."""
+    records = state.get("records")
+    torch.save({**state, "records": as_bytes(records)} if isinstance(records, list) else state, path)
+
+
 def test_a_whole_state_comes_back(trained, like, tmp_path):
-    torch.save(trained, tmp_path / "m.state.pt")
+    save(tmp_path / "m.state.pt", trained)
     state = read_state(tmp_path / "m.state.pt", like, "digest")
     assert state.records == trained["records"]
     assert state.run == "digest"
@@ -84,6 +92,9 @@ WRONG = [
     (["trainer", "optimizer", "param_groups", 0, "lr"], 5.0),
     (["trainer", "optimizer", "param_groups", 0, "betas"], (0.9, 2.0)),
     (["records"], []),
+    (["records"], torch.zeros(3)),
+    (["records"], as_bytes({})),
+    (["records"], as_bytes([[[]]])[:-1]),
     (["records", 0], "x"),
     (["records", 0, "step"], 7),
     (["records", 0, "loss"], None),
@@ -95,11 +106,31 @@ WRONG = [
 
 @pytest.mark.parametrize(("path", "new"), WRONG, ids=lambda value: str(value)[:40])
 def test_every_part_of_a_state_is_checked(trained, like, tmp_path, path, new):
-    torch.save(changed(trained, path, new), tmp_path / "m.state.pt")
+    save(tmp_path / "m.state.pt", changed(trained, path, new))
     with pytest.raises(InputError) as caught:
         read_state(tmp_path / "m.state.pt", like, "digest")
     assert "m.state.pt' is damaged" in str(caught.value) or "belongs to a run with other settings" in str(caught.value)
     assert "another name." in str(caught.value)
+
+
+def test_a_run_of_very_many_steps_goes_on(trained, like, tmp_path):
+    record, count = trained["records"][0], 200_000
+    records = [{**record, "step": step} for step in range(1, count + 1)]
+    state = {**trained, "records": records, "trainer": {**trained["trainer"], "step": count}}
+    save(tmp_path / "m.state.pt", state)
+    assert read_state(tmp_path / "m.state.pt", like, "digest").records == records
+
+
+def test_a_trainer_and_its_average_are_read_as_safely(trained, like, tmp_path):
+    path = tmp_path / "s.state.pt"
+    state = {"trainer": trained["trainer"], "average": trained["trainer"]["network"], "parents": {}}
+    torch.save(state, path)
+    read = read_trainer(path, like, average=Mapping, parents=Mapping)
+    assert read["trainer"]["step"] == 1
+    for name, wrong in {"average": {}, "parents": 3, "trainer": {**trained["trainer"], "step": 1.5}}.items():
+        torch.save({**state, name: wrong}, path)
+        with pytest.raises(InputError, match=r"s\.state\.pt' is damaged"):
+            read_trainer(path, like, average=Mapping, parents=Mapping)
 
 
 @pytest.mark.parametrize("content", [[1], "x", {}, {"model": torch.zeros(3)}], ids=str)
@@ -111,7 +142,7 @@ def test_another_file_is_no_state(like, tmp_path, content):
 
 def test_a_state_in_which_any_byte_has_changed_is_refused_or_the_same(trained, like, tmp_path):
     path = tmp_path / "m.state.pt"
-    torch.save(trained, path)
+    save(path, trained)
     data = np.frombuffer(path.read_bytes(), np.uint8)
     generator = np.random.default_rng(5)
     refused = 0

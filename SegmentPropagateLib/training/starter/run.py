@@ -18,7 +18,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from SegmentPropagateLib.training.clips import Augmentation, Clip, ClipSettings,
 from SegmentPropagateLib.training.forward import ClipPrompt, Teacher, policy_of
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
+from SegmentPropagateLib.training.resume import read_trainer
 from SegmentPropagateLib.training.starter.targets import PhantomPool, draw_target
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import frozen_propagator, propagate_target
@@ -283,7 +284,8 @@ class StarterRun:
                 torch.save(state, file)
 
     def _resume(self) -> None:
-        state = torch.load(self._state_file, weights_only=True)
+        kinds = {"average": Mapping, "records": list, "parents": Mapping}
+        state = read_trainer(self._state_file, self._trainer.state_like(), **kinds)
         self._trainer.load_state_dict(state["trainer"])
         self._average = state["average"]
         self._records, self._parents = list(state["records"]), dict(state["parents"])
