@@ -4,7 +4,7 @@ folder of                                             pairs
 ---------------------------------------------------   ------------------------------------------------
 images/NAME/00000.jpg, masks/NAME/00000.png           SLM-SAM 2: a folder of slices each
 imagesTr/NAME.nii.gz, labelsTr/NAME.nii.gz            nnU-Net; also images/labels, images/masks
-NAME/image.nii.gz, NAME/labels.nii.gz                 a folder per case (label, labels, mask, seg)
+NAME/image.nii.gz, NAME/labels.nii.gz                 a folder per case (label, labels, mask, seg; also .seg.nrrd)
 NAME.nrrd, NAME_label.nrrd or NAME.seg.nrrd           side by side (-label, _labels, _mask, _seg, .seg)
 NAME.npz                                              MedSAM2: imgs and gts in one archive
 """
@@ -132,7 +132,8 @@ def _one_folder_each(folder: Path) -> Iterator[Case]:
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = {_stem(path).lower(): path for path in sorted(inner.iterdir())}
         image = next((files[word] for word in ("image", "img", "dicom") if word in files), None)
-        labels = next((files[word] for word in LABEL_WORDS if word in files), None)
+        named = (key for word in LABEL_WORDS for key in (word, f"{word}.seg") if key in files)  # .seg.nrrd: Slicer's
+        labels = next((files[key] for key in named), None)
         archives = [path for path in files.values() if path.suffix == ".npz"]
         if image is not None and labels is not None:
             yield Case(inner.name, image, labels)

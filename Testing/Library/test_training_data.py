@@ -59,6 +59,13 @@ def test_a_folder_per_case_and_lists_give_the_same_pairs(tmp_path):
         assert _names(dataset) == ["p1", "p2"]
 
 
+def test_a_folder_per_case_may_hold_what_slicer_saves(tmp_path):
+    write_pair(tmp_path / "p1", "image", *ball())
+    (tmp_path / "p1" / "image_label.nrrd").rename(tmp_path / "p1" / "Segmentation.seg.nrrd")
+    (case,) = find_cases(tmp_path)
+    assert (case.name, case.labels.name) == ("p1", "Segmentation.seg.nrrd")
+
+
 def test_the_layout_of_slm_sam2_is_read_in_the_order_of_the_slice_numbers(tmp_path):
     values, labels = ball(count=12)
     for kind, array, suffix in (
