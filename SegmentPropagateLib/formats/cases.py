@@ -5,8 +5,10 @@ folder of                                             pairs
 images/NAME/00000.jpg, masks/NAME/00000.png           SLM-SAM 2: a folder of slices each
 imagesTr/NAME.nii.gz, labelsTr/NAME.nii.gz            nnU-Net; also images/labels, images/masks
 NAME/image.nii.gz, NAME/labels.nii.gz                 a folder per case (label, labels, mask, seg)
-NAME.nrrd, NAME_label.nrrd or NAME.seg.nrrd           side by side (-label, _labels, _mask, _seg, .seg)
+NAME.nrrd, NAME.seg.nrrd or NAME_label.nrrd           side by side (.seg, -label, _labels, _mask, _seg)
 NAME.npz                                              MedSAM2: imgs and gts in one archive
+
+Where labels are there twice, a `.seg.nrrd` is taken: it is what somebody corrected in Slicer.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ IMAGE_FOLDERS = {"images": ("labels", "masks"), "imagesTr": ("labelsTr",), "imag
 _LARGEST_LIST = 1 << 26  # bytes; 100,000 cases with long paths need half of it
 _LONGEST_NAME = 150  # a file name has 255 bytes, some of them for what is made of the case
 LABEL_WORDS = ("label", "labels", "mask", "masks", "seg", "segmentation")
+_LABELS = re.compile(rf"[_.-]({'|'.join(LABEL_WORDS)})$")
 
 
 @dataclass(frozen=True)
@@ -53,71 +56,119 @@ def find_cases(dataset: str | Path) -> list[Case]:
         InputError: there is none, a listed file is missing, or a name stands for two pairs.
     """
     path = Path(dataset)
-    if not _exists(path):
-        raise InputError(f"The dataset '{_shortened(str(path))}' does not exist.")
-    if path.is_dir():
-        cases = _in_folder(path)
-    elif path.suffix.lower() == ".json":
-        cases = _in_json(path)
-    elif path.suffix.lower() == ".csv":
-        cases = _in_csv(path)
-    elif path.suffix.lower() == ".npz":
-        cases = [Case(path.stem, path, path)]
-    else:
-        raise InputError(f"The dataset '{path}' must be a folder, or a list in a .json or .csv file.")
+    cases = _all_in(path, labels_to_come=False)
     if not cases:
         raise InputError(
             f"No pair of image and labels was found in '{path}': name them NAME.nii.gz and NAME_label.nii.gz, put them "
             "into images/ and labels/ under equal names, or list them in a .csv or .json file."
         )
+    return _ordered(cases, path)
+
+
+def find_images(dataset: str | Path) -> list[Case]:
+    """All images of a dataset, ordered by name, each with the labels that it has, or with where they are to come.
+
+    Labels to come are a `.seg.nrrd` where `find_cases` finds it.
+
+    Raises:
+        InputError: as `find_cases`.
+    """
+    path = Path(dataset)
+    cases = [case for case in _all_in(path, labels_to_come=True) if case.image.suffix.lower() != ".npz"]
+    if not cases:
+        raise InputError(
+            f"No image was found in '{path}': choose a folder of images, or a list in a .csv or .json file."
+        )
+    return _ordered(cases, path)
+
+
+def result_of(case: Case) -> Path:
+    """The `.seg.nrrd` beside the labels of a case that is taken in their place once it is there."""
+    if case.labels.name.lower().endswith(".seg.nrrd"):
+        return case.labels
+    stem, image = _stem(case.labels), _stem(case.image)
+    beside = case.labels.parent == case.image.parent and stem.startswith(image)
+    return case.labels.parent / f"{image if beside else stem}.seg.nrrd"
+
+
+def _all_in(path: Path, *, labels_to_come: bool) -> list[Case]:
+    if not is_there(path):
+        raise InputError(f"The dataset '{_shortened(str(path))}' does not exist.")
+    if path.is_dir():
+        return _in_folder(path, labels_to_come)
+    if path.suffix.lower() == ".npz":
+        return [Case(path.stem, path, path)]
+    readers = {".json": _in_json, ".csv": _in_csv}
+    if path.suffix.lower() not in readers:
+        raise InputError(f"The dataset '{path}' must be a folder, or a list in a .json or .csv file.")
+    rows = readers[path.suffix.lower()](path)
+    return [_listed(path, row, number, labels_to_come) for number, row in enumerate(rows, 1)]
+
+
+def _ordered(cases: list[Case], path: Path) -> list[Case]:
     name, times = Counter(case.name for case in cases).most_common(1)[0]
     if times > 1:
         raise InputError(f"The dataset '{path}' has {times} cases named '{name}': give them different names.")
     return sorted(cases, key=lambda case: case.name)
 
 
-def _in_folder(folder: Path) -> list[Case]:
+def _in_folder(folder: Path, labels_to_come: bool) -> list[Case]:
     for images, label_folders in IMAGE_FOLDERS.items():
-        for labels in label_folders:
-            if (folder / images).is_dir() and (folder / labels).is_dir():
-                return list(_by_equal_names(folder / images, folder / labels))
-    return [*_side_by_side(folder), *_one_folder_each(folder)]
+        if (folder / images).is_dir():
+            labels = next((folder / name for name in label_folders if (folder / name).is_dir()), None)
+            if labels is not None or labels_to_come:
+                return list(_by_equal_names(folder / images, labels or folder / label_folders[0], labels_to_come))
+    return [*_side_by_side(folder, labels_to_come), *_one_folder_each(folder, labels_to_come)]
 
 
-def _by_equal_names(images: Path, labels: Path) -> Iterator[Case]:
-    known = {_stem(path): path for path in sorted(labels.iterdir()) if not path.name.startswith(".")}
+def _by_equal_names(images: Path, labels: Path, labels_to_come: bool) -> Iterator[Case]:
+    present = sorted(labels.iterdir()) if labels.is_dir() else ()
+    known = {_stem(path).removesuffix(".seg"): path for path in present if not path.name.startswith(".")}
     for image in sorted(images.iterdir()):
         name = re.sub(r"_0000$", "", _stem(image))  # nnU-Net's number of the channel
         if image.name.startswith(".") or not (image.is_dir() or image.name.lower().endswith(VOLUME_ENDINGS)):
             continue
-        if name not in known:
+        if name not in known and not labels_to_come:
             raise InputError(f"The image '{image}' has no labels of that name in '{labels}'.")
-        yield Case(name, image, known[name])
+        yield Case(name, image, known.get(name, labels / f"{name}.seg.nrrd"))
 
 
-def _side_by_side(folder: Path) -> Iterator[Case]:
+def _side_by_side(folder: Path, labels_to_come: bool) -> Iterator[Case]:
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)]
-    stems = {_stem(path): path for path in files}
+    stems = {_stem(path): path for path in files if not path.name.startswith(".")}
     for stem, image in stems.items():
         if image.suffix == ".npz":
             yield Case(stem, image, image)
             continue
-        ends = [f"{stem}{joint}{word}" for word in LABEL_WORDS for joint in ("_", "-", ".")]
+        ends = [f"{stem}.seg", *(f"{stem}{joint}{word}" for word in LABEL_WORDS for joint in ("_", "-", "."))]
         labels = next((stems[end] for end in ends if end in stems), None)
         if labels is not None:
             yield Case(stem, image, labels)
+        elif labels_to_come and not _LABELS.search(stem):
+            yield Case(stem, image, folder / f"{stem}.seg.nrrd")
 
 
-def _one_folder_each(folder: Path) -> Iterator[Case]:
-    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = {_stem(path).lower(): path for path in sorted(inner.iterdir())}
+def _one_folder_each(folder: Path, labels_to_come: bool) -> Iterator[Case]:
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        files = {_stem(path).lower().removesuffix(".seg"): path for path in sorted(inner.iterdir())}
         image = next((files[word] for word in ("image", "img", "dicom") if word in files), None)
         labels = next((files[word] for word in LABEL_WORDS if word in files), None)
         archives = [path for path in files.values() if path.suffix == ".npz"]
-        if image is not None and labels is not None:
-            yield Case(inner.name, image, labels)
+        if image is not None and (labels is not None or labels_to_come):
+            yield Case(inner.name, image, labels or inner / "labels.seg.nrrd")
         elif len(archives) == 1:
             yield Case(inner.name, archives[0], archives[0])
+        elif labels_to_come and image is None and _is_series(inner):
+            yield Case(inner.name, inner, folder / f"{inner.name}.seg.nrrd")
+
+
+def _is_series(folder: Path) -> bool:
+    """Whether the first file of a folder is a DICOM file."""
+    first = next((path for path in sorted(folder.iterdir()) if path.is_file()), None)
+    if first is None:
+        return False
+    with first.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def _stem(path: Path) -> str:
@@ -126,9 +177,9 @@ def _stem(path: Path) -> str:
     return path.name[: len(path.name) - len(ending)] if ending else path.name
 
 
-def _in_json(path: Path) -> list[Case]:
+def _in_json(path: Path) -> list[Mapping[str, Any]]:
     try:
-        content = json.loads(_text_of(path))
+        content = json.loads(text_of(path))
     except RecursionError:
         raise InputError(f"'{path}' is nested too deep for a list of cases.") from None
     except ValueError as error:
@@ -136,11 +187,11 @@ def _in_json(path: Path) -> list[Case]:
     rows = content.get("training") if isinstance(content, Mapping) else content  # Decathlon lists have "training"
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise InputError(f'\'{path}\' must hold a list of objects like {{"image": ..., "label": ...}}.')
-    return [_listed(path, row, number) for number, row in enumerate(rows, 1)]
+    return rows
 
 
-def _in_csv(path: Path) -> list[Case]:
-    text = _text_of(path)
+def _in_csv(path: Path) -> list[Mapping[str, Any]]:
+    text = text_of(path)
     separator = ";" if ";" in text.partition("\n")[0] else ","  # Excel's where the comma is the decimal sign
     try:
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]
@@ -149,15 +200,15 @@ def _in_csv(path: Path) -> list[Case]:
     if rows and not any(cell.strip().lower() == "image" for cell in rows[0]):
         rows.insert(0, ["image", "label"])
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    return [_listed(path, dict(zip(header, row, strict=False)), number) for number, row in enumerate(rows[1:], 1)]
+    return [dict(zip(header, row, strict=False)) for row in rows[1:]]
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
     """The text of a list: UTF-8, UTF-16 with its mark, or what Excel saves as plain CSV in Europe."""
     if not path.is_file():  # a device or a pipe never ends
         raise InputError(f"'{path}' is no regular file: give a list in a .json or .csv file.")
     if path.stat().st_size > _LARGEST_LIST:
-        raise InputError(f"'{path}' has {path.stat().st_size} bytes, too many for a list of cases.")
+        raise InputError(f"'{path}' has {path.stat().st_size} bytes, too many for a list.")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -169,13 +220,15 @@ def _text_of(path: Path) -> str:
         return content.decode("cp1252", "replace")
 
 
-def _listed(path: Path, row: Mapping[str, Any], number: int) -> Case:
+def _listed(path: Path, row: Mapping[str, Any], number: int, labels_to_come: bool) -> Case:
     image, labels = row.get("image"), next((row[word] for word in LABEL_WORDS if row.get(word)), None)
+    if isinstance(image, str) and labels is None and labels_to_come:
+        labels = str(Path(image.strip()).parent / f"{_stem(Path(image.strip()))}.seg.nrrd")
     if not isinstance(image, str) or not isinstance(labels, str):
         raise InputError(f"Entry {number} of '{path}' must name an image and a label file.")
     files = [path.parent / text.strip() for text in (image, labels)]
-    for file in files:
-        if not _exists(file):
+    for file in files[: 1 if labels_to_come else 2]:
+        if not is_there(file):
             raise InputError(f"Entry {number} of '{path}' names '{_shortened(str(file))}', which does not exist.")
     name = row.get("name") or _stem(files[0])
     if name in ("image", "img"):
@@ -183,7 +236,8 @@ def _listed(path: Path, row: Mapping[str, Any], number: int) -> Case:
     return Case(_checked_name(str(name), f"Entry {number} of '{path}'"), files[0], files[1])
 
 
-def _exists(file: Path) -> bool:
+def is_there(file: Path) -> bool:
+    """Whether a file or folder exists; not where the system does not even take the name."""
     try:
         return file.exists()
     except (OSError, ValueError):  # longer than the system allows, or with a null character
