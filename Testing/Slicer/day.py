@@ -15,8 +15,12 @@ from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.volume import Volume
 
 TRUTH = ellipsoid()
-CENTER = (MATRIX @ [11.5, 8.5, 5.0, 1.0])[:3]
 SLICE = 5
+
+
+def placeOn(index):
+    """World RAS of the object's middle on a slice."""
+    return (MATRIX @ [11.5, 8.5, index, 1.0])[:3]
 
 
 def drawFolder(folder, names="abc"):
@@ -58,7 +62,7 @@ class Day:
     def look(self, index=SLICE):
         """Show a slice of the object."""
         node = self.panel.app.mrmlScene.GetSingletonNode("Red", "vtkMRMLSliceNode")
-        node.JumpSliceByOffsetting(*CENTER + [0, 0, 3.0 * (index - SLICE)])
+        node.JumpSliceByOffsetting(*placeOn(index))
         self.panel.settle()
 
     def click(self, name):
@@ -81,7 +85,7 @@ class Day:
         assert self.panel.widget.prompt.placement.placing() == "box", "the box is not armed"
         self.clicks += 2
         box = self.panel.widget.prompt.placement.node("box")
-        box.SetCenter(CENTER + [0, 0, 3.0 * (index - SLICE)])
+        box.SetCenter(placeOn(index))
         box.SetSize([40.0, 40.0, 3.0])
         box.InvokeEvent(box.PointPositionDefinedEvent)
         self.until("review")
