@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -76,10 +77,13 @@ class WorklistSection:
 
     def _fillMenu(self) -> None:
         self._menu.clear()
-        choices = [(_("Folder of images..."), self._askForFolder), (_("List (CSV, JSON)..."), self._askForList),
-                   (_("Images of the scene"), partial(self.use, SCENE))]  # fmt: skip
+        choices: dict[str, Callable[[], None]] = {
+            _("Folder of images..."): self._askForFolder,
+            _("List (CSV, JSON)..."): self._askForList,
+            _("Images of the scene"): partial(self.use, SCENE),
+        }
         recent = [path for path in self._preferences.recent(RECENT) if Path(path).exists()]
-        for text, slot in [*choices, *((path, partial(self.use, path)) for path in recent)]:
+        for text, slot in (*choices.items(), *((path, partial(self.use, path)) for path in recent)):
             self._menu.addAction(text).connect("triggered()", self.context.status.guarded(slot))
 
     def _askForFolder(self) -> None:

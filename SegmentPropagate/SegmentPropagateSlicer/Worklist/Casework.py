@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import slicer
 from slicer.i18n import tr as _
@@ -14,6 +14,7 @@ from SegmentPropagateLib.files import PathLike, replacing
 from SegmentPropagateLib.formats.cases import Case
 from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, WorkCase, Worklist, second_name, stamp_of
 from SegmentPropagateLib.volumes.labels import SegmentInfo
+from SegmentPropagateSlicer.Scene.Labelmaps import segmentOf
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Worklist.Segments import newSegmentation
 
@@ -83,7 +84,8 @@ class Casework:
         Raises:
             InputError: a file cannot be loaded; the scene is as before.
         """
-        volume = slicer.mrmlScene.GetNodeByID(self._ofScene.get(case.name, "")) or _loadImage(case)
+        known = slicer.mrmlScene.GetNodeByID(self._ofScene.get(case.name, ""))
+        volume = cast("slicer.vtkMRMLScalarVolumeNode", known) if known is not None else _loadImage(case)
         try:
             return volume, _loadLabels(case, volume) if case.draft else newSegmentation(volume, case.name, template)
         except InputError:
@@ -121,10 +123,13 @@ class Casework:
     @property
     def isUnsaved(self) -> bool:
         """Whether the segmentation of the open case has changed since it was opened or saved."""
-        return self._isThere() and _contentOf(self.nodes[1]) != self._saved
+        nodes = self._present()
+        return nodes is not None and _contentOf(nodes[1]) != self._saved
 
-    def _isThere(self) -> bool:
-        return self.nodes is not None and all(slicer.mrmlScene.IsNodePresent(node) for node in self.nodes)
+    def _present(self) -> Nodes | None:
+        """The open nodes, unless somebody has taken them out of the scene."""
+        nodes = self.nodes
+        return nodes if nodes and all(slicer.mrmlScene.IsNodePresent(node) for node in nodes) else None
 
     def save(self, state: str | None = None, kept: Mapping[str, Any] | None = None) -> str:
         """Write the segmentation of the open case, and its state.
@@ -139,15 +144,15 @@ class Casework:
         Raises:
             InputError: nothing is open, or a file cannot be written; the older one is as it was.
         """
-        case = self.case
-        if case is None or self.nodes is None or not self._isThere():
+        case, nodes = self.case, self._present()
+        if case is None or nodes is None:
             raise InputError(_("Open a case of the worklist first."))
         target, sentence = case.labels, ""
         if stamp_of(target) != self._stamp:
             target = second_name(target)
             text = _("'{file}' was changed by another program: it is kept, yours is saved as '{name}'.")
             sentence = text.format(file=case.labels.name, name=target.name)
-        volume, segmentation = self.nodes
+        volume, segmentation = nodes
         if not case.image.exists():
             _write(volume, case.image)
         _write(segmentation, target)
@@ -202,10 +207,10 @@ def _write(node: slicer.vtkMRMLStorableNode, path: Path) -> None:
 
 def _contentOf(node: slicer.vtkMRMLSegmentationNode) -> object:
     """What is equal as long as the segments are."""
-    segmentation, name = node.GetSegmentation(), _LABELMAP
-    found = [(i, segmentation.GetSegment(i), segmentation.GetSegment(i).GetRepresentation(name))
-             for i in segmentation.GetSegmentIDs()]  # fmt: skip
-    return node.GetID(), [(i, segment.GetMTime(), image and image.GetMTime()) for i, segment, image in found]
+    segments = [segmentOf(node, segmentId) for segmentId in node.GetSegmentation().GetSegmentIDs()]
+    images = [segment.GetRepresentation(_LABELMAP) for segment in segments]
+    times = [found.GetMTime() if found is not None else 0 for found in (*segments, *images)]
+    return node.GetID(), node.GetSegmentation().GetSegmentIDs(), times
 
 
 def _fileOf(node: slicer.vtkMRMLScalarVolumeNode) -> Path | None:

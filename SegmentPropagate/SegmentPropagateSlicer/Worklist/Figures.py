@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import slicer
@@ -43,7 +44,8 @@ class Count:
 
     def __init__(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, grid: SliceGrid) -> None:
         image, self._label = labelmapOf(segmentationNode, segmentId)
-        self._array, self._extent, self._world = np.zeros((0, 1, 1), np.uint8), (0, -1) * 3, np.eye(4)
+        self._array, self._extent = np.zeros((0, 1, 1), np.uint8), (0, -1) * 3
+        self._world: NDArray[np.floating[Any]] = np.eye(4)
         if image is not None:
             self._array, self._extent = arrayOf(image), image.GetExtent()
             self._world = np.linalg.inv(indexFromWorld(segmentationNode, image))

@@ -123,6 +123,7 @@ def cases(slicer, widget):
     for _case in range(2):
         widget.ui.caseDoneButton.click()
         widget.cases.next()
+        slicer.app.processEvents()
     widget.steps.open("cases")
 
 
