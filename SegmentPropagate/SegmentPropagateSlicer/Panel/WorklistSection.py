@@ -83,7 +83,8 @@ class WorklistSection:
             _("Images of the scene"): partial(self.use, SCENE),
         }
         recent = [path for path in self._preferences.recent(RECENT) if Path(path).exists()]
-        for text, slot in (*choices.items(), *((path, partial(self.use, path)) for path in recent)):
+        choices.update({path: partial(self.use, path) for path in recent})
+        for text, slot in choices.items():
             self._menu.addAction(text).connect("triggered()", self.context.status.guarded(slot))
 
     def _askForFolder(self) -> None:
