@@ -176,12 +176,13 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """Slicer calls this at exit and before a reload."""
         self.exit()  # a reload hides this panel without closing it
-        self._refreshTimer.stop()
         self.removeObservers()
         self.prompt.placement.removeObservers()
         self.cases.saveBeforeItGoes()
         self.model.devices.stop()
         self.logic.shutdown()
+        for part in (self._refreshTimer, self.prompt.keyTable):  # last: what was done above may have started them
+            part.stop()
 
     def onReload(self) -> None:
         """Developer mode: reload the parts of the module too, not only its first file."""
