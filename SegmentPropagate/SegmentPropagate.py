@@ -50,7 +50,9 @@ def helpText() -> str:
         "<p>The effect <b>Propagate</b> of the Segment Editor does the same, in every module that has one.</p>"
         "<p>Keys while the module is open and the mouse is over a slice view or the panel: K key from current slice, "
         "S first slice, L last slice, P propagate or cancel, U lock or unlock, N next suspicious slice, E edit slice, "
-        "C correct, A accept, J accept and go on with the next segment, D discard.</p>"
+        "C correct, A accept, D discard, O next object (what waits is accepted), X next case, H previous case.</p>"
+        "<p>Under <b>Cases</b> a folder or a list of images is worked through: <b>Next case</b> accepts, saves and "
+        "opens the next image with the same template of segments, model and prompt.</p>"
     )
 
 

@@ -33,6 +33,7 @@ from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
 from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
+from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 
 
@@ -47,8 +48,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
     Signals: `stateChanged(state)`, `statusChanged(text)`, `progressChanged(slicesDone, slicesTotal, secondsLeft or
     None)`, `downloadProgressed(bytesDone, bytesTotal)` (0 where not known, both 0 when there is no download any more),
     `sliceUpdated(segmentId, sliceIndex)`, `keysChanged()`, `previewReady(segmentId, sliceIndex, areaMm2)`,
-    `previewChanged()`, `modelInspected(summary)`, `noticeGiven(sentence)`, `errorOccurred(sentence)`,
-    `logReceived(text)`.
+    `previewChanged()`, `modelInspected(summary)`, `accepted({segmentId: voxels changed})`, `noticeGiven(sentence)`,
+    `errorOccurred(sentence)`, `logReceived(text)`.
 
     Args:
         process: what runs the worker; None makes a `WorkerProcess`. Anything with its methods will do.
@@ -75,6 +76,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self.downloadProgressed, self.keysChanged = runner.downloadProgressed, self._keys.changed
         self.noticeGiven, self.errorOccurred = control.noticeGiven, control.errorOccurred
         self.previewReady, self.previewChanged = self._prompt.ready, self._prompt.changed
+        self.accepted = Signal("changed")
         self.modelInspected, self.logReceived = self._inspector.inspected, self.process.logReceived
         self.inputsLeft.connect(self._abandon)
         self.inputsTaken.connect(self._takeInputs)
@@ -310,6 +312,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         """
         changed = self._reviewer.accept(self._nodes(), self._grid(self._reviewer.review.grid.plane))
         self._prompt.drop()
+        self.accepted.emit(changed)
         return changed
 
     def discard(self) -> tuple[int, ...]:

@@ -4,9 +4,11 @@ folder of                                             pairs
 ---------------------------------------------------   ------------------------------------------------
 images/NAME/00000.jpg, masks/NAME/00000.png           SLM-SAM 2: a folder of slices each
 imagesTr/NAME.nii.gz, labelsTr/NAME.nii.gz            nnU-Net; also images/labels, images/masks
-NAME/image.nii.gz, NAME/labels.nii.gz                 a folder per case (label, labels, mask, seg; also .seg.nrrd)
-NAME.nrrd, NAME_label.nrrd or NAME.seg.nrrd           side by side (-label, _labels, _mask, _seg, .seg)
+NAME/image.nii.gz, NAME/labels.nii.gz                 a folder per case (label, labels, mask, seg)
+NAME.nrrd, NAME.seg.nrrd or NAME_label.nrrd           side by side (.seg, -label, _labels, _mask, _seg)
 NAME.npz                                              MedSAM2: imgs and gts in one archive
+
+Where labels are there twice, a `.seg.nrrd` is taken: it is what somebody corrected in Slicer.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ _LARGEST_LIST = 1 << 26  # bytes; 100,000 cases with long paths need half of it
 _LONGEST_NAME = 150  # a file name has 255 bytes, some of them for what is made of the case
 LISTS = (".csv", ".json")
 LABEL_WORDS = ("label", "labels", "mask", "masks", "seg", "segmentation")
+_LABELS = re.compile(rf"[_.-]({'|'.join(LABEL_WORDS)})$")
 
 
 @dataclass(frozen=True)
@@ -55,21 +58,55 @@ def find_cases(dataset: str | Path) -> list[Case]:
         InputError: there is none, a listed file is missing, or a name stands for two pairs.
     """
     path = Path(dataset)
-    if not is_there(path):
-        raise InputError(f"The dataset '{_shortened(str(path))}' does not exist.")
-    if path.is_dir():
-        cases = _in_folder(path)
-    elif path.suffix.lower() in LISTS:
-        cases = [listed_case(path, row, n, must_exist=True) for n, row in enumerate(read_rows(path), 1)]
-    elif path.suffix.lower() == ".npz":
-        cases = [Case(path.stem, path, path)]
-    else:
-        raise InputError(f"The dataset '{path}' must be a folder, or a list in a .json or .csv file.")
+    cases = _all_in(path, labels_to_come=False)
     if not cases:
         raise InputError(
             f"No pair of image and labels was found in '{path}': name them NAME.nii.gz and NAME_label.nii.gz, put them "
             "into images/ and labels/ under equal names, or list them in a .csv or .json file."
         )
+    return _ordered(cases, path)
+
+
+def find_images(dataset: str | Path) -> list[Case]:
+    """All images of a dataset, ordered by name, each with the labels that it has, or with where they are to come.
+
+    Labels to come are a `.seg.nrrd` where `find_cases` finds it.
+
+    Raises:
+        InputError: as `find_cases`.
+    """
+    path = Path(dataset)
+    cases = [case for case in _all_in(path, labels_to_come=True) if case.image.suffix.lower() != ".npz"]
+    if not cases:
+        raise InputError(
+            f"No image was found in '{path}': choose a folder of images, or a list in a .csv or .json file."
+        )
+    return _ordered(cases, path)
+
+
+def result_of(case: Case) -> Path:
+    """The `.seg.nrrd` beside the labels of a case that is taken in their place once it is there."""
+    if case.labels.name.lower().endswith(".seg.nrrd"):
+        return case.labels
+    stem, image = _stem(case.labels), _stem(case.image)
+    beside = case.labels.parent == case.image.parent and stem.startswith(image)
+    return case.labels.parent / f"{image if beside else stem}.seg.nrrd"
+
+
+def _all_in(path: Path, *, labels_to_come: bool) -> list[Case]:
+    if not is_there(path):
+        raise InputError(f"The dataset '{_shortened(str(path))}' does not exist.")
+    if path.is_dir():
+        return _in_folder(path, labels_to_come)
+    if path.suffix.lower() == ".npz":
+        return [Case(path.stem, path, path)]
+    if path.suffix.lower() not in LISTS:
+        raise InputError(f"The dataset '{path}' must be a folder, or a list in a .json or .csv file.")
+    rows = enumerate(read_rows(path), 1)
+    return [listed_case(path, row, n, must_exist=True, labels_to_come=labels_to_come) for n, row in rows]
+
+
+def _ordered(cases: list[Case], path: Path) -> list[Case]:
     name, times = Counter(case.name for case in cases).most_common(1)[0]
     if times > 1:
         raise InputError(f"The dataset '{path}' has {times} cases named '{name}': give them different names.")
@@ -86,59 +123,73 @@ def find_labels(dataset: str | Path) -> dict[str, Path]:
     if path.suffix.lower() in LISTS and path.is_file():
         cases = [listed_case(path, row, number) for number, row in enumerate(read_rows(path), 1)]
         return {case.name: case.labels for case in cases}
-    alone = {} if not path.is_dir() or _in_folder(path) else dict(_label_files(path))
+    alone = {} if not path.is_dir() or _in_folder(path, labels_to_come=False) else dict(_label_files(path))
     return alone or {case.name: case.labels for case in find_cases(path)}
 
 
 def _label_files(folder: Path) -> Iterator[tuple[str, Path]]:
     for file in sorted(folder.iterdir()):
         if file.name.lower().endswith(VOLUME_ENDINGS) and not file.name.startswith("."):
-            yield re.sub(rf"[._-]({'|'.join(LABEL_WORDS)})$", "", _stem(file)), file
+            yield _LABELS.sub("", _stem(file)), file
 
 
-def _in_folder(folder: Path) -> list[Case]:
+def _in_folder(folder: Path, labels_to_come: bool) -> list[Case]:
     for images, label_folders in IMAGE_FOLDERS.items():
-        for labels in label_folders:
-            if (folder / images).is_dir() and (folder / labels).is_dir():
-                return list(_by_equal_names(folder / images, folder / labels))
-    return [*_side_by_side(folder), *_one_folder_each(folder)]
+        if (folder / images).is_dir():
+            labels = next((folder / name for name in label_folders if (folder / name).is_dir()), None)
+            if labels is not None or labels_to_come:
+                return list(_by_equal_names(folder / images, labels or folder / label_folders[0], labels_to_come))
+    return [*_side_by_side(folder, labels_to_come), *_one_folder_each(folder, labels_to_come)]
 
 
-def _by_equal_names(images: Path, labels: Path) -> Iterator[Case]:
-    known = {_stem(path): path for path in sorted(labels.iterdir()) if not path.name.startswith(".")}
+def _by_equal_names(images: Path, labels: Path, labels_to_come: bool) -> Iterator[Case]:
+    present = sorted(labels.iterdir()) if labels.is_dir() else ()
+    known = {_stem(path).removesuffix(".seg"): path for path in present if not path.name.startswith(".")}
     for image in sorted(images.iterdir()):
         name = re.sub(r"_0000$", "", _stem(image))  # nnU-Net's number of the channel
         if image.name.startswith(".") or not (image.is_dir() or image.name.lower().endswith(VOLUME_ENDINGS)):
             continue
-        if name not in known:
+        if name not in known and not labels_to_come:
             raise InputError(f"The image '{image}' has no labels of that name in '{labels}'.")
-        yield Case(name, image, known[name])
+        yield Case(name, image, known.get(name, labels / f"{name}.seg.nrrd"))
 
 
-def _side_by_side(folder: Path) -> Iterator[Case]:
+def _side_by_side(folder: Path, labels_to_come: bool) -> Iterator[Case]:
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)]
-    stems = {_stem(path): path for path in files}
+    stems = {_stem(path): path for path in files if not path.name.startswith(".")}
     for stem, image in stems.items():
         if image.suffix == ".npz":
             yield Case(stem, image, image)
             continue
-        ends = [f"{stem}{joint}{word}" for word in LABEL_WORDS for joint in ("_", "-", ".")]
+        ends = [f"{stem}.seg", *(f"{stem}{joint}{word}" for word in LABEL_WORDS for joint in ("_", "-", "."))]
         labels = next((stems[end] for end in ends if end in stems), None)
         if labels is not None:
             yield Case(stem, image, labels)
+        elif labels_to_come and not _LABELS.search(stem):
+            yield Case(stem, image, folder / f"{stem}.seg.nrrd")
 
 
-def _one_folder_each(folder: Path) -> Iterator[Case]:
-    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        files = {_stem(path).lower(): path for path in sorted(inner.iterdir())}
+def _one_folder_each(folder: Path, labels_to_come: bool) -> Iterator[Case]:
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        files = {_stem(path).lower().removesuffix(".seg"): path for path in sorted(inner.iterdir())}
         image = next((files[word] for word in ("image", "img", "dicom") if word in files), None)
-        named = (key for word in LABEL_WORDS for key in (word, f"{word}.seg") if key in files)  # .seg.nrrd: Slicer's
-        labels = next((files[key] for key in named), None)
+        labels = next((files[word] for word in LABEL_WORDS if word in files), None)
         archives = [path for path in files.values() if path.suffix == ".npz"]
-        if image is not None and labels is not None:
-            yield Case(inner.name, image, labels)
+        if image is not None and (labels is not None or labels_to_come):
+            yield Case(inner.name, image, labels or inner / "labels.seg.nrrd")
         elif len(archives) == 1:
             yield Case(inner.name, archives[0], archives[0])
+        elif labels_to_come and image is None and _is_series(inner):
+            yield Case(inner.name, inner, folder / f"{inner.name}.seg.nrrd")
+
+
+def _is_series(folder: Path) -> bool:
+    """Whether the first file of a folder is a DICOM file."""
+    first = next((path for path in sorted(folder.iterdir()) if path.is_file()), None)
+    if first is None:
+        return False
+    with first.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def _stem(path: Path) -> str:
@@ -158,7 +209,7 @@ def read_rows(path: Path) -> list[Mapping[str, Any]]:
 
 def _in_json(path: Path) -> list[Mapping[str, Any]]:
     try:
-        content = json.loads(_text_of(path))
+        content = json.loads(text_of(path))
     except RecursionError:
         raise InputError(f"'{path}' is nested too deep for a list of cases.") from None
     except ValueError as error:
@@ -170,7 +221,7 @@ def _in_json(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _in_csv(path: Path) -> list[Mapping[str, Any]]:
-    text = _text_of(path)
+    text = text_of(path)
     separator = ";" if ";" in text.partition("\n")[0] else ","  # Excel's where the comma is the decimal sign
     try:
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]
@@ -182,12 +233,12 @@ def _in_csv(path: Path) -> list[Mapping[str, Any]]:
     return [dict(zip(header, row, strict=False)) for row in rows[1:]]
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
     """The text of a list: UTF-8, UTF-16 with its mark, or what Excel saves as plain CSV in Europe."""
     if not path.is_file():  # a device or a pipe never ends
         raise InputError(f"'{path}' is no regular file: give a list in a .json or .csv file.")
     if path.stat().st_size > _LARGEST_LIST:
-        raise InputError(f"'{path}' has {path.stat().st_size} bytes, too many for a list of cases.")
+        raise InputError(f"'{path}' has {path.stat().st_size} bytes, too many for a list.")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -199,17 +250,28 @@ def _text_of(path: Path) -> str:
         return content.decode("cp1252", "replace")
 
 
-def listed_case(path: Path, row: Mapping[str, Any], number: int, *, must_exist: bool = False) -> Case:
-    """The case of a row; its files need not be there, unless they must.
+def listed_case(
+    path: Path, row: Mapping[str, Any], number: int, *, must_exist: bool = False, labels_to_come: bool = False
+) -> Case:
+    """The case of a row.
+
+    Args:
+        path: the list.
+        row: by the names of its columns.
+        number: of the row, for sentences.
+        must_exist: whether image and labels must be there; the labels need not where they are to come.
+        labels_to_come: whether a row without labels stands for those that will lie beside the image.
 
     Raises:
         InputError: the row names no image or no labels, or the name of the case cannot be part of a file's.
     """
-    labels = next((row[word] for word in LABEL_WORDS if row.get(word)), None)
-    if not isinstance(row.get("image"), str) or not isinstance(labels, str):
+    image, labels = row.get("image"), next((row[word] for word in LABEL_WORDS if row.get(word)), None)
+    if isinstance(image, str) and labels is None and labels_to_come:
+        labels = str(Path(image.strip()).parent / f"{_stem(Path(image.strip()))}.seg.nrrd")
+    if not isinstance(image, str) or not isinstance(labels, str):
         raise InputError(f"Entry {number} of '{path}' must name an image and a label file.")
-    for text in (row["image"], labels) if must_exist else ():
-        file = path.parent / text.strip()
+    files = [path.parent / text.strip() for text in (image, labels)]
+    for file in files[: 1 if labels_to_come else 2] if must_exist else ():
         if not is_there(file):
             raise InputError(f"Entry {number} of '{path}' names '{_shortened(str(file))}', which does not exist.")
     return Case(*listed_image(path, row, number), path.parent / labels.strip())

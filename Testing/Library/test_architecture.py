@@ -36,16 +36,21 @@ MODULE_FLOORS = (
     ("Scene",),
     ("Runs",),
     ("Review",),
+    ("Worklist",),
     ("Scripting",),
     ("Logic",),
     ("Panel", "SelfTest"),
     ("Effect",),
 )
-# What the Slicer half knows of the library: values, the registry of names, the words of the worker, memory left.
+# What the Slicer half knows of the library: values, lists of cases, the registry of names, the words of the worker.
 SEAM = (
     "errors",
     "process",
+    "files",
     "volumes",
+    "formats.cases",
+    "formats.templates",
+    "formats.worklist",
     "propagation.prompts",
     "propagation.propagator",
     "propagation.review",

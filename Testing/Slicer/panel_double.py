@@ -20,7 +20,7 @@ AXES = {"axial": 2, "coronal": 1, "sagittal": 0}  # of RAS, and of ijk in the dr
 
 
 SIGNALS = ("stateChanged", "statusChanged", "progressChanged", "downloadProgressed", "sliceUpdated", "keysChanged",
-           "previewReady", "previewChanged", "modelInspected", "noticeGiven", "errorOccurred",
+           "previewReady", "previewChanged", "modelInspected", "accepted", "noticeGiven", "errorOccurred",
            "logReceived")  # fmt: skip
 
 
@@ -173,7 +173,9 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
     def accept(self):
         self.calls.append(("accept",))
         self.go(State.IDLE)
-        return {"a": 1200}
+        changed = dict.fromkeys(self._asked[0], 1200)
+        self.accepted.emit(changed)
+        return changed
 
     def discard(self):
         self.calls.append(("discard",))

@@ -38,11 +38,19 @@ class OpenPanel:
             self.app.app.processEvents()
 
     def press(self, name):
-        """Click a button as a user would: a disabled or hidden one does nothing."""
+        """Click a button as a user would: in a step that is folded, after opening it; one that is off does nothing."""
         button = getattr(self.ui, name)
+        self.unfold(button)
         assert button.isVisible(), f"{name} is hidden"
         button.click()
         self.settle()
+
+    def unfold(self, widget):
+        """Open the steps that a widget is in."""
+        while widget is not None:
+            if getattr(widget, "collapsed", False):
+                widget.collapsed = False
+            widget = widget.parentWidget()
 
     def showSlice(self, index, view="Red"):
         """Move a view to a slice of the drawn volume."""

@@ -214,7 +214,7 @@ def test_every_shortcut_does_what_its_button_says(panel):
     assert panel.said("correct") == [("correct", panel.segmentId, 24)]
     pressKey(panel, "U")
     assert panel.said("confirmSlices")[1:] == [("confirmSlices", panel.segmentId, (24,), True)]
-    for key, act in (("A", "accept"), ("D", "discard"), ("J", "accept")):
+    for key, act in (("A", "accept"), ("D", "discard"), ("O", "accept")):
         review(panel)
         before = len(panel.said(act))
         pressKey(panel, key)
@@ -257,7 +257,7 @@ def test_no_shortcut_is_one_of_the_segment_editor_or_of_the_slice_views(panel):
     from SegmentPropagateSlicer.Panel.Shortcuts import TAKEN
 
     sequences = shortcutsOf(panel.widget)
-    assert len(set(sequences)) == len(sequences) == 11
+    assert len(set(sequences)) == len(sequences) == 13
     assert [sequence for sequence in sequences if sequence in TAKEN or len(sequence) > 1] == []
 
 
@@ -281,7 +281,7 @@ def test_the_next_segment_is_taken_after_accept_and_a_new_one_after_the_last(pan
         panel.press("addKeyButton")
         panel.press("propagateButton")
         review(panel)
-        panel.press("acceptNextButton")
+        panel.press("nextObjectButton")
         assert panel.parameters.segment == editor.currentSegmentID() == expected()
         assert editor.mrmlSegmentEditorNode().GetActiveEffectName() == "Paint"
 

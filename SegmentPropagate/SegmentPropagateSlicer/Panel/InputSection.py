@@ -10,6 +10,7 @@ from SegmentPropagateLib.volumes.presets import PRESET_OF, Preset
 from SegmentPropagateSlicer.Panel.Context import Context, isImage
 from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE
 from SegmentPropagateSlicer.Values.State import State
+from SegmentPropagateSlicer.Worklist.Segments import newSegmentation
 
 
 class InputSection:
@@ -97,7 +98,7 @@ class InputSection:
         if shown is None or parameters.volume is None or shown.GetID() in self._known or not self.context.isOpen:
             return
         if logic.state == State.IDLE and logic.previewed is None:
-            parameters.volume, parameters.segmentation = shown, segmentationOf(shown) or newSegmentation(shown)
+            parameters.volume, parameters.segmentation = shown, segmentationOf(shown) or self._new(shown)
             text = _("The view shows the image '{name}': it is the one that is worked on now.")
             self.context.status.say(text.format(name=shown.GetName()))
 
@@ -113,7 +114,10 @@ class InputSection:
         if parameters.segmentation is None:
             parameters.segmentation = segmentationOf(parameters.volume, orFirst=True)
         if parameters.segmentation is None and parameters.volume is not None and self.context.isOpen:
-            parameters.segmentation = newSegmentation(parameters.volume)
+            parameters.segmentation = self._new(parameters.volume)
+
+    def _new(self, volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode:
+        return newSegmentation(volume, template=self.context.parameters.segments)
 
     def _followSegment(self) -> None:
         """A segment that is gone gives way to the first one; the Segment Editor has the same."""
@@ -171,16 +175,6 @@ def segmentationOf(
     shown = [node for node in nodes if not node.GetHideFromEditors()]
     own = [node for node in shown if volume and node.GetNodeReference("referenceImageGeometryRef") is volume]
     return next(iter([*own, *(shown if orFirst else ())]), None)
-
-
-def newSegmentation(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode:
-    """A segmentation with one empty segment on the grid of a volume, as the Segment Editor makes one when it opens."""
-    name = slicer.mrmlScene.GenerateUniqueName(_("Segmentation"))
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-    node.CreateDefaultDisplayNodes()
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    node.GetSegmentation().AddEmptySegment()
-    return node
 
 
 def presetTitle(preset: Preset) -> str:

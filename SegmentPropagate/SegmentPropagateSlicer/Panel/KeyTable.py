@@ -53,6 +53,10 @@ class KeyTable:
             key = self._shown[row][0]
             self.context.jumpToSlice(key.sliceIndex, key.plane)
 
+    def stop(self) -> None:
+        """Draw no more pictures."""
+        self._timer.stop()
+
     def refresh(self) -> None:
         """Show the logic's keys."""
         keys = self._sorted(self.context.logic.keys)

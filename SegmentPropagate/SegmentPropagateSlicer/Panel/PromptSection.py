@@ -1,6 +1,7 @@
 """The section Key slices: how the object is shown to the model, and on which slices."""
 
 from functools import partial
+from typing import Any
 
 import qt
 from slicer.i18n import tr as _
@@ -140,14 +141,14 @@ class PromptSection:
         """Show the parameters, the views' slices and the keys."""
         ui, mode = self.context.ui, self.context.parameters.promptMode
         for name, button in self._modes.items():
-            button.setChecked(name == mode)
+            showChosen(button, name == mode)
         self._refreshViews()
         ui.placeRow.setVisible(mode != "paint")
         ui.placeNegativeButton.setVisible(mode == "points")
         placing = self.placement.placing()
         ui.placePositiveButton.text = _("Place box") if mode == "box" else _("On the object")
-        ui.placePositiveButton.setChecked(placing is not None and placing == self._positiveRole())
-        ui.placeNegativeButton.setChecked(placing == "negativePoints")
+        showChosen(ui.placePositiveButton, placing is not None and placing == self._positiveRole())
+        showChosen(ui.placeNegativeButton, placing == "negativePoints")
         ids = self.context.segmentIds()
         ui.promptHint.text = hint(mode, self.context.segmentName(self.context.currentSegmentId()) if ids else "")
         ui.addKeyButton.text = self._keyButtonText(mode)
@@ -193,6 +194,14 @@ class PromptSection:
         except InputError:
             return ""
         return _(", slice {number} (0 to {last})").format(number=index, last=self.context.logic.sliceCount(plane) - 1)
+
+
+def showChosen(button: Any, chosen: bool) -> None:
+    """Check a button, and have its text bold: on a dark screen a button that is down hardly shows."""
+    button.setChecked(chosen)
+    font = button.font
+    font.setBold(chosen)
+    button.font = font
 
 
 def hint(mode: str, name: str) -> str:

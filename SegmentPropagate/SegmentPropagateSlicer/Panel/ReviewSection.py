@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
@@ -33,7 +32,6 @@ class ReviewSection:
         ui.editButton.connect("clicked()", guarded(self.edit))
         ui.correctButton.connect("clicked()", guarded(self.correct))
         ui.acceptButton.connect("clicked()", guarded(self.accept))
-        ui.acceptNextButton.connect("clicked()", guarded(self.acceptAndGoOn))
         ui.discardButton.connect("clicked()", guarded(self.discard))
 
     # ---- which segment ------------------------------------------------------------------------------------------
@@ -124,22 +122,6 @@ class ReviewSection:
             )
         )
 
-    def acceptAndGoOn(self) -> None:
-        """Accept, and take the brush for the segment after those of the proposal, or for a new one."""
-        done = self.segmentIds()
-        self.accept()
-        segmentation = self._segmentation()
-        ids = list(segmentation.GetSegmentIDs())
-        after = ids[max(map(ids.index, done)) + 1 :]
-        self.choose(after[0] if after else segmentation.AddEmptySegment())
-        self.context.ui.segmentEditor.setActiveEffectByName("Paint")
-
-    def _segmentation(self) -> slicer.vtkSegmentation:
-        node = self.context.parameters.segmentation
-        if node is None:
-            raise nothingToReview()
-        return node.GetSegmentation()
-
     def discard(self) -> None:
         """Drop the proposal."""
         left = self.context.logic.discard()
@@ -171,7 +153,7 @@ class ReviewSection:
         self._isOpen = bool(ids) and (state in (State.REVIEW, State.RUNNING) or self._isOpen)
         ui.reviewSection.setVisible(self._isOpen)
         for button in (ui.nextButton, ui.lockButton, ui.editButton, ui.correctButton, ui.acceptButton,
-                       ui.acceptNextButton, ui.discardButton):  # fmt: skip
+                       ui.discardButton):  # fmt: skip
             button.enabled = state == State.REVIEW
         if not self._isOpen:
             self._scores = []

@@ -13,18 +13,23 @@ from slicer.util import VTKObservationMixin
 
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 from SegmentPropagateSlicer.Panel.Context import VIEWS, Context, compositeOf
+from SegmentPropagateSlicer.Panel.FiguresLine import FiguresLine
 from SegmentPropagateSlicer.Panel.InputSection import InputSection
 from SegmentPropagateSlicer.Panel.InstallBanner import InstallBanner
 from SegmentPropagateSlicer.Panel.Installer import Installer
 from SegmentPropagateSlicer.Panel.ModelSection import ModelSection
+from SegmentPropagateSlicer.Panel.ObjectControls import ObjectControls
 from SegmentPropagateSlicer.Panel.PromptSection import PromptSection
 from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
 from SegmentPropagateSlicer.Panel.ReviewSection import ReviewSection
 from SegmentPropagateSlicer.Panel.RunSection import RunSection
 from SegmentPropagateSlicer.Panel.Shortcuts import Shortcuts
 from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
+from SegmentPropagateSlicer.Panel.Steps import Steps
+from SegmentPropagateSlicer.Panel.WorklistSection import WorklistSection
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
+from SegmentPropagateSlicer.Worklist.Preferences import Preferences
 
 
 class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -80,7 +85,21 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.range = RangeControls(context)
         self.run = RunSection(context, self.range)
         self.review = ReviewSection(context)
-        self.sections = (self.model, self.inputs, self.prompt, self.range, self.run, self.review)
+        preferences = Preferences(slicer.app.userSettings())
+        self.objects = ObjectControls(context, self.prompt, self.run, self.review, preferences)
+        self.cases = WorklistSection(context, self.inputs, self.prompt, self.objects)
+        self.figures = FiguresLine(context)
+        self.steps = Steps(
+            {
+                "cases": ui.casesSection,
+                "model": ui.modelSection,
+                "inputs": ui.inputsSection,
+                "keys": ui.promptSection,
+                "review": ui.reviewSection,
+            }
+        )
+        self.sections = (self.model, self.inputs, self.prompt, self.range, self.run, self.review, self.objects,
+                         self.cases, self.figures)  # fmt: skip
         guarded = status.guarded
         self.shortcuts = Shortcuts(
             {
@@ -93,7 +112,9 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 "E": ui.editButton.click,
                 "C": ui.correctButton.click,
                 "A": ui.acceptButton.click,
-                "J": ui.acceptNextButton.click,
+                "O": ui.nextObjectButton.click,
+                "X": ui.nextCaseButton.click,
+                "H": ui.previousCaseButton.click,
                 "D": ui.discardButton.click,
             },
             self.parent,
@@ -109,6 +130,8 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for signal in (logic.stateChanged, logic.keysChanged, logic.sliceUpdated, logic.previewChanged):
             signal.connect(self._refreshLater)
         logic.keysChanged.connect(self._keepKeys)
+        logic.stateChanged.connect(self.steps.follow)
+        self.cases.casework.changed.connect(self._refreshLater)
 
     def _followScene(self) -> None:
         scene = slicer.mrmlScene
@@ -144,6 +167,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Slicer calls this when another module is opened; a run goes on."""
         self.context.isOpen = False
         self.shortcuts.uninstall()
+        self.figures.stop()
         self.prompt.placement.stop()
         self.ui.segmentEditor.setActiveEffect(None)
         self.ui.segmentEditor.uninstallKeyboardShortcuts()
@@ -152,11 +176,13 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """Slicer calls this at exit and before a reload."""
         self.exit()  # a reload hides this panel without closing it
-        self._refreshTimer.stop()
         self.removeObservers()
         self.prompt.placement.removeObservers()
+        self.cases.saveBeforeItGoes()
         self.model.devices.stop()
         self.logic.shutdown()
+        for part in (self._refreshTimer, self.prompt.keyTable):  # last: what was done above may have started them
+            part.stop()
 
     def onReload(self) -> None:
         """Developer mode: reload the parts of the module too, not only its first file."""
@@ -172,6 +198,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneClosing(self, _caller: vtk.vtkObject, _event: str) -> None:
         self.context.isSettling = True
+        self.cases.saveBeforeItGoes()
         self.removeObservers(self._onParametersModified)
         self.context.parameters.node = None
         self.logic.setInputs(None, None)
@@ -225,6 +252,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if view is not None and self.logic.state == State.IDLE and self.context.parameters.promptMode == "paint":
             self.context.parameters.view = view
         self.context.viewAtPaint = self.context.parameters.view
+        self._refreshLater()  # figures, and what is to be saved
 
     def _onViewMoved(self, caller: slicer.vtkMRMLSliceNode, _event: str) -> None:
         if caller.GetLayoutName() == self.context.parameters.view:

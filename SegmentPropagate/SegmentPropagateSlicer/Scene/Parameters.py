@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from SegmentPropagateLib.formats.templates import template_of_json
 from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
         vtkMRMLScriptedModuleNode,
         vtkMRMLSegmentationNode,
     )
+
+    from SegmentPropagateLib.volumes.labels import SegmentInfo
 
 ALL_VISIBLE = "*"
 """Value of `Parameters.segment` for all visible segments in one pass."""
@@ -136,6 +139,9 @@ class Parameters:
     stopAfterEmpty = Whole()
     intensity = Text("auto")
 
+    templateName = Text()  # path of a template, or where it comes from
+    template = Text("[]")  # as `template_as_json` writes it
+
     _keys = Text("[]")
     _ranges = Text("[]")
     _aside = Text("{}")  # keys and ranges of other images and segmentations
@@ -159,6 +165,20 @@ class Parameters:
     @keys.setter
     def keys(self, keys: Iterable[Key]) -> None:
         self._keys = json.dumps([vars(key) for key in keys])
+
+    @property
+    def segments(self) -> tuple[SegmentInfo, ...]:
+        """The segments of the template; none without one."""
+        return template_of_json(self.template)
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """Keys, locks and ranges as they are kept with a case."""
+        return {"keys": self._keys, "ranges": self._ranges}
+
+    @kept.setter
+    def kept(self, kept: Mapping[str, str]) -> None:
+        self._keys, self._ranges = (str(kept.get(name, "[]")) for name in ("keys", "ranges"))
 
     def rangeOf(self, segment: str, plane: str) -> tuple[int | None, int | None]:
         """`(first, last)` slice that the user gave for a segment, or ALL_VISIBLE, along a plane; None where not."""

@@ -179,7 +179,7 @@ class CoreIOManager:
         import slicer
 
         name = properties.get("name") or os.path.basename(path).split(".")[0]
-        options = 1 if properties.get("labelmap") else 0
+        options = (1 if properties.get("labelmap") else 0) | (4 if properties.get("singleFile") else 0)
         return slicer.modules.volumes.logic().AddArchetypeVolume(path, name, options) if os.path.exists(path) else None
 
     def _load_segmentation(self, path, properties):

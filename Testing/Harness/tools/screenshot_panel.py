@@ -6,6 +6,7 @@ The widgets of Slicer are stand-ins (Testing/Harness), so the look of a real Sli
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -102,7 +103,31 @@ def missing(slicer, widget):
     """PyTorch is not installed."""
 
 
-STATES = {f.__name__: f for f in (idle, prompted, points, running, review, error, missing)}
+def template(slicer, widget):
+    """A template of segments, and the first of them before her."""
+    path = Path(slicer.app.temporaryPath) / "organs.json"
+    path.write_text('[{"name": "Liver", "color": "#dd8265"}, "Pancreas", "Stomach"]', encoding="utf-8")
+    widget.objects.choose(str(path))
+    widget.objects.next()
+    widget.steps.open("inputs")
+
+
+def cases(slicer, widget):
+    """A worklist of five images, two of them done."""
+    from day import drawFolder
+
+    folder = Path(slicer.app.temporaryPath) / "scans"
+    shutil.rmtree(folder, ignore_errors=True)
+    drawFolder(folder, [f"patient-{number:03d}" for number in range(1, 6)])
+    widget.cases.use(str(folder))
+    for _case in range(2):
+        widget.ui.caseDoneButton.click()
+        widget.cases.next()
+        slicer.app.processEvents()
+    widget.steps.open("cases")
+
+
+STATES = {f.__name__: f for f in (idle, prompted, points, running, review, error, missing, template, cases)}
 
 
 def save(widget, path):
@@ -130,6 +155,7 @@ def main():
                 installer=TorchMissing() if state == "missing" else NothingMissing(),
             )
             widget.parent.resize(WIDTH, 400)
+            slicer.app.userSettings().clear()
             fillScene(slicer)
             widget.enter()
             slicer.app.processEvents()

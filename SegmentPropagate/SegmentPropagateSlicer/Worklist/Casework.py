@@ -1,0 +1,232 @@
+"""The case of a worklist that is open: loaded into the scene, saved beside its image, and what others saved kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import slicer
+from slicer.i18n import tr as _
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.files import PathLike, replacing
+from SegmentPropagateLib.formats.cases import Case
+from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, WorkCase, Worklist, second_name, stamp_of
+from SegmentPropagateLib.volumes.labels import SegmentInfo
+from SegmentPropagateSlicer.Scene.Labelmaps import segmentOf
+from SegmentPropagateSlicer.Values.Signal import Signal
+from SegmentPropagateSlicer.Worklist.Segments import newSegmentation
+
+_LABELMAP = "Binary labelmap"
+"""vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()"""
+
+Nodes = tuple["slicer.vtkMRMLScalarVolumeNode", "slicer.vtkMRMLSegmentationNode"]
+
+
+class Casework:
+    """A `Worklist` and its open case; one case is in the scene at a time.
+
+    Signals: `changed()` when the list, a state or the open case is another.
+    """
+
+    def __init__(self) -> None:
+        self.changed = Signal()
+        self.worklist: Worklist | None = None
+        self.name: str | None = None  # of the open case
+        self.nodes: Nodes | None = None  # of the open case
+        self._ofScene: dict[str, str] = {}  # case -> ID of its image, which was in the scene and stays there
+        self._stamp: tuple[int, int] | None = None  # of the result when it was read or written last
+        self._saved: object = None  # what the segmentation held then
+
+    # ---- the list -----------------------------------------------------------------------------------------------
+
+    def useSource(self, source: PathLike, results: PathLike | None = None) -> None:
+        """Take the images of a folder or of a list; see `Worklist.of`."""
+        self._use(Worklist.of(source, results), {})
+
+    def useScene(self, volumes: Sequence[slicer.vtkMRMLScalarVolumeNode], results: PathLike) -> None:
+        """Take volumes of the scene; those that were not loaded from a file are saved beside their results."""
+        known = {_fileName(node.GetName()): node for node in volumes}
+        if not known:
+            raise InputError(_("The scene has no image: load some, or choose a folder."))
+        cases = [Case(name, _fileOf(node) or _imageIn(results, name), _resultIn(results, name))
+                 for name, node in sorted(known.items())]  # fmt: skip
+        self._use(Worklist(cases, results, results), {name: node.GetID() for name, node in known.items()})
+
+    def _use(self, worklist: Worklist, ofScene: dict[str, str]) -> None:
+        self.worklist, self._ofScene = worklist, ofScene
+        self.name = self.nodes = self._stamp = None
+        self.changed.emit()
+
+    @property
+    def case(self) -> WorkCase | None:
+        """The open case, or None."""
+        return self.worklist.case(self.name) if self.worklist is not None else None
+
+    def next(self) -> WorkCase | None:
+        """The next case that is not done; None where all are."""
+        return self._list().next(self.name)
+
+    def previous(self) -> WorkCase | None:
+        """The case before the open one; None before the first."""
+        return self._list().previous(self.name)
+
+    # ---- the open case ------------------------------------------------------------------------------------------
+
+    def load(self, case: WorkCase, template: Sequence[SegmentInfo]) -> Nodes:
+        """Bring a case into the scene; nothing else changes until `open`.
+
+        Args:
+            case: one of the list.
+            template: what segments a case has that has no labels yet.
+
+        Raises:
+            InputError: a file cannot be loaded; the scene is as before.
+        """
+        known = slicer.mrmlScene.GetNodeByID(self._ofScene.get(case.name, ""))
+        volume = cast("slicer.vtkMRMLScalarVolumeNode", known) if known is not None else _loadImage(case)
+        try:
+            return volume, _loadLabels(case, volume) if case.draft else newSegmentation(volume, case.name, template)
+        except InputError:
+            if case.name not in self._ofScene:
+                slicer.mrmlScene.RemoveNode(volume)
+            raise
+
+    def open(self, case: WorkCase, nodes: Nodes) -> None:
+        """Take a case that was loaded as the one that is worked on."""
+        self.name, self.nodes, self._stamp, self._saved = case.name, nodes, stamp_of(case.labels), _contentOf(nodes[1])
+        self._list().note(case.name, state=case.state if case.state == DONE else IN_WORK)
+        self.changed.emit()
+
+    def close(self) -> None:
+        """Take the open case out of the scene; an image that was in the scene before the list stays."""
+        for node in self.nodes or ():
+            if node.GetID() not in self._ofScene.values() and slicer.mrmlScene.IsNodePresent(node):
+                slicer.mrmlScene.RemoveNode(node)
+        self.forget()
+
+    def forget(self) -> None:
+        """The open case has left the scene."""
+        self.name = self.nodes = self._stamp = None
+        self.changed.emit()
+
+    def follow(
+        self,
+        volume: slicer.vtkMRMLScalarVolumeNode | None,
+        segmentation: slicer.vtkMRMLSegmentationNode | None,
+    ) -> None:
+        """Where she has gone on to another segmentation of the open image, that one is the result."""
+        if self.nodes is not None and volume is self.nodes[0] and segmentation is not None:
+            self.nodes = volume, segmentation
+
+    @property
+    def isUnsaved(self) -> bool:
+        """Whether the segmentation of the open case has changed since it was opened or saved."""
+        nodes = self._present()
+        return nodes is not None and _contentOf(nodes[1]) != self._saved
+
+    def _present(self) -> Nodes | None:
+        """The open nodes, unless somebody has taken them out of the scene."""
+        nodes = self.nodes
+        return nodes if nodes and all(slicer.mrmlScene.IsNodePresent(node) for node in nodes) else None
+
+    def save(self, state: str | None = None, kept: Mapping[str, Any] | None = None) -> str:
+        """Write the segmentation of the open case, and its state.
+
+        Args:
+            state: one of `worklist.STATES`; None leaves it.
+            kept: what is to be found again with the case; None leaves it.
+
+        Returns:
+            str: a sentence where another program has written the file meanwhile and both are kept; else empty.
+
+        Raises:
+            InputError: nothing is open, or a file cannot be written; the older one is as it was.
+        """
+        case, nodes = self.case, self._present()
+        if case is None or nodes is None:
+            raise InputError(_("Open a case of the worklist first."))
+        target, sentence = case.labels, ""
+        if stamp_of(target) != self._stamp:
+            target = second_name(target)
+            text = _("'{file}' was changed by another program: it is kept, yours is saved as '{name}'.")
+            sentence = text.format(file=case.labels.name, name=target.name)
+        volume, segmentation = nodes
+        if not case.image.exists():
+            _write(volume, case.image)
+        _write(segmentation, target)
+        self._stamp, self._saved = stamp_of(target), _contentOf(segmentation)
+        changes = {"state": state, "kept": kept, "labels": target}
+        self._list().note(case.name, **{name: value for name, value in changes.items() if value is not None})
+        self.changed.emit()
+        return sentence
+
+    def note(self, state: str) -> None:
+        """Give the open case a state."""
+        if self.name is not None:
+            self._list().note(self.name, state=state)
+            self.changed.emit()
+
+    def _list(self) -> Worklist:
+        if self.worklist is None:
+            raise InputError(_("Choose a folder, a list or the images of the scene as worklist first."))
+        return self.worklist
+
+
+def _loadImage(case: WorkCase) -> slicer.vtkMRMLScalarVolumeNode:
+    image = case.image
+    if image.is_dir():  # a DICOM series: any file of it leads to the others
+        image = next((path for path in sorted(image.iterdir()) if path.is_file()), image)
+    try:
+        return slicer.util.loadVolume(str(image), {"name": case.name, "singleFile": not case.image.is_dir()})
+    except RuntimeError as error:
+        raise InputError(_("'{file}' cannot be loaded as an image.").format(file=case.image)) from error
+
+
+def _loadLabels(case: WorkCase, volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode:
+    try:
+        node = slicer.util.loadSegmentation(str(case.draft), {"name": case.name})
+    except RuntimeError as error:
+        raise InputError(_("'{file}' cannot be loaded as a segmentation.").format(file=case.draft)) from error
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    if node.GetSegmentation().GetNumberOfSegments() == 0:
+        node.GetSegmentation().AddEmptySegment()
+    return node
+
+
+def _write(node: slicer.vtkMRMLStorableNode, path: Path) -> None:
+    """Have Slicer write a file under another name, which becomes this one when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ending = ".seg.nrrd" if path.name.endswith(".seg.nrrd") else ".nrrd"
+    with replacing(path, ending=ending) as part:
+        if not slicer.util.saveNode(node, str(part), {}) or not part.is_file():
+            raise InputError(_("'{file}' could not be saved: is the disk full?").format(file=path))
+    node.GetStorageNode().SetFileName(str(path))
+
+
+def _contentOf(node: slicer.vtkMRMLSegmentationNode) -> object:
+    """What is equal as long as the segments are."""
+    segments = [segmentOf(node, segmentId) for segmentId in node.GetSegmentation().GetSegmentIDs()]
+    images = [segment.GetRepresentation(_LABELMAP) for segment in segments]
+    times = [found.GetMTime() if found is not None else 0 for found in (*segments, *images)]
+    return node.GetID(), node.GetSegmentation().GetSegmentIDs(), times
+
+
+def _fileOf(node: slicer.vtkMRMLScalarVolumeNode) -> Path | None:
+    """The file that an image was loaded from, where it is still there."""
+    storage = node.GetStorageNode()
+    path = Path(storage.GetFileName() or "") if storage is not None else Path()
+    return path if path.is_file() and storage.GetNumberOfFileNames() == 0 else None
+
+
+def _fileName(name: str) -> str:
+    return "".join("_" if sign in '/\\:*?"<>|' or not sign.isprintable() else sign for sign in name).strip(" .") or "_"
+
+
+def _imageIn(results: PathLike, name: str) -> Path:
+    return Path(results) / f"{name}.nrrd"
+
+
+def _resultIn(results: PathLike, name: str) -> Path:
+    return Path(results) / f"{name}.seg.nrrd"

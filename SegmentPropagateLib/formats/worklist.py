@@ -1,0 +1,189 @@
+"""A list of images to segment one after another: where the results go, and how far each one is.
+
+What is known of the cases is kept in `worklist.json` beside the results. Its "training" names the images that are done
+and their labels, so that `finetune` reads the file as any other list. Where results lie beside the images, it reads the
+folder as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.files import PathLike, is_there, writing
+from SegmentPropagateLib.formats.cases import Case, find_images, result_of, text_of
+
+TO_DO, PROPOSED, IN_WORK, DONE = STATES = ("to do", "proposed", "in work", "done")
+STATE_FILE = "worklist.json"
+
+
+@dataclass(frozen=True)
+class WorkCase:
+    """One image of a worklist.
+
+    Args:
+        name: unique in the list.
+        image: a volume file, or a folder with a DICOM series.
+        labels: the `.seg.nrrd` that the result is saved in.
+        draft: labels to begin with where `labels` is not there yet; None where there are none either.
+        state: one of `STATES`.
+        kept: what a program wants to find again with the case; JSON-able.
+    """
+
+    name: str
+    image: Path
+    labels: Path
+    draft: Path | None = None
+    state: str = TO_DO
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Worklist:
+    """The cases of a folder or list, and their states, which are written with every change.
+
+    Args:
+        cases: what there is to segment, e.g. `find_images(folder)`.
+        folder: where `worklist.json` is kept.
+        results: a folder for all results; None puts each where the layout of the images has labels.
+
+    Raises:
+        InputError: `worklist.json` is there and damaged.
+    """
+
+    def __init__(self, cases: Sequence[Case], folder: PathLike, results: PathLike | None = None) -> None:
+        self.path = Path(folder) / STATE_FILE
+        self._found = {case.name: _as_work(case, results) for case in cases}
+        self.cases: tuple[WorkCase, ...] = ()
+        self.last: str | None = None
+        self.refresh()
+
+    @classmethod
+    def of(cls, source: PathLike, results: PathLike | None = None) -> Worklist:
+        """The images of a folder, or of a list in a `.csv` or `.json` file.
+
+        Raises:
+            InputError: as `find_images`; or `results` is no folder.
+        """
+        source = Path(source)
+        if results is not None and not Path(results).is_dir():
+            raise InputError(f"The folder for results '{results}' does not exist: create it first.")
+        return cls(find_images(source), results or (source if source.is_dir() else source.parent), results)
+
+    def refresh(self) -> None:
+        """Take the states anew, also what others have written meanwhile."""
+        known = _read(self.path)
+        self.last = known["last"]
+        self.cases = tuple(_with(case, known["cases"].get(name), self.path) for name, case in self._found.items())
+
+    def case(self, name: str | None) -> WorkCase | None:
+        """The case of that name, or None."""
+        return next((case for case in self.cases if case.name == name), None)
+
+    def resume(self) -> WorkCase | None:
+        """Where work stopped: the case that was open last unless it is done, else the first that is not done."""
+        last = self.case(self.last)
+        return last if last is not None and last.state != DONE else self.next(self.last)
+
+    def next(self, name: str | None) -> WorkCase | None:
+        """The case after the one of that name that is not done, from the start again after the last; None without."""
+        names = [case.name for case in self.cases]
+        start = names.index(name) + 1 if name in names else 0
+        return next((case for case in self.cases[start:] + self.cases[: max(start - 1, 0)] if case.state != DONE), None)
+
+    def previous(self, name: str | None) -> WorkCase | None:
+        """The case before the one of that name, whatever its state; None before the first."""
+        names = [case.name for case in self.cases]
+        place = names.index(name) if name in names else 0
+        return self.cases[place - 1] if place else None
+
+    def note(self, name: str, **changes: Any) -> WorkCase:
+        """Change fields of a case and write the list, which is on the disk whole or as it was.
+
+        Args:
+            name: of the case, which is the one worked on last from now on.
+            **changes: `state`, `labels` or `kept`.
+
+        Raises:
+            InputError: the list cannot be read or written.
+        """
+        self.refresh()  # another person may work on the same list
+        self.cases = tuple(replace(case, **changes) if case.name == name else case for case in self.cases)
+        self.last = name
+        done = [case for case in self.cases if case.state == DONE and case.labels.is_file()]
+        content = {
+            "last": name,
+            "cases": {case.name: self._entry(case) for case in self.cases},
+            "training": [
+                {"name": case.name, "image": self._place(case.image), "label": self._place(case.labels)}
+                for case in done
+            ],
+        }
+        with writing(self.path) as file:
+            file.write(json.dumps(content, indent=1, ensure_ascii=True).encode())
+        return next(case for case in self.cases if case.name == name)
+
+    def _entry(self, case: WorkCase) -> dict[str, Any]:
+        return {"state": case.state, "labels": self._place(case.labels), "kept": dict(case.kept)}
+
+    def _place(self, path: Path) -> str:
+        """A path from the folder of the list, so that both can be moved together."""
+        try:
+            return Path(os.path.relpath(path, self.path.parent)).as_posix()
+        except ValueError:  # on another drive
+            return str(path)
+
+
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is written: size in bytes and time in ns; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def second_name(path: Path) -> Path:
+    """A free name beside a `.seg.nrrd` which no layout takes for labels of an image: `NAME (2).seg.nrrd` and so on."""
+    stem = path.name[: -len(".seg.nrrd")]
+    names = (path.with_name(f"{stem} ({number}).seg.nrrd") for number in range(2, 1000))
+    return next(name for name in names if not name.exists())
+
+
+def _as_work(case: Case, results: PathLike | None) -> WorkCase:
+    labels = result_of(case) if results is None else Path(results) / f"{case.name}.seg.nrrd"
+    return WorkCase(case.name, case.image, labels, case.labels if is_there(case.labels) else None)
+
+
+def _with(case: WorkCase, known: Any, path: Path) -> WorkCase:
+    """A case with what the list says of it; one that has labels nobody has looked at is proposed."""
+    if not isinstance(known, Mapping):
+        known = {}
+    labels, kept = known.get("labels"), known.get("kept")
+    if isinstance(labels, str) and labels.lower().endswith(".seg.nrrd"):
+        case = replace(case, labels=path.parent / labels)
+    there = case.draft is not None or case.labels.is_file()
+    state = known.get("state") if known.get("state") in STATES else TO_DO
+    return replace(
+        case,
+        draft=case.draft if not case.labels.is_file() else case.labels,
+        state=PROPOSED if there and state == TO_DO else state,
+        kept=kept if isinstance(kept, Mapping) else {},
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not is_there(path):
+        return {"last": None, "cases": {}}
+    try:
+        content = json.loads(text_of(path))
+    except (RecursionError, ValueError):
+        content = None
+    if not isinstance(content, Mapping) or not isinstance(content.get("cases"), Mapping):
+        raise InputError(f"'{path}' is damaged or no worklist: mend it or move it away, the results beside it stay.")
+    last = content.get("last")
+    return {"last": last if isinstance(last, str) else None, "cases": dict(content["cases"])}

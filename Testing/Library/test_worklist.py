@@ -1,0 +1,144 @@
+"""Worklists: which images there are, where results go and that `finetune` finds them, states, resuming."""
+
+import json
+
+import pytest
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.cases import find_cases
+from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO, Worklist, second_name, stamp_of
+
+
+def make(folder, *names):
+    """Files with a byte in them; a DICOM file where the name says so."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(128) + b"DICM" if path.suffix == ".dcm" else b"x")
+
+
+LAYOUTS = {
+    "side by side": (["a.nrrd", "b.nii.gz", "b_label.nii.gz"], "a.seg.nrrd", "b.seg.nrrd"),
+    "images and labels": (["images/a.nrrd", "images/b.nrrd"], "labels/a.seg.nrrd", "labels/b.seg.nrrd"),
+    "nnU-Net": (["imagesTr/a_0000.nii.gz", "imagesTr/b_0000.nii.gz"], "labelsTr/a.seg.nrrd", "labelsTr/b.seg.nrrd"),
+    "a folder each": (
+        ["a/image.nii.gz", "b/image.nii.gz", "b/mask.nii.gz"],
+        "a/labels.seg.nrrd",
+        "b/mask.seg.nrrd",
+    ),
+    "a list": (["scans/a.nrrd", "scans/b.nrrd"], "scans/a.seg.nrrd", "scans/b.seg.nrrd"),
+    "DICOM folders": (["a/1.dcm", "b/1.dcm"], "a.seg.nrrd", "b.seg.nrrd"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_results_lie_where_finetune_finds_them(tmp_path, layout):
+    images, *results = LAYOUTS[layout]
+    make(tmp_path, *images)
+    source = tmp_path
+    if layout == "a list":
+        source = tmp_path / "list.csv"
+        source.write_text("image\nscans/a.nrrd\nscans/b.nrrd\n")
+    worklist = Worklist.of(source)
+    assert [case.labels for case in worklist.cases] == [tmp_path / name for name in results]
+    make(tmp_path, *results)
+    for case in worklist.cases:
+        worklist.note(case.name, state=DONE)
+    pairs = [(case.name, case.image, case.labels) for case in Worklist.of(source).cases]
+    listed = find_cases(worklist.path)
+    assert [(c.name, c.image.resolve(), c.labels.resolve()) for c in listed] == pairs
+    if layout not in ("a list", "DICOM folders"):
+        assert [(case.name, case.image, case.labels) for case in find_cases(tmp_path)] == pairs
+
+
+def test_results_in_a_folder_of_their_own_are_listed_there(tmp_path):
+    make(tmp_path, "scans/a.nrrd", "scans/b.nrrd", "out/a.seg.nrrd", "out/b.seg.nrrd")
+    worklist = Worklist.of(tmp_path / "scans", tmp_path / "out")
+    worklist.note("b", state=DONE)
+    (pair,) = find_cases(tmp_path / "out" / "worklist.json")
+    assert (pair.name, pair.labels) == ("b", tmp_path / "out" / "b.seg.nrrd")
+    assert pair.image.resolve() == tmp_path / "scans" / "b.nrrd"
+    assert not (tmp_path / "scans" / "worklist.json").exists()
+
+
+def test_states_are_found_again_and_labels_nobody_looked_at_are_a_proposal(tmp_path):
+    make(tmp_path, "a.nrrd", "b.nrrd", "c.nrrd", "c_label.nii.gz", "d.nrrd", "d.seg.nrrd")
+    worklist = Worklist.of(tmp_path)
+    assert [case.state for case in worklist.cases] == [TO_DO, TO_DO, PROPOSED, PROPOSED]
+    assert [case.draft and case.draft.name for case in worklist.cases] == [None, None, "c_label.nii.gz", "d.seg.nrrd"]
+    worklist.note("b", state=IN_WORK, kept={"keys": [1]})
+    worklist.note("c", state=DONE)
+    again = Worklist.of(tmp_path)
+    assert [case.state for case in again.cases] == [TO_DO, IN_WORK, DONE, PROPOSED]
+    assert again.case("b").kept == {"keys": [1]}
+
+
+def test_work_is_resumed_where_it_stopped_and_goes_on_with_what_is_not_done(tmp_path):
+    make(tmp_path, *(f"{name}.nrrd" for name in "abcd"))
+    worklist = Worklist.of(tmp_path)
+    assert worklist.resume().name == "a"
+    worklist.note("c", state=IN_WORK)
+    assert Worklist.of(tmp_path).resume().name == "c"
+    worklist.note("c", state=DONE)
+    assert Worklist.of(tmp_path).resume().name == "d"
+    worklist.note("d", state=DONE)
+    assert worklist.next("d").name == "a"  # from the start again
+    assert (worklist.previous("c").name, worklist.previous("a")) == ("b", None)
+    for name in "ab":
+        worklist.note(name, state=DONE)
+    assert worklist.next("b") is worklist.next(None) is worklist.resume() is None
+
+
+def test_two_people_on_one_list_keep_each_others_states(tmp_path):
+    make(tmp_path, "a.nrrd", "b.nrrd")
+    one, other = Worklist.of(tmp_path), Worklist.of(tmp_path)
+    one.note("a", state=DONE)
+    other.note("b", state=IN_WORK)
+    one.refresh()
+    assert [case.state for case in one.cases] == [DONE, IN_WORK]
+
+
+def test_a_result_under_a_second_name_stays_that_of_its_case(tmp_path):
+    make(tmp_path, "a.nrrd", "a.seg.nrrd")
+    second = second_name(tmp_path / "a.seg.nrrd")
+    assert second.name == "a (2).seg.nrrd"
+    make(tmp_path, second.name)
+    Worklist.of(tmp_path).note("a", labels=second, state=DONE)
+    assert [(case.name, case.labels.name) for case in Worklist.of(tmp_path).cases] == [("a", second.name)]
+    assert [case.labels.name for case in find_cases(tmp_path / "worklist.json")] == [second.name]
+    assert second_name(tmp_path / "a.seg.nrrd").name == "a (3).seg.nrrd"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"cases": 3}', "[" * 100_000])
+def test_a_damaged_list_is_refused_and_left_alone(tmp_path, content):
+    make(tmp_path, "a.nrrd")
+    (tmp_path / "worklist.json").write_text(content)
+    with pytest.raises(InputError, match="is damaged or no worklist: mend it or move it away"):
+        Worklist.of(tmp_path)
+    assert (tmp_path / "worklist.json").read_text() == content
+
+
+def test_odd_entries_of_a_list_are_passed_over(tmp_path):
+    make(tmp_path, "a.nrrd")
+    entries = {"a": {"state": "perfect", "labels": 7, "kept": []}, "gone": {"state": DONE}, "b": 3}
+    (tmp_path / "worklist.json").write_text(json.dumps({"cases": entries, "last": 3}))
+    (case,) = Worklist.of(tmp_path).cases
+    assert (case.state, case.labels.name, case.kept) == (TO_DO, "a.seg.nrrd", {})
+
+
+@pytest.mark.parametrize(
+    ("source", "results", "words"),
+    [("gone", None, "does not exist"), (".", None, "No image was found"), (".", "gone", "create it first")],
+)
+def test_nothing_to_list_is_said_in_one_sentence(tmp_path, source, results, words):
+    with pytest.raises(InputError, match=words):
+        Worklist.of(tmp_path / source, results and tmp_path / results)
+
+
+def test_a_stamp_changes_with_the_file(tmp_path):
+    path = tmp_path / "a"
+    assert stamp_of(path) is None
+    path.write_bytes(b"1")
+    before = stamp_of(path)
+    path.write_bytes(b"12")
+    assert stamp_of(path) != before
