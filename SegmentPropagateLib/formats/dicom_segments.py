@@ -64,7 +64,7 @@ def check_installed(what: str) -> None:
         import highdicom  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"{what} needs highdicom, which is not installed: run `pip install segment-propagate[dicom]`, or go by way "
+            f"{what} needs highdicom, which is not installed: run `pip install highdicom`, or go by way "
             f"of .seg.nrrd, which 3D Slicer and dcmqi convert."
         ) from error
 

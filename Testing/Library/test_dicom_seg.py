@@ -196,4 +196,4 @@ def test_without_highdicom_one_sentence_says_how_to_install_it(seg, monkeypatch)
     monkeypatch.setitem(sys.modules, "highdicom", None)
     sentence = sentence_of(read_labels, seg)
     assert "is a segmentation object (SEG), and reading it needs highdicom" in sentence
-    assert "`pip install segment-propagate[dicom]`" in sentence
+    assert "`pip install highdicom`" in sentence

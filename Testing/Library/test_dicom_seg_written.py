@@ -189,7 +189,7 @@ def test_without_highdicom_writing_says_how_to_install_it(series, grid, tmp_path
     monkeypatch.setitem(sys.modules, "highdicom", None)
     sentence = sentence_of(write_segmentation, tmp_path / "o.dcm", MASKS, grid, (), series)
     assert sentence.startswith(f"Writing '{tmp_path / 'o.dcm'}' needs highdicom")
-    assert "`pip install segment-propagate[dicom]`" in sentence
+    assert "`pip install highdicom`" in sentence
 
 
 def test_the_command_line_writes_one_for_a_series_and_refuses_other_images(series, grid, tmp_path, capsys):
