@@ -203,7 +203,7 @@ def drawnScores(first, last, key, jump=()):
                 "sliceIndex": index,
                 "source": "key" if index == key else "propagated",
                 "presence": 1 - 0.3 * far**2,
-                "predictedIou": 0.1 if index in jump else 0.96 - 0.2 * far,
+                "predictedIou": 0.55 if index in jump else 0.96 - 0.2 * far,
                 "area": round(900 * (1 - far**2) + 60),
                 "areaMm2": 900 * (1 - far**2) + 60,
                 "confirmed": False,

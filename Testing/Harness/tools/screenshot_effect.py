@@ -47,3 +47,5 @@ def main():
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    os._exit(0)  # all is written; Qt crashes when Python deletes what is left of the scene in any order
