@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from drawn_dicom import PLACES, VOXELS, enhanced_elements, frame_item, write_dicom, write_slices
 from drawn_files import SHAPE, medsam_archive, random_image, random_masks
 from drawn_nifti import draw, draw_pair, values
+from drawn_seg import KIDNEY, TUMOR, frames_of, seg_elements
 from test_geometry import geometry_of
 
 from SegmentPropagateLib.formats.cases import Case, find_cases
@@ -110,6 +111,10 @@ def single_slices(path):
 def enhanced(path):
     voxels = VOXELS if "labels" not in path.name else np.abs(VOXELS) % 4
     write_dicom(path, enhanced_elements(voxels, [frame_item(place, (1, 0)) for place in PLACES]))
+
+
+def segments(path):
+    write_dicom(path, seg_elements(frames_of({1: KIDNEY, 2: TUMOR}), {1: "kidney", 2: "tumor"}))
 
 
 def _model():
@@ -230,6 +235,7 @@ KINDS = {  # the file that is damaged -> what reads it, how it and what belongs 
     "alone/0.dcm": (read_volume, single_slices),
     "enhanced.dcm": (read_volume, enhanced),
     "labels.dcm": (read_labels, enhanced),
+    "segments.dcm": (read_labels, segments),
     "model.pt": (read_model, model),
     "old.pt": (read_model, model),
     "model.safetensors": (read_model, safetensors),

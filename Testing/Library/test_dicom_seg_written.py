@@ -123,7 +123,7 @@ def test_a_slice_that_nothing_can_refer_to_is_named_with_the_tag(keyword, tmp_pa
     empty = {IDENTITIES[keyword]: ("UI", "")}
     series = write_series(tmp_path / "ct", lambda k: empty if every or k == 4 else {})
     geometry = read_volume(series).geometry
-    sentence = sentence_of(write_segmentation, tmp_path / "o.dcm", MASKS, geometry, (), series)
+    sentence = sentence_of(write_segmentation, tmp_path / "o.dcm", MASKS, geometry, (), None, series)
     assert f"{'0' if every else '4'}.dcm' has no {keyword} (" in sentence
     assert not (tmp_path / "o.dcm").exists()
 
@@ -136,20 +136,20 @@ def moved(geometry, millimetres):
 
 @pytest.mark.parametrize("axis", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 2.5)])
 def test_masks_beside_the_grid_of_the_series_are_refused(axis, series, grid, tmp_path):
-    call = (write_segmentation, tmp_path / "o.dcm", MASKS, moved(grid, axis), (), series)
+    call = (write_segmentation, tmp_path / "o.dcm", MASKS, moved(grid, axis), (), None, series)
     assert f"not on the grid of the DICOM series '{series}'" in sentence_of(*call)
     assert not (tmp_path / "o.dcm").exists()
 
 
 def test_masks_with_more_slices_than_the_series_are_refused(series, grid, tmp_path):
     longer = Geometry((SHAPE[0] + 1, *SHAPE[1:]), grid.ijk_to_ras)
-    call = (write_segmentation, tmp_path / "o.dcm", {1: np.ones(longer.shape_kji, bool)}, longer, (), series)
+    call = (write_segmentation, tmp_path / "o.dcm", {1: np.ones(longer.shape_kji, bool)}, longer, (), None, series)
     assert "(7 x 16 x 20 voxels) are not on the grid" in sentence_of(*call)
     assert not (tmp_path / "o.dcm").exists()
 
 
 def test_masks_without_a_voxel_are_refused(series, grid, tmp_path):
-    call = (write_segmentation, tmp_path / "o.dcm", {1: KIDNEY & False}, grid, (), series)
+    call = (write_segmentation, tmp_path / "o.dcm", {1: KIDNEY & False}, grid, (), None, series)
     assert "cannot be empty" in sentence_of(*call)
     assert not (tmp_path / "o.dcm").exists()
 
@@ -165,7 +165,7 @@ def test_masks_without_a_voxel_are_refused(series, grid, tmp_path):
 def test_a_series_that_does_not_belong_together_is_refused(tag, words, tmp_path):
     series = write_series(tmp_path / "ct", lambda k: {tag: ("UI", "1.2.826.0.1.77.1")} if k == 1 else {})
     geometry = read_volume(series).geometry
-    assert words in sentence_of(write_segmentation, tmp_path / "o.dcm", MASKS, geometry, (), series)
+    assert words in sentence_of(write_segmentation, tmp_path / "o.dcm", MASKS, geometry, (), None, series)
 
 
 def test_what_is_no_series_is_refused(series, grid, tmp_path):
@@ -176,18 +176,20 @@ def test_what_is_no_series_is_refused(series, grid, tmp_path):
         (tmp_path / "image.nrrd", "image.nrrd' is none; choose another ending"),
         (tmp_path / "empty", "holds no DICOM image series"),
     ):
-        assert words in sentence_of(write_segmentation, tmp_path / "o.dcm", MASKS, grid, (), source)
+        assert words in sentence_of(write_segmentation, tmp_path / "o.dcm", MASKS, grid, (), None, source)
 
 
 def test_no_slice_of_the_image_is_overwritten(series, grid):
     before = (series / "2.dcm").read_bytes()
-    assert "it is a file of the image" in sentence_of(write_segmentation, series / "2.dcm", MASKS, grid, (), series)
+    assert "it is a file of the image" in sentence_of(
+        write_segmentation, series / "2.dcm", MASKS, grid, (), None, series
+    )
     assert (series / "2.dcm").read_bytes() == before
 
 
 def test_without_highdicom_writing_says_how_to_install_it(series, grid, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    sentence = sentence_of(write_segmentation, tmp_path / "o.dcm", MASKS, grid, (), series)
+    sentence = sentence_of(write_segmentation, tmp_path / "o.dcm", MASKS, grid, (), None, series)
     assert sentence.startswith(f"Writing '{tmp_path / 'o.dcm'}' needs highdicom")
     assert "`pip install highdicom`" in sentence
 
@@ -209,7 +211,7 @@ def test_the_command_line_writes_one_for_a_series_and_refuses_other_images(serie
 def test_a_real_series_without_identities_is_refused(tmp_path):
     labels = read_labels(ABDOMEN / "labels.nii.gz")
     masks = {value: labels.mask(value) for value in labels.values}
-    sentence = sentence_of(write_segmentation, tmp_path / "o.dcm", masks, labels.geometry, (), ABDOMEN / "dicom")
+    sentence = sentence_of(write_segmentation, tmp_path / "o.dcm", masks, labels.geometry, (), None, ABDOMEN / "dicom")
     assert "has no SOPClassUID, SOPInstanceUID, StudyInstanceUID, SeriesInstanceUID (" in sentence
 
 
