@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,10 @@ def environment():
 def begin(folder, *words, cases="cases"):
     """A running batch; its output is read by `communicate`."""
     command = [sys.executable, str(SCRIPT), "batch", cases, "-o", "out", "--model", "classical", *map(str, words)]
+    if (
+        signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    ):  # as shells start what runs in the background, for children too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=folder, env=environment(), **pipes)
 
