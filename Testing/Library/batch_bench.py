@@ -40,9 +40,7 @@ def environment():
 def begin(folder, *words, cases="cases"):
     """A running batch; its output is read by `communicate`."""
     command = [sys.executable, str(SCRIPT), "batch", cases, "-o", "out", "--model", "classical", *map(str, words)]
-    if (
-        signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    ):  # as shells start what runs in the background
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as shells start what runs in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, cwd=folder, env=environment(), **pipes)
