@@ -159,7 +159,7 @@ class Run:
             return segmentId, index, emptyProposal(proposal.shape)
         if (segmentId, index) in self.absent:
             proposal = emptyProposal(proposal.shape)
-        proposal.center  # noqa: B018  kept by the proposal: now it is a moment, for all slices at the end it would be felt
+        proposal.area  # noqa: B018  kept by the proposal: now it is a moment, for all slices at the end it would be felt
         self.progress.keep(segmentId, index, proposal, reply.done)
         return segmentId, index, proposal
 

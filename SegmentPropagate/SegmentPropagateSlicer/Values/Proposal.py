@@ -54,15 +54,6 @@ class Proposal:
         """Number of pixels."""
         return int(np.count_nonzero(self.box))
 
-    @cached_property
-    def center(self) -> tuple[float, float] | None:
-        """Mean row and column of the mask; None for an empty one."""
-        if not self.area:
-            return None
-        rows, columns = self.box.sum(axis=1), self.box.sum(axis=0)
-        row, column = (int(counts @ np.arange(len(counts))) / self.area for counts in (rows, columns))
-        return self.origin[0] + row, self.origin[1] + column
-
 
 def emptyProposal(shape: tuple[int, int], presence: float = 0.0) -> Proposal:
     """Nothing on a slice of `(rows, columns)`."""
