@@ -4,13 +4,16 @@ With REAL_SLICER_PYTHON (see conftest.py) all of it runs on Slicer's own classes
 """
 
 import ast
+import gc
 import os
 import sys
 from pathlib import Path
 
 import pytest
+import shiboken6
 import slicer as slicer_module
 from panel_fixtures import openedPanel, shortcutsOf
+from PySide6 import QtCore
 from SegmentPropagateSlicer.Values.State import State
 from slicer_harness.segment_editor import listens
 
@@ -101,6 +104,17 @@ def test_unloading_ends_the_logic_once(slicer):
         slicer.app.moduleManager().unload("SegmentPropagate")
         slicer.app.moduleManager().unload("SegmentPropagate")
         assert panel.said("shutdown") == [("shutdown",)]
+
+
+def test_a_closed_panel_leaves_no_timer_and_no_process(slicer):
+    def running():
+        kinds = (QtCore.QTimer, QtCore.QProcess)
+        return {id(o) for o in gc.get_objects() if isinstance(o, kinds) and shiboken6.isValid(o)}
+
+    before = running()
+    with openedPanel(slicer):
+        assert running() - before
+    assert running() - before == set()
 
 
 def test_sentences_are_looked_up_in_the_catalog_under_the_name_of_their_file(slicer, monkeypatch):

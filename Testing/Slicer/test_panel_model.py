@@ -48,13 +48,15 @@ def test_graphics_cards_are_listed_by_name(slicer, tmp_path):
     import stat
     import time
 
+    import qt
     from SegmentPropagateSlicer.Panel.Devices import Devices
 
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 'NVIDIA H200'\necho 'NVIDIA RTX A2000'\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     found = []
-    devices = Devices(lambda: found.append(True), str(program))
+    box = qt.QComboBox()
+    devices = Devices(lambda: found.append(True), box, str(program))
     end = time.monotonic() + 20
     while not found and time.monotonic() < end:
         slicer.app.processEvents()

@@ -16,13 +16,14 @@ class Devices:
 
     Args:
         onFound: called without arguments when the names of the cards are known.
+        parent: the process ends with it.
         program: path of nvidia-smi; None looks for it.
     """
 
-    def __init__(self, onFound: Callable[[], object], program: str | None = None) -> None:
+    def __init__(self, onFound: Callable[[], object], parent: qt.QObject, program: str | None = None) -> None:
         self.cards: list[str] = []
         self._onFound = onFound
-        self._process = qt.QProcess()
+        self._process = qt.QProcess(parent)
         self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
         program = program or shutil.which("nvidia-smi")
         if program:

@@ -23,7 +23,7 @@ class FiguresLine:
         self.context = context
         self._stamp: tuple[object, ...] | None = None  # of what is shown or being counted
         self._count: Count | None = None
-        self._timer = qt.QTimer()
+        self._timer = qt.QTimer(context.ui.figuresLabel)
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.connect("timeout()", context.status.guarded(self._advance))

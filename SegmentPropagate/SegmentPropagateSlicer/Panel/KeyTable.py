@@ -30,7 +30,7 @@ class KeyTable:
         self._shown: list[tuple[Key, str]] | None = None
         self._pictures: dict[Key, qt.QIcon] = {}  # Key -> QIcon; a key whose outline has changed is another Key
         self._waiting: list[Key] = []  # keys whose picture is to be drawn, one at a time, so that the panel never stops
-        self._timer = qt.QTimer()
+        self._timer = qt.QTimer(context.ui.keyTable)
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._drawNext)

@@ -48,7 +48,7 @@ class ModelSection:
         ui.openCheckpointButton.connect("clicked()", guarded(self.openFile))
         ui.modelSelector.connect("activated(int)", guarded(lambda: self.choose(ui.modelSelector.currentData)))
         context.logic.modelInspected.connect(self._onInspected)
-        self.devices = Devices(guarded(self._fillDevices))
+        self.devices = Devices(guarded(self._fillDevices), ui.deviceSelector)
         self._fillDevices()
 
     # ---- one row per setting, bound to the parameter of that name -----------------------------------------------

@@ -63,7 +63,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(panel)
         self._makeSections()
         panel.setMRMLScene(slicer.mrmlScene)
-        self._refreshTimer = qt.QTimer()  # many events, one refresh
+        self._refreshTimer = qt.QTimer(panel)  # many events, one refresh
         self._refreshTimer.setSingleShot(True)
         self._refreshTimer.setInterval(0)
         self._refreshTimer.connect("timeout()", self.context.status.guarded(self._settle))

@@ -41,7 +41,7 @@ class WorklistSection:
         self._inputs, self._prompt, self._objects, self._preferences = inputs, prompt, objects, objects.preferences
         self._shown: list[tuple[str, str]] | None = None
         self._results = ""  # folder; empty for beside the images
-        self._timer = qt.QTimer()
+        self._timer = qt.QTimer(context.ui.caseTable)
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", context.status.guarded(self.saveByItself))
         self._fill()
