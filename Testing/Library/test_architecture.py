@@ -27,7 +27,7 @@ LIBRARY_FLOORS = (
     ("propagators", "reports"),
     ("models",),
     ("prompting",),
-    ("training", "worker", "batch"),
+    ("training", "worker", "batch", "archive"),
     ("cli",),
     ("__main__",),
 )
@@ -67,11 +67,12 @@ FOREIGN = {
     "torch": ("networks", "propagators.tracking", "models.devices", "models.loading", "training", "cli.finetune"),
     "sam2": ("networks", "propagators.tracking.hiera", "propagators.tracking.tracker"),
     "SimpleITK": ("formats", "propagators.classical.registration"),
-    "requests": ("models.transfer",),
+    "requests": ("models.transfer", "archive"),
+    **dict.fromkeys(("urllib3", "dicomweb_client"), ("archive",)),
     "psutil": ("process",),
     "safetensors": ("networks.safe_load",),
     "ray": ("batch.ray_engine",),
-    **dict.fromkeys(("highdicom", "pydicom"), ("formats.dicom_seg", "formats.dicom_segments")),
+    **dict.fromkeys(("highdicom", "pydicom"), ("formats.dicom_seg", "formats.dicom_segments", "archive")),
     **dict.fromkeys(("slicer", "qt", "ctk", "vtk", "SegmentPropagate", "SegmentPropagateSlicer"), ()),
 }
 # The same for the Slicer half.
