@@ -29,6 +29,7 @@ from SegmentPropagateLib.errors import InputError
 
 _TIMEOUT_S = (10, 60)  # to connect, between two reads
 _MOST_FILES = 100_000  # of a series
+_MOST_TOLD = 8  # series in a sentence
 _CHUNK_BYTES = 1 << 31  # all at once: not every archive and proxy takes what comes without its length
 _LONGEST_UID = 64
 _FAULTS = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
@@ -81,8 +82,19 @@ class Archive:
             if len(found) > _MOST_FILES:
                 raise InputError(f"{self.host} tells of more than {_MOST_FILES} files of one series: {_CHECK}.")
         if not found:
-            raise InputError(f"{self.host} has no series {series} in the study {study}: check both.")
+            raise InputError(
+                f"{self.host} has no series {series} in the study {study}: check both; {self._series_of(study)}."
+            )
         return list(found)
+
+    def _series_of(self, study: str) -> str:
+        """What a study has, in words."""
+        with self._in_one_sentence(f"the study {study}"):
+            items = self._client.search_for_series(study)
+            words = [[_first(item, tag) for tag in ("0020000E", "00080060", "0008103E")] for item in items]
+        told = [f"{uid} ({', '.join(filter(None, others))})" for uid, *others in words[:_MOST_TOLD]]
+        more = f" and {len(words) - _MOST_TOLD} more" if len(words) > _MOST_TOLD else ""
+        return f"the study has {'; '.join(told)}{more}" if told else "the study has none at all"
 
     def file(self, study: str, series: str, uid: str) -> Any:
         """One file, a `pydicom.Dataset`.
@@ -141,6 +153,9 @@ class Archive:
                 f"{self.host} does not answer as an archive does, about {what} ({_reason_of(error)}): {_CHECK}."
             ) from error
 
+        except OSError as error:  # requests' own are done with
+            raise InputError(f"{self.host} cannot be asked ({_reason_of(error)}): set what it names right.") from error
+
     def _refusal(self, error: requests.HTTPError, what: str) -> str:
         """Why an archive does not do what was asked."""
         answer = error.response
@@ -171,6 +186,11 @@ def _client_of(url: str) -> Any:
     client = DICOMwebClient(url, new_session(), timeout=_TIMEOUT_S, chunk_size=_CHUNK_BYTES)
     client.set_http_retry_params(retry=False)  # the session does
     return client
+
+
+def _first(item: Any, tag: str) -> str:
+    """The first value of an element in JSON, which may have none."""
+    return str((item.get(tag, {}).get("Value") or [""])[0])[:_LONGEST_UID]
 
 
 def _check_complete(dataset: Any) -> None:
