@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 import re
-import struct
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,13 +24,13 @@ from SegmentPropagateLib.archive.session import (
     new_session,
 )
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.dicom_segments import one_sentence
 
 _TIMEOUT_S = (10, 60)  # to connect, between two reads
 _MOST_FILES = 100_000  # of a series
 _MOST_TOLD = 8  # series in a sentence
 _CHUNK_BYTES = 1 << 31  # all at once: not every archive and proxy takes what comes without its length
 _LONGEST_UID = 64
-_FAULTS = (ArithmeticError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError)
 _CHECK = "check the address (Orthanc's is http://HOST:8042/dicom-web)"
 
 
@@ -127,12 +125,12 @@ class Archive:
 
     @contextmanager
     def _in_one_sentence(self, what: str) -> Iterator[None]:
-        """Turn what requests, dicomweb-client and pydicom raise into an InputError, and keep their warnings."""
+        """Turn what requests, dicomweb-client and pydicom raise into an InputError."""
         from pydicom.errors import InvalidDicomError
 
+        strange = f"{self.host} does not answer as an archive does, about {what}"
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with one_sentence(strange, _CHECK):
                 yield
         except requests.HTTPError as error:
             raise InputError(self._refusal(error, what)) from error
@@ -141,19 +139,14 @@ class Archive:
                 f"The secure connection to {self.host} failed ({_reason_of(error)}): check the address; where the "
                 f"hospital signs its own certificates, set REQUESTS_CA_BUNDLE to the file of them."
             ) from error
-        except requests.exceptions.JSONDecodeError as error:
-            raise InputError(f"{self.host} does not answer as an archive does: {_CHECK}.") from error
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             raise InputError(
                 f"{self.host} cannot be reached, or the connection broke off ({_reason_of(error)}): check address and "
                 f"network, and give the same command again."
             ) from error
-        except (requests.RequestException, InvalidDicomError, ParseError, struct.error, *_FAULTS) as error:
-            raise InputError(
-                f"{self.host} does not answer as an archive does, about {what} ({_reason_of(error)}): {_CHECK}."
-            ) from error
-
-        except OSError as error:  # requests' own are done with
+        except (requests.RequestException, InvalidDicomError, ParseError) as error:
+            raise InputError(f"{strange} ({_reason_of(error)}): {_CHECK}.") from error
+        except OSError as error:  # of a file that the environment names
             raise InputError(f"{self.host} cannot be asked ({_reason_of(error)}): set what it names right.") from error
 
     def _refusal(self, error: requests.HTTPError, what: str) -> str:
@@ -162,10 +155,8 @@ class Archive:
         status, reason = (0, "") if answer is None else (answer.status_code, answer.reason)
         if status == 401:
             said = answer is not None and "Authorization" in answer.request.headers
-            what_is_wrong, do = (
-                ("does not accept the password or token", "mend") if said else ("wants a password", "set")
-            )
-            return f"{self.host} {what_is_wrong} (401): {do} {USER} and {PASSWORD}, or {TOKEN}, or ~/.netrc."
+            wrong = "does not accept the password or token" if said else "wants a password"
+            return f"{self.host} {wrong} (401): set {USER} and {PASSWORD}, or {TOKEN}, or write ~/.netrc."
         if status in (403, 407):
             return f"{self.host} does not allow that ({status}): ask whoever runs it."
         if status in (404, 405, 410):

@@ -258,7 +258,7 @@ def test_who_asks_is_told_by_the_environment_or_netrc(accepts, environment, netr
 @pytest.mark.parametrize(
     ("environment", "words"),
     [
-        ({}, "wants a password (401): set DICOMWEB_USER and DICOMWEB_PASSWORD, or DICOMWEB_TOKEN, or ~/.netrc"),
+        ({}, "wants a password (401): set DICOMWEB_USER and DICOMWEB_PASSWORD, or DICOMWEB_TOKEN, or write ~/.netrc"),
         ({**BASIC, session.PASSWORD: "guess"}, "does not accept the password or token (401)"),
         ({session.TOKEN: "old"}, "does not accept the password or token (401)"),
         ({session.USER: USER}, "Set both DICOMWEB_USER and DICOMWEB_PASSWORD, or DICOMWEB_TOKEN alone"),
