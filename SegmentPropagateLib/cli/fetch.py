@@ -31,4 +31,4 @@ def run(arguments: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         say(f"What has arrived is kept in {folder.part}: the same command goes on from there.")
         raise
-    say(f"Wrote {len(uids)} files to {folder.path} ({fetched / 1e6:.1f} MB fetched).")
+    say(f"Wrote {len(uids)} {'file' if len(uids) == 1 else 'files'} to {folder.path} ({fetched / 1e6:.1f} MB fetched).")

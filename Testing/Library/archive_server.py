@@ -8,9 +8,19 @@ import ssl
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pydicom
+import pytest
+from drawn_dicom import SERIES, VOXELS
+from drawn_seg import KIDNEY, STUDY, TUMOR, write_series
 
+from SegmentPropagateLib.archive import session
+from SegmentPropagateLib.cli import main
+from SegmentPropagateLib.formats.reading import read_volume
+from SegmentPropagateLib.formats.writing import write_segmentation
+
+UIDS = [f"{SERIES}.{index + 1}" for index in range(len(VOXELS))]
 BOUNDARY = "b0undary"
 OF_OBJECTS = {"Content-Type": f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'}
 OF_LISTS = {"Content-Type": "application/dicom+json"}
@@ -123,3 +133,46 @@ def running_archive(certificate=None):
         server.http.shutdown()
         thread.join()
         server.http.server_close()
+
+
+def names(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A series, and a segmentation of it."""
+    folder = tmp_path_factory.mktemp("drawn")
+    series = write_series(folder / "ct")
+    geometry = read_volume(series).geometry
+    write_segmentation(folder / "seg.dcm", {1: KIDNEY, 2: TUMOR}, geometry, source=series)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running_archive() as server:
+        yield server
+
+
+@pytest.fixture
+def archive(server, drawn, tmp_path, monkeypatch):
+    server.forget()
+    server.files = {uid: (drawn / "ct" / f"{n}.dcm").read_bytes() for n, uid in enumerate(UIDS)}
+    for name in (session.USER, session.PASSWORD, session.TOKEN, "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # which is not asked for what runs here
+    monkeypatch.chdir(tmp_path)
+    return server
+
+
+@pytest.fixture
+def fetched(archive, capsys):
+    """Fetch the series into the folder `got`; the exit status and what was said."""
+
+    def fetch(output="got", url=None, study=STUDY, series=SERIES):
+        status = main(["fetch", archive.url if url is None else url, study, series, "-o", str(output)])
+        return status, capsys.readouterr().err.replace("segment-propagate: ", "")
+
+    return fetch

@@ -1,4 +1,4 @@
-"""Series fetched from an archive into a folder, whole or not at all, and files sent to it."""
+"""Series fetched from an archive into a folder, whole or not at all."""
 
 import re
 import shlex
@@ -9,62 +9,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archive_server import OF_LISTS, OF_OBJECTS, basic, listed, multipart, running_archive
+from archive_server import (  # noqa: F401
+    OF_LISTS,
+    OF_OBJECTS,
+    UIDS,
+    archive,
+    basic,
+    drawn,
+    fetched,
+    listed,
+    multipart,
+    names,
+    running_archive,
+    server,
+)
 from drawn_dicom import SERIES, VOXELS
-from drawn_seg import KIDNEY, STUDY, TUMOR, write_series
+from drawn_seg import STUDY
 from failing_disk import files_end_at
 
 from SegmentPropagateLib.archive import client, session
-from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.cli.arguments import make_parser
-from SegmentPropagateLib.formats.reading import read_labels, read_volume
-from SegmentPropagateLib.formats.writing import write_segmentation
+from SegmentPropagateLib.formats.reading import read_volume
 
-UIDS = [f"{SERIES}.{index + 1}" for index in range(len(VOXELS))]
 PAGE = Path(__file__).resolve().parents[2] / ".github" / "HOSPITAL.md"
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """A series, and a segmentation of it."""
-    folder = tmp_path_factory.mktemp("drawn")
-    series = write_series(folder / "ct")
-    geometry = read_volume(series).geometry
-    write_segmentation(folder / "seg.dcm", {1: KIDNEY, 2: TUMOR}, geometry, source=series)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_archive() as server:
-        yield server
-
-
-@pytest.fixture
-def archive(server, drawn, tmp_path, monkeypatch):
-    server.forget()
-    server.files = {uid: (drawn / "ct" / f"{n}.dcm").read_bytes() for n, uid in enumerate(UIDS)}
-    for name in (session.USER, session.PASSWORD, session.TOKEN, "NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # which is not asked for what runs here
-    monkeypatch.chdir(tmp_path)
-    return server
-
-
-@pytest.fixture
-def fetched(archive, capsys):
-    """Fetch the series into the folder `got`; the exit status and what was said."""
-
-    def fetch(output="got", url=None, study=STUDY, series=SERIES):
-        status = main(["fetch", archive.url if url is None else url, study, series, "-o", str(output)])
-        return status, capsys.readouterr().err.replace("segment-propagate: ", "")
-
-    return fetch
-
-
-def names(folder):
-    return sorted(path.name for path in Path(folder).iterdir())
 
 
 def test_a_series_arrives_as_it_was(archive, fetched):
@@ -319,74 +286,6 @@ def test_an_empty_folder_is_filled(archive, fetched):
     Path("got").mkdir()
     assert fetched()[0] == 0
     assert len(names("got")) == 6
-
-
-def sent(archive, capsys, *paths):
-    status = main(["send", archive.url, *map(str, paths)])
-    return status, capsys.readouterr().err.replace("segment-propagate: ", "")
-
-
-def test_a_segmentation_comes_back_as_it_was_sent(archive, drawn, fetched, capsys):
-    assert sent(archive, capsys, drawn / "seg.dcm") == (0, f"{archive.host} keeps 1 file.\n")
-    ((uid, _bytes),) = archive.sent.items()
-    archive.files = archive.sent
-    identity = read_labels(drawn / "seg.dcm")
-    assert fetched(series="1.2.3")[0] == 2  # the drawn archive does not look at the series, but this program does
-    import pydicom
-
-    assert fetched(series=str(pydicom.dcmread(drawn / "seg.dcm").SeriesInstanceUID))[0] == 0
-    labels = read_labels(Path("got", f"{uid}.dcm"))
-    assert labels.segments == identity.segments
-    for value in (1, 2):
-        np.testing.assert_array_equal(labels.mask(value), identity.mask(value))
-
-
-def test_a_folder_is_sent_file_by_file(archive, drawn, capsys):
-    assert sent(archive, capsys, drawn / "ct", drawn / "seg.dcm") == (0, f"{archive.host} keeps 7 files.\n")
-    assert set(UIDS) < set(archive.sent)
-
-
-FAILED = b'{"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [42752]}}]}}'
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        ((200, OF_LISTS, FAILED), "(reason A700)"),
-        ((202, OF_LISTS, FAILED), "(reason A700)"),
-        ((200, {}, b""), "(it does not say that it keeps it)"),
-        ((200, OF_LISTS, b"{}"), "(it does not say that it keeps it)"),
-        ((200, {"Content-Type": "application/dicom+xml"}, b"<broken"), "does not answer as an archive does"),
-        ((409, {}, b""), "does not take the file"),
-        ((413, {}, b""), "does not take the file"),
-        ((404, {}, b""), "(404): check it"),
-        ((302, {"Location": "/login"}, b""), "(404): check it"),
-        ((307, {"Location": "http://elsewhere.example/"}, b""), "leads on to http://elsewhere.example,"),
-    ],
-)
-def test_what_an_archive_does_not_keep_is_told(answer, words, archive, drawn, capsys):
-    archive.planned["studies"] = answer
-    status, said = sent(archive, capsys, drawn / "seg.dcm")
-    assert (status, said.count("\n")) == (2, 1)
-    assert words in said
-
-
-def test_nothing_is_sent_unless_all_of_it_can_be(archive, drawn, tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "text.dcm").write_text("no DICOM", encoding="utf-8")
-    cut = archive.files[UIDS[0]]
-    (tmp_path / "cut.dcm").write_bytes(cut[: cut.index(b"\x10\x00\x10\x00PN") + 4])
-    write_series(tmp_path / "nameless", lambda index: {0x00080018: ("UI", "")})
-    for name, words in (
-        ("empty", "holds no DICOM file"),
-        ("text.dcm", "is no DICOM file"),
-        ("cut.dcm", "is damaged or cut off"),
-        ("nameless", "The SOPInstanceUID of '"),
-        ("missing.dcm", "does not exist"),
-    ):
-        status, said = sent(archive, capsys, drawn / "seg.dcm", tmp_path / name)
-        assert (status, said.count("\n"), archive.asked) == (2, 1, [])
-        assert words in said
 
 
 def test_without_dicomweb_client_one_sentence_says_how_to_install_it(archive, fetched, monkeypatch):
