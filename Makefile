@@ -30,6 +30,10 @@ SYSTEM_LIBRARIES := libGL.so.1 libEGL.so.1 libglib-2.0.so.0 libxkbcommon.so.0 li
 endif
 SYSTEM_PACKAGES := libgl1 libegl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfontconfig1 fonts-dejavu-core
 
+# Programs that slow tests hold ours against, and the Debian packages that bring them; without them those are skipped.
+SLOW_PROGRAMS := dciodvfy Orthanc
+SLOW_PACKAGES := dicom3tools orthanc orthanc-dicomweb
+
 .PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling fuzz bench evaluate screenshots starter ablation \
   tune docs setup clean
 
@@ -43,7 +47,11 @@ demo: $(VENV)/ready  ## propagate an object through a drawn volume and write a p
 test: $(VENV)/ready-for-tests  ## all tests of every change, CPU only
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
 
-test-slow: $(VENV)/ready-for-tests  ## full-size networks and long runs
+test-slow: $(VENV)/ready-for-slow-tests  ## full-size networks, long runs, and other programs where they are installed
+	@missing=""; for program in $(SLOW_PROGRAMS); do \
+	  PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then echo "Missing programs:$$missing"; \
+	  ( $(call install_packages,$(SLOW_PACKAGES)) ) || echo "Tests that need them are skipped"; fi
 	@$(BIN)/python -m pytest -m "slow"
 
 lint: lint-ruff lint-types lint-spelling  ## ruff, mypy and codespell
@@ -121,6 +129,11 @@ $(VENV)/ready-for-tests: $(VENV)/ready
 	  $(call install_packages,$(SYSTEM_PACKAGES)); fi
 	@echo "Installing what the tests need"
 	@$(PIP) --no-build-isolation -e ".[sam2,test]"
+	@touch $@
+
+$(VENV)/ready-for-slow-tests: $(VENV)/ready-for-tests
+	@echo "Installing what slow tests hold ours against"
+	@$(PIP) --no-build-isolation -e ".[sam2,test,slow]"
 	@touch $@
 
 $(VENV)/ready-for-docs: $(VENV)/ready

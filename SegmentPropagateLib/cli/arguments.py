@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 from SegmentPropagateLib import __version__
+from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
 from SegmentPropagateLib.volumes.presets import PRESETS
@@ -59,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_evaluate_all(commands)
     _add_finetune(commands)
+    add_archive_commands(partial(_add_command, commands))
     inspect = _add_command(
         commands, "inspect", "say what a model file is, and what is missing or wrong in it", "inspect my-model.pt"
     )

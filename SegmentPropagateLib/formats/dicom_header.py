@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,12 +24,12 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF  # a length: until the delimiter
 _LONG_KINDS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 _HEAD, _LENGTH = struct.Struct("<HHI"), struct.Struct("<I")
+_WHOLE = 0xFFFFFFFF  # behind which tag nothing is read: none
 _LONGEST_VALUE, _BLOCK = 1 << 12, 1 << 14
 _DEEPEST = 24
-_UNREADABLE_SYNTAXES = {
-    "1.2.840.10008.1.2.1.99": "is deflated as a whole: convert it with `dcmconv +te` of DCMTK",
-    "1.2.840.10008.1.2.2": "is in big endian byte order: convert it with `dcmconv +te` of DCMTK",
-}
+_DEFLATED, _BIG_ENDIAN = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
+MOST_INFLATED = 1 << 28  # bytes; empty masks shrink to a thousandth, and so does what is made to fill the memory
+_CONVERT = "convert it with `dcmconv +te` of DCMTK"
 
 
 class Tag(IntEnum):
@@ -98,6 +100,7 @@ class Header:
             of offsets and one or more for each frame.
         compressed: whether the voxels are.
         problem: why the file cannot be used, as the end of a sentence; empty where nothing is wrong.
+        inflated: what follows the meta elements of a file that is deflated as a whole; its places count from there.
     """
 
     path: Path
@@ -107,6 +110,11 @@ class Header:
     pixels: list[tuple[int, int]] = field(default_factory=list)
     compressed: bool = False
     problem: str = ""
+    inflated: bytes = field(default=b"", repr=False)
+
+    def open(self) -> BinaryIO:
+        """A stream in which the places of voxels count."""
+        return BytesIO(self.inflated) if self.inflated else self.path.open("rb")
 
     def of_frame(self, index: int) -> Values:
         """What holds for one frame: its own values before those of all frames before those of the file."""
@@ -139,7 +147,7 @@ def begins_as_dicom(path: Path) -> bool:
     return group in (2, 8) and number <= 0x60 and (known_kind or (length <= 64 and length % 2 == 0))
 
 
-def read_header(path: Path, last: int = 0xFFFFFFFF) -> Header:
+def read_header(path: Path, last: int = _WHOLE) -> Header:
     """Read the header of a file that is or should be DICOM; what cannot be read is told in `problem`.
 
     Args:
@@ -181,11 +189,32 @@ class _Parser:
             tag, _kind, length = self.element(implicit=False)
             self.value(tag, length, self.size, values)
         syntax = self.header.text(Tag.TRANSFER_SYNTAX_UID)
-        if syntax in _UNREADABLE_SYNTAXES:
-            self.header.problem = _UNREADABLE_SYNTAXES[syntax]
+        if syntax == _BIG_ENDIAN:
+            self.header.problem = f"is in big endian byte order: {_CONVERT}"
+            return
+        if syntax == _DEFLATED and not self.inflate():
+            self.header.problem = f"is deflated to a very small part of its size: {_CONVERT}"
             return
         implicit = not _is_kind(self.ahead(6)[4:])  # some files do not keep to what they announce
         self.data_set(self.size, implicit, 0, values)
+
+    def inflate(self) -> bool:
+        """Go on in what the rest of the file holds deflated; False where that is too large."""
+        whole = self.last == _WHOLE
+        self.file.seek(self.place)
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            content = inflater.decompress(self.file.read(), MOST_INFLATED if whole else _BLOCK)
+        except zlib.error as error:
+            raise ValueError("not deflated, or damaged") from error
+        if whole and inflater.unconsumed_tail:
+            return False
+        if whole and not inflater.eof:
+            raise ValueError("cut off")
+        self.header.inflated = content
+        self.file, self.size = BytesIO(content), len(content)
+        self.place, self.block_place, self.block = 0, 0, b""
+        return True
 
     def ahead(self, count: int) -> bytes:
         """The bytes that follow, fewer at the end of the file; read in blocks, as a header may have a million parts."""

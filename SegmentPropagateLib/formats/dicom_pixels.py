@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.dicom_header import Header, Tag
 
+_DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
+_WRAPPED = (_DEFLATED_FRAMES, "1.2.840.10008.1.2.1.98")  # transfer syntaxes
 _MOST_FRAMES = 1 << 16  # of one file; a frame takes a kilobyte before any voxel is read
 _MOST_DECOMPRESSED = 1 << 25  # pixels of a frame; JPEG 2000 takes 16 bytes for each, however small the file
 
@@ -43,6 +46,11 @@ class Layout:
     def kind(self) -> np.dtype[Any]:
         """Type of the stored numbers."""
         return np.dtype(f"<{'i' if self.signed else 'u'}{max(self.bits_allocated // 8, 1)}")
+
+    @property
+    def frame_bits(self) -> int:
+        """Bits of one frame, where it is not compressed."""
+        return self.rows * self.columns * self.bits_allocated
 
     @property
     def stored_range(self) -> tuple[int, int]:
@@ -105,8 +113,7 @@ def _check_complete(header: Header, layout: Layout) -> None:
         missing = layout.frames - (len(header.pixels) - 1)  # the first piece is a table of offsets
         unit = "frames"
     else:
-        expected = layout.frames * layout.rows * layout.columns * layout.bits_allocated
-        missing = (expected + 7) // 8 - sum(length for _offset, length in header.pixels)
+        missing = (layout.frames * layout.frame_bits + 7) // 8 - sum(length for _offset, length in header.pixels)
         unit = "bytes"
     if missing > 0:
         raise InputError(
@@ -119,22 +126,52 @@ def stored_frames(header: Header, layout: Layout) -> Iterator[NDArray[np.integer
     """The frames of a file one after the other, `(row, column)`, before any rescaling.
 
     Raises:
-        InputError: compressed voxels are damaged, or compressed in a way that GDCM does not know.
+        InputError: compressed voxels are damaged, or compressed in a way that is not known.
     """
-    compressed = _decompressed(header, layout) if header.compressed else None
-    for index in range(layout.frames):
-        frame = _frame_in_file(header, layout, index) if compressed is None else compressed[index].astype(layout.kind)
-        unused = layout.bits_allocated - 1 - layout.high_bit  # above the stored bits: overlays of old files, or nothing
+    frames: Iterator[NDArray[np.integer[Any]]]
+    if not header.compressed:
+        frames = (_frame_in_file(header, layout, index) for index in range(layout.frames))
+    elif header.text(Tag.TRANSFER_SYNTAX_UID) in _WRAPPED:
+        frames = (_wrapped_frame(header, layout, index) for index in range(layout.frames))
+    else:
+        frames = (frame.astype(layout.kind) for frame in _decompressed(header, layout))
+    unused = layout.bits_allocated - 1 - layout.high_bit  # above the stored bits: overlays of old files, or nothing
+    for frame in frames:
         yield (frame << unused) >> (layout.bits_allocated - layout.bits_stored)
 
 
 def _frame_in_file(header: Header, layout: Layout, index: int) -> NDArray[np.integer[Any]]:
-    count = layout.rows * layout.columns
-    start, used = divmod(index * count * layout.bits_allocated, 8)  # frames of single bits begin within a byte
-    length = (used + count * layout.bits_allocated + 7) // 8
-    stored = np.fromfile(header.path, np.uint8, length, offset=header.pixels[0][0] + start)
+    start, used = divmod(index * layout.frame_bits, 8)  # frames of single bits begin within a byte
+    with header.open() as file:
+        file.seek(header.pixels[0][0] + start)
+        return _frame_of(file.read((used + layout.frame_bits + 7) // 8), used, layout)
+
+
+def _wrapped_frame(header: Header, layout: Layout, index: int) -> NDArray[np.integer[Any]]:
+    """A frame in a piece of its own, as it is or deflated, which GDCM does not know."""
+    offset, length = header.pixels[1 + index]
+    size = (layout.frame_bits + 7) // 8
+    with header.open() as file:
+        file.seek(offset)
+        content = file.read(length)
+    if header.text(Tag.TRANSFER_SYNTAX_UID) == _DEFLATED_FRAMES:
+        try:
+            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, size)
+        except zlib.error:
+            content = b""
+    if len(content) < size or len(header.pixels) != layout.frames + 1:
+        raise InputError(
+            f"The DICOM file '{header.path}' is damaged (its frame {index + 1} is incomplete, or in several pieces): "
+            f"export it again."
+        )
+    return _frame_of(content[:size], 0, layout)
+
+
+def _frame_of(content: bytes, used: int, layout: Layout) -> NDArray[np.integer[Any]]:
+    """The frame that begins so many bits within the first byte."""
+    stored = np.frombuffer(content, np.uint8)
     if layout.bits_allocated == 1:
-        stored = np.unpackbits(stored, bitorder="little")[used : used + count]
+        stored = np.unpackbits(stored, bitorder="little")[used : used + layout.frame_bits]
     return stored.view(layout.kind).reshape(layout.rows, layout.columns)
 
 
@@ -186,7 +223,7 @@ def _write_copy(target: Path, header: Header, layout: Layout) -> None:
     kind, uid = b"1.2.840.10008.5.1.4.1.1.7.3", b"1.2.826.0.1.1"  # the class of plain frames without geometry
     meta = _element(0x00020002, b"UI", kind) + _element(0x00020003, b"UI", uid)
     meta += _element(Tag.TRANSFER_SYNTAX_UID, b"UI", header.text(Tag.TRANSFER_SYNTAX_UID).encode())
-    with target.open("wb") as file, header.path.open("rb") as source:
+    with target.open("wb") as file, header.open() as source:
         file.write(b"\0" * 128 + b"DICM" + _element(0x00020000, b"UL", struct.pack("<I", len(meta))) + meta)
         file.write(_element(Tag.SOP_CLASS_UID, b"UI", kind) + _element(0x00080018, b"UI", uid))
         file.write(_element(Tag.SAMPLES_PER_PIXEL, b"US", struct.pack("<H", 1)))

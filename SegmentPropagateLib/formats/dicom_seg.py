@@ -94,6 +94,11 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
     frames = placed_frames(header, layout)
     slices, step_mm = _slices_of(frames, path)
     described = read_segments_of(path)
+    if described.kind == "FRACTIONAL" and described.whole <= 0:
+        raise InputError(
+            f"The DICOM segmentation '{path}' is damaged (its MaximumFractionalValue, which stands for a whole voxel, "
+            f"is missing): export it again."
+        )
     shape = (max(slices) + 1, layout.rows, layout.columns)
     _check_size(1, shape, path)
     if dicom.class_of(header) == _LABELMAP:

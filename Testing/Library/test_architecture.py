@@ -27,7 +27,7 @@ LIBRARY_FLOORS = (
     ("propagators", "reports"),
     ("models",),
     ("prompting",),
-    ("training", "worker", "batch"),
+    ("training", "worker", "batch", "archive"),
     ("cli",),
     ("__main__",),
 )
@@ -67,11 +67,12 @@ FOREIGN = {
     "torch": ("networks", "propagators.tracking", "models.devices", "models.loading", "training", "cli.finetune"),
     "sam2": ("networks", "propagators.tracking.hiera", "propagators.tracking.tracker"),
     "SimpleITK": ("formats", "propagators.classical.registration"),
-    "requests": ("models.transfer",),
+    "requests": ("models.transfer", "archive"),
+    **dict.fromkeys(("urllib3", "dicomweb_client"), ("archive",)),
     "psutil": ("process",),
     "safetensors": ("networks.safe_load",),
     "ray": ("batch.ray_engine",),
-    **dict.fromkeys(("highdicom", "pydicom"), ("formats.dicom_seg", "formats.dicom_segments")),
+    **dict.fromkeys(("highdicom", "pydicom"), ("formats.dicom_seg", "formats.dicom_segments", "archive")),
     **dict.fromkeys(("slicer", "qt", "ctk", "vtk", "SegmentPropagate", "SegmentPropagateSlicer"), ()),
 }
 # The same for the Slicer half.
@@ -289,7 +290,7 @@ def test_only_the_module_itself_lies_in_the_module_folder():
 
 def test_what_the_package_needs_and_what_is_pinned_agree():
     lists = re.findall(
-        r"^(?:dependencies|sam2|test|docs|dicom) = (\[.*?\])",
+        r"^(?:dependencies|sam2|test|slow|docs|dicom) = (\[.*?\])",
         (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
         re.M | re.S,
     )

@@ -1,0 +1,1 @@
+"""Archives of hospitals (PACS) that speak DICOMweb: series fetched into folders, and files sent."""
