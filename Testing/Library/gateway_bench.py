@@ -7,10 +7,12 @@ import os
 import socket
 import sys
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from worker_client import DRAWN_WORKER, Client
 
@@ -34,14 +36,16 @@ class Server:
     Args:
         folder: for its tokens.
         certificate: files of certificate and key; it speaks TLS then.
+        users: who have tokens.
+        former: a server that has ended, whose port and tokens this one has.
         settings: what differs from the usual.
     """
 
-    def __init__(self, folder, certificate=(None, None), **settings):
+    def __init__(self, folder, certificate=(None, None), users=USERS, former=None, **settings):
         tokens = Tokens(Path(folder) / "tokens.json")
-        self.tokens = {user: tokens.add(user) for user in USERS}
+        self.tokens = former.tokens if former else {user: tokens.add(user) for user in users}
         self.settings = Settings(**{"models": MODELS, "command": WORKER, **settings})
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", former.port if former else 0))
         self.port = self._listener.getsockname()[1]
         self.url = f"{'wss' if certificate[0] else 'ws'}://127.0.0.1:{self.port}/v1/worker"
         self._uvicorn = uvicorn.Server(config_of(Gateway(self.settings, tokens), certificate))
@@ -58,7 +62,7 @@ class Server:
         """A bare connection, and what it was greeted with."""
         token = token or self.tokens[user]
         headers = {"Authorization": f"Bearer {token}"}
-        line = connect(self.url, additional_headers=headers, compression=None, proxy=None)
+        line = connect(self.url, additional_headers=headers, compression=None, proxy=None).__enter__()  # it is closed
         if not greet:
             return line, None
         line.send(json.dumps({"version": VERSION, "received": 0, "lease": None, "packings": ["zlib"], **greeting}))
@@ -121,3 +125,65 @@ def messages(line, decoder=None):
         data = line.recv(timeout=10)
         if isinstance(data, bytes):
             yield from decoder.feed(data)
+
+
+def ended(line):
+    """The close frame with which the server ends a bare connection."""
+    try:
+        while True:
+            line.recv(timeout=10)
+    except ConnectionClosed as closed:
+        return closed.rcvd
+
+
+class Relay:
+    """A line to a server that can be cut, as networks are."""
+
+    def __init__(self, port):
+        self._server_port, self._pairs, self.is_down = port, [], False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}/v1/worker"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self, down=False):
+        """Drop all connections without a word; where down, new ones as well until `is_down` is False."""
+        self.is_down = down
+        pairs, self._pairs = self._pairs, []
+        for end in (end for pair in pairs for end in pair):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.cut(down=True)
+        self._listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.is_down:
+                client.close()
+                continue
+            server = socket.create_connection(("127.0.0.1", self._server_port))
+            self._pairs.append((client, server))
+            for ends in ((client, server), (server, client)):
+                threading.Thread(target=self._pump, args=ends, daemon=True).start()
+
+    @staticmethod
+    def _pump(source, sink):
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def until(truth, seconds=10):
+    """Wait for something that is going to be so."""
+    end = time.monotonic() + seconds
+    while not truth():
+        assert time.monotonic() < end, "It did not come to be so."
+        time.sleep(0.01)
