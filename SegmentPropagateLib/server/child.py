@@ -24,10 +24,10 @@ class Child:
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> Child:
-        """Start one; what it logs goes to the server's log."""
+        """Start one."""
         library = str(Path(SegmentPropagateLib.__file__).resolve().parent.parent)  # a folder that others cannot fill
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, env=_environment(library), cwd=library, limit=_READ_BYTES
+            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_environment(library), cwd=library, limit=_READ_BYTES
         )
         return cls(process)
 
@@ -51,6 +51,12 @@ class Child:
         while stdout is not None and (data := await stdout.read(_READ_BYTES)):
             for message in decoder.feed(data):
                 yield message
+
+    async def log(self) -> AsyncIterator[bytes]:
+        """What it says on stderr, until it ends."""
+        stderr = self._process.stderr
+        while stderr is not None and (data := await stderr.read(_READ_BYTES)):
+            yield data
 
     async def kill(self) -> None:
         """End it at once."""

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from SegmentPropagateLib.errors import SegmentPropagateError
 from SegmentPropagateLib.server.child import Child
 from SegmentPropagateLib.server.house import House
@@ -16,15 +18,17 @@ from SegmentPropagateLib.server.rules import admit, admit_offer
 from SegmentPropagateLib.server.settings import RefusedError
 from SegmentPropagateLib.worker.fields import identity_of
 from SegmentPropagateLib.worker.messages import Message, MessageError
-from SegmentPropagateLib.worker.remote.desk import OFFER, VOXELS, WANTED
+from SegmentPropagateLib.worker.remote.desk import LOG, OFFER, VOXELS, WANTED
 from SegmentPropagateLib.worker.remote.packing import digest, pack_mask, unpack
-from SegmentPropagateLib.worker.remote.stream import Close
+from SegmentPropagateLib.worker.remote.stream import Close, Outbox
 from SegmentPropagateLib.worker.replies import REPLIES, Cancelled, Failed, Remote, Reply
 from SegmentPropagateLib.worker.requests import Cancel, Propagate, Quit, Segment, TakeVolume
 from SegmentPropagateLib.worker.worker import failure_of
 
 DIED = "The worker on the server ended unexpectedly: try again."
 DISOBEYED = "The worker on the server did not stop when asked to and was ended; the next run starts a new one."
+LAST_WORDS_S = 1.0
+MOST_LOG_BYTES = 1 << 20  # that are on their way to a user; beyond it what a worker logs is dropped
 _NEED_SLOTS = (Segment, Propagate)
 
 
@@ -55,22 +59,29 @@ class _Job:
 class Clerk:
     """Takes the requests of one session and gives them to its worker in turn.
 
+    Attributes:
+        active_since: when the last request ended, on the monotonic clock.
+        room: set while the user takes the replies; without it the worker waits.
+
     Args:
         user: whose session it is.
         house: what the users share.
         emit: hands a reply to the user; does not wait.
-        room: waits until the user has taken enough of the replies.
+        outbox: what the user has not taken yet.
     """
 
-    def __init__(self, user: str, house: House, emit: Callable[[Message], None], room: asyncio.Event) -> None:
+    def __init__(self, user: str, house: House, emit: Callable[[Message], None], outbox: Outbox) -> None:
         self.active_since = time.monotonic()  # or idle, where there is no request
-        self._user, self._house, self._emit, self._room = user, house, emit, room
+        self.room = asyncio.Event()
+        self.room.set()
+        self._user, self._house, self._emit, self._outbox = user, house, emit, outbox
         self._queue: deque[_Job] = deque()
         self._arrived = asyncio.Event()
         self._job: _Job | None = None
         self._task: asyncio.Task[None] | None = None
         self._child: Child | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._logging: asyncio.Task[None] | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -130,7 +141,7 @@ class Clerk:
         if self._job is not None and self._job.is_asked:
             self._job.excuse = self._job.excuse or sentence
             self._stop(self._job)
-            self._room.set()
+            self.room.set()
 
     def check_obedience(self) -> None:
         """Raise RefusedError where the worker was asked to stop, and has not for too long."""
@@ -140,7 +151,7 @@ class Clerk:
 
     async def close(self) -> None:
         """End the worker."""
-        for task in (self._task, self._listening):
+        for task in (self._task, self._listening, self._logging):
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
@@ -191,6 +202,7 @@ class Clerk:
         if self._child is None:
             self._child = await Child.start(self._house.settings.command)
             self._listening = asyncio.create_task(self._listen(self._child))
+            self._logging = asyncio.create_task(self._log(self._child))
         job.is_asked = True
         self._child.write(message)
         await self._child.drain()
@@ -201,6 +213,8 @@ class Clerk:
         finally:
             final.cancel()
         if not job.final.is_set():
+            if self._logging is not None:  # its last words say why
+                await asyncio.wait([self._logging], timeout=LAST_WORDS_S)
             raise RefusedError(Close.DIED, DIED)
 
     async def _listen(self, child: Child) -> None:
@@ -215,7 +229,13 @@ class Clerk:
                 self._answer(job.identity, Failed("internal", job.excuse))
             if kind.final:
                 job.final.set()
-            await self._room.wait()
+            await self.room.wait()
+
+    async def _log(self, child: Child) -> None:
+        """Show the user what his worker says beside its answers; not all of it, where that is very much."""
+        async for data in child.log():
+            if self._outbox.held_bytes < MOST_LOG_BYTES:
+                self._emit(Message({"type": LOG, "id": 0}, np.frombuffer(data, np.uint8)))
 
     # ---- what does not wait its turn ----------------------------------------------------------------------------
 

@@ -39,9 +39,8 @@ class Lease:
         self.user, self.key = user, secrets.token_urlsafe(32)
         self.outbox, self.received, self.changed = Outbox(), 0, asyncio.Event()
         self.closed: asyncio.Future[RefusedError] = asyncio.get_running_loop().create_future()
-        self._house, self._room = house, asyncio.Event()
-        self._room.set()
-        self._clerk = Clerk(user, house, self._emit, self._room)
+        self._house = house
+        self._clerk = Clerk(user, house, self._emit, self.outbox)
         limits = house.settings
         self._decoder = Decoder((limits.header_bytes, limits.volume_bytes))
         self._line: asyncio.Future[None] | None = None  # of the connection there is; done when another took over
@@ -145,9 +144,9 @@ class Lease:
             self._read_at = time.monotonic()
         self.outbox.put(encode(message))
         if self.outbox.held_bytes > self._house.settings.unread_bytes:
-            self._room.clear()
+            self._clerk.room.clear()
         self.changed.set()
 
     def _make_room(self) -> None:
         if self.outbox.held_bytes <= self._house.settings.unread_bytes:
-            self._room.set()
+            self._clerk.room.set()

@@ -17,6 +17,7 @@ What differs from a worker of this computer:
   The worker there goes on with its run; what it has sent meanwhile comes afterwards. No request has to be repeated.
 * A request that has not reached the server, or is cancelled while the connection is lost, is answered by `cancelled`
   at once.
+* What the worker there logs comes to stderr, but for what is beyond all reading.
 * `setup.model.device` is the server's business and replaced by it; models are those of its list.
 
 Environment:

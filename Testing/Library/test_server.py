@@ -295,6 +295,12 @@ def test_a_run_says_the_same_as_with_a_worker_of_this_computer(shared):
     assert list(map(comparable, told[here])) == list(map(comparable, told[shared]))
 
 
+def test_what_the_worker_logs_is_shown_to_its_user_and_a_flood_of_it_holds_nobody_up(shared):
+    shared.propagate(MASK, "flood", keys=(7,))
+    assert isinstance(shared.last(), Done)
+    until(lambda: any("a warning of a thousand characters" in note for note in shared.notes))
+
+
 def comparable(message):
     """The bytes of a frame, without what no two runs have in common."""
     header = {name: value for name, value in message.header.items() if name not in ("id", "seconds", "peak_mib")}

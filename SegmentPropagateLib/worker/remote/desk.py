@@ -17,8 +17,8 @@ from SegmentPropagateLib.worker.remote.stream import Outbox
 from SegmentPropagateLib.worker.replies import REPLIES, Cancelled, Remote
 from SegmentPropagateLib.worker.requests import Cancel, Propagate, Quit, Segment, TakeVolume
 
-OFFER, WANTED, VOXELS = "offer", "wanted", "voxels"
-"""Words that only client and gateway know: is this volume known, no, here it is."""
+OFFER, WANTED, VOXELS, LOG = "offer", "wanted", "voxels", "log"
+"""Words that only client and gateway know: is this volume known, no, here it is; what the worker says on stderr."""
 _TELLABLE = (Segment.word, Propagate.word)  # whose answers may hold a `Remote`
 
 
@@ -42,6 +42,7 @@ class Desk:
 
     Args:
         answer: hands one reply to the user, and may wait for him.
+        note: is told what is for the log.
 
     Attributes:
         outbox: what goes to the gateway.
@@ -49,9 +50,9 @@ class Desk:
         packing: how the gateway wants voxels.
     """
 
-    def __init__(self, answer: Callable[[Message], None]) -> None:
+    def __init__(self, answer: Callable[[Message], None], note: Callable[[str], None]) -> None:
         self.outbox, self.changed, self.packing = Outbox(), asyncio.Event(), "zlib"
-        self._answer = answer
+        self._answer, self._note = answer, note
         self._turn = asyncio.Lock()  # replies are written one after the other
         self._open: dict[int, _Open] = {}
         self._settled: set[int] = set()  # answered here: what the server still says of them is dropped
@@ -78,6 +79,9 @@ class Desk:
         identity = identity_of(message)
         if message.type == WANTED:
             await self._send_voxels(identity)
+            return
+        if message.type == LOG and message.array is not None:
+            self._note(message.array.tobytes().decode("utf-8", "replace").rstrip("\n"))
             return
         kind = REPLIES.get(message.type)
         is_final = kind is None or kind.final

@@ -46,15 +46,15 @@ class Proxy:
         token: that it knows.
         source: file number that requests are read from.
         sink: where replies go.
-        note: is told one line for the log at a time.
+        note: is told what is for the log, without its last line's end.
     """
 
     def __init__(
         self, address: Address, token: str, source: int, sink: BinaryIO, note: Callable[[str], None] | None = None
     ) -> None:
         self._address, self._token, self._source = address, token, source
-        self._desk = Desk(lambda message: write_message(sink, message))
         self._note = note or _log
+        self._desk = Desk(lambda message: write_message(sink, message), self._note)
         self._lease: str | None = None
         self._patience_s = 0.0  # how long the server keeps the session for us
         self._received = 0
@@ -209,6 +209,6 @@ class Proxy:
             await socket.send(json.dumps({"ack": self._received}))
 
 
-def _log(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+def _log(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
