@@ -21,6 +21,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "Testing" / "Library")]
+os.environ["PYTHONPATH"] = str(ROOT)
 
 from worker_client import DRAWN_WORKER, Client, setup  # noqa: E402
 
@@ -36,11 +37,7 @@ def main():
     parser.add_argument("--side", type=int, default=512, help="rows and columns")
     parser.add_argument("--repeats", type=int, default=3, help="the best of so many counts")
     parser.add_argument("--json", metavar="OUT", help="write the figures")
-    parser.add_argument("--serve", metavar="FOLDER", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.serve:
-        serve(Path(arguments.serve))
-        return
     voxels = draw(arguments.slices, arguments.side)
     print(f"{voxels.nbytes / 1e6:.0f} MB of voxels, {arguments.slices - 1} slices; best of {arguments.repeats}")
     figures = {"pipe": measure(voxels, arguments.repeats, DRAWN_WORKER)}
@@ -92,28 +89,19 @@ def processor_s():
 
 def over_server(voxels, repeats, folder, certificate):
     """The same through a server in a process of its own and the stand-in."""
-    words = [sys.executable, __file__, "--serve", folder]
-    environment = dict(os.environ, BENCH_CERTIFICATE=json.dumps(certificate or [None, None]))
-    server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    script = str(ROOT / "Testing" / "Library" / "server_process.py")
+    settings = json.dumps({"certificate": certificate or [None, None]})
+    pipe = subprocess.PIPE
+    server = subprocess.Popen([sys.executable, script, folder, settings], stdin=pipe, stdout=pipe, text=True)
     try:
-        url, token = json.loads(server.stdout.readline())
-        os.environ["SEGMENTPROPAGATE_TOKEN"] = token
+        _port, url, tokens = json.loads(server.stdout.readline())
+        os.environ["SEGMENTPROPAGATE_TOKEN"] = tokens["anna"]
         if certificate:
             os.environ["SEGMENTPROPAGATE_CA"] = certificate[0]
         return measure(voxels, repeats, "-m", "SegmentPropagateLib.worker.client", url)
     finally:
         server.stdin.close()
         server.wait(30)
-
-
-def serve(folder):
-    """Serve until stdin ends."""
-    from gateway_bench import Server
-
-    server = Server(folder, certificate=tuple(json.loads(os.environ["BENCH_CERTIFICATE"])))
-    print(json.dumps([server.url, server.tokens["anna"]]), flush=True)
-    sys.stdin.read()
-    server.stop()
 
 
 def make_certificate(folder):

@@ -178,6 +178,17 @@ def test_what_is_no_message_ends_the_connection_with_a_code(server, data, code):
     assert ended(line).code == code
 
 
+def test_a_message_that_comes_slowly_holds_nobody_up(server, shared):
+    line, _ = server.line("ben")
+    data = frames(offer(1, "0", {"dtype": "<i2", "shape": [1 << 20, 1 << 10]}))
+    for start in range(0, len(data), 40):
+        line.send(data[start : start + 40])
+        shared.propagate(MASK)
+        assert isinstance(shared.last(), Done)
+    assert next(messages(line)).type == "failed"
+    line.close()
+
+
 def test_a_greeting_of_another_version_is_refused(server):
     with pytest.raises(ConnectionClosed, match="version"):
         server.line("ben", version=99)
