@@ -59,15 +59,15 @@ class _Job:
 class Clerk:
     """Takes the requests of one session and gives them to its worker in turn.
 
-    Attributes:
-        active_since: when the last request ended, on the monotonic clock.
-        room: set while the user takes the replies; without it the worker waits.
-
     Args:
         user: whose session it is.
         house: what the users share.
         emit: hands a reply to the user; does not wait.
         outbox: what the user has not taken yet.
+
+    Attributes:
+        active_since: when the last request ended, on the monotonic clock.
+        room: set while the user takes the replies; without it the worker waits.
     """
 
     def __init__(self, user: str, house: House, emit: Callable[[Message], None], outbox: Outbox) -> None:
@@ -143,8 +143,10 @@ class Clerk:
             self._stop(self._job)
             self.room.set()
 
-    def check_obedience(self) -> None:
-        """Raise RefusedError where the worker was asked to stop, and has not for too long."""
+    def check_worker(self) -> None:
+        """Raise RefusedError where the worker was asked to stop and has not for too long, or died while idle."""
+        if self._job is None and self._listening is not None and self._listening.done():
+            raise RefusedError(Close.DIED, DIED)
         asked = self._job.stop_asked if self._job else None
         if asked is not None and time.monotonic() - asked > self._house.settings.obey_s:
             raise RefusedError(Close.DIED, DISOBEYED)

@@ -128,7 +128,7 @@ class Lease:
                 raise RefusedError(Close.GONE, LOST)
             if self._clerk.is_idle and now - self._clerk.active_since > limits.idle_s:
                 raise RefusedError(Close.IDLE, IDLE.format(minutes=round(limits.idle_s / 60)))
-            self._clerk.check_obedience()
+            self._clerk.check_worker()
             if self._clerk.holds_slot and self._house.slots.waiting and now - self._unread_since(now) > limits.unread_s:
                 self._clerk.give_up(UNREAD.format(seconds=limits.unread_s))
 

@@ -99,5 +99,7 @@ def _listening(place: tuple[str, int]) -> socket.socket:
         family = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server(place, family=family, backlog=_BACKLOG)
     except OSError as error:
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)  # create_server tells it twice
+        reason = (
+            os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        )  # create_server tells it twice
         raise InputError(f"Cannot listen on {place[0]}, port {place[1]} ({reason}): choose another --port.") from None

@@ -133,11 +133,7 @@ def test_whoever_is_killed_the_other_user_goes_on_and_the_first_can_come_again(s
         assert isinstance(ben.last(), Done)
     ben.propagate(MASK, keys=(4,))
     assert isinstance(ben.last(), Done)
-    if victim == "worker" and phase not in (
-        "handing over",
-        "greeted",
-        "idle",
-    ):  # else it is noticed by the next request
+    if victim == "worker":
         assert sentence_of(anna) == "The worker on the server ended unexpectedly: try again."
         assert anna.process.returncode == 5
     anna.kill()
