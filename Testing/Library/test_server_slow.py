@@ -48,6 +48,7 @@ def test_five_hundred_runs_and_volumes_take_no_more_memory_than_fifty(tmp_path):
             standin.propagate(MASK, keys=(19,), first=0, last=39)
             found = [reply for reply in standin.until() if isinstance(reply, SliceDone)]
             assert len(found) == 39
+            standin.asked[:] = [None] * number * 2  # they hold the voxels
             if number in (50, 500):
                 measured[number] = memory_mib()
         assert standin.close().status == 0
