@@ -9,6 +9,4 @@ from SegmentPropagateLib.worker import client
 if __name__ == "__main__":
     url, tokens = json.loads(os.environ["OVER_SERVER"])
     os.environ["SEGMENTPROPAGATE_TOKEN"] = tokens[os.getpid() % len(tokens)]
-    status = client.main([url])
-    sys.stdout = None
-    os._exit(status)
+    sys.exit(client.main([url]))
