@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from SegmentPropagateLib import __version__
 from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
+from SegmentPropagateLib.cli.serve_arguments import add_serve
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
 from SegmentPropagateLib.volumes.presets import PRESETS
@@ -62,6 +63,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate_all(commands)
     _add_finetune(commands)
     add_archive_commands(partial(_add_command, commands))
+    serve = "let several people use the GPU of this computer"
+    add_serve(_add_command(commands, "serve", serve, "serve --models starter classical"), _count)
     inspect = _add_command(
         commands, "inspect", "say what a model file is, and what is missing or wrong in it", "inspect my-model.pt"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from SegmentPropagateLib.worker.fields import reject
 from SegmentPropagateLib.worker.messages import Message, MessageError
-from SegmentPropagateLib.worker.replies import Cancelled, Done, Failed, Reply, SliceDone, Started
+from SegmentPropagateLib.worker.replies import Cancelled, Done, Failed, Remote, Reply, SliceDone, Started
 from SegmentPropagateLib.worker.requests import Propagate, Request
 
 
@@ -36,7 +36,7 @@ class Exchange:
         reply = self._request.read_reply(message)
         if isinstance(reply, Cancelled) and not self._is_cancelled:
             raise MessageError(f"The request '{self._request.word}' was cancelled by nobody.")
-        if not isinstance(reply, Cancelled | Failed):
+        if not isinstance(reply, Cancelled | Failed | Remote):
             self._take_turn(reply)
         if isinstance(reply, SliceDone):
             self._take_slice(reply)

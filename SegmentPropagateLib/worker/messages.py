@@ -98,11 +98,15 @@ class Decoder:
     Whatever the bytes announce, no more memory is taken than they have themselves, and 1 MB. One that has refused
     something refuses all that follows.
 
+    Args:
+        largest: bytes that a header and a payload may have.
+
     Attributes:
         wanted: how many bytes are missing until the next step; reading no more than these never reads ahead.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, largest: tuple[int, int] = (MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES)) -> None:
+        self._largest = largest
         self._buffer = _Buffer(_PREFIX.size)
         self._sizes: tuple[int, int] | None = None
         self._raw: bytes | None = None  # the header as it came
@@ -135,7 +139,7 @@ class Decoder:
     def _step(self) -> Message | None:
         """Use the complete buffer: prefix, then header, then payload."""
         if self._sizes is None:
-            self._sizes = _read_prefix(self._buffer.array.tobytes())
+            self._sizes = _read_prefix(self._buffer.array.tobytes(), self._largest)
             self._buffer = _Buffer(self._sizes[0])
             return None
         if self._raw is None:
@@ -241,13 +245,13 @@ def _is_within_bounds(header_size: int, payload_size: int) -> bool:
     return 0 < header_size <= largest and payload_size <= MAX_PAYLOAD_BYTES
 
 
-def _read_prefix(data: bytes) -> tuple[int, int]:
+def _read_prefix(data: bytes, largest: tuple[int, int]) -> tuple[int, int]:
     magic, version, header_size, payload_size = _PREFIX.unpack(data)
     if magic != _MAGIC:
         raise MessageError("The other side sent something that is no message.")
     if version != VERSION:
         raise MessageError(f"The other side speaks version {version} of the messages, this side version {VERSION}.")
-    if not _is_within_bounds(header_size, payload_size):
+    if not _is_within_bounds(header_size, payload_size) or header_size > largest[0] or payload_size > largest[1]:
         raise MessageError(f"A message announces {header_size} + {payload_size} bytes, which is out of bounds.")
     return header_size, payload_size
 
@@ -264,7 +268,7 @@ def _read_header(data: bytes, payload_size: int) -> _Header:
         if payload_size:
             raise MessageError("The header and the payload of a message do not belong together.")
         return _Header(header)
-    dtype, shape = _read_description(header.pop("array"))
+    dtype, shape = read_description(header.pop("array"))
     if math.prod(shape) * dtype.itemsize != payload_size:
         raise MessageError(f"A message carries {payload_size} bytes for an array of shape {shape} {dtype.str}.")
     return _Header(header, dtype, shape)
@@ -274,8 +278,12 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _read_description(described: object) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """The type and the shape of a payload."""
+def read_description(described: object) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """The type and the shape of an array, as a header has them.
+
+    Raises:
+        MessageError: they are none that can be sent.
+    """
     entries = described if isinstance(described, dict) else {}
     dtype, shape = entries.get("dtype"), entries.get("shape")
     sizes = shape if isinstance(shape, list) else [None]

@@ -111,6 +111,20 @@ class Preparing(Reply):
 
 
 @dataclass(frozen=True)
+class Remote(Reply):
+    """How it stands with a request that another computer fulfils; may come at any time before the final reply.
+
+    Args:
+        state: `queued` behind others, the connection is `lost` and being made again, or it has `resumed`.
+        ahead: how many requests of others come first; 0 unless queued.
+    """
+
+    word = "remote"
+    state: Literal["queued", "lost", "resumed"]
+    ahead: Index
+
+
+@dataclass(frozen=True)
 class Started(Reply):
     """Slices follow.
 

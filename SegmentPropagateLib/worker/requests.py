@@ -42,6 +42,7 @@ from SegmentPropagateLib.worker.replies import (
     Inspected,
     Outlined,
     Preparing,
+    Remote,
     Reply,
     SliceDone,
     SliceReply,
@@ -50,7 +51,7 @@ from SegmentPropagateLib.worker.replies import (
     Welcome,
 )
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of the requests and replies; the frames around them have one of their own."""
 
 
@@ -152,7 +153,7 @@ class Request(Content):
     """Base of the requests.
 
     Attributes:
-        answers: replies that may come back, besides `Cancelled` and `Failed`, in this order.
+        answers: replies that may come back, besides `Cancelled` and `Failed`, in this order; `Remote` at any time.
     """
 
     answers: ClassVar[tuple[type[Reply], ...]] = ()
@@ -248,7 +249,7 @@ class Segment(Request):
     """
 
     word = "segment"
-    answers = (Downloading, Preparing, Outlined)
+    answers = (Remote, Downloading, Preparing, Outlined)
     setup: Setup
     object_id: Count
     slice_index: Index
@@ -297,7 +298,7 @@ class Propagate(Request):
     """
 
     word = "propagate"
-    answers = (Downloading, Preparing, Started, SliceDone, Done)
+    answers = (Remote, Downloading, Preparing, Started, SliceDone, Done)
     setup: Setup
     keys: tuple[tuple[Count, Index], ...]
     masks: Annotated[NDArray[np.bool_], array_of("b", 3, "a bool array (keys, rows, columns)")]

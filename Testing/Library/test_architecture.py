@@ -28,6 +28,7 @@ LIBRARY_FLOORS = (
     ("models",),
     ("prompting",),
     ("training", "worker", "batch", "archive"),
+    ("server",),
     ("cli",),
     ("__main__",),
 )
@@ -72,6 +73,10 @@ FOREIGN = {
     "psutil": ("process",),
     "safetensors": ("networks.safe_load",),
     "ray": ("batch.ray_engine",),
+    "starlette": ("server.gateway",),
+    "uvicorn": ("server.run",),
+    "websockets": ("worker.remote.proxy",),
+    "zstandard": ("worker.remote.packing",),
     **dict.fromkeys(("highdicom", "pydicom"), ("formats.dicom_seg", "formats.dicom_segments", "archive")),
     **dict.fromkeys(("slicer", "qt", "ctk", "vtk", "SegmentPropagate", "SegmentPropagateSlicer"), ()),
 }
@@ -290,7 +295,7 @@ def test_only_the_module_itself_lies_in_the_module_folder():
 
 def test_what_the_package_needs_and_what_is_pinned_agree():
     lists = re.findall(
-        r"^(?:dependencies|sam2|test|slow|docs|dicom) = (\[.*?\])",
+        r"^(?:dependencies|sam2|test|slow|docs|dicom|server) = (\[.*?\])",
         (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
         re.M | re.S,
     )

@@ -5,7 +5,16 @@ import pytest
 
 from SegmentPropagateLib.worker.exchange import Exchange
 from SegmentPropagateLib.worker.messages import MessageError
-from SegmentPropagateLib.worker.replies import Cancelled, Done, Downloading, Failed, Preparing, SliceDone, Started
+from SegmentPropagateLib.worker.replies import (
+    Cancelled,
+    Done,
+    Downloading,
+    Failed,
+    Preparing,
+    Remote,
+    SliceDone,
+    Started,
+)
 from SegmentPropagateLib.worker.requests import ModelChoice, Propagate, SessionChoice, Setup
 
 SETUP = Setup("v", (4, 6, 7), tuple(np.eye(4).ravel().tolist()), None, ModelChoice("m"), SessionChoice())
@@ -45,6 +54,7 @@ def taken(replies, cancelled=False):
         (Downloading(1, None), Downloading(0, 9), Preparing("model"), Preparing("session"), START, *WHOLE),
         (START, slice_(0), slice_(2, 1), slice_(3, 2), done(2)),  # one was known from before
         (START, slice_(2, 1), slice_(0), slice_(2), slice_(3), done(1)),  # a lane ended early, a slice was changed
+        (Remote("queued", 1), START, slice_(0, 1), Remote("lost", 0), Remote("resumed", 0), *WHOLE[1:]),
         (Started(0, "none", ""), slice_(0), slice_(2), slice_(3), done(0)),
         (START, slice_(0, 1), Failed("memory", "Too large.")),
         (Failed("input", "No."),),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.worker.replies import Downloading, Failed, Outlined, Preparing, Reply
+from SegmentPropagateLib.worker.replies import Downloading, Failed, Outlined, Preparing, Remote, Reply
 from SegmentPropagateLib.worker.requests import Segment, Setup
 from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Runs.Runner import Runner
@@ -160,7 +160,7 @@ class PromptPreview:
     def _onReply(self, asked: _Asked, reply: Reply) -> None:
         if asked is not self._asked:
             return
-        if isinstance(reply, Downloading | Preparing):
+        if isinstance(reply, Downloading | Preparing | Remote):
             self._downloads = isinstance(reply, Downloading)
             self._runner.tellStage(reply, asked.settings)
             return

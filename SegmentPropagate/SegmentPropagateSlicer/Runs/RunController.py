@@ -11,6 +11,7 @@ from SegmentPropagateLib.worker.replies import (
     Downloading,
     Failed,
     Preparing,
+    Remote,
     Reply,
     SliceDone,
     Started,
@@ -54,6 +55,7 @@ class RunController:
         self._handlers: Mapping[type[Reply], Callable[[Run, Any], None]] = {
             Downloading: self._onStage,
             Preparing: self._onStage,
+            Remote: self._onStage,
             Started: self._onStarted,
             SliceDone: self._onSlice,
             Done: self._onDone,
@@ -115,7 +117,7 @@ class RunController:
         if run is self.run:  # else of one that was abandoned
             self._handlers[type(reply)](run, reply)
 
-    def _onStage(self, run: Run, reply: Downloading | Preparing) -> None:
+    def _onStage(self, run: Run, reply: Downloading | Preparing | Remote) -> None:
         if isinstance(reply, Preparing) and reply.what == "model":
             run.progress.noteLoading()
         self._runner.tellStage(reply, run.settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from SegmentPropagateLib.worker.messages import printable
-from SegmentPropagateLib.worker.replies import Downloading, Failed, Preparing, Reply
+from SegmentPropagateLib.worker.replies import Downloading, Failed, Preparing, Remote, Reply
 from SegmentPropagateLib.worker.requests import ModelChoice, Propagate, Segment, Setup, TakeVolume
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
@@ -71,7 +71,7 @@ class Runner:
         """A run with these `RunSettings` has ended well."""
         self._loaded = self.process.generation, settings.modelChoice
 
-    def tellStage(self, reply: Downloading | Preparing, settings: RunSettings) -> None:
+    def tellStage(self, reply: Downloading | Preparing | Remote, settings: RunSettings) -> None:
         """Say what the worker does before the first slice."""
         name = printable(Path(settings.model).name)
         if isinstance(reply, Downloading):
@@ -79,6 +79,9 @@ class Runner:
             self.downloadProgressed.emit(reply.bytes_done, reply.bytes_total or 0)
             return
         self.downloadProgressed.emit(0, 0)
+        if isinstance(reply, Remote):
+            self.statusChanged.emit(_remoteSentence(reply))
+            return
         isModel = reply.what == "model"
         self.statusChanged.emit(
             _("Loading the model '{name}'...").format(name=name) if isModel else _("Preparing the slices...")
@@ -88,3 +91,11 @@ class Runner:
         if isinstance(reply, Failed):
             self._sent = None
             onReply(reply)
+
+
+def _remoteSentence(reply: Remote) -> str:
+    return {
+        "queued": _("Waiting for the server, {count} before you...").format(count=reply.ahead),
+        "lost": _("The connection to the server was lost; connecting again..."),
+        "resumed": _("Connected to the server again..."),
+    }[reply.state]
