@@ -43,7 +43,8 @@ demo: $(VENV)/ready  ## propagate an object through a drawn volume and write a p
 test: $(VENV)/ready-for-tests  ## all tests of every change, CPU only
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
 
-test-slow: $(VENV)/ready-for-tests  ## full-size networks and long runs
+test-slow: $(VENV)/ready-for-tests  ## full-size networks, long runs and a Ray cluster
+	@$(PIP) --no-build-isolation -e ".[ray]"
 	@$(BIN)/python -m pytest -m "slow"
 
 lint: lint-ruff lint-types lint-spelling  ## ruff, mypy and codespell

@@ -194,7 +194,15 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     _add_settings(parser)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder with a folder for each case")
     parser.add_argument("--processes", type=_count, metavar="N", help="cases at once (default: by cores and memory)")
-    parser.add_argument("--engine", choices=("local",), default="local", help="local: processes of this computer")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="processes of this computer, or of a Ray cluster"
+    )
+    parser.add_argument(
+        "--address",
+        type=_address,
+        metavar="[ray://]HOST:PORT|auto",
+        help="of the Ray cluster; auto: the one that runs here; default: one is started here, for this run",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -316,6 +324,12 @@ def _validation(text: str) -> float | tuple[str, ...]:
     if not 0 < share < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no share between 0 and 1")
     return share
+
+
+def _address(text: str) -> str:
+    if re.fullmatch(r"auto|(ray://)?(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):\d{1,5}", text):
+        return text
+    raise argparse.ArgumentTypeError(f"'{_short(text)}' is not HOST:PORT, ray://HOST:PORT or auto")
 
 
 def _label(text: str) -> int | str:

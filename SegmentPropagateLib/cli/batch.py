@@ -5,21 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from SegmentPropagateLib import __version__
+from SegmentPropagateLib.batch import ray_engine
 from SegmentPropagateLib.batch.case import Computed
-from SegmentPropagateLib.batch.driver import Plan, do_task, opened, run_batch
+from SegmentPropagateLib.batch.driver import LOCK, Plan, do_task, opened, run_batch
 from SegmentPropagateLib.batch.jobs import Job, find_jobs
-from SegmentPropagateLib.batch.pool import Crew, environments
+from SegmentPropagateLib.batch.pool import CarryOut, Crew, carry_out, environments
 from SegmentPropagateLib.batch.records import OUTPUTS
 from SegmentPropagateLib.batch.tables import PAGE
 from SegmentPropagateLib.cli import propagate
 from SegmentPropagateLib.cli.console import progress_bar, speaker
-from SegmentPropagateLib.errors import SegmentPropagateError
+from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 from SegmentPropagateLib.files import file_sha256
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.models.devices import count_gpus
@@ -38,6 +40,7 @@ def run(arguments: argparse.Namespace, runner: str = RUNNER) -> None:
     """Do what is not done, tell of what fails, and sum up, also when interrupted."""
     out = Path(arguments.output)
     say = speaker(arguments.quiet)
+    _check_engine(arguments)
     jobs = find_jobs(arguments.cases)
     settings = {name: getattr(arguments, name) for name in _SETTINGS}
     digest = _model_digest(arguments, say)
@@ -45,24 +48,52 @@ def run(arguments: argparse.Namespace, runner: str = RUNNER) -> None:
     plan = Plan(jobs, out, json.dumps({**settled, "model": digest}, sort_keys=True))
     with opened(out, jobs):
         left = plan.left()
-        gpus = 0 if arguments.model == "classical" or not left else count_gpus(arguments.device)
         told = {**settings, "out": str(out), "settled": plan.settled}
-        crew = Crew(runner, told, environments(arguments.processes, len(left), gpus))
-        _follow(plan, left, crew, arguments)
+        with _engine(arguments, len(left), Crew(runner, told, ()), out / LOCK) as engine:
+            _follow(plan, left, engine, arguments)
 
 
-def _follow(plan: Plan, left: list[Job], crew: Crew, arguments: argparse.Namespace) -> None:
+def _check_engine(arguments: argparse.Namespace) -> None:
+    if arguments.engine == "ray":
+        ray_engine.check_usable(arguments.address)
+    elif arguments.address is not None:
+        raise InputError("--address belongs to --engine ray: processes of this computer have none.")
+
+
+class _Engine(NamedTuple):
+    """What carries out tasks, so many at once."""
+
+    carry_out: CarryOut
+    count: int
+
+
+@contextmanager
+def _engine(arguments: argparse.Namespace, tasks: int, crew: Crew, sign: Path) -> Iterator[_Engine]:
+    """The processes that were asked for; a cluster is not troubled where nothing is to be done."""
+    by_network, device = arguments.model != "classical", arguments.device
+    if arguments.engine == "ray" and tasks:
+        with ray_engine.joined(arguments.address):
+            on_gpus = by_network and device in ("auto", "cuda")
+            share = ray_engine.share_out(arguments.processes, tasks, on_gpus=on_gpus)
+            yield _Engine(partial(ray_engine.carry_out, crew=crew, share=share, sign=sign), share.count)
+        return
+    gpus = count_gpus(device) if by_network and tasks else 0
+    crew = crew._replace(environments=environments(arguments.processes, tasks, gpus))
+    yield _Engine(partial(carry_out, crew=crew), len(crew.environments))
+
+
+def _follow(plan: Plan, left: list[Job], engine: _Engine, arguments: argparse.Namespace) -> None:
     """Show how far the batch is, and what became of it."""
     counts = Counter(done=len(plan.jobs) - len(left))
     aloud, say = speaker(quiet=False), speaker(arguments.quiet)
     try:
         with (
             progress_bar(arguments.quiet, total=len(left), unit="case", smoothing=0.05) as bar,
-            closing(run_batch(plan, left, crew)) as answers,
+            closing(run_batch(plan, left, engine.carry_out)) as answers,
         ):
             for number, (name, answer) in enumerate(answers):
                 if number == 0:  # now it is known that the model can be used
-                    say(f"{len(left)} of {len(plan.jobs)} cases to do, {len(crew.environments)} at once.")
+                    say(f"{len(left)} of {len(plan.jobs)} cases to do, {engine.count} at once.")
                 counts[answer["status"]] += 1
                 if answer["status"] != "done":
                     aloud(f"{name} {'failed' if answer['status'] == 'failed' else 'was lost'}: {answer['sentence']}")
