@@ -97,8 +97,10 @@ def kill_when_stdin_ends(known: str) -> None:
         known: JSON of what `offspring` gave; a number that another process has by then is left alone.
     """
     psutil = _psutil()
+    if psutil is None:
+        return
     sys.stdin.read()
-    for pid, born in json.loads(known) if psutil is not None else ():
+    for pid, born in json.loads(known):
         with suppress(psutil.Error):
             process = psutil.Process(pid)
             if process.create_time() == born:

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,6 +36,7 @@ from SegmentPropagateLib.batch.pool import (
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 from SegmentPropagateLib.process import offspring
 
+_POLL_S = 0.05
 _ANSWERS_WITHIN_S = 5.0  # whoever is at an address at all
 _MOST_CPUS = 8  # of one process: more threads gain little on slices, and whole computers are rarely free
 _OBJECT_STORE_BYTES = 100 << 20  # tasks and answers are small; Ray would take a third of the memory
@@ -52,13 +54,13 @@ class Share(NamedTuple):
     """What each process has.
 
     Args:
-        count: how many processes there are.
+        processes: how many there are.
         cpus: cores; a part of one where there are more processes than cores.
         gpus: likewise.
         memory: bytes that are kept for it; 0 leaves that open.
     """
 
-    count: int
+    processes: int
     cpus: float
     gpus: float = 0
     memory: int = 0
@@ -275,15 +277,16 @@ def carry_out(tasks: Iterable[Mapping[str, Any]], crew: Crew, share: Share, sign
     words = (crew, int(share.cpus), str(Path.cwd()), str(sign), __version__)
     waiting = list(tasks)[::-1]
     begun: dict[Any, tuple[Any, Mapping[str, Any] | None]] = {}
-    for _ in range(share.count):
-        runner = actor.remote(*words)
+    for _ in range(share.processes):
+        runner: Any = actor.remote(*words)
         begun[runner.refusal.remote()] = runner, None
     placed = []
     try:
         while waiting or any(task is not None for _runner, task in begun.values()):
             if not begun:
                 raise SegmentPropagateError("No computer of the cluster could start a process: try `ray status`.")
-            for reference in ray.wait(list(begun), timeout=0.5)[0]:
+            time.sleep(_POLL_S)  # a signal that comes while Ray waits is taken for Ctrl-C, whatever it was
+            for reference in ray.wait(list(begun), num_returns=len(begun), timeout=0)[0]:
                 runner, task = begun.pop(reference)
                 if task is None:
                     if not _is_ready(reference, last=not begun):

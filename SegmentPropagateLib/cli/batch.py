@@ -64,7 +64,7 @@ class _Engine(NamedTuple):
     """What carries out tasks, so many at once."""
 
     carry_out: CarryOut
-    count: int
+    processes: int
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def _engine(arguments: argparse.Namespace, tasks: int, crew: Crew, sign: Path) -
         with ray_engine.joined(arguments.address):
             on_gpus = by_network and device in ("auto", "cuda")
             share = ray_engine.share_out(arguments.processes, tasks, on_gpus=on_gpus)
-            yield _Engine(partial(ray_engine.carry_out, crew=crew, share=share, sign=sign), share.count)
+            yield _Engine(partial(ray_engine.carry_out, crew=crew, share=share, sign=sign), share.processes)
         return
     gpus = count_gpus(device) if by_network and tasks else 0
     crew = crew._replace(environments=environments(arguments.processes, tasks, gpus))
@@ -93,7 +93,7 @@ def _follow(plan: Plan, left: list[Job], engine: _Engine, arguments: argparse.Na
         ):
             for number, (name, answer) in enumerate(answers):
                 if number == 0:  # now it is known that the model can be used
-                    say(f"{len(left)} of {len(plan.jobs)} cases to do, {engine.count} at once.")
+                    say(f"{len(left)} of {len(plan.jobs)} cases to do, {engine.processes} at once.")
                 counts[answer["status"]] += 1
                 if answer["status"] != "done":
                     aloud(f"{name} {'failed' if answer['status'] == 'failed' else 'was lost'}: {answer['sentence']}")

@@ -6,13 +6,16 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from batch_bench import batch, begin, draw_cases, environment, records, rows, statuses, tries
 
-from SegmentPropagateLib.batch.ray_engine import Share, check_usable, share_of
+from SegmentPropagateLib import __version__
+from SegmentPropagateLib.batch.pool import Crew
+from SegmentPropagateLib.batch.ray_engine import Runner, Share, check_usable, share_of
 from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import InputError
 
@@ -20,7 +23,7 @@ GIB = 1 << 30
 NODE = {"CPU": 16.0, "memory": 100.0 * GIB}
 SMALL = {"CPU": 4.0, "memory": 7.0 * GIB}
 GPUS = {**NODE, "GPU": 4.0}
-RAY = ("--engine", "ray", "--processes", 2)
+MARK = "SEGMENT_PROPAGATE_TEST_CLUSTER"
 SLOW_ON_POSIX = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")]
 
 
@@ -69,9 +72,15 @@ def test_an_address_where_nobody_answers_is_named(monkeypatch):
             check_usable(address)
 
 
-def cluster_processes(process):
-    """What a batch has started, agents and workers too, once a case is at work."""
-    return psutil.Process(process.pid).children(recursive=True)
+def test_a_computer_that_lacks_the_results_or_has_another_version_refuses(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    runner = Runner(Crew("drawn_batch:echo", {}, ()), 1, str(tmp_path / "out"), "../lock", __version__)
+    assert Path.cwd() == tmp_path / "out"
+    assert "does not see '../lock'" in runner.refusal()
+    (tmp_path / "lock").touch()
+    assert runner.refusal() == ""
+    assert "install the same" in Runner(Crew("drawn_batch:echo", {}, ()), 1, "nowhere", "../lock", "0.0").refusal()
 
 
 def await_try(folder, name, seconds=90):
@@ -87,8 +96,9 @@ def run_ray(*words, check=True):
 
 
 def ray_environment():
+    """For what is started here, which is known by it among all else of Ray."""
     beside = os.pathsep.join([environment()["PYTHONPATH"], str(Path(__file__).parent)])
-    return {**environment(), "PYTHONPATH": beside, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    return {**environment(), "PYTHONPATH": beside, "RAY_AUTH_MODE": "token", MARK: "yes"}
 
 
 @pytest.fixture(scope="module")
@@ -99,18 +109,19 @@ def cluster():
         address = f"127.0.0.1:{free.getsockname()[1]}"
     host, _, port = address.partition(":")
     size = ("--num-cpus", 1, "--object-store-memory", 100 << 20, "--disable-usage-stats")
-    before = {child.pid for child in psutil.process_iter()}
     run_ray("start", "--head", "--node-ip-address", host, "--port", port, "--include-dashboard", "false", *size)
     run_ray("start", "--address", address, *size[:-1])
     yield address
-    for process in psutil.process_iter():  # `ray stop` would end those of others, too
-        if process.pid not in before and process.ppid() == 1 and is_of_ray(process):
-            for each in [*process.children(recursive=True), process]:
-                each.kill()
+    for process in of_the_cluster():  # `ray stop` would end those of others, too
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
-def is_of_ray(process):
-    return any("/ray/" in word or word.startswith("ray::") for word in process.cmdline())
+def of_the_cluster():
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if MARK in process.environ():
+                yield process
 
 
 class TestOneOfItsOwn:
@@ -146,7 +157,7 @@ class TestOneOfItsOwn:
         draw_cases(tmp_path, "a", "waits-once")
         process = begin(tmp_path, "--engine", "ray", "--processes", 1)
         await_try(tmp_path, "waits-once")
-        started = cluster_processes(process)
+        started = psutil.Process(process.pid).children(recursive=True)
         assert len(started) > 5
         process.send_signal(number)
         _out, told = process.communicate(timeout=60)
@@ -176,7 +187,7 @@ class TestTwoNodes:
         draw_cases(tmp_path, "waits-once", "x", "y")
         process = begin(tmp_path, "--engine", "ray", "--address", cluster, "--processes", 1)
         await_try(tmp_path, "waits-once")
-        for other in psutil.process_iter():
+        for other in of_the_cluster():
             if other.cmdline()[:1] == ["ray::Runner.ask"]:
                 other.kill()
         _out, told = process.communicate(timeout=120)
@@ -189,29 +200,13 @@ class TestTwoNodes:
         draw_cases(tmp_path, "waits")
         process = begin(tmp_path, "--engine", "ray", "--address", cluster, "--processes", 1)
         await_try(tmp_path, "waits")
-        at_work = [other for other in psutil.process_iter() if "drawn_batch:start" in other.cmdline()]
+        at_work = [other for other in of_the_cluster() if "drawn_batch:start" in other.cmdline()]
         assert at_work
         process.send_signal(number)
         _out, told = process.communicate(timeout=60)
         assert psutil.wait_procs(at_work, timeout=20)[1] == []
         assert ("0 of 1 cases are done, 1 left." in told) == (number == signal.SIGINT)
         run_ray("status", "--address", cluster)
-
-    def test_results_that_other_computers_cannot_see_are_refused(self, tmp_path, cluster, monkeypatch):
-        draw_cases(tmp_path, "a")
-        monkeypatch.setattr("batch_bench.environment", lambda: {**environment(), "RAY_AUTH_MODE": "token"})
-        lock = "SegmentPropagateLib.cli.batch.LOCK"
-        code = (
-            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import {lock.rpartition('.')[0]} as batch\n"
-            "batch.LOCK = 'elsewhere'\nfrom SegmentPropagateLib.cli import main; sys.exit(main(sys.argv[1:]))\n"
-        )
-        words = ["batch", "cases", "-o", "out", "--model", "classical", "--engine", "ray", "--address", cluster]
-        answer = subprocess.run(
-            [sys.executable, "-c", code, *words], cwd=tmp_path, env=environment(), capture_output=True, text=True
-        )
-        assert answer.returncode == 2, answer.stderr
-        assert "does not see 'out/elsewhere'" in answer.stderr
-        assert answer.stderr.count("\n") == 1
 
     def test_what_answers_but_is_no_cluster_is_told_in_one_sentence(self, tmp_path, cluster):
         draw_cases(tmp_path, "a")
