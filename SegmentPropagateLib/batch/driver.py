@@ -43,8 +43,13 @@ class Plan(NamedTuple):
 
 
 @contextmanager
-def opened(out: Path, jobs: Sequence[Job]) -> Iterator[None]:
+def opened(out: Path, jobs: Sequence[Job], shared: Sequence[str] = ()) -> Iterator[None]:
     """Make the folder of a batch where it is missing, and hold it for this run alone.
+
+    Args:
+        out: the folder.
+        jobs: its cases.
+        shared: files and folders that all of them are made from.
 
     Raises:
         InputError: another run holds it, it holds what is not a batch's, or it cannot be made.
@@ -54,7 +59,7 @@ def opened(out: Path, jobs: Sequence[Job]) -> Iterator[None]:
         foreign = [name for name in (TABLE, PAGE) if (out / name).exists()]
         if foreign and not lock.exists():
             raise InputError(f"'{out / foreign[0]}' is there and not of a batch: choose another folder for --output.")
-        _check_apart(out, jobs)
+        _check_apart(out, jobs, shared)
         out.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -79,11 +84,11 @@ def _locked(lock: Path, refuse: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-def _check_apart(out: Path, jobs: Sequence[Job]) -> None:
+def _check_apart(out: Path, jobs: Sequence[Job], shared: Sequence[str]) -> None:
     """Results must not land among the files that they are made from."""
     for job in jobs:
         folder = Path(os.path.realpath(out / job.name))
-        for path in job.inputs.values():
+        for path in (*job.inputs.values(), *shared):
             real = Path(os.path.realpath(path))
             if real == folder or folder in real.parents or (real in folder.parents and real.is_dir()):
                 raise InputError(f"'{path}' lies where results of its case would: choose another folder for --output.")
