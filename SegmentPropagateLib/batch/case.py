@@ -96,7 +96,7 @@ def do_case(job: Job, out: Path, settled: str, compute: Compute) -> dict[str, An
         notes=notes,
         seconds=round(time.perf_counter() - started, 3),
     )
-    return {"status": "done", "sentence": computed.nothing}
+    return {"status": "done", **({"sentence": computed.nothing} if computed.nothing else {})}
 
 
 def _keep_edited(folder: Path, old: Record | None) -> list[str]:

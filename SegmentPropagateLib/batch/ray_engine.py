@@ -265,22 +265,10 @@ def carry_out(tasks: Iterable[Mapping[str, Any]], crew: Crew, share: Share, sign
     """
     import ray
 
-    actor = ray.remote(Runner).options(
-        num_cpus=share.cpus,
-        num_gpus=share.gpus,
-        memory=share.memory or None,
-        max_restarts=-1,
-        max_task_retries=TRIES - 1,
-        max_concurrency=2,  # a task, and its end
-        scheduling_strategy="SPREAD",
-    )
-    words = (crew, int(share.cpus), str(Path.cwd()), str(sign), __version__)
-    waiting = list(tasks)[::-1]
-    begun: dict[Any, tuple[Any, Mapping[str, Any] | None]] = {}
-    for _ in range(share.processes):
-        runner: Any = actor.remote(*words)
-        begun[runner.refusal.remote()] = runner, None
-    placed = []
+    waiting, placed = list(tasks)[::-1], []
+    begun: dict[Any, tuple[Any, Mapping[str, Any] | None]] = {
+        runner.refusal.remote(): (runner, None) for runner in _hired(crew, share, sign)
+    }
     try:
         while waiting or any(task is not None for _runner, task in begun.values()):
             if not begun:
@@ -303,6 +291,23 @@ def carry_out(tasks: Iterable[Mapping[str, Any]], crew: Crew, share: Share, sign
                     begun[runner.ask.remote(following)] = runner, following
     finally:
         _end(placed)
+
+
+def _hired(crew: Crew, share: Share, sign: Path) -> list[Any]:
+    """Actors that Ray places as soon as it has room, and elsewhere when their computer goes away."""
+    import ray
+
+    actor = ray.remote(Runner).options(
+        num_cpus=share.cpus,
+        num_gpus=share.gpus,
+        memory=share.memory or None,
+        max_restarts=-1,
+        max_task_retries=TRIES - 1,
+        max_concurrency=2,  # a task, and its end
+        scheduling_strategy="SPREAD",
+    )
+    words = (crew, int(share.cpus), str(Path.cwd()), str(sign), __version__)
+    return [actor.remote(*words) for _ in range(share.processes)]
 
 
 def _is_ready(reference: Any, *, last: bool) -> bool:

@@ -289,7 +289,7 @@ def test_only_the_module_itself_lies_in_the_module_folder():
 
 def test_what_the_package_needs_and_what_is_pinned_agree():
     lists = re.findall(
-        r"^(?:dependencies|sam2|test|docs|dicom|ray) = (\[.*?\])",
+        r"^(?:dependencies|sam2|test|docs|dicom|ray) = (\[.*?\])$",
         (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
         re.M | re.S,
     )
