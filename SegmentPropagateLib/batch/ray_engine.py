@@ -279,7 +279,7 @@ def carry_out(tasks: Iterable[Mapping[str, Any]], crew: Crew, share: Share, sign
                 if task is None:
                     if not _is_ready(reference, last=not begun):
                         continue
-                    placed.append(runner)
+                    placed += [runner] if runner not in placed else []
                 else:
                     answer = _answer_of(reference)
                     yield task, answer
