@@ -161,7 +161,7 @@ def _refusal(address: str | None, error: BaseException) -> InputError:
         )
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
     where = f"The Ray cluster at '{address}' cannot be joined" if address else "Ray cannot be started on this computer"
-    return InputError(f"{where} ({reason}): try `ray status`, or --engine local.")
+    return InputError(f"{where} ({reason}): start one with `ray start --head`, or use --engine local.")
 
 
 def _reaper() -> subprocess.Popen[bytes]:

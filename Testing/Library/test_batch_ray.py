@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -115,6 +116,9 @@ def cluster():
     for process in of_the_cluster():  # `ray stop` would end those of others, too
         with suppress(psutil.NoSuchProcess):
             process.kill()
+    remembered = Path(tempfile.gettempdir(), "ray", "ray_current_cluster")  # what `auto` joins
+    if remembered.is_file() and remembered.read_text().endswith(f":{port}"):
+        remembered.unlink()
 
 
 def of_the_cluster():
