@@ -47,11 +47,12 @@ demo: $(VENV)/ready  ## propagate an object through a drawn volume and write a p
 test: $(VENV)/ready-for-tests  ## all tests of every change, CPU only
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu"
 
-test-slow: $(VENV)/ready-for-slow-tests  ## full-size networks, long runs, and other programs where they are installed
+test-slow: $(VENV)/ready-for-slow-tests  ## full-size networks, long runs, a Ray cluster, and other programs where installed
 	@missing=""; for program in $(SLOW_PROGRAMS); do \
 	  PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
 	if [ -n "$$missing" ]; then echo "Missing programs:$$missing"; \
 	  ( $(call install_packages,$(SLOW_PACKAGES)) ) || echo "Tests that need them are skipped"; fi
+	@$(PIP) --no-build-isolation -e ".[ray]"
 	@$(BIN)/python -m pytest -m "slow"
 
 lint: lint-ruff lint-types lint-spelling  ## ruff, mypy and codespell

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, ModuleType
 
 STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -79,6 +80,31 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def offspring() -> list[tuple[int, float]]:
+    """All processes below this one, each by its number and the time of its start; none, where that cannot be told."""
+    psutil = _psutil()
+    if psutil is None:
+        return []
+    return [(child.pid, child.create_time()) for child in psutil.Process().children(recursive=True)]
+
+
+def kill_when_stdin_ends(known: str) -> None:
+    """Wait until whoever holds the other end has gone, then kill processes.
+
+    Args:
+        known: JSON of what `offspring` gave; a number that another process has by then is left alone.
+    """
+    psutil = _psutil()
+    if psutil is None:
+        return
+    sys.stdin.read()
+    for pid, born in json.loads(known):
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if process.create_time() == born:
+                process.kill()
 
 
 def available_memory_bytes() -> int | None:

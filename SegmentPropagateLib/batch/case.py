@@ -34,11 +34,13 @@ class Computed(NamedTuple):
         report: see `report.describe_run`.
         notes: sentences that a user would have been told.
         write: puts the files of `OUTPUTS` but the thumbnail in their places, all or none.
+        nothing: why there is nothing to write; else empty.
     """
 
     report: Mapping[str, Any]
     notes: list[str]
     write: Callable[[], object]
+    nothing: str = ""
 
 
 Compute = Callable[[Job, Path], Computed]
@@ -59,6 +61,9 @@ def is_current(job: Job, out: Path, settled: str) -> bool:
 def do_case(job: Job, out: Path, settled: str, compute: Compute) -> dict[str, Any]:
     """Compute a case unless it is done; its record is the last that is written.
 
+    Returns:
+        `status`, and as `sentence` why nothing was found, where nothing was.
+
     Raises:
         InputError: it cannot be done; the sentence tells why.
     """
@@ -74,19 +79,24 @@ def do_case(job: Job, out: Path, settled: str, compute: Compute) -> dict[str, An
     computed = compute(job, folder)
     notes = [*computed.notes, *_keep_edited(folder, old)]
     (folder / RECORD).unlink(missing_ok=True)  # from here on the files are not those that it tells of
-    computed.write()
-    _write_thumbnail(folder)
+    written = {} if computed.nothing else OUTPUTS
+    for name in set(OUTPUTS) - set(written):  # of an earlier run, which found something
+        (folder / OUTPUTS[name]).unlink(missing_ok=True)
+    if written:
+        computed.write()
+        _write_thumbnail(folder)
     write_record(
         folder,
         "done",
         digest=digest,
+        sentence=computed.nothing,
         inputs=prints,
-        outputs={name: {"file": file, "sha256": file_sha256(folder / file)} for name, file in OUTPUTS.items()},
+        outputs={name: {"file": file, "sha256": file_sha256(folder / file)} for name, file in written.items()},
         figures=figures_of(computed.report),
         notes=notes,
         seconds=round(time.perf_counter() - started, 3),
     )
-    return {"status": "done"}
+    return {"status": "done", **({"sentence": computed.nothing} if computed.nothing else {})}
 
 
 def _keep_edited(folder: Path, old: Record | None) -> list[str]:

@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 
 from SegmentPropagateLib.batch.case import Compute, do_case, is_current
 from SegmentPropagateLib.batch.jobs import Job
-from SegmentPropagateLib.batch.pool import Answer, Crew, carry_out
+from SegmentPropagateLib.batch.pool import Answer, CarryOut
 from SegmentPropagateLib.batch.records import write_failure
 from SegmentPropagateLib.batch.tables import PAGE, TABLE, write_tables
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
 from SegmentPropagateLib.models.locking import locked
 
-_LOCK = ".batch.lock"
+LOCK = ".batch.lock"
+"""In the folder of a batch, from its first moment on."""
 _TABLES_EVERY_S, _TABLES_SHARE = 10.0, 20.0  # and at least so many times as long as writing them took
 
 
@@ -42,18 +43,23 @@ class Plan(NamedTuple):
 
 
 @contextmanager
-def opened(out: Path, jobs: Sequence[Job]) -> Iterator[None]:
+def opened(out: Path, jobs: Sequence[Job], shared: Sequence[str] = ()) -> Iterator[None]:
     """Make the folder of a batch where it is missing, and hold it for this run alone.
+
+    Args:
+        out: the folder.
+        jobs: its cases.
+        shared: files and folders that all of them are made from.
 
     Raises:
         InputError: another run holds it, it holds what is not a batch's, or it cannot be made.
     """
-    lock = out / _LOCK
+    lock = out / LOCK
     try:
         foreign = [name for name in (TABLE, PAGE) if (out / name).exists()]
         if foreign and not lock.exists():
             raise InputError(f"'{out / foreign[0]}' is there and not of a batch: choose another folder for --output.")
-        _check_apart(out, jobs)
+        _check_apart(out, jobs, shared)
         out.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -78,17 +84,17 @@ def _locked(lock: Path, refuse: Callable[[], None]) -> Iterator[None]:
         yield
 
 
-def _check_apart(out: Path, jobs: Sequence[Job]) -> None:
+def _check_apart(out: Path, jobs: Sequence[Job], shared: Sequence[str]) -> None:
     """Results must not land among the files that they are made from."""
     for job in jobs:
         folder = Path(os.path.realpath(out / job.name))
-        for path in job.inputs.values():
+        for path in (*job.inputs.values(), *shared):
             real = Path(os.path.realpath(path))
             if real == folder or folder in real.parents or (real in folder.parents and real.is_dir()):
                 raise InputError(f"'{path}' lies where results of its case would: choose another folder for --output.")
 
 
-def run_batch(plan: Plan, left: Sequence[Job], crew: Crew) -> Generator[tuple[str, Answer], None, None]:
+def run_batch(plan: Plan, left: Sequence[Job], carry_out: CarryOut) -> Generator[tuple[str, Answer], None, None]:
     """Do the cases that are left; yields the name of each with its answer.
 
     The answers have a `status`, which is written in the case's record by then, and a `sentence` for those that came to
@@ -100,7 +106,7 @@ def run_batch(plan: Plan, left: Sequence[Job], crew: Crew) -> Generator[tuple[st
     """
     due = 0.0
     try:
-        with closing(carry_out(map(asdict, left), crew)) as answers:
+        with closing(carry_out(map(asdict, left))) as answers:
             for task, answer in answers:
                 if answer["status"] != "done":
                     answer = _recorded(plan.out / task["name"], answer)

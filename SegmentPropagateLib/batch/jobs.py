@@ -2,7 +2,8 @@
 
 A list (CSV or JSON) has a row per case, `image` and `label`, and may have `name`, `key_slice`, `first` and `last`. With
 `box` instead of `label` it has a row per object: I0,J0,I1,J1, its `key_slice`, and perhaps its name as `object`; rows
-of one image, or of one `name`, make one case.
+of one image, or of one `name`, make one case. A list of keys has the same columns without `image` and `label`, for the
+cases of another data set. Where key slices are suggested, images are all there is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.cases import LISTS, find_cases, listed_case, listed_image, read_rows
+from SegmentPropagateLib.formats.cases import LISTS, find_cases, find_images, listed_case, listed_image, read_rows
 
 RESERVED = ("table.csv", "index.html")
 _MOST = 2**31 - 1
@@ -36,27 +37,73 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def find_jobs(dataset: str | Path) -> list[Job]:
+def find_jobs(dataset: str | Path, keys: str | Path | None = None, *, drawn: bool = True) -> list[Job]:
     """All cases of a data set or a list, ordered by name; the files of a list need not be there.
+
+    Args:
+        dataset: a folder or a list.
+        keys: a list of key slices or boxes of its cases.
+        drawn: whether objects are outlined or boxed; else cases are images.
 
     Raises:
         InputError: there is none, a row cannot be understood, or a name cannot be that of a folder.
     """
     path = Path(dataset)
-    if path.suffix.lower() not in LISTS:
-        jobs = [_job(case.name, case.image, case.labels) for case in find_cases(path)]
+    is_list = path.suffix.lower() in LISTS
+    if not drawn:
+        jobs = _undrawn(path, is_list)
+    elif keys is not None:
+        jobs = _keyed(path, Path(keys))
+    elif is_list:
+        jobs = _listed(path, read_rows(path))
     else:
-        rows = read_rows(path)
-        if any(_is_given(row.get("box")) for row in rows):
-            jobs = _boxed(path, rows)
-        else:
-            jobs = [_labelled(path, row, number) for number, row in enumerate(rows, 1)]
+        jobs = [_job(case.name, case.image, case.labels) for case in find_cases(path)]
     if not jobs:
         raise InputError(f"'{path}' lists no case.")
     _check_names(path, [job.name for job in jobs])
     for file in (file for job in jobs for file in job.inputs.values() if "\0" in file):
         raise InputError(f"'{path}' names {file[-60:]!a}, which is no name of a file.")
     return sorted(jobs, key=lambda job: job.name)
+
+
+def _undrawn(path: Path, is_list: bool) -> list[Job]:
+    if not is_list:
+        return [Job(case.name, {"image": str(case.image)}) for case in find_images(path)]
+    jobs = []
+    for number, row in enumerate(read_rows(path), 1):
+        name, image = listed_image(path, row, number)
+        jobs.append(Job(name, {"image": str(image)}, _range(path, row, number)))
+    return jobs
+
+
+def _keyed(path: Path, keys: Path) -> list[Job]:
+    """The cases of a data set with the keys that a list tells; those that it does not name keep their labels alone."""
+    if keys.suffix.lower() not in LISTS:
+        raise InputError(f"'{keys}' is no list: give a .csv or .json file for --keys, or auto.")
+    rows = read_rows(keys, "name")
+    has_boxes = any(_is_given(row.get("box")) for row in rows)
+    cases = {case.name: case for case in (find_images if has_boxes else find_cases)(path)}
+    full = []
+    for number, row in enumerate(rows, 1):
+        case = cases.get(str(row.get("name") or "").strip())
+        if case is None:
+            shown = ascii(str(row.get("name") or "")[:60])
+            raise InputError(f"Entry {number} of '{keys}' has {shown} as name, which is no case of '{path}'.")
+        files = {"image": str(case.image.absolute()), "label": str(case.labels.absolute())}
+        full.append({**row, "name": case.name, **files})
+    jobs = {job.name: job for job in _listed(keys, full)}
+    if len(jobs) < len(full) and not has_boxes:
+        raise InputError(f"'{keys}' names a case twice: give all of its key slices in one row.")
+    missing = sorted(set(cases) - set(jobs))
+    if has_boxes and missing:
+        raise InputError(f"'{keys}' has no box for the case '{missing[0]}': give each case one, or leave it out.")
+    return [*jobs.values(), *(_job(name, cases[name].image, cases[name].labels) for name in missing)]
+
+
+def _listed(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[Job]:
+    if any(_is_given(row.get("box")) for row in rows):
+        return _boxed(path, rows)
+    return [_labelled(path, row, number) for number, row in enumerate(rows, 1)]
 
 
 def _job(name: str, image: Path, labels: Path, **options: Any) -> Job:

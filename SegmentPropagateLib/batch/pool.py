@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,9 +19,11 @@ from SegmentPropagateLib.process import available_memory_bytes
 TRIES = 2
 """A task that has ended so many processes is not tried again."""
 _STARTS = 3  # of a process, before the batch is given up
-_PATIENCE_S = 8.0  # for a process to clean up when it is told to end
+PATIENCE_S = 8.0
+"""For a process to clean up when it is told to end."""
 _THREADS = ("OMP_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
-_BYTES_PER_PROCESS = 3 << 30  # a volume of 512 x 512 x 300, its gray values, and what a method makes of them
+BYTES_PER_PROCESS = 3 << 30
+"""A volume of 512 x 512 x 300, its gray values, and what a method makes of them."""
 
 _START = (
     "import sys; sys.path[:] = sys.argv[1].split({sep!r})\n"
@@ -30,6 +32,9 @@ _START = (
 """The folder that the user is in holds data, and Python would take a file of it for a module, even of its own."""
 
 Answer = dict[str, Any]
+Answers = Generator[tuple[Mapping[str, Any], Answer], None, None]
+"""Each task with its answer; closing it ends what is at work."""
+CarryOut = Callable[[Iterable[Mapping[str, Any]]], Answers]
 
 
 class Crew(NamedTuple):
@@ -56,10 +61,9 @@ def environments(wanted: int | None, tasks: int, gpus: int) -> list[dict[str, st
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = available_memory_bytes()
-    fitting = cores if memory is None else min(cores, memory // _BYTES_PER_PROCESS)
+    fitting = cores if memory is None else min(cores, memory // BYTES_PER_PROCESS)
     count = max(1, min(wanted or gpus or fitting, tasks))
-    threads = str(max(1, cores // count))
-    shared = {name: threads for name in _THREADS if name not in os.environ}
+    shared = thread_limits(cores // count)
     if gpus < 2:
         return [dict(shared) for _ in range(count)]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -67,9 +71,12 @@ def environments(wanted: int | None, tasks: int, gpus: int) -> list[dict[str, st
     return [{**shared, "CUDA_VISIBLE_DEVICES": names[number % gpus]} for number in range(count)]
 
 
-def carry_out(
-    tasks: Iterable[Mapping[str, Any]], crew: Crew
-) -> Generator[tuple[Mapping[str, Any], Answer], None, None]:
+def thread_limits(threads: int) -> dict[str, str]:
+    """How many threads a process may have, as its environment says it; what the user has said there stays."""
+    return {name: str(max(1, threads)) for name in _THREADS if name not in os.environ}
+
+
+def carry_out(tasks: Iterable[Mapping[str, Any]], crew: Crew) -> Answers:
     """Yield each task with its answer as they come; closing the iterator ends the processes.
 
     The answer to a task that has ended its process twice has the status `lost`.
@@ -82,7 +89,7 @@ def carry_out(
     for task in tasks:
         waiting.put(task)
     came: queue.SimpleQueue[tuple[Mapping[str, Any], Answer] | SegmentPropagateError | None] = queue.SimpleQueue()
-    children = [_Child(crew, environment) for environment in crew.environments]
+    children = [Child(crew, environment) for environment in crew.environments]
     threads = [threading.Thread(target=_serve, args=(child, waiting, came), daemon=True) for child in children]
     try:
         for thread in threads:
@@ -106,7 +113,7 @@ def carry_out(
             child.wait()
 
 
-def _serve(child: _Child, waiting: queue.SimpleQueue, came: queue.SimpleQueue) -> None:
+def _serve(child: Child, waiting: queue.SimpleQueue, came: queue.SimpleQueue) -> None:
     """Give one process task after task until none is left, or it is told to end."""
     try:
         while not child.ended:
@@ -126,7 +133,7 @@ class _DeathError(Exception):
     """The process has gone, and how."""
 
 
-class _Child:
+class Child:
     """A process, started when it is first needed, and again when it has died."""
 
     def __init__(self, crew: Crew, environment: Mapping[str, str]) -> None:
@@ -165,7 +172,7 @@ class _Child:
         """Wait until the process has ended, and do not be patient for ever."""
         if self._process is not None:
             try:
-                self._process.wait(_PATIENCE_S)
+                self._process.wait(PATIENCE_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
             with self._process:  # waits again, and closes its pipes

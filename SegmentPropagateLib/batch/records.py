@@ -30,7 +30,7 @@ OUTPUTS: Mapping[str, str] = MappingProxyType(
         "thumbnail": "thumbnail.jpg",
     }
 )
-"""What a case that is done has in its folder."""
+"""What a case that is done has in its folder; one in which nothing was found has a sentence in its record instead."""
 STATUSES = ("done", "failed", "lost")
 _LARGEST = 64 << 20  # bytes; a thousand objects take a few
 _LONGEST_HEADER = 4 << 20
@@ -78,7 +78,7 @@ def _is_whole(told: Record) -> bool:
         all(_has(found, _PARTS_OF_INPUT) for found in told["inputs"].values())
         and all(_has(output, _PARTS_OF_OUTPUT) and Path(output["file"]).name == output["file"] for output in outputs)
         and all(_has(thing, _PARTS_OF_FIGURES) for thing in told["figures"])
-        and (told["status"] != "done" or set(told["outputs"]) == set(OUTPUTS))
+        and (told["status"] != "done" or set(told["outputs"]) == (set() if told["sentence"] else set(OUTPUTS)))
     )
 
 

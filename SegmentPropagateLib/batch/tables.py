@@ -45,8 +45,8 @@ def _rows(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _parts(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    done = sorted((record for record in records if record["status"] == "done"), key=Doubt.of, reverse=True)
-    others = [record for record in records if record["status"] != "done"]
+    done = sorted((record for record in records if record["outputs"]), key=Doubt.of, reverse=True)
+    others = [record for record in records if not record["outputs"]]
     parts = [html.note(f"{len(done)} done, {len(others)} without a result. A press on a column sorts by it.")]
     if others:
         parts.append(html.heading("Without a result"))
@@ -69,7 +69,8 @@ def _parts(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _failure(record: Mapping[str, Any]) -> list[html.Cell]:
-    return [record["case"], record["status"], record["sentence"]]
+    status = "nothing found" if record["status"] == "done" else record["status"]
+    return [record["case"], status, record["sentence"]]
 
 
 def _sheet(record: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -187,20 +187,33 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
         "propagate in many volumes, and go on where an earlier run ended",
         "batch my-cases -o results --model starter --processes 2",
     )
-    parser.add_argument(
-        "cases", metavar="CASES", help="folder, or CSV or JSON list, of images with labels; or a list with boxes"
-    )
+    what = "images with labels, or with boxes in the list; with --support, of images"
+    parser.add_argument("cases", metavar="CASES", help=f"folder, or CSV or JSON list, of {what}")
     parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels of each case, or all")
-    parser.add_argument(
+    prompts = parser.add_mutually_exclusive_group()
+    prompts.add_argument(
         "--key-slice",
         type=_key_slices,
         metavar="K[,K2...]|auto",
         help="for cases whose list names none; default auto: where the label is largest",
     )
+    prompts.add_argument(
+        "--keys",
+        metavar="auto|FILE",
+        help="CSV or JSON list with the name of each case and its key slices, or boxes; default auto, as --key-slice",
+    )
+    prompts.add_argument(
+        "--support", metavar="DIR", help="finished cases: key slices and ranges are suggested from them, none is drawn"
+    )
+    parser.add_argument("--unsure", action="store_true", help="with --support: propagate unsure suggestions too")
     _add_settings(parser)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder with a folder for each case")
     parser.add_argument("--processes", type=_count, metavar="N", help="cases at once (default: by cores and memory)")
-    parser.add_argument("--engine", choices=("local",), default="local", help="local: processes of this computer")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="processes of this computer, or of a Ray cluster"
+    )
+    where = "of the Ray cluster; auto: the one that runs here; default: one is started here, for this run"
+    parser.add_argument("--address", type=_address, metavar="[ray://]HOST:PORT|auto", help=where)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -211,9 +224,7 @@ def _add_suggest(commands: argparse._SubParsersAction) -> None:
         "draft key slices and ranges of a new volume from finished cases",
         "suggest new.nii.gz --support my-cases --label liver -o draft.seg.nrrd",
     )
-    parser.add_argument(
-        "image", metavar="IMAGE", help=listed([kind.name for kind in READABLE if kind.holds_images], "or")
-    )
+    parser.add_argument("image", metavar="IMAGE", help=_IMAGES)
     parser.add_argument("--support", required=True, metavar="DIR", help="finished cases, laid out as for finetune")
     parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels, or all (default)")
     parser.add_argument("--source", choices=("auto", "atlas"), default="auto", help="default %(default)s: the best one")
@@ -322,6 +333,12 @@ def _validation(text: str) -> float | tuple[str, ...]:
     if not 0 < share < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no share between 0 and 1")
     return share
+
+
+def _address(text: str) -> str:
+    if re.fullmatch(r"auto|(ray://)?(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):\d{1,5}", text):
+        return text
+    raise argparse.ArgumentTypeError(f"'{_short(text)}' is not HOST:PORT, ray://HOST:PORT or auto")
 
 
 def _label(text: str) -> int | str:

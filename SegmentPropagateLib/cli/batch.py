@@ -5,25 +5,30 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from SegmentPropagateLib import __version__
+from SegmentPropagateLib.batch import ray_engine
 from SegmentPropagateLib.batch.case import Computed
-from SegmentPropagateLib.batch.driver import Plan, do_task, opened, run_batch
+from SegmentPropagateLib.batch.driver import LOCK, Plan, do_task, opened, run_batch
 from SegmentPropagateLib.batch.jobs import Job, find_jobs
-from SegmentPropagateLib.batch.pool import Crew, environments
-from SegmentPropagateLib.batch.records import OUTPUTS
+from SegmentPropagateLib.batch.pool import CarryOut, Crew, carry_out, environments
+from SegmentPropagateLib.batch.records import OUTPUTS, prints_of
 from SegmentPropagateLib.batch.tables import PAGE
 from SegmentPropagateLib.cli import propagate
 from SegmentPropagateLib.cli.console import progress_bar, speaker
-from SegmentPropagateLib.errors import SegmentPropagateError
-from SegmentPropagateLib.files import file_sha256
+from SegmentPropagateLib.cli.drafts import NothingFoundError
+from SegmentPropagateLib.cli.named import find_segment
+from SegmentPropagateLib.errors import InputError, SegmentPropagateError
+from SegmentPropagateLib.files import file_sha256, identity_of
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.models.devices import count_gpus
 from SegmentPropagateLib.models.loading import load_model
+from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.propagation.propagator import Propagator
 
 RUNNER = f"{__name__}:start"
@@ -38,34 +43,93 @@ def run(arguments: argparse.Namespace, runner: str = RUNNER) -> None:
     """Do what is not done, tell of what fails, and sum up, also when interrupted."""
     out = Path(arguments.output)
     say = speaker(arguments.quiet)
-    jobs = find_jobs(arguments.cases)
+    _check_engine(arguments)
+    jobs, settled = _cases(arguments, say)
     settings = {name: getattr(arguments, name) for name in _SETTINGS}
     digest = _model_digest(arguments, say)
-    settled = {name: value for name, value in settings.items() if name not in _NOT_OF_RESULTS}
+    settled |= {name: value for name, value in settings.items() if name not in _NOT_OF_RESULTS}
     plan = Plan(jobs, out, json.dumps({**settled, "model": digest}, sort_keys=True))
-    with opened(out, jobs):
+    with opened(out, jobs, [arguments.support] if arguments.support else []):
         left = plan.left()
-        gpus = 0 if arguments.model == "classical" or not left else count_gpus(arguments.device)
-        told = {**settings, "out": str(out), "settled": plan.settled}
-        crew = Crew(runner, told, environments(arguments.processes, len(left), gpus))
-        _follow(plan, left, crew, arguments)
+        suggested = {"support": arguments.support, "unsure": arguments.unsure}
+        told = {**settings, **suggested, "out": str(out), "settled": plan.settled}
+        with _engine(arguments, len(left), Crew(runner, told, ()), out / LOCK) as engine:
+            _follow(plan, left, engine, arguments)
 
 
-def _follow(plan: Plan, left: list[Job], crew: Crew, arguments: argparse.Namespace) -> None:
+def _cases(arguments: argparse.Namespace, say: Callable[[str], None]) -> tuple[list[Job], dict[str, Any]]:
+    """The cases, and what their results depend on beside their own files and the settings of all."""
+    if arguments.support is None:
+        if arguments.unsure:
+            raise InputError("--unsure belongs to --support: nothing is suggested without finished cases.")
+        keys = None if arguments.keys == "auto" else arguments.keys
+        return find_jobs(arguments.cases, keys), {}
+    finished = read_finished(arguments.support)
+    for word in arguments.label or ():
+        if word != "all":
+            find_segment(finished, word, arguments.support)  # a mistyped name is told once, and now
+    known = [it.case for it in finished.cases]
+    prints = [
+        prints_of(Job(case.name, {"image": str(case.image), "mask": str(case.labels)}), None, read=True) or {}
+        for case in known
+    ]
+    content = sorted([found["sha256"] for found in each.values()] for each in prints)
+    images = {identity_of(case.image) for case in known}
+    found = find_jobs(arguments.cases, drawn=False)
+    jobs = [job for job in found if identity_of(job.inputs["image"]) not in images]
+    if not jobs:
+        raise InputError(f"All cases of '{arguments.cases}' are finished ones of --support: there is nothing to do.")
+    if len(jobs) < len(found):
+        say(f"{len(found) - len(jobs)} of {len(found)} cases are left out: they are finished ones of --support.")
+    return jobs, {"support": content, "unsure": arguments.unsure}
+
+
+def _check_engine(arguments: argparse.Namespace) -> None:
+    if arguments.engine == "ray":
+        ray_engine.check_usable(arguments.address)
+    elif arguments.address is not None:
+        raise InputError("--address belongs to --engine ray: processes of this computer have none.")
+
+
+class _Engine(NamedTuple):
+    """What carries out tasks, so many at once."""
+
+    carry_out: CarryOut
+    processes: int
+
+
+@contextmanager
+def _engine(arguments: argparse.Namespace, tasks: int, crew: Crew, sign: Path) -> Iterator[_Engine]:
+    """The processes that were asked for; a cluster is not troubled where nothing is to be done."""
+    by_network, device = arguments.model != "classical", arguments.device
+    if arguments.engine == "ray" and tasks:
+        with ray_engine.joined(arguments.address):
+            on_gpus = by_network and device in ("auto", "cuda")
+            share = ray_engine.share_out(arguments.processes, tasks, on_gpus=on_gpus)
+            yield _Engine(partial(ray_engine.carry_out, crew=crew, share=share, sign=sign), share.processes)
+        return
+    gpus = count_gpus(device) if by_network and tasks else 0
+    crew = crew._replace(environments=environments(arguments.processes, tasks, gpus))
+    yield _Engine(partial(carry_out, crew=crew), len(crew.environments))
+
+
+def _follow(plan: Plan, left: list[Job], engine: _Engine, arguments: argparse.Namespace) -> None:
     """Show how far the batch is, and what became of it."""
     counts = Counter(done=len(plan.jobs) - len(left))
     aloud, say = speaker(quiet=False), speaker(arguments.quiet)
     try:
         with (
             progress_bar(arguments.quiet, total=len(left), unit="case", smoothing=0.05) as bar,
-            closing(run_batch(plan, left, crew)) as answers,
+            closing(run_batch(plan, left, engine.carry_out)) as answers,
         ):
             for number, (name, answer) in enumerate(answers):
                 if number == 0:  # now it is known that the model can be used
-                    say(f"{len(left)} of {len(plan.jobs)} cases to do, {len(crew.environments)} at once.")
+                    say(f"{len(left)} of {len(plan.jobs)} cases to do, {engine.processes} at once.")
                 counts[answer["status"]] += 1
                 if answer["status"] != "done":
                     aloud(f"{name} {'failed' if answer['status'] == 'failed' else 'was lost'}: {answer['sentence']}")
+                elif answer.get("sentence"):
+                    say(f"{name} has no result: {answer['sentence']}")
                 bar.update()
     except KeyboardInterrupt:
         say(f"{_summary(counts, plan)} The same command goes on from here.")
@@ -106,7 +170,10 @@ def start(
         said = list(notes)
         arguments = _arguments(settings, job, folder)
         propagate.check_outputs(arguments)
-        done = propagate.carry_out(arguments, lambda: model, said.append)
+        try:
+            done = propagate.carry_out(arguments, lambda: model, said.append)
+        except NothingFoundError as error:
+            return Computed({"objects": []}, said, lambda: None, str(error))
         return Computed(done.report, said, lambda: propagate.write(arguments, done))
 
     return lambda task: do_task(task, Path(settings["out"]), settings["settled"], compute)
@@ -115,7 +182,6 @@ def start(
 def _arguments(settings: Mapping[str, Any], job: Job, folder: Path) -> argparse.Namespace:
     """What `propagate` would be told for a case."""
     own: dict[str, Any] = {"mask": None, "box": None, "points": None, "name": None, "range": None, "quiet": True}
-    own |= {"support": None, "unsure": False}
     own |= {name: str(folder / OUTPUTS[name]) for name in ("overlay", "report")}
     words = {**settings, **own, **job.inputs, **job.options, "output": str(folder / OUTPUTS["segmentation"])}
     if words["box"]:

@@ -19,6 +19,10 @@ BEST_SOURCE = "atlas"
 SURENESS = {"found": "sure", "unsure": "unsure"}
 
 
+class NothingFoundError(InputError):
+    """No draft is there to go on with; the message tells the reasons of all."""
+
+
 class Draft(NamedTuple):
     """A proposal, and what its label is called."""
 
@@ -77,10 +81,10 @@ def read_drafts(arguments: argparse.Namespace, volume: Volume, source: str = "au
 
 
 def check_any(drafts: list[Draft], usable: list[Draft]) -> None:
-    """Raise InputError with the reasons of all where there is nothing to go on with."""
+    """Raise NothingFoundError with the reasons of all where there is nothing to go on with."""
     if not usable:
         told = " ".join(draft.sentence if draft.sentence.endswith(".") else f"{draft.sentence}." for draft in drafts)
-        raise InputError(f"Nothing was found. {told}")
+        raise NothingFoundError(f"Nothing was found. {told}")
 
 
 def _wanted(finished: FinishedCases, arguments: argparse.Namespace) -> list[SegmentInfo]:

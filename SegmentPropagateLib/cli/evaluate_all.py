@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from SegmentPropagateLib.batch.pool import Crew, carry_out, environments
 from SegmentPropagateLib.batch.records import Record, read_records
@@ -21,6 +24,7 @@ from SegmentPropagateLib.reports.cohort import Spread, label_of, spread_of, writ
 from SegmentPropagateLib.reports.common_grid import on_common_grid
 from SegmentPropagateLib.reports.comparison import compare_objects
 from SegmentPropagateLib.reports.metrics import NSD_TOLERANCE_MM
+from SegmentPropagateLib.volumes.labels import Labels
 
 RUNNER = f"{__name__}:start"
 WITH_REFERENCES = {
@@ -63,7 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
     cases = {record["case"] for record in records} | set(labels)
     missing = f"{len(cases - {row['case'] for row in rows})} of {len(cases)} cases are in no mean: {_WHY}."
     say(missing)
-    pictures = {record["case"]: address_of(record, "overlay") for record in done}
+    pictures = {record["case"]: address_of(record, "overlay") for record in done if record["outputs"]}
     title = f"{out.resolve().name}: {len(done)} results"
     with Outputs() as outputs:
         write_table(out / f"{name}.csv", ("case", "label", "name", "key_slices", *figures), rows, outputs)
@@ -91,8 +95,9 @@ def _compared(done: Sequence[Record], labels: Mapping[str, Path], arguments: arg
     for record in done:
         name = record["case"]
         if name in labels:
-            result = Path(arguments.output, name, record["outputs"]["segmentation"]["file"])
-            files = {"prediction": str(result), "reference": str(labels[name])}
+            found = record["outputs"].get("segmentation")  # none where nothing was found
+            result = None if found is None else str(Path(arguments.output, name, found["file"]))
+            files = {"prediction": result, "reference": str(labels[name])}
             tasks.append({"name": name, **files, "figures": record["figures"]})
         else:
             say(f"{name} is left out: '{arguments.references}' has no labels of that name.")
@@ -124,7 +129,8 @@ def start(settings: Mapping[str, Any]) -> Callable[[dict[str, Any]], dict[str, A
     """What compares a case, in a process of its own; see `child.main`."""
 
     def compare(task: dict[str, Any]) -> dict[str, Any]:
-        prediction, reference = (read_labels(task[name]) for name in ("prediction", "reference"))
+        reference = read_labels(task["reference"])
+        prediction = _empty_like(reference) if task["prediction"] is None else read_labels(task["prediction"])
         known = {thing["label"]: thing for thing in task["figures"]}
         wanted = [it for it in reference.segments if _is_wanted(it.value, it.name, settings["label"])]
         grid = on_common_grid(prediction, reference, settings["plane"])
@@ -135,6 +141,10 @@ def start(settings: Mapping[str, Any]) -> Callable[[dict[str, Any]], dict[str, A
         return {"status": "done", "objects": objects}
 
     return compare
+
+
+def _empty_like(labels: Labels) -> Labels:
+    return replace(labels, layers=(np.zeros_like(labels.layers[0]),), segments=())
 
 
 def _was_asked_for(thing: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
@@ -170,10 +180,7 @@ def _parts(rows: list[Row], figures: Mapping[str, str], missing: str, pictures: 
         for label, found in spreads.items()
     ]
     worst = sorted(rows, key=lambda row: row["dsc"] if "dsc" in row else row["predicted_iou"] or 0.0)
-    single = [
-        [html.link(row["case"], pictures[row["case"]]), label_of(row), *(row[name] for name in figures)]
-        for row in worst
-    ]
+    single = [[_linked(row["case"], pictures), label_of(row), *(row[name] for name in figures)] for row in worst]
     return [
         html.note(missing),
         html.heading("Means"),
@@ -184,6 +191,10 @@ def _parts(rows: list[Row], figures: Mapping[str, str], missing: str, pictures: 
         html.heading("All cases"),
         html.table(("case", "label", *figures.values()), single),
     ]
+
+
+def _linked(case: str, pictures: Mapping[str, str]) -> str:
+    return html.link(case, pictures[case]) if case in pictures else case
 
 
 def _plots(

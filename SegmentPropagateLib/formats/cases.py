@@ -198,13 +198,17 @@ def _stem(path: Path) -> str:
     return path.name[: len(path.name) - len(ending)] if ending else path.name
 
 
-def read_rows(path: Path) -> list[Mapping[str, Any]]:
+def read_rows(path: Path, column: str = "image") -> list[Mapping[str, Any]]:
     """The rows of a list, by the names of their columns.
+
+    Args:
+        path: a CSV or JSON file.
+        column: a CSV whose first line does not name it has no names of columns, but images and labels alone.
 
     Raises:
         InputError: it cannot be read, or is no list.
     """
-    return _in_json(path) if path.suffix.lower() == ".json" else _in_csv(path)
+    return _in_json(path) if path.suffix.lower() == ".json" else _in_csv(path, column)
 
 
 def _in_json(path: Path) -> list[Mapping[str, Any]]:
@@ -220,14 +224,14 @@ def _in_json(path: Path) -> list[Mapping[str, Any]]:
     return rows
 
 
-def _in_csv(path: Path) -> list[Mapping[str, Any]]:
+def _in_csv(path: Path, column: str) -> list[Mapping[str, Any]]:
     text = text_of(path)
     separator = ";" if ";" in text.partition("\n")[0] else ","  # Excel's where the comma is the decimal sign
     try:
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise InputError(f"'{path}' is no list in CSV: {error}.") from error
-    if rows and not any(cell.strip().lower() == "image" for cell in rows[0]):
+    if rows and not any(cell.strip().lower() == column for cell in rows[0]):
         rows.insert(0, ["image", "label"])
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     return [dict(zip(header, row, strict=False)) for row in rows[1:]]

@@ -24,9 +24,12 @@ sys.path.insert(0, str(ROOT))
 from SegmentPropagateLib.batch.pool import Crew, carry_out  # noqa: E402
 from SegmentPropagateLib.cli import propagate  # noqa: E402
 from SegmentPropagateLib.cli.arguments import make_parser  # noqa: E402
+from SegmentPropagateLib.formats.reading import read_labels  # noqa: E402
+from SegmentPropagateLib.formats.writing import write_segmentation  # noqa: E402
 from SegmentPropagateLib.models.loading import load_model  # noqa: E402
+from SegmentPropagateLib.volumes.labels import default_segment  # noqa: E402
 
-WITHOUT_LABEL_1 = ("ct_vertebra",)
+TAKEN_FOR_LABEL_1 = {"ct_vertebra": 21}
 WAIT_S, WAITS = 0.5, 24  # seconds of a case, cases per process
 
 
@@ -38,9 +41,18 @@ def list_cases(data, count):
         both = files.get("image+labels")
         image = both or files["image"]
         labels = both or files["labels"]
-        if case["id"] not in WITHOUT_LABEL_1:
-            found.append((case["id"], folder / image["file"], folder / labels["file"]))
+        found.append((case["id"], folder / image["file"], folder / labels["file"]))
     return sorted(found, key=lambda case: sum(path.stat().st_size for path in case[1].parent.rglob("*")))[:count]
+
+
+def with_label_1(case, folder):
+    """A case whose labels have a label 1; where they have none, in a file in `folder`."""
+    name, image, labels = case
+    if name not in TAKEN_FOR_LABEL_1:
+        return case
+    known, path = read_labels(labels), folder / f"{name}.seg.nrrd"
+    write_segmentation(path, {1: known.mask(TAKEN_FOR_LABEL_1[name])}, known.geometry, [default_segment(1)])
+    return name, image, path
 
 
 def loop(listed, out):
@@ -92,7 +104,7 @@ def show_scaling():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--cases", type=int, default=10)
+    parser.add_argument("--cases", type=int, default=11)
     parser.add_argument("--loop", nargs=2, type=Path, metavar=("LIST", "OUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.loop:
@@ -102,7 +114,7 @@ def main():
         sys.exit(f"The real volumes are not at {arguments.data}.")
     show_scaling()
     folder = Path(tempfile.mkdtemp())
-    cases = list_cases(arguments.data, arguments.cases)
+    cases = [with_label_1(case, folder) for case in list_cases(arguments.data, arguments.cases)]
     listed = folder / "list.json"
     listed.write_text(
         json.dumps([dict(zip(("name", "image", "label"), map(str, case), strict=True)) for case in cases])

@@ -295,7 +295,7 @@ def test_only_the_module_itself_lies_in_the_module_folder():
 
 def test_what_the_package_needs_and_what_is_pinned_agree():
     lists = re.findall(
-        r"^(?:dependencies|sam2|test|slow|docs|dicom|server) = (\[.*?\])",
+        r"^(?:dependencies|sam2|test|slow|docs|dicom|server|ray) = (\[.*?\])$",
         (ROOT / "pyproject.toml").read_text(encoding="utf-8"),
         re.M | re.S,
     )
@@ -310,7 +310,7 @@ def test_what_the_package_needs_and_what_is_pinned_agree():
 
 
 def plain(requirement):
-    return requirement.split("=")[0].split(">")[0].strip().lower()
+    return re.split(r"[=>\[]", requirement)[0].strip().lower()
 
 
 def test_every_action_of_the_workflows_is_pinned_by_its_commit_and_says_its_version():

@@ -85,7 +85,7 @@ def test_a_list_that_cannot_be_understood_is_refused_in_one_sentence(tmp_path, t
 
 @pytest.mark.parametrize("line", [line for line in PAGE.splitlines() if line.startswith("segment-propagate")])
 def test_every_command_of_the_page_on_batches_is_one_that_the_program_takes(line):
-    make_parser().parse_args(shlex.split(line)[1:])  # raises InputError
+    make_parser().parse_args(shlex.split(line, comments=True)[1:])  # raises InputError
 
 
 def test_the_lists_of_the_page_on_batches_are_understood(tmp_path):
