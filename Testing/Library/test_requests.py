@@ -195,6 +195,7 @@ WRONG = {
     },
     Downloading: {"bytes_done": (None, "3", True, -1, 1 << 60), "bytes_total": ("3", True, -1, 1 << 60)},
     Preparing: {"what": (None, "download", 1)},
+    Remote: {"state": (None, "asleep", 1), "ahead": NO_INDEX},
     Started: {"total": NO_INDEX, "preset": (None, "liver", 1), "note": (None, 3)},
     Outlined: OF_SLICE,
     SliceDone: {
