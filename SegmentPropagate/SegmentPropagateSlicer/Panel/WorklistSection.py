@@ -167,15 +167,20 @@ class WorklistSection:
 
     def save(self) -> None:
         """Write the open case now."""
-        said = self.casework.save(kept=self.context.parameters.kept)
+        said = self._save()
         case = self.casework.case
         self.context.status.say(said or _("Saved: {file}").format(file=case.labels if case else ""))
+
+    def _save(self, state: str | None = None) -> str:
+        """Write the open case, but nothing of a proposal that nobody has accepted; see `Casework.save`."""
+        self.context.logic.giveBackLent()
+        return self.casework.save(state, self.context.parameters.kept)
 
     def toggleDone(self) -> None:
         """Mark the open case as done, or as in work again."""
         done = self.context.ui.caseDoneButton.checked
         if done:
-            self.casework.save(DONE, self.context.parameters.kept)
+            self._save(DONE)
         else:
             self.casework.note(IN_WORK)
 
@@ -189,7 +194,7 @@ class WorklistSection:
     def _leave(self) -> str:
         """See that nothing is lost when another case is opened; returns what is to be said."""
         self._objects.settle(leavesCase=True)
-        return self.casework.save(kept=self.context.parameters.kept) if self.casework.isUnsaved else ""
+        return self._save() if self.casework.isUnsaved else ""
 
     def _saveAsDone(self) -> str:
         """Save the open case; one in which nothing was drawn, and nothing is to be saved, is only passed over."""
@@ -200,7 +205,7 @@ class WorklistSection:
         if case.draft is None and case.state != DONE and all(isFree(nodes[1], segmentId) for segmentId in ids):
             text = _("Nothing is drawn in '{name}': it stays in work. Done says that there is nothing to be found.")
             return text.format(name=case.name)
-        return self.casework.save(DONE, self.context.parameters.kept)
+        return self._save(DONE)
 
     def _open(self, case: WorkCase, said: str = "") -> None:
         parameters, casework = self.context.parameters, self.casework
@@ -247,7 +252,7 @@ class WorklistSection:
             self._timer.setInterval(SOON_MS)
             self._timer.start()
         elif self.casework.isUnsaved:
-            said = self.casework.save(kept=self.context.parameters.kept)
+            said = self._save()
             if said:
                 self.context.status.say(said)
 
@@ -255,7 +260,7 @@ class WorklistSection:
         """The scene is about to be closed, or Slicer."""
         self._timer.stop()
         if self.casework.isUnsaved:
-            self.context.status.guarded(lambda: self.casework.save(kept=self.context.parameters.kept))()
+            self.context.status.guarded(self._save)()
         self.casework.forget()
 
     # ---- showing ------------------------------------------------------------------------------------------------

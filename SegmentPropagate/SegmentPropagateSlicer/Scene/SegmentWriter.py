@@ -11,8 +11,8 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from SegmentPropagateSlicer.Scene.Held import Held
-from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
+from SegmentPropagateSlicer.Scene.Held import Held, Loan
+from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Lattice,
     effectiveExtent,
@@ -46,13 +46,11 @@ class Kept:
         locked: slices of segments that they themselves do not change.
         given: slices of segments that others which overwrite them do not change: the locked ones, and the keys.
         held: what the segments held before: what differs from it was drawn since, and stays drawn, or erased.
-        free: segmentId -> slices that give way all the same.
     """
 
     locked: Locks = field(default_factory=dict)
     given: Locks = field(default_factory=dict)
     held: Held | None = None
-    free: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 Snapshot = dict[str, tuple[Lattice, NDArray[np.bool_]]]
@@ -117,7 +115,7 @@ class SegmentWriter:
                 continue
             lattice, added, removed = change
             if kept is not None:
-                fixed = _fixed(kept, grid, segmentId, lattice)
+                fixed = _fixed(kept, segmentId, lattice)
                 added &= ~(fixed | self._fixedByOthers(segmentationNode, segmentId, lattice, kept))
                 removed &= ~fixed
             changes[segmentId] = lattice, added, removed
@@ -166,10 +164,61 @@ class SegmentWriter:
                 _add(segmentationNode, segmentId, lattice, was & ~is_)
         return len(kept) == len(taken)
 
+    def lend(
+        self,
+        nodes: tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLSegmentationNode],
+        stack: tuple[SliceGrid, Mapping[int, Proposal]],
+        place: tuple[str, SliceGrid, int],
+        kept: Kept,
+        isAsked: bool = False,
+    ) -> None:
+        """Put what is proposed on one slice into a segment, to be drawn upon; other segments keep what they hold.
+
+        Args:
+            nodes: `(volumeNode, segmentationNode)`.
+            stack: `(SliceGrid, {slice: Proposal})`, what is proposed.
+            place: `(segmentId, SliceGrid, slice)`, which slice, maybe across those of the proposal.
+            kept: `Kept`, in whose `held` it is noted.
+            isAsked: whether the user has asked for it: then it is an undo step.
+        """
+        (volumeNode, segmentationNode), (segmentId, *slab) = nodes, place
+        image, label = labelmapOf(segmentationNode, segmentId)
+        world, matrix = self._matrices(segmentationNode, volumeNode, image)
+        whole = extentOfProposals(world, *stack)
+        whole = unionOfExtents(whole, image.GetExtent()) if image is not None else whole
+        extent = intersectionOfExtents(whole, extentOfSlab(world, slab[0], slab[1], slab[1]))
+        if extent is None:
+            return
+        lattice = Lattice(world, matrix, extent)
+        old, (new, inSlices) = readVoxels(image, label, extent), sampleProposals(lattice, *stack)
+        free = inSlices & self._editable(segmentationNode, volumeNode, stack[0], segmentId, lattice)
+        free &= ~_fixed(kept, segmentId, lattice)
+        taken = [labelmapOf(segmentationNode, other) for other in self._overwritten(segmentationNode, segmentId)]
+        added = new & ~old & free & ~_heldByAny(segmentationNode, taken, lattice)
+        loan = Loan(lattice, added, old & ~new & free, (slab[0].plane, slab[1]) if isAsked else None)
+        if loan.added.any() or loan.removed.any():
+            with self._oneStep(segmentationNode, isAsked):
+                if kept.held is not None:
+                    kept.held.noteLoan(segmentId, loan)
+                _remove(segmentationNode, segmentId, lattice, loan.removed)
+                _add(segmentationNode, segmentId, lattice, loan.added)
+
+    def takeBack(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, loan: Loan) -> None:
+        """Take a loan back, as far as it is still there; no undo step, as giving it was none."""
+        if segmentationNode.GetSegmentation().GetSegment(segmentId) is None:
+            return
+        if isStoredOn(segmentationNode, segmentId, loan.lattice):
+            now = readVoxels(*labelmapOf(segmentationNode, segmentId), loan.lattice.extent)
+            with self._oneStep(segmentationNode, False):
+                _remove(segmentationNode, segmentId, loan.lattice, now & loan.added)
+                _add(segmentationNode, segmentId, loan.lattice, loan.removed & ~now)
+
     @contextmanager
-    def _oneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> Iterator[None]:
+    def _oneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode, isUndoable: bool = True) -> Iterator[None]:
         """One entry in the undo history, one event for the views."""
-        if self._saveState is not None:
+        if not isUndoable:
+            pass
+        elif self._saveState is not None:
             self._saveState()
         else:
             self._history.SetSegmentation(segmentationNode.GetSegmentation())
@@ -299,13 +348,21 @@ class SegmentWriter:
         return [i for i in others if display is None or display.GetSegmentVisibility(i)]
 
 
-def _fixed(kept: Kept, grid: SliceGrid, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
+def _fixed(kept: Kept, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
     """Voxels of a segment's own lattice that neither are added nor removed: locked, or drawn or erased by hand."""
     fixed = voxelsOfSlices(lattice, kept.locked.get(segmentId, ()))
     if kept.held is not None:
-        free = voxelsOfSlices(lattice, [(grid, kept.free.get(segmentId, ()))])
-        fixed |= kept.held.drawn(segmentId, lattice) & ~free
+        fixed |= kept.held.drawn(segmentId, lattice)
     return fixed
+
+
+def _heldByAny(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, labelmaps: Iterable[Labelmap], lattice: Lattice
+) -> NDArray[np.bool_]:
+    found = np.zeros(lattice.shape, dtype=bool)
+    for labelmap in labelmaps:
+        found |= voxelsHeldBy(segmentationNode, labelmap, lattice)
+    return found
 
 
 def _add(
