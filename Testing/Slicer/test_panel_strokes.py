@@ -46,9 +46,9 @@ def views(slicer, monkeypatch):
 
 
 @pytest.fixture
-def day(slicer, views, tmp_path):
+def day(slicer, views, warmWorker, tmp_path):
     """A proposal of a box, in review."""
-    with dayOf(slicer) as found:
+    with dayOf(slicer, warmWorker) as found:
         found.open(drawFolder(tmp_path / "scans", "a"))
         found.click("boxButton")
         found.clickBox()

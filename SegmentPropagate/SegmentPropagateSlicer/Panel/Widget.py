@@ -12,7 +12,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
-from SegmentPropagateSlicer.Panel.Context import VIEWS, Context, compositeOf
+from SegmentPropagateSlicer.Panel.Context import EFFECT, VIEWS, Context, compositeOf
 from SegmentPropagateSlicer.Panel.FiguresLine import FiguresLine
 from SegmentPropagateSlicer.Panel.InputSection import InputSection
 from SegmentPropagateSlicer.Panel.InstallBanner import InstallBanner
@@ -161,10 +161,18 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._takeParameterNode()
         self.context.isOpen = True
         self.refresh()
+        self._hideOwnEffect()
         self.strokes.watchViews()
         self.ui.segmentEditor.setupViewObservations()
         self.ui.segmentEditor.installKeyboardShortcuts()
         self.shortcuts.install()
+
+    def _hideOwnEffect(self) -> None:
+        """In the panel's own editor it would be the panel within the panel; others may have come since it was open."""
+        editor = self.ui.segmentEditor
+        names = dict.fromkeys([*editor.effectNameOrder(), *editor.availableEffectNames()])
+        editor.setEffectNameOrder([name for name in names if name != EFFECT])
+        editor.unorderedEffectsVisible = False
 
     def exit(self) -> None:
         """Slicer calls this when another module is opened; a run goes on."""

@@ -17,6 +17,7 @@ from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.InputSection import InputSection, images
 from SegmentPropagateSlicer.Panel.ObjectControls import ObjectControls
 from SegmentPropagateSlicer.Panel.PromptSection import PromptSection
+from SegmentPropagateSlicer.Panel.Thumbnails import SIZE, Thumbnails
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Worklist.Casework import Casework
 from SegmentPropagateSlicer.Worklist.Segments import infosOf, isFree
@@ -44,6 +45,9 @@ class WorklistSection:
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", context.status.guarded(self.saveByItself))
+        self._pictures: dict[str, qt.QIcon] = {}
+        self._thumbnails = Thumbnails(Path(slicer.app.temporaryPath) / "SegmentPropagate", self._showPicture)
+        self.casework.changed.connect(self._wantPictures)
         self._fill()
         ui, guarded = context.ui, context.status.guarded
         for button, slot in ((ui.nextCaseButton, self.next), (ui.previousCaseButton, self.previous),
@@ -67,6 +71,8 @@ class WorklistSection:
         ui.caseTable.setColumnCount(2)
         ui.caseTable.setHorizontalHeaderLabels([_("Case"), _("State")])
         ui.caseTable.verticalHeader().hide()
+        ui.caseTable.verticalHeader().setDefaultSectionSize(SIZE + 4)
+        ui.caseTable.setIconSize(qt.QSize(SIZE, SIZE))
         header = ui.caseTable.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
@@ -259,6 +265,7 @@ class WorklistSection:
     def saveBeforeItGoes(self) -> None:
         """The scene is about to be closed, or Slicer."""
         self._timer.stop()
+        self._thumbnails.stop()
         if self.casework.isUnsaved:
             self.context.status.guarded(self._save)()
         self.casework.forget()
@@ -291,13 +298,27 @@ class WorklistSection:
             self._shown = shown
             ui.caseTable.setRowCount(len(shown))
             for row, (name, known) in enumerate(shown):
-                ui.caseTable.setItem(row, 0, qt.QTableWidgetItem(name))
+                item = qt.QTableWidgetItem(name)
+                if name in self._pictures:
+                    item.setIcon(self._pictures[name])
+                ui.caseTable.setItem(row, 0, item)
                 ui.caseTable.setItem(row, 1, qt.QTableWidgetItem(stateTitle(known)))
         names = [name for name, _state in shown]
         if self.casework.name in names:
             ui.caseTable.selectRow(names.index(self.casework.name))
         else:
             ui.caseTable.clearSelection()
+
+    def _wantPictures(self) -> None:
+        """The list, or a result, is another: ask anew; what is as it was costs a look at the disk."""
+        worklist = self.casework.worklist
+        self._thumbnails.want(worklist.cases if worklist is not None else ())
+
+    def _showPicture(self, name: str, file: Path) -> None:
+        self._pictures[name] = qt.QIcon(str(file))
+        row = next((row for row, (shown, _state) in enumerate(self._shown or ()) if shown == name), None)
+        if row is not None:
+            self.context.ui.caseTable.item(row, 0).setIcon(self._pictures[name])
 
 
 def stateTitle(state: str) -> str:

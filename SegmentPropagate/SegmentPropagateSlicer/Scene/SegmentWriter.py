@@ -12,7 +12,7 @@ import vtk
 from numpy.typing import NDArray
 
 from SegmentPropagateSlicer.Scene.Held import Held, Loan
-from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, labelmapOf
+from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Lattice,
     effectiveExtent,
@@ -172,7 +172,9 @@ class SegmentWriter:
         kept: Kept,
         isAsked: bool = False,
     ) -> None:
-        """Put what is proposed on one slice into a segment, to be drawn upon; other segments keep what they hold.
+        """Put what is proposed on one slice into a segment, to be drawn upon.
+
+        Other segments keep what they hold, unless the user has asked for the slice.
 
         Args:
             nodes: `(volumeNode, segmentationNode)`.
@@ -193,15 +195,27 @@ class SegmentWriter:
         old, (new, inSlices) = readVoxels(image, label, extent), sampleProposals(lattice, *stack)
         free = inSlices & self._editable(segmentationNode, volumeNode, stack[0], segmentId, lattice)
         free &= ~_fixed(kept, segmentId, lattice)
-        taken = [labelmapOf(segmentationNode, other) for other in self._overwritten(segmentationNode, segmentId)]
-        added = new & ~old & free & ~_heldByAny(segmentationNode, taken, lattice)
-        loan = Loan(lattice, added, old & ~new & free, (slab[0].plane, slab[1]) if isAsked else None)
-        if loan.added.any() or loan.removed.any():
-            with self._oneStep(segmentationNode, isAsked):
+        added, removed, asked = new & ~old & free, old & ~new & free, (slab[0].plane, slab[1]) if isAsked else None
+        others = {
+            i: voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, i), lattice)
+            for i in self._overwritten(segmentationNode, segmentId)
+        }
+        if isAsked:  # as Accept would write it
+            added &= ~self._fixedByOthers(segmentationNode, segmentId, lattice, kept)
+        else:
+            added &= ~np.any([*others.values(), np.zeros(lattice.shape, dtype=bool)], axis=0)
+        nothing = np.zeros(lattice.shape, dtype=bool)
+        loans = {segmentId: Loan(lattice, added, removed, asked)}
+        loans.update({other: Loan(lattice, nothing, held & added, asked) for other, held in others.items()})
+        loans = {i: loan for i, loan in loans.items() if loan.added.any() or loan.removed.any()}
+        if not loans:
+            return
+        with self._oneStep(segmentationNode, isAsked):
+            for lentId, loan in loans.items():
                 if kept.held is not None:
-                    kept.held.noteLoan(segmentId, loan)
-                _remove(segmentationNode, segmentId, lattice, loan.removed)
-                _add(segmentationNode, segmentId, lattice, loan.added)
+                    kept.held.noteLoan(lentId, loan)
+                _remove(segmentationNode, lentId, lattice, loan.removed)
+            _add(segmentationNode, segmentId, lattice, added)
 
     def takeBack(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, loan: Loan) -> None:
         """Take a loan back, as far as it is still there; no undo step, as giving it was none."""
@@ -354,15 +368,6 @@ def _fixed(kept: Kept, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
     if kept.held is not None:
         fixed |= kept.held.drawn(segmentId, lattice)
     return fixed
-
-
-def _heldByAny(
-    segmentationNode: slicer.vtkMRMLSegmentationNode, labelmaps: Iterable[Labelmap], lattice: Lattice
-) -> NDArray[np.bool_]:
-    found = np.zeros(lattice.shape, dtype=bool)
-    for labelmap in labelmaps:
-        found |= voxelsHeldBy(segmentationNode, labelmap, lattice)
-    return found
 
 
 def _add(
