@@ -265,10 +265,10 @@ class WorklistSection:
     def saveBeforeItGoes(self) -> None:
         """The scene is about to be closed, or Slicer."""
         self._timer.stop()
-        self._thumbnails.stop()
         if self.casework.isUnsaved:
             self.context.status.guarded(self._save)()
         self.casework.forget()
+        self._thumbnails.stop()
 
     # ---- showing ------------------------------------------------------------------------------------------------
 
