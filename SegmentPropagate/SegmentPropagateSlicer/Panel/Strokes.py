@@ -52,7 +52,9 @@ class Strokes(VTKObservationMixin):
     def watchViews(self) -> None:
         """Hear of presses of the mouse in the slice views; the panel is open."""
         layout = slicer.app.layoutManager()
-        for view in layout.sliceViewNames() if layout is not None else ():
+        if layout is None:
+            return
+        for view in layout.sliceViewNames():
             interactor = layout.sliceWidget(view).sliceView().interactorStyle().GetInteractor()
             for event in (vtk.vtkCommand.LeftButtonPressEvent, vtk.vtkCommand.LeftButtonDoubleClickEvent):
                 slot = self.context.status.guarded(partial(self.press, view))

@@ -88,8 +88,10 @@ class ReviewWriter:
     def giveBack(self, everything: bool = False) -> None:
         """Take back what was lent unasked and not drawn upon; everything that was lent where that is wanted."""
         held = self._held
-        for segmentId in held.segmentIds if held is not None else ():
-            for name, loan in reversed(held.loans(segmentId).items()) if held is not None else ():
+        if held is None:
+            return
+        for segmentId in held.segmentIds:
+            for name, loan in reversed(held.loans(segmentId).items()):
                 if everything or not (loan.asked or held.drawn(segmentId, loan.lattice).any()):
                     self._writer.takeBack(held.segmentationNode, segmentId, loan)
                     held.noteReturn(segmentId, name)
@@ -176,13 +178,15 @@ class ReviewWriter:
 
     def _end(self) -> None:
         """What is still lent is the segments' own from now on."""
-        held, self._held = self._held, None
-        for segmentId in held.segmentIds if held is not None else ():
-            for name in held.loans(segmentId) if held is not None else ():
-                held.noteReturn(segmentId, name)
         self._keys.unpin()
         self._snapshots.clear()
         self._ofStrokes.clear()
+        held, self._held = self._held, None
+        if held is not None:
+            for segmentId, name in [
+                (segmentId, name) for segmentId in held.segmentIds for name in held.loans(segmentId)
+            ]:
+                held.noteReturn(segmentId, name)
 
     def _remember(self, nodes: Nodes, grid: SliceGrid, sliceIndex: int) -> None:
         if (grid.plane, sliceIndex) not in self._snapshots:

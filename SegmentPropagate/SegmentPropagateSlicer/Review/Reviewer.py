@@ -129,10 +129,9 @@ class Reviewer:
         review = self._control.review
         if review is None or review.grid.plane != grid.plane:
             return None
+        found = review.proposals.get(place[0], {}).get(place[1])
         if self._keys.find(place[0], grid.plane, place[1]) is not None:
             found = self._writer.outline(nodes, grid, place)
-        else:
-            found = review.proposals.get(place[0], {}).get(place[1])
         return found if found is not None and found.area else None
 
     # ---- drawing on the proposal --------------------------------------------------------------------------------

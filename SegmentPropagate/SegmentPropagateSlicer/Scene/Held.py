@@ -167,12 +167,12 @@ class Held:
         image.GetImageToWorldMatrix(matrix)
         world = worldFromLocal(self.segmentationNode, "segmentation") @ slicer.util.arrayFromVTKMatrix(matrix)
         extent = unionOfExtents(image.GetExtent(), then.GetExtent() if then is not None else None) or ()
-        bySide = now is not None and then is not None and label == labelThen and now.GetExtent() == then.GetExtent()
-        pairs = zip(arrayOf(now), arrayOf(then), strict=True) if bySide else ()  # as a rule, and five times as fast
-        same = [np.array_equal(*pair) for pair in pairs]
+        same: list[bool] = []
+        if now is not None and then is not None and label == labelThen and now.GetExtent() == then.GetExtent():
+            same = [np.array_equal(*pair) for pair in zip(arrayOf(now), arrayOf(then), strict=True)]  # 5 times as fast
         lent = [loan.lattice.extent[4:] for loan in self.loans(segmentId).values()]  # which she may have taken away
         for k in range(extent[4], extent[5] + 1):
-            if not bySide or not same[k - extent[4]] or any(first <= k <= last for first, last in lent):
+            if not same or not same[k - extent[4]] or any(first <= k <= last for first, last in lent):
                 yield Lattice(world, matrix, (*extent[:4], k, k))
 
 

@@ -183,19 +183,19 @@ class SegmentWriter:
             kept: `Kept`, in whose `held` it is noted.
             isAsked: whether the user has asked for it: then it is an undo step.
         """
-        (volumeNode, segmentationNode), (segmentId, *slab) = nodes, place
+        (volumeNode, segmentationNode), (segmentId, across, index) = nodes, place
         image, label = labelmapOf(segmentationNode, segmentId)
         world, matrix = self._matrices(segmentationNode, volumeNode, image)
         whole = extentOfProposals(world, *stack)
         whole = unionOfExtents(whole, image.GetExtent()) if image is not None else whole
-        extent = intersectionOfExtents(whole, extentOfSlab(world, slab[0], slab[1], slab[1]))
+        extent = intersectionOfExtents(whole, extentOfSlab(world, across, index, index))
         if extent is None:
             return
         lattice = Lattice(world, matrix, extent)
         old, (new, inSlices) = readVoxels(image, label, extent), sampleProposals(lattice, *stack)
         free = inSlices & self._editable(segmentationNode, volumeNode, stack[0], segmentId, lattice)
         free &= ~_fixed(kept, segmentId, lattice)
-        added, removed, asked = new & ~old & free, old & ~new & free, (slab[0].plane, slab[1]) if isAsked else None
+        added, removed, asked = new & ~old & free, old & ~new & free, (across.plane, index) if isAsked else None
         others = {
             i: voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, i), lattice)
             for i in self._overwritten(segmentationNode, segmentId)
