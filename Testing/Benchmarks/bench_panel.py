@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict, deque
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,8 +108,7 @@ class Actor:
         """Answer the next ones; returns whether there are more."""
         for _one in range(min(AT_ONCE, len(self._answers))):
             answer, onReply = self._answers.popleft()
-            reply = answer()
-            self.watch.time("a slice arrives", lambda: onReply(reply))
+            self.watch.time("a slice arrives", partial(onReply, answer()))
         return bool(self._answers)
 
     def cancel(self, _requestId):

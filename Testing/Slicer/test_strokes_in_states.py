@@ -1,4 +1,4 @@
-"""What an annotator draws is there in the end: every state that she can draw in, and every way that a review can end."""
+"""What an annotator draws is there in the end: each state that she can draw in, each way that a review can end."""
 
 import numpy as np
 import pytest

@@ -177,16 +177,12 @@ class ReviewWriter:
         self._end()
 
     def _end(self) -> None:
-        """What is still lent is the segments' own from now on."""
         self._keys.unpin()
         self._snapshots.clear()
         self._ofStrokes.clear()
         held, self._held = self._held, None
         if held is not None:
-            for segmentId, name in [
-                (segmentId, name) for segmentId in held.segmentIds for name in held.loans(segmentId)
-            ]:
-                held.noteReturn(segmentId, name)
+            held.forgetLoans()
 
     def _remember(self, nodes: Nodes, grid: SliceGrid, sliceIndex: int) -> None:
         if (grid.plane, sliceIndex) not in self._snapshots:

@@ -117,6 +117,12 @@ class Held:
         else:
             segment.RemoveTag(LENT)
 
+    def forgetLoans(self) -> None:
+        """What is lent still is the segments' own from now on."""
+        for segmentId in self.segmentIds:
+            for name in self.loans(segmentId):
+                self.noteReturn(segmentId, name)
+
     # ---- what was drawn -----------------------------------------------------------------------------------------
 
     def drawn(self, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
