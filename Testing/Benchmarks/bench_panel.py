@@ -241,7 +241,7 @@ def work(hand, folder):
         hand.watch.time("ReviewSection.goTo", lambda index=index: widget.review.goTo(index))
         hand.settle("the proposal is scrolled")
     hand.press("lockButton")
-    ui.segmentEditor.setActiveEffectByName("Paint")
+    ui.segmentEditor.setActiveEffectByName("Erase")
     for index in (LOOK, LOOK + 3):
         widget.context.jumpToSlice(index)
         hand.settle("the view is scrolled")

@@ -243,6 +243,7 @@ def test_an_outline_that_was_shown_before_a_run_is_asked_for_again_in_review(sli
     logic = SegmentPropagateLogic(WorkerProcess(DRAWN_WORKER), Estimates(Store()))
     with openedPanel(slicer, logic=logic) as panel:
         panel.parameters.model, panel.parameters.intensity = "threshold", "none"
+        panel.ui.strokesCheckBox.setChecked(False)  # else a click in review is a correction at once
         panel.press("addKeyButton")
 
         def until(isSo):

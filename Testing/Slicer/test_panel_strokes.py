@@ -22,9 +22,6 @@ class Views:
         self.name = name
         return self
 
-    def sliceView(self):
-        return self
-
     def interactorStyle(self):
         return self
 
@@ -75,9 +72,11 @@ def test_a_stroke_in_any_view_corrects_the_proposal_without_a_button(day, views)
     assert np.array_equal(day.mask(), TRUTH & ~erased)
 
 
-def test_the_end_of_a_stroke_is_waited_for(day):
+def test_the_end_of_a_stroke_is_waited_for_and_the_brush_needs_nothing_lent(day, views):
     day.ui.segmentEditor.setActiveEffectByName("Paint")
     mask = day.mask()
+    views.press("Red")
+    assert np.array_equal(day.mask(), mask)
     mask[8, 0:2, 0:2] = True
     day.draw(mask)
     assert day.widget.strokes.isWaiting
@@ -91,7 +90,7 @@ def test_strokes_wait_for_the_button_where_that_is_set_and_the_setting_is_rememb
     day.ui.strokesCheckBox.setChecked(False)
     day.panel.settle()
     assert day.ui.correctButton.isVisible()
-    day.ui.segmentEditor.setActiveEffectByName("Paint")
+    day.ui.segmentEditor.setActiveEffectByName("Erase")
     before = day.mask()
     views.press("Red")
     assert np.array_equal(day.mask(), before)  # nothing is lent
@@ -154,7 +153,7 @@ def test_a_stroke_during_a_run_is_taken_at_its_end_and_none_after_a_cancelled_on
 
 
 def test_a_file_saved_in_review_holds_nothing_that_was_only_lent(day, views, tmp_path):
-    day.ui.segmentEditor.setActiveEffectByName("Paint")
+    day.ui.segmentEditor.setActiveEffectByName("Erase")
     day.look(8)
     before = day.mask().sum()
     views.press("Red")

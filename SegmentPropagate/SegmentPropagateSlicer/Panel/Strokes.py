@@ -19,6 +19,8 @@ from SegmentPropagateSlicer.Worklist.Preferences import Preferences
 
 PAUSE_MS = 400
 """After the last change: the end of a stroke, which brushes that paint at once write in pieces."""
+ADDING = ("", "Draw", "LevelTracing", "Paint")
+"""Effects, or none, that take nothing away: what is under them need not be in the segment."""
 BEFORE_EFFECTS = 2.0
 """Priority of an observer; the Segment Editor's effects have 1."""
 
@@ -55,7 +57,7 @@ class Strokes(VTKObservationMixin):
         if layout is None:
             return
         for view in layout.sliceViewNames():
-            interactor = layout.sliceWidget(view).sliceView().interactorStyle().GetInteractor()
+            interactor = layout.sliceWidget(view).interactorStyle().GetInteractor()
             for event in (vtk.vtkCommand.LeftButtonPressEvent, vtk.vtkCommand.LeftButtonDoubleClickEvent):
                 slot = self.context.status.guarded(partial(self.press, view))
                 self.addObserver(interactor, event, slot, priority=BEFORE_EFFECTS)
@@ -66,9 +68,9 @@ class Strokes(VTKObservationMixin):
         self._timer.stop()
 
     def press(self, view: str, *_event: object) -> None:
-        """She is about to draw in a view: let there be what she sees, for the eraser too."""
+        """She is about to draw in a view: let there be what she sees, for the eraser and its like."""
         logic, editor = self.context.logic, self.context.ui.segmentEditor.mrmlSegmentEditorNode()
-        if view not in VIEWS or editor is None or not editor.GetActiveEffectName():
+        if view not in VIEWS or editor is None or (editor.GetActiveEffectName() or "") in ADDING:
             return
         if logic.proposed is not None and self._preferences["correctOnStroke"]:
             with suppress(InputError):  # an oblique view, or one beside the image: what she paints counts all the same

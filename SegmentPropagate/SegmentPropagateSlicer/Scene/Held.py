@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import slicer
@@ -73,6 +73,7 @@ class Held:
         self._labelmaps: dict[str, Labelmap] = {}
         self._stamps: dict[str, tuple[object, ...]] = {}
         self._loans: dict[str, Loan] = {}
+        self._compared: tuple[tuple[object, ...], dict[int, tuple[int, ...]]] | None = None  # see `_changedRows`
         copies: dict[slicer.vtkOrientedImageData, slicer.vtkOrientedImageData] = {}
         for segmentId in segmentationNode.GetSegmentation().GetSegmentIDs():
             image, label = labelmapOf(segmentationNode, segmentId)
@@ -155,15 +156,16 @@ class Held:
     def drawnSlices(self, grid: SliceGrid, segmentId: str) -> Sequence[int]:
         """Slices that a segment holds something else on than then, ascending."""
         found: set[int] = set()
-        for lattice in self._layers(segmentId):
-            drawn = self.drawn(segmentId, lattice)[0]
-            if drawn.any():
-                ((s, _row, _column), inside) = next(placesInVolume(lattice, grid))
-                found.update(np.unique(np.broadcast_to(s, drawn.shape)[drawn & inside]).tolist())
+        for lattice in self._changed(segmentId):
+            drawn = self.drawn(segmentId, lattice)
+            for k in np.flatnonzero(drawn.any(axis=(1, 2))):
+                layer = replace(lattice, extent=(*lattice.extent[:4], *[lattice.extent[4] + int(k)] * 2))
+                (s, _row, _column), inside = next(placesInVolume(layer, grid))
+                found.update(np.unique(np.broadcast_to(s, drawn[k].shape)[drawn[k] & inside]).tolist())
         return sorted(found)
 
-    def _layers(self, segmentId: str) -> Iterator[Lattice]:
-        """Layers of one voxel that hold all of a segment's labelmap that is not as it was then."""
+    def _changed(self, segmentId: str) -> Iterator[Lattice]:
+        """Boxes that hold all of a segment's labelmap that is not as it was then."""
         now, label = labelmapOf(self.segmentationNode, segmentId)
         then, labelThen = self._labelmaps.get(segmentId, (None, 0))
         image = now or then
@@ -173,13 +175,43 @@ class Held:
         image.GetImageToWorldMatrix(matrix)
         world = worldFromLocal(self.segmentationNode, "segmentation") @ slicer.util.arrayFromVTKMatrix(matrix)
         extent = unionOfExtents(image.GetExtent(), then.GetExtent() if then is not None else None) or ()
-        same: list[bool] = []
-        if now is not None and then is not None and label == labelThen and now.GetExtent() == then.GetExtent():
-            same = [np.array_equal(*pair) for pair in zip(arrayOf(now), arrayOf(then), strict=True)]  # 5 times as fast
-        lent = [loan.lattice.extent[4:] for loan in self.loans(segmentId).values()]  # which she may have taken away
-        for k in range(extent[4], extent[5] + 1):
-            if not same or not same[k - extent[4]] or any(first <= k <= last for first, last in lent):
-                yield Lattice(world, matrix, (*extent[:4], k, k))
+        layers: Iterable[tuple[int, tuple[int, int]]] = ((k, extent[2:4]) for k in range(extent[4], extent[5] + 1))
+        if now is not None and then is not None and label == labelThen:
+            layers = self._changedRows(now, then).items()
+        boxes = [(*extent[:2], *rows, k, k) for k, rows in layers]
+        boxes += [loan.lattice.extent for loan in self.loans(segmentId).values()]  # erased: as it was then, yet drawn
+        for box in boxes:
+            yield Lattice(world, matrix, box)
+
+    def _changedRows(
+        self, now: slicer.vtkOrientedImageData, then: slicer.vtkOrientedImageData
+    ) -> dict[int, tuple[int, ...]]:
+        """First and last row on which two images of one grid differ, by layer k; kept for its other segments."""
+        stamp = (now.GetAddressAsString(""), now.GetMTime(), then.GetAddressAsString(""))
+        if self._compared is None or self._compared[0] != stamp:
+            self._compared = stamp, changedRows(now, then)
+        return self._compared[1]
+
+
+def changedRows(now: slicer.vtkOrientedImageData, then: slicer.vtkOrientedImageData) -> dict[int, tuple[int, ...]]:
+    """First and last row on which two images of one grid differ, by layer k; 0 is what is beyond an image."""
+    found: dict[int, tuple[int, ...]] = {}
+    extents = now.GetExtent(), then.GetExtent()
+    common, whole = intersectionOfExtents(*extents), unionOfExtents(*extents) or ()
+    parts = [
+        arrayOf(i)[indexOfExtent(common, e)] if common else None for i, e in zip((now, then), extents, strict=True)
+    ]
+    if common is not None and parts[0] is not None and parts[1] is not None:
+        for k, (one, other) in enumerate(zip(*parts, strict=True), start=common[4]):
+            if not np.array_equal(one, other):
+                rows = np.flatnonzero((one != other).any(axis=1))
+                found[k] = common[2] + int(rows[0]), common[2] + int(rows[-1])
+    for image, extent, part in zip((now, then), extents, parts, strict=True):
+        for k, layer in enumerate(arrayOf(image), start=extent[4]):
+            inside = part[k - common[4]] if part is not None and common and common[4] <= k <= common[5] else layer[:0]
+            if inside.shape != layer.shape and np.count_nonzero(layer) != np.count_nonzero(inside):
+                found[k] = whole[2:4]
+    return found
 
 
 def _stamp(image: slicer.vtkOrientedImageData | None, label: int) -> tuple[object, ...]:
