@@ -129,6 +129,24 @@ def ellipse(number, index):
     return mask
 
 
+def paint(slicer, volume, segmentation, segment_id, index, mask):
+    """Add a mask `(rows, columns)` to a segment on a slice, as a brush does."""
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    image, matrix, logic = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4(), slicer.vtkSlicerSegmentationsModuleLogic
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    image.SetExtent(columns[0], columns[-1], rows[0], rows[-1], index, index)
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    volume.GetIJKToRASMatrix(matrix)
+    image.SetImageToWorldMatrix(matrix)
+    part = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    vtk_to_numpy(image.GetPointData().GetScalars())[:] = part.ravel()
+    logic.SetBinaryLabelmapToSegment(
+        image, segmentation, segment_id, logic.MODE_MERGE_MASK, image.GetExtent(), False, []
+    )
+
+
 def fill(slicer):
     """A large volume and twelve segments, each outlined on one slice."""
     values = np.random.default_rng(0).integers(0, 200, SHAPE_KJI, dtype=np.int16)
@@ -138,10 +156,7 @@ def fill(slicer):
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     for number in range(1, SEGMENTS + 1):
         segment_id = segmentation.GetSegmentation().AddEmptySegment("", f"Organ {number}")
-        outline = np.zeros(SHAPE_KJI, np.uint8)
-        outline[KEY] = ellipse(number, KEY)
-        slicer.util.updateSegmentBinaryLabelmapFromArray(outline, segmentation, segment_id, volume)
-    return volume, segmentation
+        paint(slicer, volume, segmentation, segment_id, KEY, ellipse(number, KEY))
 
 
 def fill_cases(folder):
@@ -184,33 +199,16 @@ class Hand:
 
     def stroke(self, index):
         """Press the mouse in a view, paint, and let the pause pass."""
-        widget, node = self.widget, self.widget.context.parameters.segmentation
-        logic, segment_id = slicer_logic(self.slicer), widget.context.selectedSegmentId()
+        widget, parameters = self.widget, self.widget.context.parameters
         self.watch.time("Strokes.press (mouse)", lambda: widget.strokes.press("Red"))
         self.watch.time("Strokes.press across (mouse)", lambda: widget.strokes.press("Green"))
-        stroke = self.slicer.vtkOrientedImageData()
-        stroke.SetExtent(2, 12, 2, 12, index, index)
-        stroke.AllocateScalars(3, 1)
-        stroke.SetImageToWorldMatrix(matrix_of(widget.context.parameters.volume))
-        stroke.GetPointData().GetScalars().Fill(1)
-        logic.SetBinaryLabelmapToSegment(stroke, node, segment_id, logic.MODE_MERGE_MASK, stroke.GetExtent(), False, [])
+        dab = np.zeros(SHAPE_KJI[1:], bool)
+        dab[2:12, 2:12] = True
+        segment_id = widget.context.selectedSegmentId()
+        paint(self.slicer, parameters.volume, parameters.segmentation, segment_id, index, dab)
         self.settle("a stroke is drawn")
         self.watch.time("Strokes.take", widget.strokes.take)
         self.settle("a correction is computed")
-
-
-def slicer_logic(slicer):
-    """The class of functions that write segments."""
-    return slicer.vtkSlicerSegmentationsModuleLogic
-
-
-def matrix_of(volume):
-    """From voxels to the world."""
-    import vtk
-
-    matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    return matrix
 
 
 def work(hand, folder):

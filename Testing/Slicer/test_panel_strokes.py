@@ -5,6 +5,7 @@ import pytest
 import vtk
 from day import SLICE, TRUTH, dayOf, drawFolder, placeOn
 from panel_fixtures import openedPanel
+from SegmentPropagateSlicer.Panel import Strokes
 
 from SegmentPropagateLib import read_labels
 
@@ -43,8 +44,9 @@ def views(slicer, monkeypatch):
 
 
 @pytest.fixture
-def day(slicer, views, warmWorker, tmp_path):
-    """A proposal of a box, in review."""
+def day(slicer, views, warmWorker, tmp_path, monkeypatch):
+    """A proposal of a box, in review; a stroke is taken when a test says so."""
+    monkeypatch.setattr(Strokes, "PAUSE_MS", 60_000)
     with dayOf(slicer, warmWorker) as found:
         found.open(drawFolder(tmp_path / "scans", "a"))
         found.click("boxButton")

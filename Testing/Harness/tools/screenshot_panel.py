@@ -123,9 +123,10 @@ def review(slicer, widget):
     """A finished proposal for two segments, at the slice that is most worth a look; a locked slice."""
     propagate(slicer, widget)
     wait(slicer, lambda: widget.logic.state not in State.BUSY)
-    widget.logic.confirmSlices(widget.review.segmentId(), [widget.logic.proposed[2] + 3])
     slicer.app.processEvents()
     widget.review.nextSuspicious()
+    key = next(key for key in widget.logic.keys if key.segmentId == widget.review.segmentId())
+    widget.logic.confirmSlices(key.segmentId, [key.sliceIndex - 5])
 
 
 def error(slicer, widget):
