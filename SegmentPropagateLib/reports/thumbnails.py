@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.errors import SegmentPropagateError
+from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 from SegmentPropagateLib.files import PathLike, writing
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.reports.overlay import Orientation
@@ -42,11 +42,14 @@ def draw_thumbnail(image: PathLike, labels: PathLike | None, size: int) -> NDArr
         uint8 `(size, size, 3)`, the patient upright.
 
     Raises:
-        InputError: a file is missing, damaged or no image.
+        InputError: the image is missing, damaged or none; labels that cannot be read are left out.
     """
     volume = read_volume(image)
     geometry, axis = volume.geometry, volume.geometry.plane_axis(Plane.AXIAL)
-    found = read_labels(labels, like=geometry) if labels is not None else None
+    found = None
+    if labels is not None:
+        with suppress(InputError):  # such as a result in which nothing was to be found
+            found = read_labels(labels, like=geometry)
     colors = {segment.value: segment.color_rgb for segment in found.segments} if found is not None else {}
     layers = found.layers if found is not None else ()
     areas = sum(np.count_nonzero(stack_of(layer, axis), axis=(1, 2)) for layer in layers)

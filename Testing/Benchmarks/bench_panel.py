@@ -284,8 +284,7 @@ def main():
         widget.cleanup()
     late = watch.print()
     print(f"{len(late)} slots over {BAR_MS} ms" + (": " + ", ".join(late) if late else ""))
-    sys.stdout.flush()
-    os._exit(bool(late))  # Qt crashes when Python deletes what is left of the scene in any order
+    sys.exit(bool(late))
 
 
 if __name__ == "__main__":

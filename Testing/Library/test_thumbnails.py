@@ -68,3 +68,8 @@ def test_a_damaged_image_is_one_sentence(tmp_path):
     (tmp_path / "a.nrrd").write_bytes(b"NRRD0004\n")
     with pytest.raises(InputError):
         thumbnails.draw_thumbnail(tmp_path / "a.nrrd", None, 16)
+
+
+def test_labels_that_cannot_be_read_leave_the_image(case):
+    case[1].write_bytes(b"NRRD0004\n")
+    assert np.array_equal(thumbnails.draw_thumbnail(*case, 16), thumbnails.draw_thumbnail(case[0], None, 16))

@@ -128,8 +128,20 @@ class Held:
 
     def drawn(self, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
         """Where a segment holds something else than then, on a lattice: bool `(k, j, i)`."""
+        found = np.zeros(lattice.shape, dtype=bool)
         if self.isUntouched(segmentId):
-            return np.zeros(lattice.shape, dtype=bool)
+            return found
+        labelmaps = labelmapOf(self.segmentationNode, segmentId), self._labelmaps.get(segmentId, (None, 0))
+        if not all(isOnGrid(labelmap, lattice) for labelmap in labelmaps):
+            return self._drawnIn(segmentId, lattice)
+        for box in self._changed(segmentId):
+            common = intersectionOfExtents(box.extent, lattice.extent)
+            if common is not None:
+                found[indexOfExtent(common, lattice.extent)] = self._drawnIn(segmentId, replace(box, extent=common))
+        return found
+
+    def _drawnIn(self, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
+        """The same, voxel by voxel."""
         now, then = labelmapOf(self.segmentationNode, segmentId), self._labelmaps.get(segmentId, (None, 0))
         before = self._voxels(then, lattice)
         for loan in self.loans(segmentId).values():
@@ -157,7 +169,7 @@ class Held:
         """Slices that a segment holds something else on than then, ascending."""
         found: set[int] = set()
         for lattice in self._changed(segmentId):
-            drawn = self.drawn(segmentId, lattice)
+            drawn = self._drawnIn(segmentId, lattice)
             for k in np.flatnonzero(drawn.any(axis=(1, 2))):
                 layer = replace(lattice, extent=(*lattice.extent[:4], *[lattice.extent[4] + int(k)] * 2))
                 (s, _row, _column), inside = next(placesInVolume(layer, grid))
@@ -175,7 +187,7 @@ class Held:
         image.GetImageToWorldMatrix(matrix)
         world = worldFromLocal(self.segmentationNode, "segmentation") @ slicer.util.arrayFromVTKMatrix(matrix)
         extent = unionOfExtents(image.GetExtent(), then.GetExtent() if then is not None else None) or ()
-        layers: Iterable[tuple[int, tuple[int, int]]] = ((k, extent[2:4]) for k in range(extent[4], extent[5] + 1))
+        layers: Iterable[tuple[int, tuple[int, ...]]] = ((k, extent[2:4]) for k in range(extent[4], extent[5] + 1))
         if now is not None and then is not None and label == labelThen:
             layers = self._changedRows(now, then).items()
         boxes = [(*extent[:2], *rows, k, k) for k, rows in layers]

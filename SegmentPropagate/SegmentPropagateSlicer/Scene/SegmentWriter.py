@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import slicer
@@ -196,10 +196,8 @@ class SegmentWriter:
         free = inSlices & self._editable(segmentationNode, volumeNode, stack[0], segmentId, lattice)
         free &= ~_fixed(kept, segmentId, lattice)
         added, removed, asked = new & ~old & free, old & ~new & free, (across.plane, index) if isAsked else None
-        others = {
-            i: voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, i), lattice)
-            for i in self._overwritten(segmentationNode, segmentId)
-        }
+        overwritten = self._overwritten(segmentationNode, segmentId)
+        others = {i: voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, i), lattice) for i in overwritten}
         if isAsked:  # as Accept would write it
             added &= ~self._fixedByOthers(segmentationNode, segmentId, lattice, kept)
         else:
@@ -208,14 +206,13 @@ class SegmentWriter:
         loans = {segmentId: Loan(lattice, added, removed, asked)}
         loans.update({other: Loan(lattice, nothing, held & added, asked) for other, held in others.items()})
         loans = {i: loan for i, loan in loans.items() if loan.added.any() or loan.removed.any()}
-        if not loans:
-            return
-        with self._oneStep(segmentationNode, isAsked):
-            for lentId, loan in loans.items():
-                if kept.held is not None:
-                    kept.held.noteLoan(lentId, loan)
-                _remove(segmentationNode, lentId, lattice, loan.removed)
-            _add(segmentationNode, segmentId, lattice, added)
+        if loans:
+            with self._oneStep(segmentationNode, isAsked):
+                for lentId, loan in loans.items():
+                    if kept.held is not None:
+                        kept.held.noteLoan(lentId, loan)
+                    _remove(segmentationNode, lentId, lattice, loan.removed)
+                _add(segmentationNode, segmentId, lattice, added)
 
     def takeBack(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, loan: Loan) -> None:
         """Take a loan back, as far as it is still there; no undo step, as giving it was none."""
@@ -346,8 +343,13 @@ class SegmentWriter:
             fixed = voxelsOfSlices(lattice, kept.given.get(other, ()))
             if kept.held is not None:
                 fixed |= kept.held.drawn(other, lattice)
-            if fixed.any():
-                found |= fixed & voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, other), lattice)
+            layers = np.flatnonzero(fixed.any(axis=(1, 2)))
+            if len(layers):  # a few of many, as a rule
+                first, last = int(layers[0]), int(layers[-1])
+                ends = lattice.extent[4] + first, lattice.extent[4] + last
+                part = replace(lattice, extent=(*lattice.extent[:4], *ends))
+                held = voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, other), part)
+                found[first : last + 1] |= fixed[first : last + 1] & held
         return found
 
     def _overwritten(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> list[str]:

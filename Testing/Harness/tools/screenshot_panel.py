@@ -162,7 +162,7 @@ def cases(slicer, widget):
         widget.cases.next()
         slicer.app.processEvents()
     widget.steps.open("cases")
-    wait(slicer, lambda: not widget.ui.caseTable.item(4, 0).icon().isNull())
+    wait(slicer, lambda: not any(widget.ui.caseTable.item(row, 0).icon().isNull() for row in range(5)))
 
 
 STATES = {f.__name__: f for f in (idle, prompted, points, running, review, error, missing, template, cases)}
