@@ -156,6 +156,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
     ) -> None:
         """Ask the model for a mask on one slice; `previewReady` follows, and `previewChanged` when it comes or goes.
 
+        Points on a slice of a proposal correct what is proposed there: one is enough, on the object or beside it.
+
         Args:
             segmentId: which segment.
             sliceIndex: which slice.
@@ -165,13 +167,19 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         """
         self._checkNotBusy()
         self._writer.checkUnlocked(segmentId, self.settings.plane, sliceIndex)
-        prompt, place = Prompt(boxRas, pointsRas, positive), (segmentId, sliceIndex)
+        place = segmentId, sliceIndex
+        corrects = self._reviewer.outline(self._nodes(), self._grid(), place) if boxRas is None else None
+        prompt = Prompt(boxRas, pointsRas, positive, corrects)
         self._prompt.request(self._nodes(), self.settings, self._grid(), place, prompt, self._control.review)
 
     def usePreview(self) -> None:
         """Write the previewed mask into the segment on that slice (one undo step) and make the slice a key."""
         grid, segmentId, index, proposal = self._prompt.take()
-        self._writer.copy(self._nodes(), grid, (segmentId, index), proposal, self._control.review is not None)
+        if self._control.review is None:
+            self._writer.put(self._nodes(), grid, (segmentId, index), proposal)
+        else:
+            self._writer.edit(self._nodes(), grid, (segmentId, index), proposal)
+            self._writer.noteKey((segmentId, grid.plane, index))
         self._keys.add(grid, segmentId, index)
 
     def dropPreview(self) -> None:
@@ -297,9 +305,35 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         """
         review, plane = self._reviewer.review, self._reviewer.review.grid.plane
         self._reviewer.takeCorrection(self._nodes(), self._grid(plane), (segmentId, sliceIndex))
-        self._start(
-            {i: review.ends.get(i, review.given) for i in review.segmentIds}, replace(self.settings, plane=plane)
-        )
+        self._startAgain(review)
+
+    def lend(self, segmentId: str, sliceIndex: int, plane: str) -> None:
+        """Put what is proposed on a slice, along any plane, into the segment: it is about to be drawn upon.
+
+        So the eraser has something to erase. What is not drawn upon counts as proposed still, and is taken out again
+        by `giveBackLent`, Accept and Discard.
+        """
+        run = self._control.shown
+        if run is not None and segmentId in run.segmentIds:
+            grids = self._grid(run.grid.plane), self._grid(plane)
+            self._reviewer.lend(self._nodes(), *grids, segmentId, sliceIndex)
+
+    def giveBackLent(self) -> None:
+        """Take out of the segments what was lent and not drawn upon, e.g. before they are saved."""
+        self._writer.giveBack()
+
+    def takeStrokes(self) -> bool:
+        """Make corrections of what was drawn on the proposal, on any slices, and compute again what that changes.
+
+        A slice on which nothing was left is locked as empty. Where drawing was undone, its correction goes too.
+
+        Returns whether anything is computed; not where nothing was drawn since the last time.
+        """
+        review = self._reviewer.review
+        isStale = self._reviewer.takeStrokes(self._nodes(), self._grid(review.grid.plane))
+        if isStale:
+            self._startAgain(review)
+        return isStale
 
     def accept(self) -> dict[str, int]:
         """Write the proposal into the segments: one undo step, masking and overwrite mode obeyed.
@@ -332,6 +366,10 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self.process.stop()
 
     # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _startAgain(self, review: Run) -> None:
+        ends = {segmentId: review.ends.get(segmentId, review.given) for segmentId in review.segmentIds}
+        self._start(ends, replace(self.settings, plane=review.grid.plane))
 
     def _start(self, ends: Mapping[str, Ends], settings: RunSettings) -> None:
         nodes, grid, segmentIds = self._nodes(), self._grid(settings.plane), tuple(ends)

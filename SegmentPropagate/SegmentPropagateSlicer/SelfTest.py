@@ -10,7 +10,10 @@ import slicer
 from numpy.typing import NDArray
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
+from SegmentPropagateSlicer.Effect.Places import Range, giveRange
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
+from SegmentPropagateSlicer.Panel.Context import EFFECT
+from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
 
 PATIENCE_S = 120
@@ -18,7 +21,7 @@ KEY, FIRST, LAST = 18, 8, 28
 
 
 class SegmentPropagateTest(ScriptedLoadableModuleTest):
-    """From a drawn volume to an accepted segment, by script and by panel, without torch."""
+    """From a drawn volume to an accepted segment, by script, by panel and by effect, without torch."""
 
     def setUp(self) -> None:
         """Begin with an empty scene."""
@@ -72,6 +75,31 @@ class SegmentPropagateTest(ScriptedLoadableModuleTest):
         ui.segmentEditor.undo()
         np.testing.assert_array_equal(voxels(segmentation, segmentId, volume), before)
         widget.exit()
+
+    def test_the_effect_propagates_applies_and_the_editor_undoes(self) -> None:
+        """The way of those who stay in the Segment Editor."""
+        volume, segmentation, segmentId, organ = drawScene()
+        before = voxels(segmentation, segmentId, volume)
+        editor = slicer.qMRMLSegmentEditorWidget()
+        editor.setMRMLScene(slicer.mrmlScene)
+        editor.setMRMLSegmentEditorNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"))
+        editor.setSegmentationNode(segmentation)
+        editor.setSourceVolumeNode(volume)
+        editor.setCurrentSegmentID(segmentId)
+        editor.setActiveEffectByName(EFFECT)
+        effect = editor.effectByName(EFFECT).self()
+        Parameters(effect.logic.getParameterNode()).model = "classical"
+        giveRange(segmentation, volume, segmentId, Range("axial", FIRST, LAST))
+        effect.propagateButton.click()
+        waitUntil(lambda: effect.logic.state == State.REVIEW or effect.logic.state == State.IDLE)
+        self.assertEqual(effect.logic.state, State.REVIEW, effect.status.label.text)
+        np.testing.assert_array_equal(voxels(segmentation, segmentId, volume), before)
+        effect.applyButton.click()
+        self.check(before, voxels(segmentation, segmentId, volume), organ)
+        editor.undo()
+        np.testing.assert_array_equal(voxels(segmentation, segmentId, volume), before)
+        editor.setActiveEffect(None)
+        editor.deleteLater()
 
     def check(self, before: NDArray[np.bool_], after: NDArray[np.bool_], organ: NDArray[np.bool_]) -> None:
         """The key is kept, the range is filled with the organ, the rest is untouched."""

@@ -40,8 +40,9 @@ MODULE_FLOORS = (
     ("Worklist",),
     ("Scripting",),
     ("Logic",),
-    ("Panel", "SelfTest"),
+    ("Panel",),
     ("Effect",),
+    ("SelfTest",),
 )
 # What the Slicer half knows of the library: values, lists of cases, the registry of names, the words of the worker.
 SEAM = (

@@ -122,9 +122,9 @@ class Day:
 
 
 @contextmanager
-def dayOf(slicer):
-    """The panel on an empty scene, with a worker whose drawn model finds the object."""
-    logic = SegmentPropagateLogic(WorkerProcess(DRAWN_WORKER), Estimates(Store()))
+def dayOf(slicer, process=None):
+    """The panel on an empty scene, with a worker, a new one unless given, whose drawn model finds the object."""
+    logic = SegmentPropagateLogic(process or WorkerProcess(DRAWN_WORKER), Estimates(Store()))
     with openedPanel(slicer, logic=logic, fill=False) as panel:
         panel.parameters.model, panel.parameters.intensity = "threshold", "none"
         panel.settle()

@@ -170,6 +170,16 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
     def correct(self, segmentId, sliceIndex):
         self.calls.append(("correct", segmentId, sliceIndex))
 
+    def lend(self, segmentId, sliceIndex, plane):
+        self.calls.append(("lend", segmentId, sliceIndex, plane))
+
+    def giveBackLent(self):
+        self.calls.append(("giveBackLent",))
+
+    def takeStrokes(self):
+        self.calls.append(("takeStrokes",))
+        return False
+
     def accept(self):
         self.calls.append(("accept",))
         self.go(State.IDLE)

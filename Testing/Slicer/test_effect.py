@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from SegmentPropagateSlicer.Effect.Registration import registerEffect
 from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
 from SegmentPropagateSlicer.Values.State import State
+from slicer_harness.segment_editor import shownEffects
 
 
 def test_slicer_loads_the_effect_by_its_path_and_lists_it(effect):
@@ -167,3 +169,11 @@ def test_a_worker_that_fails_is_told_and_leaves_no_busy_state(effect):
     assert "nosuchmodel" in effect.sentence()
     assert effect.enabled() == ["first", "last", "open", "propagate"]
     assert effect.bench.fingerprint() == before
+
+
+def test_the_panels_own_editor_does_not_offer_the_effect_and_others_do(panel):
+    registerEffect()
+    panel.widget.exit()
+    panel.widget.enter()
+    assert shownEffects(panel.ui.segmentEditor) == ["Paint", "Erase"]
+    assert "Propagate" in shownEffects(panel.app.qMRMLSegmentEditorWidget())

@@ -70,6 +70,7 @@ def test_next_suspicious_goes_to_the_slice_and_names_it(reviewed):
 
 
 def test_editing_and_correcting_name_the_slice_in_the_view(reviewed):
+    reviewed.ui.strokesCheckBox.setChecked(False)
     reviewed.showSlice(24)
     reviewed.press("editButton")
     assert reviewed.ui.segmentEditor.mrmlSegmentEditorNode().GetActiveEffectName() == "Paint"
@@ -131,6 +132,7 @@ def test_the_strip_shows_the_segment_that_is_chosen_and_the_buttons_act_on_it(se
     panel.ui.segmentEditor.setCurrentSegmentID(panel.spleen)
     panel.settle()
     assert panel.ui.sliceInfo.text.startswith("Spleen, slice 15: key slice")
+    panel.ui.strokesCheckBox.setChecked(False)
     panel.press("editButton")
     panel.press("correctButton")
     panel.press("lockButton")
@@ -156,6 +158,7 @@ def test_the_strip_follows_the_segment_editor(severalReviewed):
 
 def test_the_choice_outlives_a_correction_and_leaving_the_module(severalReviewed):
     panel = severalReviewed
+    panel.ui.strokesCheckBox.setChecked(False)
     panel.widget.review.choose(panel.spleen)
     panel.press("correctButton")
     panel.logic.go("running")
@@ -209,6 +212,7 @@ def test_the_strip_has_the_place_of_every_slice_from_the_start(prompted):
 def test_a_view_of_another_plane_does_not_mislead_the_buttons(reviewed):
     reviewed.parameters.view = "Green"
     reviewed.settle()
+    reviewed.ui.strokesCheckBox.setChecked(False)
     for name in ("editButton", "correctButton", "lockButton"):
         reviewed.press(name)
         assert reviewed.sentence() == (
@@ -239,6 +243,7 @@ def test_an_outline_that_was_shown_before_a_run_is_asked_for_again_in_review(sli
     logic = SegmentPropagateLogic(WorkerProcess(DRAWN_WORKER), Estimates(Store()))
     with openedPanel(slicer, logic=logic) as panel:
         panel.parameters.model, panel.parameters.intensity = "threshold", "none"
+        panel.ui.strokesCheckBox.setChecked(False)  # else a click in review is a correction at once
         panel.press("addKeyButton")
 
         def until(isSo):
@@ -269,6 +274,7 @@ def test_an_outline_that_was_shown_before_a_run_is_asked_for_again_in_review(sli
 
 def test_a_correction_runs_with_the_settings_that_are_shown(reviewed):
     reviewed.parameters.model = "classical"
+    reviewed.ui.strokesCheckBox.setChecked(False)
     reviewed.press("correctButton")
     assert reviewed.logic.settings == reviewed.parameters.runSettings("axial")
     assert reviewed.logic.settings.model == "classical"

@@ -26,7 +26,7 @@ from SegmentPropagateSlicer.Effect.Places import (
     sliceAlong,
 )
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
-from SegmentPropagateSlicer.Panel.Context import VIEWS, planeTitle
+from SegmentPropagateSlicer.Panel.Context import EFFECT, VIEWS, planeTitle
 from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
@@ -34,7 +34,6 @@ from SegmentPropagateSlicer.Values.Amounts import duration
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 
-NAME = "Propagate"
 DRAWN = "drawn"
 ICON = Path(__file__).resolve().parents[2] / "Resources" / "Icons" / "propagate.png"
 
@@ -51,7 +50,7 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
     """
 
     def __init__(self, scriptedEffect: slicer.qSlicerSegmentEditorScriptedEffect) -> None:
-        scriptedEffect.name = NAME
+        scriptedEffect.name = EFFECT
         scriptedEffect.title = _("Propagate")
         scriptedEffect.perSegment = True
         scriptedEffect.requireSegments = True

@@ -22,6 +22,8 @@ from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 
 PLANES = ("axial", "coronal", "sagittal")
 VIEWS = ("Red", "Green", "Yellow")
+EFFECT = "Propagate"
+"""Name of our effect in Segment Editors."""
 
 
 def planeTitle(plane: str) -> str:

@@ -59,6 +59,7 @@ class ObjectControls:
             "acceptOnNext": ui.acceptOnNextCheckBox,
             "completeAtAccept": ui.completeAtAcceptCheckBox,
             "boxAtOnce": ui.boxAtOnceCheckBox,
+            "correctOnStroke": ui.strokesCheckBox,
         }
 
     # ---- the template -------------------------------------------------------------------------------------------

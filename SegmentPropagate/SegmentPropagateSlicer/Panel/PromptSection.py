@@ -107,8 +107,11 @@ class PromptSection:
 
     def onPromptPlaced(self) -> None:
         """The user placed or moved a point or the box: show what the model makes of it."""
-        ready = self.placement.hasBox() if self._positiveRole() == "box" else any(self.placement.points()[1])
-        if ready and self.context.logic.state in (State.IDLE, State.REVIEW):
+        positive, state = self.placement.points()[1], self.context.logic.state
+        ready = any(positive) or (state == State.REVIEW and bool(positive))  # a proposal can be taken away from
+        if self._positiveRole() == "box":
+            ready = self.placement.hasBox()
+        if ready and state in (State.IDLE, State.REVIEW):
             self.preview()
         self.refresh()
 

@@ -12,7 +12,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
-from SegmentPropagateSlicer.Panel.Context import VIEWS, Context, compositeOf
+from SegmentPropagateSlicer.Panel.Context import EFFECT, VIEWS, Context, compositeOf
 from SegmentPropagateSlicer.Panel.FiguresLine import FiguresLine
 from SegmentPropagateSlicer.Panel.InputSection import InputSection
 from SegmentPropagateSlicer.Panel.InstallBanner import InstallBanner
@@ -26,6 +26,7 @@ from SegmentPropagateSlicer.Panel.RunSection import RunSection
 from SegmentPropagateSlicer.Panel.Shortcuts import Shortcuts
 from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
 from SegmentPropagateSlicer.Panel.Steps import Steps
+from SegmentPropagateSlicer.Panel.Strokes import Strokes
 from SegmentPropagateSlicer.Panel.WorklistSection import WorklistSection
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
@@ -88,6 +89,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         preferences = Preferences(slicer.app.userSettings())
         self.objects = ObjectControls(context, self.prompt, self.run, self.review, preferences)
         self.cases = WorklistSection(context, self.inputs, self.prompt, self.objects)
+        self.strokes = Strokes(context, self.prompt, preferences)
         self.figures = FiguresLine(context)
         self.steps = Steps(
             {
@@ -99,7 +101,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             }
         )
         self.sections = (self.model, self.inputs, self.prompt, self.range, self.run, self.review, self.objects,
-                         self.cases, self.figures)  # fmt: skip
+                         self.cases, self.strokes, self.figures)  # fmt: skip
         guarded = status.guarded
         self.shortcuts = Shortcuts(
             {
@@ -159,14 +161,24 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._takeParameterNode()
         self.context.isOpen = True
         self.refresh()
+        self._hideOwnEffect()
+        self.strokes.watchViews()
         self.ui.segmentEditor.setupViewObservations()
         self.ui.segmentEditor.installKeyboardShortcuts()
         self.shortcuts.install()
+
+    def _hideOwnEffect(self) -> None:
+        """In the panel's own editor it would be the panel within the panel; others may have come since it was open."""
+        editor = self.ui.segmentEditor
+        names = dict.fromkeys([*editor.effectNameOrder(), *editor.availableEffectNames()])
+        editor.setEffectNameOrder([name for name in names if name != EFFECT])
+        editor.unorderedEffectsVisible = False
 
     def exit(self) -> None:
         """Slicer calls this when another module is opened; a run goes on."""
         self.context.isOpen = False
         self.shortcuts.uninstall()
+        self.strokes.leaveViews()
         self.figures.stop()
         self.prompt.placement.stop()
         self.ui.segmentEditor.setActiveEffect(None)
@@ -252,7 +264,12 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if view is not None and self.logic.state == State.IDLE and self.context.parameters.promptMode == "paint":
             self.context.parameters.view = view
         self.context.viewAtPaint = self.context.parameters.view
+        self.strokes.noteDrawn()
         self._refreshLater()  # figures, and what is to be saved
+
+    def _onSegmentModified(self, _caller: vtk.vtkObject, _event: str) -> None:
+        """All that is heard of an Undo, among other things."""
+        self.strokes.noteDrawn()
 
     def _onViewMoved(self, caller: slicer.vtkMRMLSliceNode, _event: str) -> None:
         if caller.GetLayoutName() == self.context.parameters.view:
@@ -278,8 +295,10 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         node, event = self.context.parameters.segmentation, slicer.vtkSegmentation.SourceRepresentationModified
         if node is None or not self.hasObserver(node, event, self._onPainted):
             self.removeObservers(self._onPainted)
+            self.removeObservers(self._onSegmentModified)
             if node is not None:
                 self.addObserver(node, event, self._onPainted)
+                self.addObserver(node, slicer.vtkSegmentation.SegmentModified, self._onSegmentModified)
 
 
 def viewUnderMouse() -> str | None:

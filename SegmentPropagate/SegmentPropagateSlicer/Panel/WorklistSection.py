@@ -17,6 +17,7 @@ from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.InputSection import InputSection, images
 from SegmentPropagateSlicer.Panel.ObjectControls import ObjectControls
 from SegmentPropagateSlicer.Panel.PromptSection import PromptSection
+from SegmentPropagateSlicer.Panel.Thumbnails import SIZE, Thumbnails
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Worklist.Casework import Casework
 from SegmentPropagateSlicer.Worklist.Segments import infosOf, isFree
@@ -44,6 +45,9 @@ class WorklistSection:
         self._timer = qt.QTimer(context.ui.caseTable)
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", context.status.guarded(self.saveByItself))
+        self._pictures: dict[str, qt.QIcon] = {}
+        self._thumbnails = Thumbnails(Path(slicer.app.temporaryPath) / "SegmentPropagate", self._showPicture)
+        self.casework.changed.connect(self._wantPictures)
         self._fill()
         ui, guarded = context.ui, context.status.guarded
         for button, slot in ((ui.nextCaseButton, self.next), (ui.previousCaseButton, self.previous),
@@ -67,6 +71,8 @@ class WorklistSection:
         ui.caseTable.setColumnCount(2)
         ui.caseTable.setHorizontalHeaderLabels([_("Case"), _("State")])
         ui.caseTable.verticalHeader().hide()
+        ui.caseTable.verticalHeader().setDefaultSectionSize(SIZE + 4)
+        ui.caseTable.setIconSize(qt.QSize(SIZE, SIZE))
         header = ui.caseTable.horizontalHeader()
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
@@ -167,15 +173,20 @@ class WorklistSection:
 
     def save(self) -> None:
         """Write the open case now."""
-        said = self.casework.save(kept=self.context.parameters.kept)
+        said = self._save()
         case = self.casework.case
         self.context.status.say(said or _("Saved: {file}").format(file=case.labels if case else ""))
+
+    def _save(self, state: str | None = None) -> str:
+        """Write the open case, but nothing of a proposal that nobody has accepted; see `Casework.save`."""
+        self.context.logic.giveBackLent()
+        return self.casework.save(state, self.context.parameters.kept)
 
     def toggleDone(self) -> None:
         """Mark the open case as done, or as in work again."""
         done = self.context.ui.caseDoneButton.checked
         if done:
-            self.casework.save(DONE, self.context.parameters.kept)
+            self._save(DONE)
         else:
             self.casework.note(IN_WORK)
 
@@ -189,7 +200,7 @@ class WorklistSection:
     def _leave(self) -> str:
         """See that nothing is lost when another case is opened; returns what is to be said."""
         self._objects.settle(leavesCase=True)
-        return self.casework.save(kept=self.context.parameters.kept) if self.casework.isUnsaved else ""
+        return self._save() if self.casework.isUnsaved else ""
 
     def _saveAsDone(self) -> str:
         """Save the open case; one in which nothing was drawn, and nothing is to be saved, is only passed over."""
@@ -200,7 +211,7 @@ class WorklistSection:
         if case.draft is None and case.state != DONE and all(isFree(nodes[1], segmentId) for segmentId in ids):
             text = _("Nothing is drawn in '{name}': it stays in work. Done says that there is nothing to be found.")
             return text.format(name=case.name)
-        return self.casework.save(DONE, self.context.parameters.kept)
+        return self._save(DONE)
 
     def _open(self, case: WorkCase, said: str = "") -> None:
         parameters, casework = self.context.parameters, self.casework
@@ -247,7 +258,7 @@ class WorklistSection:
             self._timer.setInterval(SOON_MS)
             self._timer.start()
         elif self.casework.isUnsaved:
-            said = self.casework.save(kept=self.context.parameters.kept)
+            said = self._save()
             if said:
                 self.context.status.say(said)
 
@@ -255,8 +266,9 @@ class WorklistSection:
         """The scene is about to be closed, or Slicer."""
         self._timer.stop()
         if self.casework.isUnsaved:
-            self.context.status.guarded(lambda: self.casework.save(kept=self.context.parameters.kept))()
+            self.context.status.guarded(self._save)()
         self.casework.forget()
+        self._thumbnails.stop()
 
     # ---- showing ------------------------------------------------------------------------------------------------
 
@@ -286,13 +298,27 @@ class WorklistSection:
             self._shown = shown
             ui.caseTable.setRowCount(len(shown))
             for row, (name, known) in enumerate(shown):
-                ui.caseTable.setItem(row, 0, qt.QTableWidgetItem(name))
+                item = qt.QTableWidgetItem(name)
+                if name in self._pictures:
+                    item.setIcon(self._pictures[name])
+                ui.caseTable.setItem(row, 0, item)
                 ui.caseTable.setItem(row, 1, qt.QTableWidgetItem(stateTitle(known)))
         names = [name for name, _state in shown]
         if self.casework.name in names:
             ui.caseTable.selectRow(names.index(self.casework.name))
         else:
             ui.caseTable.clearSelection()
+
+    def _wantPictures(self) -> None:
+        """The list, or a result, is another: ask anew; what is as it was costs a look at the disk."""
+        worklist = self.casework.worklist
+        self._thumbnails.want(worklist.cases if worklist is not None else ())
+
+    def _showPicture(self, name: str, file: Path) -> None:
+        self._pictures[name] = qt.QIcon(str(file))
+        row = next((row for row, (shown, _state) in enumerate(self._shown or ()) if shown == name), None)
+        if row is not None:
+            self.context.ui.caseTable.item(row, 0).setIcon(self._pictures[name])
 
 
 def stateTitle(state: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.worker.replies import Downloading, Failed, Outlined, Preparing, Remote, Reply
@@ -14,13 +17,16 @@ from SegmentPropagateSlicer.Scene.Preview import Preview
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
-from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
+from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal, proposalOfMask
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.Words import tr as _
 
 if TYPE_CHECKING:
     from SegmentPropagateSlicer.Runs.RunController import Nodes
+
+MARGIN, MARGIN_PX = 0.15, 3
+"""How far a mended outline may grow beyond the one before: a part of its size, and pixels."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,14 @@ class Prompt:
         boxRas: two or more corners in world RAS, `(N, 3)`; or a vtkMRMLMarkupsROINode.
         pointsRas: points in world RAS, `(N, 3)`; or a vtkMRMLMarkupsFiducialNode.
         positive: one bool per point, all True when None.
+        corrects: the outline that points mend: it gains what is found at those on the object, and loses what is found
+            not to be it; None for an outline of the points alone.
     """
 
     boxRas: Any = None
     pointsRas: Any = None
     positive: Any = None
+    corrects: Proposal | None = None
 
     def request(self, setup: Setup, grid: SliceGrid, sliceIndex: int) -> Segment:
         """What the worker is asked.
@@ -48,9 +57,40 @@ class Prompt:
             found, flags = reader.points(self.pointsRas, sliceIndex, self.positive)
             points, positive = found.tolist(), flags.tolist()
         box = reader.box(self.boxRas) if self.boxRas is not None else None
+        if self.corrects is not None and points:
+            box = _around(self.corrects, [point for point, isOn in zip(points, positive, strict=True) if isOn])
+            if not any(positive):
+                points, positive = [*points, _inside(self.corrects, points)], [*positive, True]
         if box is None and not points:
             raise InputError(_("A box or at least one point is needed."))
         return Segment(setup, 1, sliceIndex, box, tuple(points), tuple(positive))
+
+    def finish(self, outline: Proposal) -> Proposal:
+        """What the worker's outline is taken for."""
+        if self.corrects is None:
+            return outline
+        before, found = self.corrects.mask, outline.mask
+        positive = (True,) if self.positive is None else self.positive
+        gained = before | found if any(positive) else before
+        return proposalOfMask(gained if all(positive) else gained & found)
+
+
+def _around(outline: Proposal, points: Sequence[Sequence[float]]) -> tuple[float, float, float, float]:
+    """Box `(i0, j0, i1, j1)` around an outline and points on the object, with some room for what it lacks."""
+    rows, columns = outline.place
+    i = [columns.start, columns.stop - 1, *(point[0] for point in points)]
+    j = [rows.start, rows.stop - 1, *(point[1] for point in points)]
+    room = MARGIN_PX + MARGIN * max(max(i) - min(i), max(j) - min(j))
+    (height, width) = outline.shape
+    return max(min(i) - room, 0), max(min(j) - room, 0), min(max(i) + room, width - 1), min(max(j) + room, height - 1)
+
+
+def _inside(outline: Proposal, points: Sequence[Sequence[float]]) -> list[float]:
+    """The pixel `(i, j)` of an outline that is farthest from points beside the object."""
+    j, i = np.nonzero(outline.mask)
+    away = np.min([(i - x) ** 2 + (j - y) ** 2 for x, y in points], axis=0)
+    best = int(np.argmax(away - (i - i.mean()) ** 2 - (j - j.mean()) ** 2))
+    return [float(i[best]), float(j[best])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +101,7 @@ class _Asked:
         nodes: `(volumeNode, segmentationNode)`.
         grid: slices of the volume.
         place: `(segmentId, sliceIndex)`.
+        prompt: what is to be outlined.
         settings: `RunSettings`.
         review: the proposal that is shown before, and again afterwards; None without one.
         whereabouts: of the image and the segment when the model was asked.
@@ -69,6 +110,7 @@ class _Asked:
     nodes: Nodes
     grid: SliceGrid
     place: tuple[str, int]
+    prompt: Prompt
     settings: RunSettings
     review: Run | None
     whereabouts: Whereabouts
@@ -123,7 +165,7 @@ class PromptPreview:
         request = prompt.request(self._runner.setup(nodes[0], grid, settings), grid, place[1])
         where = Whereabouts(*nodes, place[:1])
         self.drop()
-        self._asked = asked = _Asked(nodes, grid, place, settings, review, where)
+        self._asked = asked = _Asked(nodes, grid, place, prompt, settings, review, where)
         self._requestId = self._runner.ask(nodes[0], request, lambda reply: self._onReply(asked, reply))
 
     def take(self) -> tuple[SliceGrid, str, int, Proposal]:
@@ -166,7 +208,7 @@ class PromptPreview:
             return
         self._endDownload()
         if isinstance(reply, Outlined):
-            self._show(asked, Proposal.ofReply(reply))
+            self._show(asked, asked.prompt.finish(Proposal.ofReply(reply)))
             return
         self._asked = None
         if isinstance(reply, Failed):

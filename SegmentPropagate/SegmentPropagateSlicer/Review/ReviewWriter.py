@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Review.Keys import Keys, Place
@@ -15,7 +12,7 @@ from SegmentPropagateSlicer.Scene.Held import Held
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SegmentWriter import Kept, SegmentWriter
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
-from SegmentPropagateSlicer.Values.Proposal import Proposal
+from SegmentPropagateSlicer.Values.Proposal import Proposal, proposalOfMask
 from SegmentPropagateSlicer.Values.Words import tr as _
 
 if TYPE_CHECKING:
@@ -38,10 +35,8 @@ class ReviewWriter:
         self._writer, self._keys = writer, keys
         # (plane, slice) -> what the segments held, and places of the keys that were there
         self._snapshots: dict[tuple[str, int], tuple[Any, set[Place]]] = {}
-        # place -> mask that the segment held when it was given to the user to be corrected
-        self._copies: dict[Place, NDArray[np.bool_]] = {}
-        self._drawnBefore: set[Place] = set()  # copied slices that the user had drawn on before they were copied
-        self._held: Held | None = None  # what the segments held when the run began
+        self._ofStrokes: set[Place] = set()  # keys that were made of what was drawn on the proposal
+        self._held: Held | None = None  # what the segments held when the run began, and what was lent to them since
         self.setEditor, self.undo, self.redo = writer.setEditor, writer.undo, writer.redo
 
     @property
@@ -60,62 +55,103 @@ class ReviewWriter:
         if self._held is None:
             self._held = Held(segmentationNode)
 
-    def copy(
-        self,
-        nodes: Nodes,
-        grid: SliceGrid,
-        place: tuple[str, int],
-        proposal: Proposal | None = None,
-        inReview: bool = True,
-    ) -> None:
-        """Write one slice; in review, Discard brings back what was there.
+    def edit(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int], proposal: Proposal | None) -> None:
+        """Lend a slice as the user has asked for; Discard brings back what was there.
 
         Args:
             nodes: `(volumeNode, segmentationNode)`.
             grid: `SliceGrid`.
             place: `(segmentId, sliceIndex)`.
-            proposal: `Proposal`; None leaves what the segment holds.
-            inReview: whether there is a review to be discarded.
+            proposal: what to lend; None for a slice that the segment holds already.
         """
-        segmentId, index = place
-        self.checkUnlocked(segmentId, grid.plane, index)
-        if self.isDrawn(grid, place):
-            self._drawnBefore.add((segmentId, grid.plane, index))
-        if inReview:
-            self._remember(nodes, grid, index)
+        self.checkUnlocked(place[0], grid.plane, place[1])
+        self._remember(nodes, grid, place[1])
         if proposal is not None:
-            self._write(nodes, grid, {segmentId: {index: proposal}})
-        if inReview:
-            self._copies[segmentId, grid.plane, index] = self._mask(nodes, grid, place)
+            self.lend(nodes, (grid, {place[1]: proposal}), (place[0], grid, place[1]), isAsked=True)
 
-    def isEdited(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> bool:
-        """Whether the user has drawn on a slice that was copied, and has not made it a key yet."""
-        full = place[0], grid.plane, place[1]
-        copied = self._copies.get(full)
-        if copied is None:
-            return False
-        return full in self._drawnBefore or not np.array_equal(copied, self._mask(nodes, grid, place))
+    def put(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int], outline: Proposal) -> None:
+        """Write an outline while nothing is in review; other segments give way as the editor has it."""
+        self.checkUnlocked(place[0], grid.plane, place[1])
+        self._writer.write(*nodes[::-1], grid, {place[0]: {place[1]: outline}}, self._kept(grid))
+
+    def lend(
+        self,
+        nodes: Nodes,
+        stack: tuple[SliceGrid, Mapping[int, Proposal]],
+        place: tuple[str, SliceGrid, int],
+        isAsked: bool = False,
+    ) -> None:
+        """Put what is proposed on a slice of any plane into a segment, to be drawn upon; see `SegmentWriter.lend`."""
+        if stack[1]:
+            self._writer.lend(nodes, stack, place, self._kept(stack[0]), isAsked)
+
+    def giveBack(self, everything: bool = False) -> None:
+        """Take back what was lent unasked and not drawn upon; everything that was lent where that is wanted."""
+        held = self._held
+        if held is None:
+            return
+        for segmentId in held.segmentIds:
+            for name, loan in reversed(held.loans(segmentId).items()):
+                if everything or not (loan.asked or held.drawn(segmentId, loan.lattice).any()):
+                    self._writer.takeBack(held.segmentationNode, segmentId, loan)
+                    held.noteReturn(segmentId, name)
 
     def isDrawn(self, grid: SliceGrid, place: tuple[str, int]) -> bool:
-        """Whether the user has drawn on a slice since the run began, and it has not been copied."""
-        segmentId, index = place
-        if self._held is None or (segmentId, grid.plane, index) in self._copies:
-            return False
-        return self._held.isDrawn(grid, segmentId, index)
+        """Whether the user has drawn on a slice since the run began."""
+        return self._held is not None and self._held.isDrawn(grid, *place)
+
+    def drawnSlices(self, grid: SliceGrid, segmentId: str) -> Sequence[int]:
+        """Slices of a segment that the user has drawn on since the run began, ascending."""
+        return self._held.drawnSlices(grid, segmentId) if self._held is not None else ()
 
     def checkNotErased(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
-        """Raise InputError for a slice that was copied and on which the user has left nothing."""
-        if self.isEdited(nodes, grid, place) and not self._mask(nodes, grid, place).any():
+        """Raise InputError for a slice on which the user has left nothing of the proposal."""
+        if self.isDrawn(grid, place) and not self.outline(nodes, grid, place).area:
             text = _("Nothing is left on slice {index}: lock it to keep it empty, or outline the object there.")
             raise InputError(text.format(index=place[1]))
+
+    def makeKey(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
+        """Make a slice that was drawn upon a key; one on which nothing is left is locked as empty.
+
+        Such a key goes when the drawing is undone, or the proposal is discarded.
+        """
+        key, full = self._keys.find(place[0], grid.plane, place[1]), (place[0], grid.plane, place[1])
+        if key is not None and key.confirmed and (key.areaMm2 or full not in self._ofStrokes):
+            return  # the user has locked it: it stays as it is
+        if key is None:
+            self._ofStrokes.add(full)
+        elif key.confirmed:
+            self._keys.unlock(full)
+        if self.outline(nodes, grid, place).area:
+            self._keys.add(grid, *place)
+        elif full in self._ofStrokes:
+            self._keys.lock(grid, *place)
+        else:
+            self._keys.remove(full)  # an outline of her own that she has erased
+
+    def withdrawKeys(self, grid: SliceGrid, segmentId: str, drawn: Collection[int]) -> None:
+        """Forget the keys of a segment that were made of drawings which have been undone; `drawn` are still there."""
+        loans = self._held.loans(segmentId).values() if self._held is not None else ()
+        asked = {loan.asked for loan in loans}
+        for place in [place for place in self._ofStrokes if place[:2] == (segmentId, grid.plane)]:
+            if place[2] not in drawn and place[1:] not in asked:
+                self._ofStrokes.remove(place)
+                self._keys.remove(place)
+
+    def noteKey(self, place: Place) -> None:
+        """A key is about to be made in review of an outline that was asked for: it goes when that is undone."""
+        if self._keys.find(*place) is None:
+            self._ofStrokes.add(place)
 
     def accept(self, nodes: Nodes, grid: SliceGrid, review: Run) -> dict[str, int]:
         """Write the proposal of a `Run`; returns segmentId -> number of voxels changed."""
         present = nodes[1].GetSegmentation().GetSegmentIDs()
-        slices = {i: self._acceptable(nodes, grid, review, i) for i in review.segmentIds if i in present}
-        changed = self._write(nodes, grid, {i: found for i, found in slices.items() if found})
+        self.giveBack()
+        slices = {i: self._acceptable(grid, review, i) for i in review.segmentIds if i in present}
+        slices = {i: found for i, found in slices.items() if found}
+        changed = self._writer.write(*nodes[::-1], grid, slices, self._kept(grid))
         self._keys.settle()
-        self.forget()
+        self._end()
         return changed
 
     def discard(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> tuple[int, ...]:
@@ -125,50 +161,54 @@ class ReviewWriter:
             tuple: slices that stay as they were edited, as the segments are stored in another way now.
         """
         self._keys.unpin()
-        snapshots = dict(self._snapshots)
-        self.forget()
+        self.giveBack(everything=True)
+        snapshots, ofStrokes = dict(self._snapshots), set(self._ofStrokes)
+        self._end()
         isBack = self._writer.restore(segmentationNode, [snapshot for snapshot, _places in snapshots.values()])
         for key in tuple(self._keys):
             edited = snapshots.get((key.plane, key.sliceIndex))
-            if edited is not None and key.place not in edited[1]:
+            if key.place in ofStrokes or (edited is not None and key.place not in edited[1]):
                 self._keys.remove(key.place)
         return () if isBack else tuple(sorted({index for _plane, index in snapshots}))
 
     def forget(self) -> None:
         """The review has ended otherwise."""
+        self.giveBack()
+        self._end()
+
+    def _end(self) -> None:
         self._keys.unpin()
         self._snapshots.clear()
-        self._copies.clear()
-        self._drawnBefore.clear()
-        self._held = None
+        self._ofStrokes.clear()
+        held, self._held = self._held, None
+        if held is not None:
+            held.forgetLoans()
 
     def _remember(self, nodes: Nodes, grid: SliceGrid, sliceIndex: int) -> None:
         if (grid.plane, sliceIndex) not in self._snapshots:
             snapshot = self._writer.snapshot(*nodes[::-1], grid, sliceIndex)
+            for segmentId, (lattice, voxels) in snapshot.items():
+                loans = self._held.loans(segmentId) if self._held is not None else {}
+                for loan in reversed(loans.values()):
+                    loan.applyTo(voxels, lattice.extent, back=True)
             self._snapshots[grid.plane, sliceIndex] = snapshot, {key.place for key in self._keys}
 
     @staticmethod
-    def _mask(nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> NDArray[np.bool_]:
-        return PromptReader(grid).segmentMask(nodes[1], *place)
+    def outline(nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> Proposal:
+        """What a segment holds on a slice."""
+        return proposalOfMask(PromptReader(grid).segmentMask(nodes[1], *place))
 
-    def _write(self, nodes: Nodes, grid: SliceGrid, slices: Mapping[str, Mapping[int, Proposal]]) -> dict[str, int]:
-        free: dict[str, list[int]] = {}
-        for segmentId, plane, index in self._copies:  # what was copied there was not drawn
-            if plane == grid.plane:
-                free.setdefault(segmentId, []).append(index)
+    def _kept(self, grid: SliceGrid) -> Kept:
         locked, given = self._keys.slices(grid.geometry, lockedOnly=True), self._keys.slices(grid.geometry)
-        kept = Kept(locked, given, self._held, free)
-        return self._writer.write(*nodes[::-1], grid, slices, kept)
+        return Kept(locked, given, self._held)
 
-    def _acceptable(self, nodes: Nodes, grid: SliceGrid, review: Run, segmentId: str) -> Mapping[int, Proposal]:
-        """Slices that Accept writes: no key, nothing that the user drew meanwhile, of locked ones the pinned."""
+    def _acceptable(self, grid: SliceGrid, review: Run, segmentId: str) -> Mapping[int, Proposal]:
+        """Slices that Accept writes: no key, of locked ones the pinned. What was drawn is kept voxel by voxel."""
         plane, locked = grid.plane, self._keys.confirmed(segmentId, grid.plane)
         found = {
             index: proposal
             for index, proposal in review.proposals[segmentId].items()
-            if (segmentId, index) not in review.keys
-            and index not in locked
-            and not self.isEdited(nodes, grid, (segmentId, index))
+            if (segmentId, index) not in review.keys and index not in locked
         }
         pinned = {
             place[2]: proposal for place, proposal in self._keys.pinned.items() if place[:2] == (segmentId, plane)

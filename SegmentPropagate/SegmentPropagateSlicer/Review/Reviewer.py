@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Review import Suspicion
 from SegmentPropagateSlicer.Review.Keys import Keys
@@ -12,6 +14,7 @@ from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
 from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Runs.RunController import RunController
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Values.Proposal import Proposal
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Values.Words import tr as _
 
@@ -86,7 +89,7 @@ class Reviewer:
             grid.checkIndex(index)
             if confirmed:
                 self._merge(nodes, grid, (segmentId, index))
-                drawn = self._writer.isEdited(nodes, grid, (segmentId, index))
+                drawn = self._writer.isDrawn(grid, (segmentId, index))
                 self._keys.lock(grid, segmentId, index, None if drawn else proposals.get(index))
             else:
                 self._keys.unlock((segmentId, grid.plane, index))
@@ -100,7 +103,7 @@ class Reviewer:
         isKey = place in review.keys
         if proposal is None and not isKey:
             raise InputError(_("There is no proposal on slice {index}.").format(index=index))
-        self._writer.copy(nodes, review.grid, place, None if isKey else proposal)
+        self._writer.edit(nodes, review.grid, place, None if isKey else proposal)
 
     def takeCorrection(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
         """Make what the segment holds at a `(segmentId, sliceIndex)` a key, with the proposal under what was drawn."""
@@ -113,11 +116,66 @@ class Reviewer:
     def _merge(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
         """Put the proposal of a slice under what the user has drawn there since the run began, if anything."""
         review = self._control.review
-        proposal = review.proposals.get(place[0], {}).get(place[1]) if review else None
-        if review is None or proposal is None or place in review.keys or review.grid.plane != grid.plane:
-            return
-        if self._writer.isDrawn(grid, place):
-            self._writer.copy(nodes, grid, place, proposal)
+        if review is not None and review.grid.plane == grid.plane and self._writer.isDrawn(grid, place):
+            self._lendSlice(nodes, grid, place, review)
+
+    def _lendSlice(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int], review: Run) -> None:
+        proposal = review.proposals.get(place[0], {}).get(place[1])
+        if proposal is not None and place not in review.keys:
+            self._writer.lend(nodes, (grid, {place[1]: proposal}), (place[0], grid, place[1]))
+
+    def outline(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> Proposal | None:
+        """What a `(segmentId, sliceIndex)` has in review: its key, or what is proposed; None where that is nothing."""
+        review = self._control.review
+        if review is None or review.grid.plane != grid.plane:
+            return None
+        found = review.proposals.get(place[0], {}).get(place[1])
+        if self._keys.find(place[0], grid.plane, place[1]) is not None:
+            found = self._writer.outline(nodes, grid, place)
+        return found if found is not None and found.area else None
+
+    # ---- drawing on the proposal --------------------------------------------------------------------------------
+
+    def lend(self, nodes: Nodes, grid: SliceGrid, slab: SliceGrid, segmentId: str, sliceIndex: int) -> None:
+        """Put what is proposed on a slice into its segment, to be drawn upon; nothing where nothing is proposed.
+
+        Args:
+            nodes: `(volumeNode, segmentationNode)`.
+            grid: `SliceGrid` along the plane of the proposal.
+            slab: `SliceGrid` along the plane of the view.
+            segmentId: which segment.
+            sliceIndex: which slice of the view's plane.
+        """
+        found: dict[int, Proposal] = {}
+        for run in (self._control.review, self._control.run):
+            found.update(run.proposals.get(segmentId, {}) if run is not None and run.grid.plane == grid.plane else {})
+        free = {i: p for i, p in found.items() if self._keys.find(segmentId, grid.plane, i) is None}
+        self._writer.lend(nodes, (grid, free), (segmentId, slab, sliceIndex))
+
+    def takeStrokes(self, nodes: Nodes, grid: SliceGrid) -> bool:
+        """Make keys of the slices of the proposal that were drawn upon, and forget those whose drawing was undone.
+
+        Returns:
+            bool: whether the proposal is to be computed again: its keys are others than those it was made from.
+        """
+        review = self.review
+        review.checkWhereabouts()
+        present = [i for i in review.segmentIds if nodes[1].GetSegmentation().GetSegment(i) is not None]
+        for segmentId in present:
+            drawn = [i for i in self._writer.drawnSlices(grid, segmentId) if review.covers(segmentId, i)]
+            for index in drawn:
+                self._lendSlice(nodes, grid, (segmentId, index), review)
+                self._writer.makeKey(nodes, grid, (segmentId, index))
+            self._writer.withdrawKeys(grid, segmentId, drawn)
+        ranges = {i: review.ends.get(i, (review.first, review.last)) for i in present}
+        keys, before = self._keys.outlines(grid, ranges), {**review.keys, **dict.fromkeys(review.absent)}
+        now = {**keys, **dict.fromkeys(self._keys.absent(grid.plane) - set(keys))}
+        isSame = all(
+            _areEqual(now.get(place), before.get(place, review.proposals.get(place[0], {}).get(place[1])))
+            for place in now
+            if review.covers(*place)
+        )
+        return not isSame or any(place not in now for place in before if place[0] in present)
 
     def accept(self, nodes: Nodes, grid: SliceGrid) -> dict[str, int]:
         """Write the proposal; `grid` is that of the volume as it is now. Returns segmentId -> voxels changed."""
@@ -134,3 +192,10 @@ class Reviewer:
             left = self._writer.discard(segmentationNode)
             self._control.endReview()
         return left
+
+
+def _areEqual(one: Proposal | None, other: Proposal | None) -> bool:
+    """Whether two outlines, of which None is an empty one, are the same."""
+    if one is None or other is None or not (one.area and other.area):
+        return not (one and one.area) and not (other and other.area)
+    return one.area == other.area and np.array_equal(one.mask, other.mask)

@@ -66,7 +66,7 @@ class WorkerProcess:
         self.logReceived = Signal("text")
         self.generation = 0  # counts the processes, so that callers know when a new one has forgotten everything
         self.log = ""
-        self._command, self._isOwn = command or [_python(), "-m", "SegmentPropagateLib.worker"], command is None
+        self._command, self._isOwn = command or [python(), "-m", "SegmentPropagateLib.worker"], command is None
         self._process: qt.QProcess | None = None
         self._ended: qt.QProcess | None = None
         self._pid = 0  # of the worker itself: PythonSlicer is a launcher, and killing it would leave its child alive
@@ -147,8 +147,8 @@ class WorkerProcess:
         self._decoder, self._cause, self._pid, self._greeted = Decoder(), "", 0, False
         self._outgoing.clear()
         process = qt.QProcess()
-        process.setProcessEnvironment(_environment(self._isOwn))
-        process.setWorkingDirectory(_libraryFolder())  # Python looks there first, which may be the patient's folder
+        process.setProcessEnvironment(libraryEnvironment(self._isOwn))
+        process.setWorkingDirectory(libraryFolder())  # Python looks there first, which may be the patient's folder
         process.connect("readyReadStandardOutput()", self._onOutput)
         process.connect("readyReadStandardError()", self._onLog)
         process.connect("bytesWritten(qint64)", self._onWritten)
@@ -355,18 +355,19 @@ def _value(enum: Any) -> Any:
     return getattr(enum, "value", enum)
 
 
-def _python() -> str:
+def python() -> str:
     """PythonSlicer, which `shutil.which` would on Windows first look for where Slicer runs; else this Python."""
     folders = [folder for folder in os.get_exec_path() if os.path.isabs(folder)]  # noqa: PTH117 - text, as Qt takes it
     found = [Path(folder, name) for folder in folders for name in ("PythonSlicer", "PythonSlicer.exe")]
     return next((str(path) for path in found if path.is_file()), sys.executable)
 
 
-def _libraryFolder() -> str:
+def libraryFolder() -> str:
+    """Where the library lies; Python looks there first, which may else be the patient's folder."""
     return str(Path(SegmentPropagateLib.__file__).resolve().parent.parent)
 
 
-def _environment(isModule: bool) -> qt.QProcessEnvironment:
+def libraryEnvironment(isModule: bool) -> qt.QProcessEnvironment:
     """Slicer's own environment, with the library on Python's path and nothing that depends on where Slicer runs.
 
     Args:
@@ -374,7 +375,7 @@ def _environment(isModule: bool) -> qt.QProcessEnvironment:
     """
     environment = qt.QProcessEnvironment.systemEnvironment()
     known = environment.value("PYTHONPATH", "").split(os.pathsep)
-    environment.insert("PYTHONPATH", os.pathsep.join([_libraryFolder(), *filter(os.path.isabs, known)]))
+    environment.insert("PYTHONPATH", os.pathsep.join([libraryFolder(), *filter(os.path.isabs, known)]))
     if isModule:
         environment.insert("PYTHONSAFEPATH", "1")
     environment.insert("PYTHONUNBUFFERED", "1")

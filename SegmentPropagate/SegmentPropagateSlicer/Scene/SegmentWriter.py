@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import slicer
 import vtk
 from numpy.typing import NDArray
 
-from SegmentPropagateSlicer.Scene.Held import Held
+from SegmentPropagateSlicer.Scene.Held import Held, Loan
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Lattice,
@@ -46,13 +46,11 @@ class Kept:
         locked: slices of segments that they themselves do not change.
         given: slices of segments that others which overwrite them do not change: the locked ones, and the keys.
         held: what the segments held before: what differs from it was drawn since, and stays drawn, or erased.
-        free: segmentId -> slices that give way all the same.
     """
 
     locked: Locks = field(default_factory=dict)
     given: Locks = field(default_factory=dict)
     held: Held | None = None
-    free: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 Snapshot = dict[str, tuple[Lattice, NDArray[np.bool_]]]
@@ -117,7 +115,7 @@ class SegmentWriter:
                 continue
             lattice, added, removed = change
             if kept is not None:
-                fixed = _fixed(kept, grid, segmentId, lattice)
+                fixed = _fixed(kept, segmentId, lattice)
                 added &= ~(fixed | self._fixedByOthers(segmentationNode, segmentId, lattice, kept))
                 removed &= ~fixed
             changes[segmentId] = lattice, added, removed
@@ -166,10 +164,72 @@ class SegmentWriter:
                 _add(segmentationNode, segmentId, lattice, was & ~is_)
         return len(kept) == len(taken)
 
+    def lend(
+        self,
+        nodes: tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLSegmentationNode],
+        stack: tuple[SliceGrid, Mapping[int, Proposal]],
+        place: tuple[str, SliceGrid, int],
+        kept: Kept,
+        isAsked: bool = False,
+    ) -> None:
+        """Put what is proposed on one slice into a segment, to be drawn upon.
+
+        Other segments keep what they hold, unless the user has asked for the slice.
+
+        Args:
+            nodes: `(volumeNode, segmentationNode)`.
+            stack: `(SliceGrid, {slice: Proposal})`, what is proposed.
+            place: `(segmentId, SliceGrid, slice)`, which slice, maybe across those of the proposal.
+            kept: `Kept`, in whose `held` it is noted.
+            isAsked: whether the user has asked for it: then it is an undo step.
+        """
+        (volumeNode, segmentationNode), (segmentId, across, index) = nodes, place
+        image, label = labelmapOf(segmentationNode, segmentId)
+        world, matrix = self._matrices(segmentationNode, volumeNode, image)
+        whole = extentOfProposals(world, *stack)
+        whole = unionOfExtents(whole, image.GetExtent()) if image is not None else whole
+        extent = intersectionOfExtents(whole, extentOfSlab(world, across, index, index))
+        if extent is None:
+            return
+        lattice = Lattice(world, matrix, extent)
+        old, (new, inSlices) = readVoxels(image, label, extent), sampleProposals(lattice, *stack)
+        free = inSlices & self._editable(segmentationNode, volumeNode, stack[0], segmentId, lattice)
+        free &= ~_fixed(kept, segmentId, lattice)
+        added, removed, asked = new & ~old & free, old & ~new & free, (across.plane, index) if isAsked else None
+        overwritten = self._overwritten(segmentationNode, segmentId)
+        others = {i: voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, i), lattice) for i in overwritten}
+        if isAsked:  # as Accept would write it
+            added &= ~self._fixedByOthers(segmentationNode, segmentId, lattice, kept)
+        else:
+            added &= ~np.any([*others.values(), np.zeros(lattice.shape, dtype=bool)], axis=0)
+        nothing = np.zeros(lattice.shape, dtype=bool)
+        loans = {segmentId: Loan(lattice, added, removed, asked)}
+        loans.update({other: Loan(lattice, nothing, held & added, asked) for other, held in others.items()})
+        loans = {i: loan for i, loan in loans.items() if loan.added.any() or loan.removed.any()}
+        if loans:
+            with self._oneStep(segmentationNode, isAsked):
+                for lentId, loan in loans.items():
+                    if kept.held is not None:
+                        kept.held.noteLoan(lentId, loan)
+                    _remove(segmentationNode, lentId, lattice, loan.removed)
+                _add(segmentationNode, segmentId, lattice, added)
+
+    def takeBack(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, loan: Loan) -> None:
+        """Take a loan back, as far as it is still there; no undo step, as giving it was none."""
+        if segmentationNode.GetSegmentation().GetSegment(segmentId) is None:
+            return
+        if isStoredOn(segmentationNode, segmentId, loan.lattice):
+            now = readVoxels(*labelmapOf(segmentationNode, segmentId), loan.lattice.extent)
+            with self._oneStep(segmentationNode, False):
+                _remove(segmentationNode, segmentId, loan.lattice, now & loan.added)
+                _add(segmentationNode, segmentId, loan.lattice, loan.removed & ~now)
+
     @contextmanager
-    def _oneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> Iterator[None]:
+    def _oneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode, isUndoable: bool = True) -> Iterator[None]:
         """One entry in the undo history, one event for the views."""
-        if self._saveState is not None:
+        if not isUndoable:
+            pass
+        elif self._saveState is not None:
             self._saveState()
         else:
             self._history.SetSegmentation(segmentationNode.GetSegmentation())
@@ -283,8 +343,13 @@ class SegmentWriter:
             fixed = voxelsOfSlices(lattice, kept.given.get(other, ()))
             if kept.held is not None:
                 fixed |= kept.held.drawn(other, lattice)
-            if fixed.any():
-                found |= fixed & voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, other), lattice)
+            layers = np.flatnonzero(fixed.any(axis=(1, 2)))
+            if len(layers):  # a few of many, as a rule
+                first, last = int(layers[0]), int(layers[-1])
+                ends = lattice.extent[4] + first, lattice.extent[4] + last
+                part = replace(lattice, extent=(*lattice.extent[:4], *ends))
+                held = voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, other), part)
+                found[first : last + 1] |= fixed[first : last + 1] & held
         return found
 
     def _overwritten(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> list[str]:
@@ -299,12 +364,11 @@ class SegmentWriter:
         return [i for i in others if display is None or display.GetSegmentVisibility(i)]
 
 
-def _fixed(kept: Kept, grid: SliceGrid, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
+def _fixed(kept: Kept, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
     """Voxels of a segment's own lattice that neither are added nor removed: locked, or drawn or erased by hand."""
     fixed = voxelsOfSlices(lattice, kept.locked.get(segmentId, ()))
     if kept.held is not None:
-        free = voxelsOfSlices(lattice, [(grid, kept.free.get(segmentId, ()))])
-        fixed |= kept.held.drawn(segmentId, lattice) & ~free
+        fixed |= kept.held.drawn(segmentId, lattice)
     return fixed
 
 

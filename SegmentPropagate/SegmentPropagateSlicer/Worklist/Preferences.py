@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-DEFAULTS = {"acceptOnNext": 1, "completeAtAccept": 1, "boxAtOnce": 1, "autosaveMinutes": 1}
+DEFAULTS = {"acceptOnNext": 1, "completeAtAccept": 1, "boxAtOnce": 1, "correctOnStroke": 1, "autosaveMinutes": 1}
 
 
 class Store(Protocol):

@@ -191,6 +191,9 @@ class qSlicerSegmentEditorEffectFactory:
         self._registered.append(effectToRegister)
         return True
 
+    def registeredNames(self):
+        return [effect.name for effect in self._registered]
+
     def copyEffects(self, effects):
         known = [effect.name for effect in effects]
         copies = [effect.clone() for effect in self._registered if effect.name not in known]

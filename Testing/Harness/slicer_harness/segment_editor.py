@@ -5,6 +5,7 @@ import vtk
 from PySide6 import QtCore, QtWidgets
 
 from slicer_harness.ctk_widgets import Property, Signal, setter, stored
+from slicer_harness.effects import EffectHost
 from slicer_harness.mrml_widgets import Observers, qMRMLNodeComboBox, qMRMLWidget
 from slicer_harness.uiloader import register
 
@@ -15,7 +16,8 @@ __all__ = ["qMRMLSegmentEditorWidget"]
 class qMRMLSegmentEditorWidget(qMRMLWidget):
     """Segment list with add/remove/undo/redo over the real vtkMRMLSegmentEditorNode and editor logic.
 
-    No effects: ``setActiveEffectByName`` only stores the name in the editor node; ``activeEffect`` is None.
+    No effects but scripted ones that are registered, see `effectByName`: ``setActiveEffectByName`` only stores the name
+    in the editor node; ``activeEffect`` is None.
     """
 
     currentSegmentIDChanged, sourceVolumeNodeChanged, segmentationNodeChanged = (
@@ -196,7 +198,20 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def redo(self):
         self._logic.Redo()
 
-    # -- effects: names only
+    # -- effects: names only, but for those that are registered
+    _host = None
+
+    def effectByName(self, name):
+        """Slicer's widget has its effects from the start; here they are made when one is asked for."""
+        self._host = self._host or EffectHost(self)
+        self._host.update()
+        return self._host.effect(name)
+
+    def deleteLater(self):
+        if self._host is not None:
+            self._host.close()
+        super().deleteLater()
+
     def setActiveEffectByName(self, name):
         if self._node is not None:
             self._node.SetActiveEffectName(name or "")
@@ -228,8 +243,20 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def removeViewObservations(self):
         self._listens_to_views = False
 
+    def availableEffectNames(self):
+        """Those of Slicer that the panel names, and what is registered."""
+        factory = slicer.qSlicerSegmentEditorEffectFactory.instance()
+        return ["Paint", "Erase", *factory.registeredNames()]
+
     def updateEffectList(self):
         pass
+
+
+def shownEffects(editor):
+    """Names of the effects that an editor has buttons for, as `updateEffectList` makes them."""
+    order, names = editor.effectNameOrder(), editor.availableEffectNames()
+    others = [name for name in names if name not in order] if editor.unorderedEffectsVisible else []
+    return [name for name in order if name in names] + others
 
 
 def listens(editor):

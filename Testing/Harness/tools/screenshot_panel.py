@@ -1,13 +1,15 @@
-"""Pictures of the panel in its states, light and dark.
+"""Pictures of the panel in its states, light and dark, over a phantom and the real worker.
 
     python screenshot_panel.py FOLDER [STATE...]
 
-The widgets of Slicer are stand-ins (Testing/Harness), so the look of a real Slicer differs in details.
+What is propagated is propagated: the bars of a review are the scores of the bundled network on the phantom. The widgets
+of Slicer are stand-ins (Testing/Harness), so the look of a real Slicer differs in details.
 """
 
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -16,9 +18,14 @@ for folder in ("Testing/Slicer", "Testing/Harness", "SegmentPropagate", "."):
 
 import numpy as np
 from PIL import Image
+from SegmentPropagateSlicer.Values.State import State
 from slicer_harness import mrml, panel
 
-WIDTH = 430
+from SegmentPropagateLib.phantoms.phantom import make_phantom
+
+WIDTH, PATIENCE_S = 430, 600
+SEED, SHAPE_KJI = 6, (48, 160, 160)
+KIDNEY, LIVER = "Left kidney", "Liver"
 
 
 class TorchMissing:
@@ -30,14 +37,54 @@ class TorchMissing:
         return sentenceAbout(["torch", "sam2"])
 
 
+def fill(slicer):
+    """The phantom, a kidney outlined on one slice, and a liver of which nothing is drawn yet."""
+    phantom = make_phantom(SEED, "organs", SHAPE_KJI)
+    k, j, i = phantom.spacing_kji_mm
+    volume = slicer.util.addVolumeFromArray(phantom.values, ijkToRAS=np.diag([-i, -j, k, 1.0]), name="Abdomen CT")
+    volume.CreateDefaultDisplayNodes()
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segmentation")
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    for name, color in ((KIDNEY, (0.93, 0.6, 0.18)), (LIVER, (0.66, 0.45, 0.82))):
+        segment_id = segmentation.GetSegmentation().AddEmptySegment("", name)
+        segmentation.GetSegmentation().GetSegment(segment_id).SetColor(*color)
+    organs = {KIDNEY: phantom.labels == 1, LIVER: phantom.labels == 4}
+    outline(slicer, segmentation, volume, 0, organs[KIDNEY])
+    return volume, segmentation, organs
+
+
+def outline(slicer, segmentation, volume, number, organ):
+    """Draw an organ on the slice that shows most of it; returns the slice, and where the organ begins and ends."""
+    areas = organ.sum(axis=(1, 2))
+    key, there = int(areas.argmax()), np.flatnonzero(areas)
+    mask = np.zeros(organ.shape, np.uint8)
+    mask[key] = organ[key]
+    segment_id = segmentation.GetSegmentation().GetNthSegmentID(number)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, segment_id, volume)
+    return key, int(there[0]), int(there[-1])
+
+
 def idle(slicer, widget):
     """A volume and an empty segmentation."""
 
 
+def add_key(slicer, widget, number, name):
+    """Outline an organ, make the slice a key and give the range."""
+    parameters = widget.context.parameters
+    segmentation, volume = parameters.segmentation, parameters.volume
+    widget.ui.segmentEditor.setCurrentSegmentID(segmentation.GetSegmentation().GetNthSegmentID(number))
+    slicer.app.processEvents()
+    key, first, last = outline(slicer, segmentation, volume, number, widget.organs[name])
+    widget.context.jumpToSlice(key)
+    widget.prompt.addKey()
+    widget.range.give(first, last)
+    slicer.app.processEvents()
+
+
 def prompted(slicer, widget):
     """One key slice and a range."""
-    widget.prompt.addKey()
-    widget.range.give(7, 29)
+    add_key(slicer, widget, 0, KIDNEY)
 
 
 def points(slicer, widget):
@@ -45,51 +92,41 @@ def points(slicer, widget):
     widget.prompt.chooseMode("points")
 
 
+def wait(slicer, is_done):
+    """Let the worker work."""
+    end = time.monotonic() + PATIENCE_S
+    while not is_done():
+        if time.monotonic() > end:
+            sys.exit("the worker takes too long")
+        slicer.app.processEvents()
+        time.sleep(0.005)
+
+
+def propagate(slicer, widget):
+    """Both organs, with the bundled network."""
+    widget.context.parameters.model = "starter"
+    add_key(slicer, widget, 0, KIDNEY)
+    add_key(slicer, widget, 1, LIVER)
+    widget.context.parameters.segment = "*"
+    slicer.app.processEvents()
+    widget.run.toggle()
+
+
 def running(slicer, widget):
     """Half way through the range."""
-    from panel_double import drawnScores
-
-    prompted(slicer, widget)
-    slicer.app.processEvents()
-    widget.logic.scores = [score for score in drawnScores(7, 29, 18) if 18 <= score["sliceIndex"] <= 27]
-    widget.run.toggle()
-    widget.logic.statusChanged.emit("Propagating...")
-    widget.logic.progressChanged.emit(9, 22, 12.0)
-
-
-def outline(slicer, widget, segmentId, index, center, radii):
-    """Draw an ellipse `(row, column)` into a segment on an axial slice."""
-    parameters, (row, column) = widget.context.parameters, np.indices((64, 64))
-    shape = slicer.util.arrayFromVolume(parameters.volume).shape
-    found = slicer.util.arrayFromSegmentBinaryLabelmap(parameters.segmentation, segmentId, parameters.volume)
-    mask = np.zeros(shape, np.uint8) if found is None else found.astype(np.uint8)
-    mask[index] = ((row - center[0]) / radii[0]) ** 2 + ((column - center[1]) / radii[1]) ** 2 < 1
-    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, parameters.segmentation, segmentId, parameters.volume)
+    bar = widget.ui.progressBar
+    propagate(slicer, widget)
+    wait(slicer, lambda: bar.maximum > 0 and bar.value >= bar.maximum // 2)
 
 
 def review(slicer, widget):
-    """A finished proposal for two segments, with one jump; a locked slice."""
-    from panel_double import drawnScores
-    from SegmentPropagateSlicer.Values.Key import Key
-
-    kidney, spleen = widget.context.parameters.segmentation.GetSegmentation().GetSegmentIDs()
-    outline(slicer, widget, kidney, 12, (30, 36), (6, 7.6))
-    outline(slicer, widget, spleen, 15, (38, 18), (7, 5))
-    for segmentId in (spleen, kidney):
-        widget.ui.segmentEditor.setCurrentSegmentID(segmentId)
-        widget.range.give(7, 29)
-    widget.context.parameters.segment = "*"
-    running(slicer, widget)
-    keys = [Key(spleen, "axial", 15, 241.0), Key(kidney, "axial", 12, 308.0, confirmed=True)]
-    widget.logic.setKeys([*keys, *widget.logic.keys])
-    widget.logic.startSession([kidney, spleen], 7, 29)
-    scores = drawnScores(7, 29, 18, jump=(24, 25))
-    scores[12 - 7].update(confirmed=True, source="key")
-    widget.logic.scores = {kidney: scores, spleen: drawnScores(7, 29, 15)}
-    widget.context.status.clear()
-    widget.logic.go("review")
+    """A finished proposal for two segments, at the slice that is most worth a look; a locked slice."""
+    propagate(slicer, widget)
+    wait(slicer, lambda: widget.logic.state not in State.BUSY)
     slicer.app.processEvents()
     widget.review.nextSuspicious()
+    key = next(key for key in widget.logic.keys if key.segmentId == widget.review.segmentId())
+    widget.logic.confirmSlices(key.segmentId, [key.sliceIndex - 5])
 
 
 def error(slicer, widget):
@@ -125,6 +162,7 @@ def cases(slicer, widget):
         widget.cases.next()
         slicer.app.processEvents()
     widget.steps.open("cases")
+    wait(slicer, lambda: not any(widget.ui.caseTable.item(row, 0).icon().isNull() for row in range(5)))
 
 
 STATES = {f.__name__: f for f in (idle, prompted, points, running, review, error, missing, template, cases)}
@@ -141,7 +179,7 @@ def save(widget, path):
 def main():
     """Draw the pictures."""
     slicer = panel.bootstrap(os.environ.get("REAL_SLICER_PYTHON"))
-    from panel_double import DrivenLogic, NothingMissing, fillScene
+    from panel_double import NothingMissing
 
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,13 +189,14 @@ def main():
             panel.use_theme(dark)
             widget = panel.load_module(
                 ROOT / "SegmentPropagate" / "SegmentPropagate.py",
-                logic=DrivenLogic(),
                 installer=TorchMissing() if state == "missing" else NothingMissing(),
             )
             widget.parent.resize(WIDTH, 400)
             slicer.app.userSettings().clear()
-            fillScene(slicer)
+            _volume, _segmentation, widget.organs = fill(slicer)
             widget.enter()
+            slicer.app.processEvents()
+            widget.context.jumpToSlice(SHAPE_KJI[0] // 2)
             slicer.app.processEvents()
             STATES[state](slicer, widget)
             widget.parent.resize(WIDTH, 400)

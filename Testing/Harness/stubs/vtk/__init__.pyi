@@ -8,9 +8,14 @@ Function = TypeVar("Function", bound=Callable[..., object])
 VTK_OBJECT: str
 VTK_UNSIGNED_CHAR: int
 
+class reference:
+    def __init__(self, value: str) -> None: ...
+
 def calldata_type(type: str) -> Callable[[Function], Function]: ...
 
 class vtkCommand:
+    LeftButtonDoubleClickEvent: int
+    LeftButtonPressEvent: int
     ModifiedEvent: int
 
 class vtkObject:
@@ -18,6 +23,9 @@ class vtkObject:
     def IsA(self, type: str) -> int: ...
     def Modified(self) -> None: ...
     def UnRegister(self, owner: vtkObject | None) -> None: ...
+
+class vtkInteractorObserver(vtkObject):
+    def GetInteractor(self) -> vtkObject: ...
 
 class vtkWeakReference(vtkObject):
     def Get(self) -> vtkObject | None: ...
