@@ -35,7 +35,7 @@ def mend(argv: Sequence[str]) -> list[str]:
     for word in argv:
         if (
             mended
-            and mended[-1] in ("--box", "--range", "--key-slice", "--label")
+            and mended[-1] in ("--box", "--line", "--range", "--key-slice", "--label")
             and word[:1] == "-"
             and word[1:2].isdigit()
         ):
@@ -155,6 +155,13 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         help="points on (+) and beside (-) the object on the key slice; give it again for another object",
     )
     prompt.add_argument(
+        "--line",
+        type=_line,
+        action="append",
+        metavar="I0,J0,I1,J1",
+        help="longest diameter (RECIST) on the key slice, from column I0, row J0 to I1, J1; again for another object",
+    )
+    prompt.add_argument(
         "--support", metavar="DIR", help="finished cases: key slices and ranges are suggested from them"
     )
     parser.add_argument("--unsure", action="store_true", help="with --support: propagate unsure suggestions too")
@@ -163,14 +170,14 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=_label,
         metavar="N|NAME",
-        help="labels of LABELS or DIR by number or name, or all (default); with --box, --points the objects' numbers",
+        help="labels of LABELS or DIR by number or name, or all (default); of drawn objects their numbers",
     )
-    parser.add_argument("--name", nargs="+", metavar="NAME", help="names of the objects of --box and --points")
+    parser.add_argument("--name", nargs="+", metavar="NAME", help="names of the objects of --box, --points and --line")
     parser.add_argument(
         "--key-slice",
         type=_key_slices,
         metavar="K[,K2...]|auto",
-        help="slices count from 0; default auto: where the label is largest; one per --box or --points",
+        help="slices count from 0; default auto: where the label is largest; one per --box, --points or --line",
     )
 
 
@@ -374,7 +381,15 @@ def _point(text: str) -> tuple[int, int, bool]:
 
 
 def _box(text: str) -> tuple[int, int, int, int]:
-    numbers = _integers(text, ",", "I0,J0,I1,J1, four voxel indices such as 30,40,60,80")
+    return _corners(text, "I0,J0,I1,J1, four voxel indices such as 30,40,60,80")
+
+
+def _line(text: str) -> tuple[int, int, int, int]:
+    return _corners(text, "I0,J0,I1,J1, columns and rows of two ends such as 30,40,60,80")
+
+
+def _corners(text: str, wanted: str) -> tuple[int, int, int, int]:
+    numbers = _integers(text, ",", wanted)
     if len(numbers) != 4:
-        raise argparse.ArgumentTypeError(f"'{text}' is not I0,J0,I1,J1, four voxel indices such as 30,40,60,80")
+        raise argparse.ArgumentTypeError(f"'{_short(text)}' is not {wanted}")
     return numbers[0], numbers[1], numbers[2], numbers[3]

@@ -1,4 +1,4 @@
-"""From `--mask`, `--box` or `--points`, and what goes with them, to prompts; mistakes are found before work starts."""
+"""From `--mask`, or a `--box` and its like, to prompts; mistakes are found before work starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from SegmentPropagateLib.cli.named import called, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.prompting.source import Support, find_source
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Prompt
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, LinePrompt, MaskPrompt, PointsPrompt, Prompt
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, default_segment
 from SegmentPropagateLib.volumes.stack import stack_of
@@ -113,14 +113,15 @@ def _check_keys_in_range(request: Request) -> None:
 
 
 def _drawn_request(arguments: argparse.Namespace, volume: Volume, axis: int) -> Request:
-    """Every --box is an object, and so is every --points."""
+    """Every --box is an object, and so is every --points and every --line."""
     prompts: list[Prompt] = [BoxPrompt(box) for box in arguments.box or ()]
     prompts += [_points_prompt(points) for points in arguments.points or ()]
+    prompts += [LinePrompt(line) for line in arguments.line or ()]
     keys = arguments.key_slice
     if not isinstance(keys, list) or len(keys) not in (1, len(prompts)):
         raise InputError(
-            f"{len(prompts)} --box or --points need a --key-slice each, in their order, or one for all: the number of "
-            "the slice on which they were drawn."
+            f"{len(prompts)} --box, --points or --line need a --key-slice each, in their order, or one for all: the "
+            "number of the slice on which they were drawn."
         )
     if len(keys) == 1:
         keys = keys * len(prompts)
@@ -136,11 +137,15 @@ def _drawn_segments(arguments: argparse.Namespace, count: int) -> list[SegmentIn
     """The numbers and names that were typed for drawn objects, else 1, 2, ... and default names."""
     values = arguments.label or list(range(1, count + 1))
     if any(isinstance(value, str) for value in values):
-        raise InputError("--label of a --box or --points is the number that the object gets; its name is --name.")
+        raise InputError(
+            "--label of a --box, --points or --line is the number that the object gets; its name is --name."
+        )
     names = arguments.name or [default_segment(value).name for value in values]
     for option, given in (("--label", values), ("--name", names)):
         if len(given) != count:
-            raise InputError(f"{option} gives {len(given)}, there are {count} --box or --points: give one for each.")
+            raise InputError(
+                f"{option} gives {len(given)}, there are {count} --box, --points or --line: give one for each."
+            )
     if len(set(values)) < count:
         raise InputError(f"--label {' '.join(map(str, values))} gives one number to two objects: they must differ.")
     return [replace(default_segment(value), name=name) for value, name in zip(values, names, strict=True)]
@@ -153,7 +158,7 @@ def _points_prompt(points: list[tuple[int, int, bool]]) -> PointsPrompt:
 
 def _mask_request(labels: Labels, arguments: argparse.Namespace, volume: Volume) -> Request:
     if arguments.name is not None:
-        raise InputError("--name belongs to --box and --points: the labels of --mask keep their names.")
+        raise InputError("--name belongs to --box, --points and --line: the labels of --mask keep their names.")
     request = Request({}, [], 0, 0)
     everything = arguments.label is None or "all" in arguments.label
     wanted = _wanted(labels, arguments)
