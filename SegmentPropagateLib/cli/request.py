@@ -57,9 +57,8 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
             raise InputError(
                 f"Key slice {key} is outside the volume: {arguments.plane} slices run from 0 to {count - 1}."
             )
-    if arguments.unsure and arguments.support is None:
-        raise InputError("--unsure belongs to --support: nothing is suggested without finished cases.")
-    if arguments.support is not None:
+    _check_drafting(arguments)
+    if arguments.support is not None or arguments.draft is not None or arguments.source is not None:
         request = _suggested_request(arguments, volume)
     elif arguments.mask is not None:
         notes: list[str] = []
@@ -74,19 +73,32 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
 
 
 def _suggested_request(arguments: argparse.Namespace, volume: Volume) -> Request:
-    """Every object that was found is propagated from its draft's key slice, in its own range unless one was typed."""
-    for option in ("name", "key_slice"):
-        if getattr(arguments, option) is not None:
-            raise InputError(f"--{option.replace('_', '-')} does not go with --support, which suggests it.")
-    drafts = read_drafts(arguments, volume)
+    """Every object that was found is propagated from its draft's key slices, in its own range unless one was typed."""
+    notes: list[str] = []
+    drafts = read_drafts(arguments, volume, notes)
     wanted = ("found", "unsure") if arguments.unsure else ("found",)
     usable = [draft for draft in drafts if draft.proposal.status in wanted]
     check_any(drafts, usable)
     prompts = {draft.segment.value: draft.proposal.prompts for draft in usable}
-    request = Request(prompts, [draft.segment for draft in usable], 0, 0, [draft.sentence for draft in drafts], drafts)
+    notes += [draft.sentence for draft in drafts]
+    request = Request(prompts, [draft.segment for draft in usable], 0, 0, notes, drafts)
     if arguments.range is None:
         request.ranges = {draft.segment.value: (draft.proposal.first, draft.proposal.last) for draft in usable}
     return request
+
+
+def _check_drafting(arguments: argparse.Namespace) -> None:
+    """Raise InputError for options of drafts without drafts, and for those that drafts leave no room for."""
+    drafting = next((name for name in ("support", "draft", "source") if getattr(arguments, name) is not None), None)
+    if drafting is None:
+        if arguments.unsure:
+            raise InputError("--unsure belongs to --support and --draft: nothing is suggested without them.")
+        return
+    if drafting == "source" and arguments.mask is None:
+        raise InputError("--source belongs to --support and --mask: it says what drafts are made of them.")
+    for option in ("name", "key_slice"):
+        if getattr(arguments, option) is not None:
+            raise InputError(f"--{option.replace('_', '-')} does not go with --{drafting}, which suggests it.")
 
 
 def _numbered_keys(arguments: argparse.Namespace) -> list[int]:
