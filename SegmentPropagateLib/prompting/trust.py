@@ -26,6 +26,10 @@ EASED, LEAST = 0.05, 0.4
 the least."""
 REACH = 8
 """Slices in doubt that a chain may pass."""
+LONG = 3
+"""So many slices in a row bear themselves out."""
+LARGER = 1.6
+"""A slice is as large as the next one as long as it is no larger than so many times it."""
 SEEDS = 5
 """Slices from which chains are tried."""
 
@@ -54,17 +58,20 @@ class _Chains:
 
     def chain(self, seed: int) -> dict[int, float]:
         """Slice -> agreement with what the chain of a seed brings there, of all slices between its ends."""
-        found: dict[int, float] = {}
-        beside = [0.0]
-        for step in (-1, 1):
-            place: int | None = seed
-            while place is not None:
-                link = self._link(place, step)
-                found |= link.agreement
-                if place == seed and link.next is not None:
-                    beside.append(link.agreement[link.next])
-                place = link.next
-        return {**found, seed: max(beside)}
+        ways = self.way(seed, -1), self.way(seed, 1)
+        return {**ways[0], **ways[1], seed: max(way[seed] for way in ways)}
+
+    def way(self, seed: int, step: int) -> dict[int, float]:
+        """The same in one direction; the seed itself agrees as the next slice of its chain does."""
+        found = {seed: 0.0}
+        place: int | None = seed
+        while place is not None:
+            link = self._link(place, step)
+            found |= link.agreement
+            if place == seed and link.next is not None:
+                found[seed] = link.agreement[link.next]
+            place = link.next
+        return found
 
     def _link(self, start: int, step: int) -> _Link:
         if (start, step) not in self._links:
@@ -110,7 +117,32 @@ def trust_of(stack: ImageStack, masks: Mask) -> dict[int, float]:
             best, most = found, count
         if 2 * most > len(chains.present):
             break  # no other chain is longer
+    if most:
+        for step in (-1, 1):
+            _go_on(chains, masks, best, step)
     return {index: best.get(index, 0.0) for index in chains.present}
+
+
+def _go_on(chains: _Chains, masks: Mask, found: dict[int, float], step: int) -> None:
+    """Believe the rest of the object, too, where it bears itself out and begins about where and as large as it should.
+
+    Some organs change too much from one slice to the next for the image to tell.
+    """
+    while True:
+        last = max((index for index, value in found.items() if value >= TRUSTED), key=lambda index: index * step)
+        rest = [index for index in chains.present[::step] if (index - last) * step > 0]
+        for start in rest[:2]:
+            more = {index: value for index, value in chains.way(start, step).items() if value >= TRUSTED}
+            if len(more) >= LONG and _is_alike(masks[last], masks[start]):
+                found |= more
+                break
+        else:
+            return
+
+
+def _is_alike(one: Mask, other: Mask) -> bool:
+    areas = np.count_nonzero(one), np.count_nonzero(other)
+    return dice(one, other) >= LEAST and max(areas) <= LARGER * min(areas)
 
 
 def _seeds(present: Sequence[int]) -> list[int]:

@@ -99,18 +99,11 @@ def told(monkeypatch):
     monkeypatch.setattr("SegmentPropagateLib.prompting.draft.trust_of", trust)
 
 
-ENDS = {
-    "tapers off": (ORGAN, (1, 8)),
-    "breaks off": (np.where(np.arange(10)[:, None, None] < 6, ORGAN, False), (1, None)),
-    "ends in doubt": (np.where(np.arange(10)[:, None, None] == 8, OTHER, ORGAN), (1, None)),
-}
-
-
-@pytest.mark.parametrize("name", ENDS)
-def test_an_end_is_open_where_the_mask_breaks_off_or_is_in_doubt(name, told):
-    masks, ends = ENDS[name]
+def test_the_object_ends_where_the_mask_does_even_in_doubt(told):
+    masks = np.where(np.arange(10)[:, None, None] == 8, OTHER, ORGAN)
     (draft,) = propose(masks)
-    assert (draft.first, draft.last) == ends
+    assert 8 not in draft.prompts
+    assert (draft.first, draft.last) == (1, 8)
 
 
 def test_an_empty_label_is_not_here_and_a_single_slice_is_unsure():
