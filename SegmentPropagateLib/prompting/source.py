@@ -27,7 +27,9 @@ Status = Literal["found", "unsure", "not here"]
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
         "atlas": "SegmentPropagateLib.prompting.atlas.source:Atlas",
+        "carried-points": "SegmentPropagateLib.prompting.carried_points:CarriedPoints",
         "draft": "SegmentPropagateLib.prompting.draft:MaskAsDraft",
+        "prototypes": "SegmentPropagateLib.prompting.prototypes:Prototypes",
         "drawn": "SegmentPropagateLib.prompting.drawn:DrawnSlices",
     }
 )

@@ -64,7 +64,16 @@ SEAM = (
 
 # Foreign package -> the packages and modules of the library that may import it.
 FOREIGN = {
-    "torch": ("networks", "propagators.tracking", "models.devices", "models.loading", "training", "cli.finetune"),
+    "torch": (
+        "networks",
+        "propagators.tracking",
+        "models.devices",
+        "models.loading",
+        "prompting.prototypes",
+        "prompting.sap_net",
+        "training",
+        "cli.finetune",
+    ),
     "sam2": ("networks", "propagators.tracking.hiera", "propagators.tracking.tracker"),
     "SimpleITK": ("formats", "propagators.classical.registration"),
     "requests": ("models.transfer",),
