@@ -8,7 +8,7 @@ the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,8 +51,8 @@ class _Link(NamedTuple):
 class _Chains:
     """All chains of a mask; each way is gone once."""
 
-    def __init__(self, stack: ImageStack, masks: Mask) -> None:
-        self._stack, self._masks = stack, masks
+    def __init__(self, stack: ImageStack, masks: Mask, tick: Callable[[], None]) -> None:
+        self._stack, self._masks, self._tick = stack, masks, tick
         self.present = [int(index) for index in np.flatnonzero(masks.any(axis=(1, 2)))]
         self._links: dict[tuple[int, int], _Link] = {}
 
@@ -86,6 +86,7 @@ class _Chains:
         if way:
             carrier = Carrier(self._stack, start, self._masks[start], way, stated=True)
             for index in way:
+                self._tick()
                 if self._masks[index].any():
                     agreement[index] = _agreement(carrier.at(index), self._masks[index])
                     if agreement[index] >= TRUSTED:
@@ -100,14 +101,15 @@ def _agreement(guess: Guess, mask: Mask) -> float:
     return overlap if overlap < enough else max(overlap, TRUSTED)
 
 
-def trust_of(stack: ImageStack, masks: Mask) -> dict[int, float]:
+def trust_of(stack: ImageStack, masks: Mask, tick: Callable[[], None] = lambda: None) -> dict[int, float]:
     """How far each slice of a mask can be trusted: slice -> 0..1, of every slice with something on it.
 
     Args:
         stack: the image.
         masks: bool `(slices, rows, columns)`.
+        tick: called before each step; what it raises ends the work.
     """
-    chains = _Chains(stack, masks)
+    chains = _Chains(stack, masks, tick)
     best: dict[int, float] = {}
     most = 0
     for seed in _seeds(chains.present):

@@ -6,7 +6,8 @@ import pytest
 from SegmentPropagateLib.worker.exchange import Exchange
 from SegmentPropagateLib.worker.messages import MessageError
 from SegmentPropagateLib.worker.replies import Cancelled, Done, Downloading, Failed, Preparing, SliceDone, Started
-from SegmentPropagateLib.worker.requests import ModelChoice, Propagate, SessionChoice, Setup
+from SegmentPropagateLib.worker.requests import Propagate
+from SegmentPropagateLib.worker.setup import ModelChoice, SessionChoice, Setup
 
 SETUP = Setup("v", (4, 6, 7), tuple(np.eye(4).ravel().tolist()), None, ModelChoice("m"), SessionChoice())
 MASK = np.ones((6, 7), bool)
