@@ -14,6 +14,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer import Scripting
+from SegmentPropagateSlicer.Review.Drafts import Drafts
 from SegmentPropagateSlicer.Review.Keys import Keys
 from SegmentPropagateSlicer.Review.PromptPreview import Prompt, PromptPreview
 from SegmentPropagateSlicer.Review.Reviewer import Reviewer
@@ -69,7 +70,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self._reviewer = Reviewer(control, self._keys, self._writer)
         self._prompt = PromptPreview(runner, self.preview)
         self._inspector = ModelInspector(self.process)
-        for asking in (self._prompt, self._inspector):
+        self.drafts = Drafts(runner, self._keys)
+        for asking in (self._prompt, self._inspector, self.drafts):
             asking.failed.connect(control.errorOccurred.emit)
         self.stateChanged, self.progressChanged = control.stateChanged, control.progressChanged
         self.statusChanged, self.sliceUpdated = runner.statusChanged, control.sliceUpdated
@@ -143,6 +145,11 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         """
         grid = self._grid(plane or self._reviewer.plane)
         self._reviewer.confirm(self._nodes(), grid, segmentId, sliceIndices, confirmed)
+
+    def useAsDraft(self, segmentId: str) -> None:
+        """Make those slices keys on which image and neighbors bear the segment out; `drafts.taken` follows."""
+        self._checkNotBusy()
+        self.drafts.ask(self._nodes(), self.settings, self._grid(), segmentId)
 
     # ---- box and points -----------------------------------------------------------------------------------------
 
@@ -253,8 +260,9 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
     def cancel(self) -> None:
         """Stop the run within one slice; nothing of it is kept. A worker that does not obey is killed.
 
-        Outside a run, stop the download that a previewed outline waits for.
+        Outside a run, stop the download that a previewed outline waits for, and the check of a draft.
         """
+        self.drafts.cancel()
         self._control.cancel()
         self._prompt.cancelDownload()
 
@@ -355,6 +363,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
 
     def _abandon(self, sentence: str) -> None:
         waited = self.state == State.REVIEW
+        self.drafts.cancel()
         self._prompt.drop()
         self._writer.forget()
         self._control.abandon(sentence)
