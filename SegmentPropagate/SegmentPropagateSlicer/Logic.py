@@ -159,7 +159,14 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         return self._prompt.place
 
     def previewPrompt(
-        self, segmentId: str, sliceIndex: int, boxRas: Any = None, pointsRas: Any = None, positive: Any = None
+        self,
+        segmentId: str,
+        sliceIndex: int,
+        boxRas: Any = None,
+        pointsRas: Any = None,
+        positive: Any = None,
+        *,
+        lineRas: Any = None,
     ) -> None:
         """Ask the model for a mask on one slice; `previewReady` follows, and `previewChanged` when it comes or goes.
 
@@ -169,10 +176,11 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
             boxRas: two or more corners in world RAS, `(N, 3)`; or a vtkMRMLMarkupsROINode.
             pointsRas: points in world RAS, `(N, 3)`; or a vtkMRMLMarkupsFiducialNode.
             positive: one bool per point, all True when None.
+            lineRas: both ends of the longest diameter in world RAS, `(2, 3)`; or a vtkMRMLMarkupsLineNode.
         """
         self._checkNotBusy()
         self._writer.checkUnlocked(segmentId, self.settings.plane, sliceIndex)
-        prompt, place = Prompt(boxRas, pointsRas, positive), (segmentId, sliceIndex)
+        prompt, place = Prompt(boxRas, pointsRas, positive, lineRas), (segmentId, sliceIndex)
         self._prompt.request(self._nodes(), self.settings, self._grid(), place, prompt, self._control.review)
 
     def usePreview(self) -> None:
