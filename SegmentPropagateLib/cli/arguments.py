@@ -19,8 +19,8 @@ _MODEL_HELP = "a name that `models` lists, or a checkpoint file; default %(defau
 SOURCES_OF_FEW = ("atlas", "prototypes", "carried-points")
 _SOURCE_HELP = (
     "atlas: finished cases of --support are laid over the image; prototypes, carried-points: from outlined slices of "
-    "--mask, as SAM^Med has them, for slices without neighbors: plain propagation was better wherever it can run "
-    "(mean DSC .92 against .79, and copying the outline beats the points)"
+    "--mask, as SAM^Med has them, for slices without neighbors: from three slices of 11 objects they reached a mean "
+    "DSC of .80 and .68 on the others, plain propagation .88; three slices away the points had .71, a copy .81"
 )
 _INTENSITY_HELP = f"how gray values are made: {', '.join(PRESETS)}"
 _MOST = 2**31 - 1  # no slice, voxel, label or step has a larger number; torch's seeds end at 2^63

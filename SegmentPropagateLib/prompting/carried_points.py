@@ -5,8 +5,9 @@ mask; a point goes on to the next slice where the value at its place changes by 
 a prompt there; and so on until none is left. Where several slices are outlined, each sends points, and the majority
 decides.
 
-The paper gives no lambda and says that its rule to stop is weak. Measured here, three slices away from the outline:
-Testing/Experiments/measure_few_slices.py.
+The paper gives no lambda and says that its rule to stop is weak. Three slices away from the outline of 11 objects the
+points gave a mean DSC of .71, the outline as it is .81; from three outlined slices the others got .68, by the classical
+propagator .88 (Testing/Experiments/measure_few_slices.py).
 """
 
 from __future__ import annotations

@@ -19,8 +19,7 @@ from SegmentPropagateLib.volumes.volume import Volume
 class MaskAsDraft:
     """Takes the labels of a whole object, which begins and ends where they do; see `PromptSource`.
 
-    On 33 targets and 32 other objects whose masks were damaged on 10 to 50 % of the slices it raised the mean DSC; see
-    Testing/Benchmarks/evaluate_draft.py.
+    What it makes of masks that are spoiled on some slices: Testing/Benchmarks/evaluate_draft.py.
     """
 
     def propose(
