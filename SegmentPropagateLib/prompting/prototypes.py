@@ -1,7 +1,7 @@
 """The source `prototypes`: SAP-Net of SAM^Med, taught by 2 to 5 outlined slices of this very volume.
 
 It does not replace propagation: from three slices of 11 objects of real volumes its mean DSC on the others was .80, and
-that of the classical propagator .88 (Testing/Experiments/measure_few_slices.py). It is for slices that have no neighbors:
+that of the classical propagator .88 (Testing/Experiments/measure_few_slices.py). It is for slices without neighbors:
 2-D stacks, gaps. See `sap_net` for its parts.
 """
 
