@@ -16,7 +16,6 @@ PLANES = ("axial", "coronal", "sagittal")
 DEFAULT_MODEL = "starter"
 _IMAGES = listed([kind.name for kind in READABLE if kind.holds_images], "or")
 _MODEL_HELP = "a name that `models` lists, or a checkpoint file; default %(default)s"
-SOURCES_OF_FEW = ("atlas", "prototypes", "carried-points")
 _SOURCE_HELP = (
     "atlas: finished cases of --support are laid over the image; prototypes, carried-points: from outlined slices of "
     "--mask, as SAM^Med has them, for slices without neighbors: from three slices of 11 objects they reached a mean "
@@ -147,7 +146,7 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--mask", metavar="LABELS", help="label file; only its key slices are read")
     prompt.add_argument(
         "--box",
-        type=_box,
+        type=_ends,
         action="append",
         metavar="I0,J0,I1,J1",
         help="box on the key slice: columns I0 to I1, rows J0 to J1, inclusive; give it again for another object",
@@ -162,7 +161,7 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     )
     prompt.add_argument(
         "--line",
-        type=_line,
+        type=_ends,
         action="append",
         metavar="I0,J0,I1,J1",
         help="longest diameter (RECIST) on the key slice, from column I0, row J0 to I1, J1; again for another object",
@@ -194,7 +193,7 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", choices=("auto", *SOURCES_OF_FEW), help=_SOURCE_HELP)
+    parser.add_argument("--source", choices=("auto", "atlas", "prototypes", "carried-points"), help=_SOURCE_HELP)
 
 
 def _add_batch(commands: argparse._SubParsersAction) -> None:
@@ -228,18 +227,14 @@ def _add_suggest(commands: argparse._SubParsersAction) -> None:
         "draft key slices and ranges of a new volume from finished cases",
         "suggest new.nii.gz --support my-cases --label liver -o draft.seg.nrrd",
     )
-    parser.add_argument(
-        "image", metavar="IMAGE", help=listed([kind.name for kind in READABLE if kind.holds_images], "or")
-    )
+    parser.add_argument("image", metavar="IMAGE", help=_IMAGES)
     basis = parser.add_mutually_exclusive_group(required=True)
     basis.add_argument("--support", metavar="DIR", help="finished cases, laid out as for finetune")
     basis.add_argument("--draft", metavar="LABELS", help="label file of another tool: which of its slices to trust")
     basis.add_argument("--mask", metavar="LABELS", help="label file with a few outlined slices of this very image")
     parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels, or all (default)")
     _add_source(parser)
-    parser.add_argument(
-        "--plane", choices=PLANES, default="axial", help="whose slices are counted; default %(default)s"
-    )
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are counted (default: axial)")
     parser.add_argument("-o", "--output", required=True, metavar="DRAFT", help=listed(OUTPUT_ENDINGS, "or"))
     parser.add_argument("--overlay", metavar="PNG", help="write a picture of the drafts")
     parser.add_argument("--report", metavar="JSON", help="write status, key slice, range and confidence per label")
@@ -267,9 +262,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--report", metavar="JSON", help="report of the run, for its key slices; default: PREDICTION's name in .json"
     )
-    parser.add_argument(
-        "--plane", choices=PLANES, default="axial", help="of the slice-wise figures; default %(default)s"
-    )
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="of the slice-wise figures (default: axial)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -399,15 +392,8 @@ def _point(text: str) -> tuple[int, int, bool]:
     return numbers[0], numbers[1], sign == "+"
 
 
-def _box(text: str) -> tuple[int, int, int, int]:
-    return _corners(text, "I0,J0,I1,J1, four voxel indices such as 30,40,60,80")
-
-
-def _line(text: str) -> tuple[int, int, int, int]:
-    return _corners(text, "I0,J0,I1,J1, columns and rows of two ends such as 30,40,60,80")
-
-
-def _corners(text: str, wanted: str) -> tuple[int, int, int, int]:
+def _ends(text: str) -> tuple[int, int, int, int]:
+    wanted = "I0,J0,I1,J1, four voxel indices such as 30,40,60,80"
     numbers = _integers(text, ",", wanted)
     if len(numbers) != 4:
         raise argparse.ArgumentTypeError(f"'{_short(text)}' is not {wanted}")

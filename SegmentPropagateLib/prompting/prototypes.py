@@ -73,7 +73,7 @@ def _drafts(tracker: Tracker, stack: ImageStack, masks: Mask) -> dict[int, tuple
     outlined = [int(index) for index in np.flatnonzero(masks.any(axis=(1, 2)))]
     keys = [outlined[n] for n in np.unique(np.linspace(0, len(outlined) - 1, MOST).round().astype(int))]
     size = tracker.image_size
-    view = ViewFinder(stack.slice_shape, stack.spacing_mm[1:], VIEW).around(masks.any(axis=0))
+    view = ViewFinder(stack.slice_shape, stack.spacing_mm[1:], VIEW).around(np.asarray(masks.any(axis=0)))
     middle_key = keys[len(keys) // 2]
     appearance = windows_appearance(stack, middle_key, view, masks[middle_key], size)
 

@@ -143,7 +143,7 @@ def _go_on(chains: _Chains, masks: Mask, found: dict[int, float], step: int) -> 
 
 
 def _is_alike(one: Mask, other: Mask) -> bool:
-    areas = np.count_nonzero(one), np.count_nonzero(other)
+    areas = int(np.count_nonzero(one)), int(np.count_nonzero(other))
     return dice(one, other) >= LEAST and max(areas) <= LARGER * min(areas)
 
 

@@ -74,12 +74,6 @@ class Claim:
     logits: NDArray[np.float16]
 
     @classmethod
-    def of_draft(cls, mask: NDArray[np.bool_], believed: float, is_key: bool = False) -> SliceResult:
-        """A mask that somebody else made, believed by so much, 0..1."""
-        share = float(np.clip(believed, 0.001, 0.999))
-        return cls.of_mask(mask, "key" if is_key else "propagated", float(np.log(share / (1 - share))), believed)
-
-    @classmethod
     def of(cls, update: SliceUpdate) -> Claim | None:
         """What is kept of an update's logits; None where there are none, or nothing to claim."""
         box = bounding_box(update.mask)

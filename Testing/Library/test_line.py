@@ -63,7 +63,7 @@ def test_every_line_makes_an_object(double, out, tmp_path):  # noqa: F811
 
 
 MISTAKES = {
-    "no line": (["--line", "2,9,12"], "columns and rows of two ends"),
+    "no line": (["--line", "2,9,12"], "four voxel indices"),
     "no length": (["--line", "2,9,2,9"], "two different ends"),
     "beside the slice": (["--line", "-2,9,12,9"], "-2,9"),
     "no slice": (["--line", "2,9,12,9", "--key-slice", "auto"], "--key-slice each"),
