@@ -24,6 +24,8 @@ objects it keeps .95 of those that are right, and .01 of 505 spoiled ones with a
 EASED, LEAST = 0.05, 0.4
 """Where what is brought expects a low IoU of itself, an overlap lower than that by this much will do, but no lower than
 the least."""
+WITHIN = 0.85
+"""Share of an end's pixels within the guess."""
 REACH = 8
 """Slices in doubt that a chain may pass."""
 LONG = 3
@@ -88,15 +90,22 @@ class _Chains:
             for index in way:
                 self._tick()
                 if self._masks[index].any():
-                    agreement[index] = _agreement(carrier.at(index), self._masks[index])
+                    is_end = index in (self.present[0], self.present[-1])
+                    agreement[index] = _agreement(carrier.at(index), self._masks[index], is_end)
                     if agreement[index] >= TRUSTED:
                         return _Link(agreement, index)
         return _Link(agreement, None)
 
 
-def _agreement(guess: Guess, mask: Mask) -> float:
-    """Overlap of a mask with a guess, on a scale on which `TRUSTED` is enough however sure the guess is of itself."""
-    overlap = dice(guess.soft > 0.5, mask)
+def _agreement(guess: Guess, mask: Mask, is_end: bool) -> float:
+    """Overlap of a mask with a guess, on a scale on which `TRUSTED` is enough however sure the guess is of itself.
+
+    The first or last slice of an object is often much smaller than the next one: it may be anywhere within the guess.
+    """
+    there = guess.soft > 0.5
+    overlap = dice(there, mask)
+    if is_end and np.count_nonzero(there & mask) >= WITHIN * np.count_nonzero(mask):
+        return max(overlap, TRUSTED)
     enough = float(np.clip(guess.predicted_iou - EASED, LEAST, TRUSTED))
     return overlap if overlap < enough else max(overlap, TRUSTED)
 
