@@ -78,6 +78,7 @@ evaluate: $(VENV)/ready  ## accuracy on real volumes, where they are at hand
 	@$(BIN)/python Testing/Benchmarks/evaluate.py
 	@$(BIN)/python Testing/Benchmarks/evaluate.py --prompts
 	@$(BIN)/python Testing/Benchmarks/evaluate_suggest.py
+	@$(BIN)/python Testing/Benchmarks/evaluate_draft.py
 
 screenshots: $(VENV)/ready-for-tests $(VIEWS)/ready  ## the Slicer panel in its states, and a result in slice and 3-D views
 	@$(BIN)/python Testing/Harness/tools/screenshot_panel.py Resources/Screenshots

@@ -17,6 +17,7 @@ _HOMES = {
     "MaskPrompt": "propagation.prompts",
     "BoxPrompt": "propagation.prompts",
     "PointsPrompt": "propagation.prompts",
+    "LinePrompt": "propagation.prompts",
     "PropagationSettings": "propagation.propagator",
 }
 __all__ = sorted(_HOMES)

@@ -14,6 +14,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer import Scripting
+from SegmentPropagateSlicer.Review.Drafts import Drafts
 from SegmentPropagateSlicer.Review.Keys import Keys
 from SegmentPropagateSlicer.Review.PromptPreview import Prompt, PromptPreview
 from SegmentPropagateSlicer.Review.Reviewer import Reviewer
@@ -69,7 +70,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self._reviewer = Reviewer(control, self._keys, self._writer)
         self._prompt = PromptPreview(runner, self.preview)
         self._inspector = ModelInspector(self.process)
-        for asking in (self._prompt, self._inspector):
+        self.drafts = Drafts(runner, self._keys)
+        for asking in (self._prompt, self._inspector, self.drafts):
             asking.failed.connect(control.errorOccurred.emit)
         self.stateChanged, self.progressChanged = control.stateChanged, control.progressChanged
         self.statusChanged, self.sliceUpdated = runner.statusChanged, control.sliceUpdated
@@ -144,6 +146,11 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         grid = self._grid(plane or self._reviewer.plane)
         self._reviewer.confirm(self._nodes(), grid, segmentId, sliceIndices, confirmed)
 
+    def useAsDraft(self, segmentId: str) -> None:
+        """Make those slices keys on which image and neighbors bear the segment out; `drafts.taken` follows."""
+        self._checkNotBusy()
+        self.drafts.ask(self._nodes(), self.settings, self._grid(), segmentId)
+
     # ---- box and points -----------------------------------------------------------------------------------------
 
     @property
@@ -152,7 +159,14 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         return self._prompt.place
 
     def previewPrompt(
-        self, segmentId: str, sliceIndex: int, boxRas: Any = None, pointsRas: Any = None, positive: Any = None
+        self,
+        segmentId: str,
+        sliceIndex: int,
+        boxRas: Any = None,
+        pointsRas: Any = None,
+        positive: Any = None,
+        *,
+        lineRas: Any = None,
     ) -> None:
         """Ask the model for a mask on one slice; `previewReady` follows, and `previewChanged` when it comes or goes.
 
@@ -164,12 +178,14 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
             boxRas: two or more corners in world RAS, `(N, 3)`; or a vtkMRMLMarkupsROINode.
             pointsRas: points in world RAS, `(N, 3)`; or a vtkMRMLMarkupsFiducialNode.
             positive: one bool per point, all True when None.
+            lineRas: both ends of the longest diameter in world RAS, `(2, 3)`; or a vtkMRMLMarkupsLineNode.
         """
         self._checkNotBusy()
         self._writer.checkUnlocked(segmentId, self.settings.plane, sliceIndex)
         place = segmentId, sliceIndex
-        corrects = self._reviewer.outline(self._nodes(), self._grid(), place) if boxRas is None else None
-        prompt = Prompt(boxRas, pointsRas, positive, corrects)
+        mends = boxRas is None and lineRas is None
+        corrects = self._reviewer.outline(self._nodes(), self._grid(), place) if mends else None
+        prompt = Prompt(boxRas, pointsRas, positive, lineRas, corrects)
         self._prompt.request(self._nodes(), self.settings, self._grid(), place, prompt, self._control.review)
 
     def usePreview(self) -> None:
@@ -261,8 +277,9 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
     def cancel(self) -> None:
         """Stop the run within one slice; nothing of it is kept. A worker that does not obey is killed.
 
-        Outside a run, stop the download that a previewed outline waits for.
+        Outside a run, stop the download that a previewed outline waits for, and the check of a draft.
         """
+        self.drafts.cancel()
         self._control.cancel()
         self._prompt.cancelDownload()
 
@@ -393,6 +410,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
 
     def _abandon(self, sentence: str) -> None:
         waited = self.state == State.REVIEW
+        self.drafts.cancel()
         self._prompt.drop()
         self._writer.forget()
         self._control.abandon(sentence)

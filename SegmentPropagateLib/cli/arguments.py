@@ -19,6 +19,11 @@ PLANES = ("axial", "coronal", "sagittal")
 DEFAULT_MODEL = "starter"
 _IMAGES = listed([kind.name for kind in READABLE if kind.holds_images], "or")
 _MODEL_HELP = "a name that `models` lists, or a checkpoint file; default %(default)s"
+_SOURCE_HELP = (
+    "atlas: finished cases of --support are laid over the image; prototypes, carried-points: from outlined slices of "
+    "--mask, as SAM^Med has them, for slices without neighbors: from three slices of 11 objects they reached a mean "
+    "DSC of .80 and .68 on the others, plain propagation .88; three slices away the points had .71, a copy .81"
+)
 _INTENSITY_HELP = f"how gray values are made: {', '.join(PRESETS)}"
 _MOST = 2**31 - 1  # no slice, voxel, label or step has a larger number; torch's seeds end at 2^63
 _SHOWN = 60  # characters of a mistake that are repeated
@@ -38,7 +43,7 @@ def mend(argv: Sequence[str]) -> list[str]:
     for word in argv:
         if (
             mended
-            and mended[-1] in ("--box", "--range", "--key-slice", "--label")
+            and mended[-1] in ("--box", "--line", "--range", "--key-slice", "--label")
             and word[:1] == "-"
             and word[1:2].isdigit()
         ):
@@ -147,7 +152,7 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--mask", metavar="LABELS", help="label file; only its key slices are read")
     prompt.add_argument(
         "--box",
-        type=_box,
+        type=_ends,
         action="append",
         metavar="I0,J0,I1,J1",
         help="box on the key slice: columns I0 to I1, rows J0 to J1, inclusive; give it again for another object",
@@ -161,23 +166,40 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         help="points on (+) and beside (-) the object on the key slice; give it again for another object",
     )
     prompt.add_argument(
+        "--line",
+        type=_ends,
+        action="append",
+        metavar="I0,J0,I1,J1",
+        help="longest diameter (RECIST) on the key slice, from column I0, row J0 to I1, J1; again for another object",
+    )
+    prompt.add_argument(
         "--support", metavar="DIR", help="finished cases: key slices and ranges are suggested from them"
     )
-    parser.add_argument("--unsure", action="store_true", help="with --support: propagate unsure suggestions too")
+    prompt.add_argument(
+        "--draft",
+        metavar="LABELS",
+        help="label file of another tool: slices that image and neighbors bear out are key slices, the rest is redone",
+    )
+    _add_source(parser)
+    parser.add_argument("--unsure", action="store_true", help="with --support, --draft: propagate unsure objects too")
     parser.add_argument(
         "--label",
         nargs="+",
         type=_label,
         metavar="N|NAME",
-        help="labels of LABELS or DIR by number or name, or all (default); with --box, --points the objects' numbers",
+        help="labels of LABELS or DIR by number or name, or all (default); of drawn objects their numbers",
     )
-    parser.add_argument("--name", nargs="+", metavar="NAME", help="names of the objects of --box and --points")
+    parser.add_argument("--name", nargs="+", metavar="NAME", help="names of the objects of --box, --points and --line")
     parser.add_argument(
         "--key-slice",
         type=_key_slices,
         metavar="K[,K2...]|auto",
-        help="slices count from 0; default auto: where the label is largest; one per --box or --points",
+        help="slices count from 0; default auto: where the label is largest; one per --box, --points or --line",
     )
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", choices=("auto", "atlas", "prototypes", "carried-points"), help=_SOURCE_HELP)
 
 
 def _add_batch(commands: argparse._SubParsersAction) -> None:
@@ -225,12 +247,13 @@ def _add_suggest(commands: argparse._SubParsersAction) -> None:
         "suggest new.nii.gz --support my-cases --label liver -o draft.seg.nrrd",
     )
     parser.add_argument("image", metavar="IMAGE", help=_IMAGES)
-    parser.add_argument("--support", required=True, metavar="DIR", help="finished cases, laid out as for finetune")
+    basis = parser.add_mutually_exclusive_group(required=True)
+    basis.add_argument("--support", metavar="DIR", help="finished cases, laid out as for finetune")
+    basis.add_argument("--draft", metavar="LABELS", help="label file of another tool: which of its slices to trust")
+    basis.add_argument("--mask", metavar="LABELS", help="label file with a few outlined slices of this very image")
     parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels, or all (default)")
-    parser.add_argument("--source", choices=("auto", "atlas"), default="auto", help="default %(default)s: the best one")
-    parser.add_argument(
-        "--plane", choices=PLANES, default="axial", help="whose slices are counted; default %(default)s"
-    )
+    _add_source(parser)
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are counted (default: axial)")
     parser.add_argument("-o", "--output", required=True, metavar="DRAFT", help=listed(OUTPUT_ENDINGS, "or"))
     parser.add_argument("--overlay", metavar="PNG", help="write a picture of the drafts")
     parser.add_argument("--report", metavar="JSON", help="write status, key slice, range and confidence per label")
@@ -258,9 +281,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--report", metavar="JSON", help="report of the run, for its key slices; default: PREDICTION's name in .json"
     )
-    parser.add_argument(
-        "--plane", choices=PLANES, default="axial", help="of the slice-wise figures; default %(default)s"
-    )
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="of the slice-wise figures (default: axial)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -396,8 +417,9 @@ def _point(text: str) -> tuple[int, int, bool]:
     return numbers[0], numbers[1], sign == "+"
 
 
-def _box(text: str) -> tuple[int, int, int, int]:
-    numbers = _integers(text, ",", "I0,J0,I1,J1, four voxel indices such as 30,40,60,80")
+def _ends(text: str) -> tuple[int, int, int, int]:
+    wanted = "I0,J0,I1,J1, four voxel indices such as 30,40,60,80"
+    numbers = _integers(text, ",", wanted)
     if len(numbers) != 4:
-        raise argparse.ArgumentTypeError(f"'{text}' is not I0,J0,I1,J1, four voxel indices such as 30,40,60,80")
+        raise argparse.ArgumentTypeError(f"'{_short(text)}' is not {wanted}")
     return numbers[0], numbers[1], numbers[2], numbers[3]

@@ -1,4 +1,4 @@
-"""What `--support` asks for: drafts from finished cases, and how they are told."""
+"""What `--support`, `--draft` and `--source` ask for: drafts of key slices and ranges, and how they are told."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import argparse
 from typing import Any, NamedTuple
 
 from SegmentPropagateLib.cli.console import progress_bar
-from SegmentPropagateLib.cli.named import find_segment
+from SegmentPropagateLib.cli.named import Described, find_segment
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.prompting.finished import FinishedCases, read_finished
+from SegmentPropagateLib.formats.reading import read_labels
+from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.prompting.source import Proposal, Support, find_source
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.volume import Volume
 
-BEST_SOURCE = "atlas"
-"""What `--source auto` stands for."""
+SOURCES_OF = {"support": ("atlas",), "draft": ("draft",), "mask": ("prototypes", "carried-points")}
+"""Where drafts come from -> what can make them of it, the one first that `--source auto` stands for."""
 SURENESS = {"found": "sure", "unsure": "unsure"}
 
 
@@ -37,7 +38,9 @@ class Draft(NamedTuple):
             return f"{self.segment.name}: not here. {draft.reason}"
         first, last = ("open" if end is None else end for end in (draft.first, draft.last))
         doubt = f". {draft.reason}" if draft.reason else ""
-        return f"{self.segment.name}: slice {draft.key_slice}, {first} to {last}, {SURENESS[draft.status]}{doubt}"
+        keys = len(draft.prompts)
+        place = f"slice {draft.key_slice}" if keys == 1 else f"{keys} of {len(draft.slices)} slices as keys"
+        return f"{self.segment.name}: {place}, {first} to {last}, {SURENESS[draft.status]}{doubt}"
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -48,24 +51,40 @@ class Draft(NamedTuple):
             "name": self.segment.name,
             "status": draft.status,
             "key_slice": draft.key_slice,
+            "key_slices": list(draft.prompts),
             "first": draft.first,
             "last": draft.last,
             "confidence": draft.confidence,
             "source": draft.source,
             "reason": draft.reason,
             "box_mm": draft.box_mm,
+            "slices": [
+                {"slice": index, "believed": round(float(result.predicted_iou), 4)}
+                for index, result in sorted(draft.slices.items())
+            ],
         }
 
 
-def read_drafts(arguments: argparse.Namespace, volume: Volume, source: str = "auto") -> list[Draft]:
-    """Drafts for the labels that were asked for, ascending by label.
+class _Basis(NamedTuple):
+    """What drafts are made of: what has the labels, what it is called, and what a source is given."""
+
+    described: Described
+    path: str
+    support: Support
+
+
+def read_drafts(arguments: argparse.Namespace, volume: Volume, notes: list[str]) -> list[Draft]:
+    """Drafts for the labels that were asked for, ascending by label; sentences on a label file go to `notes`.
 
     Raises:
-        InputError: the finished cases cannot be used, or none has a label that was asked for.
+        InputError: what they are to be made of cannot be used, or does not have a label that was asked for.
     """
-    finished = read_finished(arguments.support)
-    segments = _wanted(finished, arguments)
-    plane = Plane.parse(arguments.plane)
+    kind = next(kind for kind in SOURCES_OF if getattr(arguments, kind) is not None)
+    name = SOURCES_OF[kind][0] if arguments.source in (None, "auto") else arguments.source
+    if name not in SOURCES_OF[kind]:
+        raise InputError(f"--source {name} does not go with --{kind}: choose {' or '.join(SOURCES_OF[kind])}.")
+    basis = _basis(kind, getattr(arguments, kind), volume, notes)
+    segments = _wanted(basis, arguments)
     with progress_bar(arguments.quiet, unit="step") as bar:
 
         def tick(done: int, total: int) -> None:
@@ -73,11 +92,18 @@ def read_drafts(arguments: argparse.Namespace, volume: Volume, source: str = "au
             bar.update(done - bar.n)
 
         values = [segment.value for segment in segments]
-        support = Support(cases=finished.cases)
-        proposals = find_source(BEST_SOURCE if source == "auto" else source).propose(
-            volume, values, support, plane, tick
-        )
+        proposals = find_source(name).propose(volume, values, basis.support, Plane.parse(arguments.plane), tick)
     return [Draft(segment, proposal) for segment, proposal in zip(segments, proposals, strict=True)]
+
+
+def _basis(kind: str, path: str, volume: Volume, notes: list[str]) -> _Basis:
+    if kind == "support":
+        finished = read_finished(path)
+        return _Basis(finished, path, Support(cases=finished.cases))
+    labels = read_labels(path, volume.geometry, notes.append)
+    if not labels.segments:
+        raise InputError(f"'{path}' holds no label: every voxel of it is 0.")
+    return _Basis(labels, path, Support(drawn=labels))
 
 
 def check_any(drafts: list[Draft], usable: list[Draft]) -> None:
@@ -87,9 +113,8 @@ def check_any(drafts: list[Draft], usable: list[Draft]) -> None:
         raise NothingFoundError(f"Nothing was found. {told}")
 
 
-def _wanted(finished: FinishedCases, arguments: argparse.Namespace) -> list[SegmentInfo]:
+def _wanted(basis: _Basis, arguments: argparse.Namespace) -> list[SegmentInfo]:
     if arguments.label is None or "all" in arguments.label:
-        return list(finished.segments)
-    return sorted(
-        {find_segment(finished, word, arguments.support) for word in arguments.label}, key=lambda it: it.value
-    )
+        return list(basis.described.segments)
+    found = {find_segment(basis.described, word, basis.path) for word in arguments.label}
+    return sorted(found, key=lambda segment: segment.value)

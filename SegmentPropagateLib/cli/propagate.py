@@ -137,7 +137,7 @@ def check_outputs(arguments: argparse.Namespace) -> None:
                 raise InputError(f"Cannot write '{path}': the name for {option} must end in {ending}.")
             check_writable(path)
     seen = {identity_of(arguments.image): "IMAGE"}
-    for option in ("mask", "support"):
+    for option in ("mask", "draft", "support"):
         if getattr(arguments, option, None) is not None:
             seen[identity_of(getattr(arguments, option))] = f"--{option}"
     for option, path in named.items():

@@ -1,4 +1,4 @@
-"""From `--mask`, `--box` or `--points`, and what goes with them, to prompts; mistakes are found before work starts."""
+"""From `--mask`, or a `--box` and its like, to prompts; mistakes are found before work starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from SegmentPropagateLib.cli.named import called, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.prompting.source import Support, find_source
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, PointsPrompt, Prompt
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, LinePrompt, MaskPrompt, PointsPrompt, Prompt
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, default_segment
 from SegmentPropagateLib.volumes.stack import stack_of
@@ -57,9 +57,8 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
             raise InputError(
                 f"Key slice {key} is outside the volume: {arguments.plane} slices run from 0 to {count - 1}."
             )
-    if arguments.unsure and arguments.support is None:
-        raise InputError("--unsure belongs to --support: nothing is suggested without finished cases.")
-    if arguments.support is not None:
+    _check_drafting(arguments)
+    if arguments.support is not None or arguments.draft is not None or arguments.source is not None:
         request = _suggested_request(arguments, volume)
     elif arguments.mask is not None:
         notes: list[str] = []
@@ -74,19 +73,32 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
 
 
 def _suggested_request(arguments: argparse.Namespace, volume: Volume) -> Request:
-    """Every object that was found is propagated from its draft's key slice, in its own range unless one was typed."""
-    for option in ("name", "key_slice"):
-        if getattr(arguments, option) is not None:
-            raise InputError(f"--{option.replace('_', '-')} does not go with --support, which suggests it.")
-    drafts = read_drafts(arguments, volume)
+    """Every object that was found is propagated from its draft's key slices, in its own range unless one was typed."""
+    notes: list[str] = []
+    drafts = read_drafts(arguments, volume, notes)
     wanted = ("found", "unsure") if arguments.unsure else ("found",)
     usable = [draft for draft in drafts if draft.proposal.status in wanted]
     check_any(drafts, usable)
     prompts = {draft.segment.value: draft.proposal.prompts for draft in usable}
-    request = Request(prompts, [draft.segment for draft in usable], 0, 0, [draft.sentence for draft in drafts], drafts)
+    notes += [draft.sentence for draft in drafts]
+    request = Request(prompts, [draft.segment for draft in usable], 0, 0, notes, drafts)
     if arguments.range is None:
         request.ranges = {draft.segment.value: (draft.proposal.first, draft.proposal.last) for draft in usable}
     return request
+
+
+def _check_drafting(arguments: argparse.Namespace) -> None:
+    """Raise InputError for options of drafts without drafts, and for those that drafts leave no room for."""
+    drafting = next((name for name in ("support", "draft", "source") if getattr(arguments, name) is not None), None)
+    if drafting is None:
+        if arguments.unsure:
+            raise InputError("--unsure belongs to --support and --draft: nothing is suggested without them.")
+        return
+    if drafting == "source" and arguments.mask is None:
+        raise InputError("--source belongs to --support and --mask: it says what drafts are made of them.")
+    for option in ("name", "key_slice"):
+        if getattr(arguments, option) is not None:
+            raise InputError(f"--{option.replace('_', '-')} does not go with --{drafting}, which suggests it.")
 
 
 def _numbered_keys(arguments: argparse.Namespace) -> list[int]:
@@ -113,14 +125,15 @@ def _check_keys_in_range(request: Request) -> None:
 
 
 def _drawn_request(arguments: argparse.Namespace, volume: Volume, axis: int) -> Request:
-    """Every --box is an object, and so is every --points."""
+    """Every --box is an object, and so is every --points and every --line."""
     prompts: list[Prompt] = [BoxPrompt(box) for box in arguments.box or ()]
     prompts += [_points_prompt(points) for points in arguments.points or ()]
+    prompts += [LinePrompt(line) for line in arguments.line or ()]
     keys = arguments.key_slice
     if not isinstance(keys, list) or len(keys) not in (1, len(prompts)):
         raise InputError(
-            f"{len(prompts)} --box or --points need a --key-slice each, in their order, or one for all: the number of "
-            "the slice on which they were drawn."
+            f"{len(prompts)} --box, --points or --line need a --key-slice each, in their order, or one for all: the "
+            "number of the slice on which they were drawn."
         )
     if len(keys) == 1:
         keys = keys * len(prompts)
@@ -136,11 +149,15 @@ def _drawn_segments(arguments: argparse.Namespace, count: int) -> list[SegmentIn
     """The numbers and names that were typed for drawn objects, else 1, 2, ... and default names."""
     values = arguments.label or list(range(1, count + 1))
     if any(isinstance(value, str) for value in values):
-        raise InputError("--label of a --box or --points is the number that the object gets; its name is --name.")
+        raise InputError(
+            "--label of a --box, --points or --line is the number that the object gets; its name is --name."
+        )
     names = arguments.name or [default_segment(value).name for value in values]
     for option, given in (("--label", values), ("--name", names)):
         if len(given) != count:
-            raise InputError(f"{option} gives {len(given)}, there are {count} --box or --points: give one for each.")
+            raise InputError(
+                f"{option} gives {len(given)}, there are {count} --box, --points or --line: give one for each."
+            )
     if len(set(values)) < count:
         raise InputError(f"--label {' '.join(map(str, values))} gives one number to two objects: they must differ.")
     return [replace(default_segment(value), name=name) for value, name in zip(values, names, strict=True)]
@@ -153,7 +170,7 @@ def _points_prompt(points: list[tuple[int, int, bool]]) -> PointsPrompt:
 
 def _mask_request(labels: Labels, arguments: argparse.Namespace, volume: Volume) -> Request:
     if arguments.name is not None:
-        raise InputError("--name belongs to --box and --points: the labels of --mask keep their names.")
+        raise InputError("--name belongs to --box, --points and --line: the labels of --mask keep their names.")
     request = Request({}, [], 0, 0)
     everything = arguments.label is None or "all" in arguments.label
     wanted = _wanted(labels, arguments)

@@ -26,11 +26,12 @@ def run(arguments: argparse.Namespace) -> None:
     say = speaker(arguments.quiet)
     volume = read_volume(arguments.image)
     check_source(arguments.output, arguments.image)
-    drafts = read_drafts(arguments, volume, arguments.source)
+    notes: list[str] = []
+    drafts = read_drafts(arguments, volume, notes)
     shown = [draft for draft in drafts if draft.proposal.status != "not here"]
     check_any(drafts, shown)
-    for draft in drafts:
-        say(draft.sentence)
+    for sentence in (*notes, *(draft.sentence for draft in drafts)):
+        say(sentence)
     _write(arguments, volume, drafts, shown)
 
 

@@ -25,14 +25,24 @@ class DrawnSlices:
         Raises:
             InputError: there are no labels, or they lie on another grid than the volume.
         """
-        drawn = support.drawn
-        if drawn is None:
-            raise InputError("The source 'drawn' needs labels of this very volume: give a label file.")
-        if not drawn.geometry.is_close(volume.geometry):
-            raise InputError(f"The labels lie on another grid than '{volume.name}': read them onto its grid.")
+        drawn = drawn_labels(volume, support, "drawn")
         axis = volume.geometry.plane_axis(plane)
         tick(len(labels), len(labels))  # at once
         return [_proposal(drawn, label, axis) for label in labels]
+
+
+def drawn_labels(volume: Volume, support: Support, source: str) -> Labels:
+    """The labels of this very volume, for the source of that name.
+
+    Raises:
+        InputError: there are none, or they lie on another grid than the volume.
+    """
+    drawn = support.drawn
+    if drawn is None:
+        raise InputError(f"The source '{source}' needs labels of this very volume: give a label file.")
+    if not drawn.geometry.is_close(volume.geometry):
+        raise InputError(f"The labels lie on another grid than '{volume.name}': read them onto its grid.")
+    return drawn
 
 
 def _proposal(drawn: Labels, label: int, axis: int) -> Proposal:

@@ -27,6 +27,9 @@ Status = Literal["found", "unsure", "not here"]
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
         "atlas": "SegmentPropagateLib.prompting.atlas.source:Atlas",
+        "carried-points": "SegmentPropagateLib.prompting.carried_points:CarriedPoints",
+        "draft": "SegmentPropagateLib.prompting.draft:MaskAsDraft",
+        "prototypes": "SegmentPropagateLib.prompting.prototypes:Prototypes",
         "drawn": "SegmentPropagateLib.prompting.drawn:DrawnSlices",
     }
 )
@@ -56,7 +59,8 @@ class Proposal:
     Args:
         label: label value.
         status: `found`; `unsure`, which is shown and never run unasked; or `not here`.
-        key_slice: slice to start from, 0-based along the plane; None where the object is not here.
+        key_slice: slice to start from, 0-based along the plane; None where the object is not here. There may be more,
+            see `prompts`.
         mask: bool `(rows, columns)` on the key slice, read only; None where the object is not here.
         first: first slice with the object; None leaves open where it begins.
         last: last slice with it; None leaves open where it ends.
@@ -102,8 +106,14 @@ class Proposal:
 
     @property
     def prompts(self) -> dict[int, Prompt]:
-        """Key slice -> mask prompt, as a session takes them; empty where the object is not here."""
-        return {} if self.key_slice is None or self.mask is None else {self.key_slice: MaskPrompt(self.mask)}
+        """Key slice -> mask prompt, as a session takes them; empty where the object is not here.
+
+        Besides `key_slice` these are the slices whose result says that it is a key.
+        """
+        if self.key_slice is None or self.mask is None:
+            return {}
+        more = {index: MaskPrompt(result.mask) for index, result in self.slices.items() if result.source == "key"}
+        return dict(sorted((more | {self.key_slice: MaskPrompt(self.mask)}).items()))
 
 
 def in_silence(done: int, total: int) -> None:

@@ -41,6 +41,12 @@ class SliceResult:
         return cls(np.packbits(mask), (rows, columns), source, presence, predicted_iou)
 
     @classmethod
+    def of_draft(cls, mask: NDArray[np.bool_], believed: float, is_key: bool = False) -> SliceResult:
+        """A mask that somebody else made, believed by so much, 0..1."""
+        share = float(np.clip(believed, 0.001, 0.999))
+        return cls.of_mask(mask, "key" if is_key else "propagated", float(np.log(share / (1 - share))), believed)
+
+    @classmethod
     def of(cls, update: SliceUpdate) -> SliceResult:
         """What is kept of an update."""
         source: Source = "propagated" if update.mask.any() else "empty"

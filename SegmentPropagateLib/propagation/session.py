@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagation.lanes import plan_lanes
 from SegmentPropagateLib.propagation.overlaps import resolve_overlaps
-from SegmentPropagateLib.propagation.prompts import MaskPrompt, Prompt
+from SegmentPropagateLib.propagation.prompts import LinePrompt, MaskPrompt, Prompt
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, Propagator, SliceUpdate
 from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.volumes.geometry import Plane
@@ -83,8 +83,8 @@ class Session:
     def add_key(self, object_id: int, slice_index: int, prompt: Prompt) -> NDArray[np.bool_]:
         """Make a slice a key slice of the object and return its mask, bool `(rows, columns)`.
 
-        A mask is taken as it is; a box or points are turned into a mask by the propagator. A key on a slice that
-        has one replaces it. Nothing is propagated yet.
+        A mask is taken as it is; a box, points or a line are turned into a mask by the propagator. A key on a slice
+        that has one replaces it. Nothing is propagated yet.
 
         Raises:
             InputError: slice outside the volume, prompt outside the slice, or no object found in the box.
@@ -102,6 +102,8 @@ class Session:
         """
         self._check_slice(slice_index, "key slice")
         prompt.check_inside(self.stack.slice_shape)
+        if isinstance(prompt, LinePrompt):
+            prompt = prompt.as_points(self.stack.spacing_mm[1:], self.stack.slice_shape)
         mask = prompt.mask if isinstance(prompt, MaskPrompt) else self._propagator.segment(slice_index, prompt)
         if not mask.any():
             raise InputError(

@@ -224,6 +224,21 @@ class Done(Reply):
 
 
 @dataclass(frozen=True)
+class Trusted(Reply):
+    """Which slices of a mask can be trusted.
+
+    Args:
+        trusted: those that the image and their neighbors bear out, ascending.
+        doubtful: the others with something on them.
+    """
+
+    word = "trusted"
+    final = True
+    trusted: tuple[Index, ...]
+    doubtful: tuple[Index, ...]
+
+
+@dataclass(frozen=True)
 class Cancelled(Reply):
     """The request was cancelled; nothing of it is kept."""
 

@@ -9,29 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
-from SegmentPropagateLib.propagation.propagator import PropagationSettings
-from SegmentPropagateLib.volumes.geometry import Geometry, Plane
-from SegmentPropagateLib.volumes.presets import PRESETS
-from SegmentPropagateLib.worker.fields import (
-    Content,
-    Count,
-    Index,
-    Rule,
-    Text,
-    array_of,
-    kinds_of,
-    one_of,
-    reject,
-)
+from SegmentPropagateLib.worker.fields import Content, Count, Index, Rule, Text, array_of, kinds_of, reject
 from SegmentPropagateLib.worker.messages import Message, MessageError, shown
 from SegmentPropagateLib.worker.replies import (
     REPLIES,
@@ -47,9 +33,11 @@ from SegmentPropagateLib.worker.replies import (
     SliceDone,
     SliceReply,
     Started,
+    Trusted,
     VolumeTaken,
     Welcome,
 )
+from SegmentPropagateLib.worker.setup import Setup
 
 PROTOCOL = 2
 """Version of the requests and replies; the frames around them have one of their own."""
@@ -67,86 +55,6 @@ def check_protocol(panel: object, worker: object) -> None:
         raise ProtocolError(
             f"The panel speaks protocol {panel}, the worker protocol {worker}: the {older} is older, update it."
         )
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """What decides which model is loaded.
-
-    Args:
-        name: `classical`, `starter`, a registered model's name, or the path of a model file.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        precision: `auto`, `exact`, `bf16`.
-        image_size: side of the square that the network sees, pixels; None takes the model's own.
-    """
-
-    name: Text
-    device: Text = "auto"
-    precision: Literal["auto", "exact", "bf16"] = "auto"
-    image_size: Count | None = None
-
-
-@dataclass(frozen=True)
-class SessionChoice:
-    """How the volume is cut and propagated.
-
-    Args:
-        plane: `axial`, `coronal`, `sagittal`.
-        intensity: preset of `presets.PRESETS`.
-        settings: of the propagation; a new one needs nothing here.
-    """
-
-    plane: Annotated[str, one_of(tuple(plane.value for plane in Plane))] = Plane.AXIAL.value
-    intensity: Annotated[str, one_of(PRESETS)] = "auto"
-    settings: PropagationSettings = field(default_factory=PropagationSettings)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a session of the worker is made of; the same setup is the same session.
-
-    Args:
-        volume: identity of the voxels, as `TakeVolume` named them.
-        shape_kji: their shape.
-        ijk_to_ras: 4 x 4 matrix from voxel index to RAS in mm, row by row.
-        modality: DICOM modality such as `CT`; None where it is not known.
-        model: what to load.
-        session: how to cut and propagate.
-    """
-
-    volume: Text
-    shape_kji: tuple[Count, Count, Count]
-    ijk_to_ras: Annotated[tuple[float, ...], Rule(lambda numbers: len(numbers) == 16, "16 finite numbers")]
-    modality: Text | None
-    model: ModelChoice
-    session: SessionChoice
-
-    @cached_property
-    def geometry(self) -> Geometry:
-        """The voxel grid."""
-        return Geometry(self.shape_kji, np.reshape(self.ijk_to_ras, (4, 4)))
-
-    @cached_property
-    def stack_shape(self) -> tuple[int, int, int]:
-        """`(slices, rows, columns)` along the plane."""
-        axis = self.geometry.plane_axis(self.session.plane)
-        rows, columns = (size for other, size in enumerate(self.shape_kji) if other != axis)
-        return self.shape_kji[axis], rows, columns
-
-    def check(self, path: str) -> None:
-        """Raise MessageError for axes that span no volume, or a number of slices among the settings below 1."""
-        try:
-            self.stack_shape  # noqa: B018  computed once, here
-        except InputError:
-            reject(f"{path}.ijk_to_ras", "a matrix whose axes span a volume", self.ijk_to_ras)
-        for name, value in vars(self.session.settings).items():
-            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-                reject(f"{path}.session.settings.{name}", "at least 1", value)
-
-    def check_slice(self, path: str, index: int | None) -> None:
-        """Raise MessageError for a slice that the volume does not have; None passes."""
-        if index is not None and index >= self.stack_shape[0]:
-            reject(path, f"one of the volume's {self.stack_shape[0]} {self.session.plane} slices (from 0)", index)
 
 
 class Request(Content):
@@ -348,6 +256,48 @@ class Propagate(Request):
             _check_place(reply, self.object_ids, self.slices, self.setup)
             if (reply.object_id, reply.slice_index) in self.keys:
                 reject(f"{reply.word}.slice_index", "no key slice", reply.slice_index)
+
+
+@dataclass(frozen=True, eq=False)
+class Trust(Request):
+    """Which slices of a mask that somebody else made can be trusted? See `prompting.trust`.
+
+    Args:
+        setup: of the session; its model is not needed.
+        origin: first slice, row and column of `masks`.
+        masks: the object within a box around it, bool `(slices, rows, columns)`.
+    """
+
+    word = "trust"
+    answers = (Trusted,)
+    setup: Setup
+    origin: tuple[Index, Index, Index]
+    masks: Annotated[NDArray[np.bool_], array_of("b", 3, "a bool array (slices, rows, columns)")]
+
+    def check(self) -> None:
+        """The box lies within the volume."""
+        self.setup.check(f"{self.word}.setup")
+        whole = self.setup.stack_shape
+        if any(start + size > most for start, size, most in zip(self.origin, self.masks.shape, whole, strict=True)):
+            reject(f"{self.word}.masks", f"within the volume's slices {whole} from {self.origin}", self.masks)
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """The masks of all slices, bool `(slices, rows, columns)`."""
+        whole = np.zeros(self.setup.stack_shape, dtype=bool)
+        whole[tuple(slice(start, start + size) for start, size in zip(self.origin, self.masks.shape, strict=True))] = (
+            self.masks
+        )
+        return whole
+
+    def check_reply(self, reply: Reply) -> None:
+        """The slices are some of those that were asked about."""
+        if isinstance(reply, Trusted):
+            asked = range(self.origin[0], self.origin[0] + len(self.masks))
+            for name in ("trusted", "doubtful"):
+                beyond = [index for index in getattr(reply, name) if index not in asked]
+                if beyond:
+                    reject(f"{reply.word}.{name}", f"slices from {asked.start} to {asked.stop - 1}", beyond[0])
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from SegmentPropagateLib.propagation.prompts import MaskPrompt
 from SegmentPropagateLib.propagation.propagator import Propagator, SliceUpdate
 from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.propagation.session import Session
+from SegmentPropagateLib.volumes.stack import make_stack
 from SegmentPropagateLib.volumes.volume import Volume
 from SegmentPropagateLib.worker.messages import printable
 from SegmentPropagateLib.worker.replies import (
@@ -37,6 +38,7 @@ from SegmentPropagateLib.worker.replies import (
     Reply,
     SliceDone,
     Started,
+    Trusted,
     VolumeTaken,
     Welcome,
 )
@@ -44,13 +46,13 @@ from SegmentPropagateLib.worker.requests import (
     PROTOCOL,
     Hello,
     Inspect,
-    ModelChoice,
     Propagate,
     Request,
     Segment,
-    Setup,
     TakeVolume,
+    Trust,
 )
+from SegmentPropagateLib.worker.setup import ModelChoice, Setup
 
 Send = Callable[[Reply], None]
 Cancelled = Callable[[], bool]
@@ -84,6 +86,7 @@ class Service:
             Inspect: self.inspect,
             Segment: self.segment,
             Propagate: self.propagate,
+            Trust: self.trust,
         }
 
     def answer(self, request: Request, send: Send, cancelled: Cancelled) -> None:
@@ -149,6 +152,21 @@ class Service:
         info = self._model.propagator.info if self._model else {}
         send(Done(slices.computed, time.monotonic() - began, peak_memory_mib(), dict(info)))
 
+    def trust(self, request: Trust, send: Send, cancelled: Cancelled) -> None:
+        """Say which slices of a mask can be trusted; no model is loaded, and no key made."""
+        from SegmentPropagateLib.prompting.trust import TRUSTED, trust_of  # scipy and SimpleITK
+
+        plane = request.setup.session.plane
+
+        def tick() -> None:
+            if cancelled():
+                raise CancelledError("The check of the mask was cancelled.")
+
+        stack, _ = make_stack(self._volume_of(request.setup), plane)
+        trust = trust_of(stack, request.whole, tick)
+        trusted = tuple(index for index, value in trust.items() if value >= TRUSTED)
+        send(Trusted(trusted, tuple(index for index in trust if index not in trusted)))
+
     def forget(self) -> None:
         """Drop model and session, which after an out-of-memory may hold what is missing; the voxels stay."""
         self._session = self._model = None
@@ -163,16 +181,19 @@ class Service:
             self._model = _Loaded(choice, file, self._load_model(choice.name, **options))
         return self._model.propagator
 
-    def _open_session(self, setup: Setup, send: Send, cancelled: Cancelled) -> Session:
-        """The session of that setup: the one from before, or a new one; a new model leaves no session."""
+    def _volume_of(self, setup: Setup) -> Volume:
         taken = self._volume
         if taken is None or (taken.volume, taken.voxels.shape) != (setup.volume, setup.shape_kji):
             raise InputError("The worker does not have this volume: send it first.")
+        return Volume(taken.voxels, setup.geometry, "the image", setup.modality)
+
+    def _open_session(self, setup: Setup, send: Send, cancelled: Cancelled) -> Session:
+        """The session of that setup: the one from before, or a new one; a new model leaves no session."""
+        volume = self._volume_of(setup)
         propagator = self._propagator(setup.model, send, cancelled)
         if self._session is None or self._session[0] != setup:
             self._session = None
             send(Preparing("session"))
-            volume = Volume(taken.voxels, setup.geometry, modality=setup.modality)
             choice = setup.session
             session = Session(
                 propagator, volume, plane=choice.plane, intensity=choice.intensity, settings=choice.settings

@@ -176,7 +176,7 @@ def prompts_run(
         except InputError:  # found nothing
             return np.zeros_like(truth)
 
-    found = measure(segment, truth)
+    found = measure(segment, truth, session.stack.spacing_mm[1:])
     box = segment(boxes(truth)["box, 1 px wider"][0])
     for name, outline in (("volume from a box", box), ("volume from the reference", truth)):
         masks = np.zeros_like(target.truth)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.prompts import BoxPrompt, LinePrompt, PointsPrompt
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.boxes import first_and_last
 
@@ -30,15 +30,16 @@ WITH_DIAGONALS = np.ones((3, 3), dtype=bool)
 
 Mask = NDArray[np.bool_]
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
-Segment = Callable[[BoxPrompt | PointsPrompt], Mask]
+Segment = Callable[[BoxPrompt | PointsPrompt | LinePrompt], Mask]
 
 
-def measure(segment: Segment, truth: Mask) -> dict[str, float]:
+def measure(segment: Segment, truth: Mask, spacing_rc_mm: tuple[float, float]) -> dict[str, float]:
     """Figures of one key slice.
 
     Args:
         segment: turns a prompt on the slice into a mask.
         truth: the reference, bool `(rows, columns)`.
+        spacing_rc_mm: distance between rows and between columns.
 
     Returns:
         DSC by the kind of prompt (the mean over boxes of a kind), the share of masks of one prompt that are one piece,
@@ -47,7 +48,7 @@ def measure(segment: Segment, truth: Mask) -> dict[str, float]:
     figures: dict[str, float] = {}
     seconds, whole = [], []
 
-    def ask(prompt: BoxPrompt | PointsPrompt) -> Mask:
+    def ask(prompt: BoxPrompt | PointsPrompt | LinePrompt) -> Mask:
         begin = time.perf_counter()
         mask = segment(prompt)
         seconds.append(time.perf_counter() - begin)
@@ -57,6 +58,7 @@ def measure(segment: Segment, truth: Mask) -> dict[str, float]:
         masks = [ask(prompt) for prompt in prompts]
         whole += [ndimage.label(mask, WITH_DIAGONALS)[1] == 1 for mask in masks]
         figures[name] = float(np.mean([dice(mask, truth) for mask in masks]))
+    figures["longest diameter"] = dice(ask(diameter(truth, spacing_rc_mm)), truth)
     for number, mask in enumerate(clicks(ask, truth)):
         if number == 0:
             whole.append(ndimage.label(mask, WITH_DIAGONALS)[1] == 1)
@@ -83,6 +85,16 @@ def boxes(truth: Mask) -> Mapping[str, Sequence[BoxPrompt]]:
         "box off by 1 px": [boxed(tight + rng.integers(-1, 2, 4)) for _ in range(DRAWS)],
         "box off by 10 %": [boxed(tight + sides * rng.uniform(-0.1, 0.1, 4)) for _ in range(DRAWS)],
     }
+
+
+def diameter(truth: Mask, spacing_rc_mm: tuple[float, float]) -> LinePrompt:
+    """The line between the two pixels of the largest part of a reference mask that are farthest apart."""
+    part = largest(truth)
+    edge = np.argwhere(part & ~ndimage.binary_erosion(part))
+    places = edge * np.array(spacing_rc_mm)
+    squares = ((places[:, None] - places[None]) ** 2).sum(axis=-1)
+    first, last = edge[list(np.unravel_index(int(squares.argmax()), squares.shape))][:, ::-1]
+    return LinePrompt((float(first[0]), float(first[1]), float(last[0]), float(last[1])))
 
 
 def clicks(segment: Segment, truth: Mask) -> Iterator[Mask]:

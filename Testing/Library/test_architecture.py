@@ -62,11 +62,21 @@ SEAM = (
     "worker.messages",
     "worker.replies",
     "worker.requests",
+    "worker.setup",
 )
 
 # Foreign package -> the packages and modules of the library that may import it.
 FOREIGN = {
-    "torch": ("networks", "propagators.tracking", "models.devices", "models.loading", "training", "cli.finetune"),
+    "torch": (
+        "networks",
+        "propagators.tracking",
+        "models.devices",
+        "models.loading",
+        "prompting.prototypes",
+        "prompting.sap_net",
+        "training",
+        "cli.finetune",
+    ),
     "sam2": ("networks", "propagators.tracking.hiera", "propagators.tracking.tracker"),
     "SimpleITK": ("formats", "propagators.classical.registration"),
     "requests": ("models.transfer", "archive"),

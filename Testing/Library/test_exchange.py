@@ -15,7 +15,8 @@ from SegmentPropagateLib.worker.replies import (
     SliceDone,
     Started,
 )
-from SegmentPropagateLib.worker.requests import ModelChoice, Propagate, SessionChoice, Setup
+from SegmentPropagateLib.worker.requests import Propagate
+from SegmentPropagateLib.worker.setup import ModelChoice, SessionChoice, Setup
 
 SETUP = Setup("v", (4, 6, 7), tuple(np.eye(4).ravel().tolist()), None, ModelChoice("m"), SessionChoice())
 MASK = np.ones((6, 7), bool)

@@ -90,5 +90,5 @@ def test_every_source_is_found_by_its_name_and_an_unknown_one_names_them():
 
 def test_a_source_without_a_network_loads_no_torch():
     code = "import sys; from SegmentPropagateLib.prompting.source import find_source; find_source('drawn')"
-    code += "; find_source('atlas'); sys.exit('torch' in sys.modules)"
+    code += "; [find_source(name) for name in ('atlas', 'draft', 'carried-points')]; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

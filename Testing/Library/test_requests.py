@@ -23,6 +23,7 @@ from SegmentPropagateLib.worker.replies import (
     Remote,
     SliceDone,
     Started,
+    Trusted,
     VolumeTaken,
     Welcome,
 )
@@ -32,16 +33,15 @@ from SegmentPropagateLib.worker.requests import (
     Cancel,
     Hello,
     Inspect,
-    ModelChoice,
     Propagate,
     ProtocolError,
     Quit,
     Segment,
-    SessionChoice,
-    Setup,
     TakeVolume,
+    Trust,
     read_request,
 )
+from SegmentPropagateLib.worker.setup import ModelChoice, SessionChoice, Setup
 
 # 5 axial slices of 6 x 7, 6 coronal ones of 5 x 7, 7 sagittal ones of 5 x 6.
 MATRIX = tuple(np.diag([1.0, 1, 2, 1]).ravel().tolist())
@@ -56,6 +56,7 @@ RIGHT_REQUESTS = (
     Inspect("model.pt", 256),
     Segment(SETUP, 3, 4, (0, 0, 6, 5), ((1, 2.5), (3, 4)), (True, False)),
     Propagate(SETUP, ((1, 2), (2, 0)), np.stack([MASK, MASK]), 0, None, True),
+    Trust(SETUP, (1, 2, 0), np.ones((3, 2, 4), bool)),
     Cancel(),
     Quit(),
 )
@@ -70,6 +71,7 @@ RIGHT_REPLIES = (
     Outlined.of_mask(3, 4, MASK),
     SliceDone.of_mask(1, 3, MASK, presence=-2.5, predicted_iou=0.75, done=4),
     Done(7, 1.5, 300.0, {"model": "starter"}),
+    Trusted((1, 3), (2,)),
     Cancelled(),
     Failed("input", "Choose something else."),
 )
@@ -182,6 +184,11 @@ WRONG = {
         "last": ("0", -1, 5, 1.0, True),
         "resolve_overlaps": (None, 1, "true"),
     },
+    Trust: {
+        **OF_SETUP,
+        "origin": (None, [1, 2], [1, 2, -1], [1, 2, 0.5], "120"),
+        "masks": (*NO_ARRAY, np.zeros((3, 2, 4)), np.zeros((5, 2, 4), bool)),
+    },
     Welcome: {"protocol": NO_COUNT, "version": NO_TEXT, "pid": NO_COUNT, "missing": (None, "torch", [1], [""])},
     VolumeTaken: {"volume": NO_TEXT},
     Inspected: {
@@ -210,6 +217,7 @@ WRONG = {
         "peak_mib": (*NO_NUMBER, -1),
         "info": (None, [], "starter"),
     },
+    Trusted: {"trusted": (None, [-1], ["1"], 3), "doubtful": (None, [-1], [1.5], "2")},
     Cancelled: {},
     Failed: {"kind": (None, "bad luck", 1), "sentence": NO_TEXT},
     Cancel: {},
@@ -296,6 +304,16 @@ def test_masks_along_another_plane_than_the_setup_s_are_refused():
 @pytest.mark.parametrize("text", ["größer", "temps\u00a0: 3\u202fs", "日本語"])
 def test_a_sentence_may_be_in_any_language(text):
     assert Failed("input", text).sentence == text
+
+
+def test_trust_is_told_of_slices_that_were_asked_about_alone():
+    request = RIGHT[Trust]
+    with pytest.raises(MessageError, match=r"'trust.masks' must be within"):
+        replace(request, origin=(3, 2, 0))
+    assert request.whole.sum() == 24
+    assert request.whole[1:4, 2:4, 0:4].all()
+    with pytest.raises(MessageError, match=r"'trusted.doubtful' must be slices from 1 to 3, got 4"):
+        request.read_reply(Trusted((1,), (4,)).to_message(1))
 
 
 def test_a_range_that_is_reversed_is_refused():

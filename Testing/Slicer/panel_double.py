@@ -1,5 +1,7 @@
 """A logic for panel tests: real keys and geometry over the real scene, but runs are driven by the test."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import slicer
 import vtk
@@ -36,6 +38,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         self.calls, self._keys, self.scores = [], (), []
         self._asked = self.previewed = None
         self.settings = RunSettings()
+        self.drafts = SimpleNamespace(isAsking=False, taken=Signal(), changed=Signal())
 
     def go(self, state):
         self.state = state
@@ -108,8 +111,21 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
             if score["sliceIndex"] in sliceIndices:
                 score["confirmed"] = confirmed
 
-    def previewPrompt(self, segmentId, sliceIndex, boxRas=None, pointsRas=None, positive=None):
+    def useAsDraft(self, segmentId):
+        self.calls.append(("useAsDraft", segmentId))
+        self.drafts.isAsking = True
+        self.drafts.changed.emit()
+
+    def tellDraft(self, segmentId, trusted, doubtful):
+        """What the worker thinks of the segment has come."""
+        self.drafts.isAsking = False
+        self.drafts.changed.emit()
+        self.setKeys([*self._keys, *(Key(segmentId, "axial", index, 412.0) for index in trusted)])
+        self.drafts.taken.emit(segmentId, trusted, doubtful)
+
+    def previewPrompt(self, segmentId, sliceIndex, boxRas=None, pointsRas=None, positive=None, *, lineRas=None):
         self.calls.append(("previewPrompt", segmentId, sliceIndex, pointsRas, positive))
+        self.line = lineRas
 
     def outline(self, segmentId, sliceIndex, areaMm2):
         """The outline that was asked for has come."""

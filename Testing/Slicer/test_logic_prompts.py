@@ -64,6 +64,23 @@ def test_points_on_the_slice_count_and_others_do_not(bench):
         bench.logic.usePreview()
 
 
+def test_a_line_asks_for_points_on_it_within_a_box(bench):
+    ready = []
+    bench.logic.previewReady.connect(lambda *what: ready.append(what))
+    line = bench.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsLineNode")
+    for column in (6, 18):
+        line.AddControlPointWorld(bench.grid().worldFromSlice[:3] @ [6, 9, column, 1])
+    bench.logic.previewPrompt(bench.segment, 6, lineRas=line)
+    asked = bench.process.requests[-1]
+    assert asked.points_ij == ((9.0, 9.0), (12.0, 9.0), (15.0, 9.0))
+    assert asked.box_ij == (6.0, 5.0, 18.0, 13.0)
+    bench.until(lambda: ready)
+    with pytest.raises(InputError, match="None of the points lies on slice 5"):
+        bench.logic.previewPrompt(bench.segment, 5, lineRas=line)
+    with pytest.raises(InputError, match="Both ends of the line must lie on slice 6"):
+        bench.logic.previewPrompt(bench.segment, 6, lineRas=[bench.logic.slicePositionRas(index) for index in (6, 7)])
+
+
 def test_a_prompt_that_finds_nothing_is_one_sentence(bench):
     bench.logic.previewPrompt(bench.segment, 0, boxRas=roi(bench.slicer, bench.logic.slicePositionRas(0), [9, 9, 9]))
     bench.until(lambda: bench.errors)

@@ -9,12 +9,12 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import VIEWS, Context, planeTitle, sliceNodeOf
 from SegmentPropagateSlicer.Panel.KeyTable import KeyTable
-from SegmentPropagateSlicer.Scene.Placement import Placement
+from SegmentPropagateSlicer.Scene.Placement import ALONE, Placement
 from SegmentPropagateSlicer.Values.State import State
 
 
 class PromptSection:
-    """Paint, box or points in one of the slice views become key slices.
+    """Paint, box, line or points in one of the slice views become key slices, and so does a segment of another tool.
 
     Args:
         context: `Context`.
@@ -25,7 +25,7 @@ class PromptSection:
         self.placement = Placement(context.parameters, context.status.guarded(self.onPromptPlaced))
         self.keyTable = KeyTable(context)
         ui, guarded = context.ui, context.status.guarded
-        self._modes = {"paint": ui.paintButton, "box": ui.boxButton, "points": ui.pointsButton}
+        self._modes = {"paint": ui.paintButton, "box": ui.boxButton, "line": ui.lineButton, "points": ui.pointsButton}
         for mode, button in self._modes.items():
             button.setIcon(qt.QIcon(context.icon(mode)))
             button.connect("clicked()", guarded(partial(self.chooseMode, mode)))
@@ -36,14 +36,17 @@ class PromptSection:
         ui.placeNegativeButton.connect("clicked()", guarded(lambda: self._togglePlacing("negativePoints")))
         ui.clearPromptButton.connect("clicked()", guarded(self.clearPrompt))
         ui.addKeyButton.connect("clicked()", guarded(self.addKey))
+        ui.useDraftButton.connect("clicked()", guarded(self.useDraft))
         ui.lockSliceButton.setIcon(qt.QIcon(context.icon("lock")))
         ui.lockSliceButton.connect("clicked()", guarded(self.lock))
         context.logic.previewReady.connect(self._onPreviewReady)
+        context.logic.drafts.taken.connect(self._onDraftTaken)
+        context.logic.drafts.changed.connect(self.refresh)
 
     # ---- actions ------------------------------------------------------------------------------------------------
 
     def chooseMode(self, mode: str) -> None:
-        """Paint, box or points."""
+        """Paint, box, line or points."""
         if not self.context.segmentIds():
             self.refresh()
             raise InputError(
@@ -76,6 +79,12 @@ class PromptSection:
         else:
             self.preview()
 
+    def useDraft(self) -> None:
+        """Let the worker tell which slices of the segment can be trusted; they become keys."""
+        self._syncSettings()
+        self.context.logic.useAsDraft(self.context.currentSegmentId())
+        self.context.status.say(_("Comparing every slice with its neighbors..."))
+
     def lock(self) -> None:
         """Lock the slice in the view as the segment has it, or unlock it."""
         locked = self.context.ui.lockSliceButton.checked
@@ -93,6 +102,8 @@ class PromptSection:
         segmentId, (_plane, index) = self.context.currentSegmentId(), self.context.planeAndSlice()
         if self.context.parameters.promptMode == "box":
             self.context.logic.previewPrompt(segmentId, index, boxRas=self.placement.node("box"))
+        elif self.context.parameters.promptMode == "line":
+            self.context.logic.previewPrompt(segmentId, index, lineRas=self.placement.node("line"))
         else:
             points, positive = self.placement.points()
             self.context.logic.previewPrompt(segmentId, index, pointsRas=points, positive=positive)
@@ -109,8 +120,8 @@ class PromptSection:
         """The user placed or moved a point or the box: show what the model makes of it."""
         positive, state = self.placement.points()[1], self.context.logic.state
         ready = any(positive) or (state == State.REVIEW and bool(positive))  # a proposal can be taken away from
-        if self._positiveRole() == "box":
-            ready = self.placement.hasBox()
+        has = {"box": self.placement.hasBox, "line": self.placement.hasLine}
+        ready = has.get(self._positiveRole(), lambda: ready)()
         if ready and state in (State.IDLE, State.REVIEW):
             self.preview()
         self.refresh()
@@ -129,7 +140,20 @@ class PromptSection:
         self.refresh()
 
     def _positiveRole(self) -> str:
-        return "box" if self.context.parameters.promptMode == "box" else "positivePoints"
+        mode = self.context.parameters.promptMode
+        return mode if mode in ALONE else "positivePoints"
+
+    def _onDraftTaken(self, segmentId: str, trusted: list[int], doubtful: list[int]) -> None:
+        """The object ends where the draft does."""
+        name, every = self.context.segmentName(segmentId), sorted([*trusted, *doubtful])
+        self.context.parameters.giveRange(segmentId, self.context.plane(), every[0], every[-1])
+        if not trusted:
+            text = _("No two slices of {name} bear each other out: outline one of its {count} slices by hand.")
+        elif doubtful:
+            text = _("{name}: {good} of {count} slices are keys now; Propagate redoes the others.")
+        else:
+            text = _("{name}: all {count} slices are keys now, none is in doubt.")
+        self.context.status.say(text.format(name=name, good=len(trusted), count=len(every)))
 
     def _onPreviewReady(self, _segmentId: str, sliceIndex: int, areaMm2: float) -> None:
         self.context.status.say(
@@ -149,13 +173,16 @@ class PromptSection:
         ui.placeRow.setVisible(mode != "paint")
         ui.placeNegativeButton.setVisible(mode == "points")
         placing = self.placement.placing()
-        ui.placePositiveButton.text = _("Place box") if mode == "box" else _("On the object")
+        texts = {"box": _("Place box"), "line": _("Place line")}
+        ui.placePositiveButton.text = texts.get(mode, _("On the object"))
         showChosen(ui.placePositiveButton, placing is not None and placing == self._positiveRole())
         showChosen(ui.placeNegativeButton, placing == "negativePoints")
         ids = self.context.segmentIds()
         ui.promptHint.text = hint(mode, self.context.segmentName(self.context.currentSegmentId()) if ids else "")
         ui.addKeyButton.text = self._keyButtonText(mode)
         ui.addKeyButton.enabled = self.context.logic.state not in State.BUSY and bool(self.context.segmentIds())
+        ui.useDraftButton.setVisible(mode == "paint" and self.context.logic.state != State.REVIEW)
+        ui.useDraftButton.enabled = ui.addKeyButton.enabled and not self.context.logic.drafts.isAsking
         self._refreshLock()
         self.keyTable.refresh()
 
@@ -212,6 +239,7 @@ def hint(mode: str, name: str) -> str:
     text = {
         "paint": _("{name}: outline it on one slice with the editor below, then:"),
         "box": _("{name}: click two corners around it in the view, then:"),
+        "line": _("{name}: click both ends of its longest diameter in the view, then:"),
         "points": _("{name}: click on it in the view; a click beside it takes that part away. Then:"),
     }[mode]
     return text.format(name=name or _("Object"))

@@ -1,4 +1,4 @@
-"""A box or points, and the outline that the model makes of them, before it becomes a key."""
+"""A box, points or a line, and the outline that the model makes of them, before it becomes a key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.worker.replies import Downloading, Failed, Outlined, Preparing, Remote, Reply
-from SegmentPropagateLib.worker.requests import Segment, Setup
+from SegmentPropagateLib.worker.requests import Segment
+from SegmentPropagateLib.worker.setup import Setup
 from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Runs.Runner import Runner
 from SegmentPropagateSlicer.Scene.Preview import Preview
@@ -31,12 +32,13 @@ MARGIN, MARGIN_PX = 0.15, 3
 
 @dataclass(frozen=True)
 class Prompt:
-    """A box, points, or both, in the world.
+    """A box, points, or both, or a line, in the world.
 
     Args:
         boxRas: two or more corners in world RAS, `(N, 3)`; or a vtkMRMLMarkupsROINode.
         pointsRas: points in world RAS, `(N, 3)`; or a vtkMRMLMarkupsFiducialNode.
         positive: one bool per point, all True when None.
+        lineRas: both ends of the longest diameter in world RAS, `(2, 3)`; or a vtkMRMLMarkupsLineNode.
         corrects: the outline that points mend: it gains what is found at those on the object, and loses what is found
             not to be it; None for an outline of the points alone.
     """
@@ -44,6 +46,7 @@ class Prompt:
     boxRas: Any = None
     pointsRas: Any = None
     positive: Any = None
+    lineRas: Any = None
     corrects: Proposal | None = None
 
     def request(self, setup: Setup, grid: SliceGrid, sliceIndex: int) -> Segment:
@@ -53,6 +56,10 @@ class Prompt:
             SegmentPropagateError: the box lies beside the volume, no point on the slice, or there is neither.
         """
         reader, points, positive = PromptReader(grid), [], []
+        if self.lineRas is not None:
+            seen = reader.line(self.lineRas, sliceIndex).as_points(grid.pixelSizeMm, grid.shape)
+            box = seen.box.box_ij if seen.box is not None else None
+            return Segment(setup, 1, sliceIndex, box, tuple(seen.points_ij.tolist()), tuple(seen.positive.tolist()))
         if self.pointsRas is not None:
             found, flags = reader.points(self.pointsRas, sliceIndex, self.positive)
             points, positive = found.tolist(), flags.tolist()

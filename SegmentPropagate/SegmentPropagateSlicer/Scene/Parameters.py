@@ -15,6 +15,7 @@ from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 if TYPE_CHECKING:
     from slicer import (
         vtkMRMLMarkupsFiducialNode,
+        vtkMRMLMarkupsLineNode,
         vtkMRMLMarkupsROINode,
         vtkMRMLNode,
         vtkMRMLScalarVolumeNode,
@@ -122,12 +123,13 @@ class Parameters:
     volume: Node[vtkMRMLScalarVolumeNode] = Node()
     segmentation: Node[vtkMRMLSegmentationNode] = Node()
     box: Node[vtkMRMLMarkupsROINode] = Node()
+    line: Node[vtkMRMLMarkupsLineNode] = Node()
     positivePoints: Node[vtkMRMLMarkupsFiducialNode] = Node()
     negativePoints: Node[vtkMRMLMarkupsFiducialNode] = Node()
 
     segment = Text()  # segment ID, or ALL_VISIBLE
     view = Text("Red")  # name of the slice view that the user outlines in
-    promptMode = Text("paint", ("paint", "box", "points"))
+    promptMode = Text("paint", ("paint", "box", "line", "points"))
 
     model = Text("classical")
     device = Text("auto")

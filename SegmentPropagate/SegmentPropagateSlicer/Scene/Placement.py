@@ -1,4 +1,4 @@
-"""The markups that a prompt is placed with: a box, points on the object, points beside it."""
+"""The markups that a prompt is placed with: a box, a line, points on the object, points beside it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from slicer.util import VTKObservationMixin
 
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 
+ROLES = ("box", "line", "positivePoints", "negativePoints")
+ALONE = ("box", "line")  # a new one takes the place of the one before
 BLUE, GREEN, RED = (0.23, 0.51, 0.84), (0.18, 0.66, 0.31), (0.85, 0.25, 0.23)
 
 
@@ -29,13 +31,14 @@ class Placement(VTKObservationMixin):
         self.parameters, self._onPlaced = parameters, onPlaced
 
     def node(self, role: str) -> slicer.vtkMRMLMarkupsNode | None:
-        """The markups node of a role: `box`, `positivePoints` or `negativePoints`."""
+        """The markups node of a role: one of `ROLES`."""
         node: slicer.vtkMRMLMarkupsNode | None = getattr(self.parameters, role)
         return node
 
     def _newNode(self, role: str) -> slicer.vtkMRMLMarkupsNode:
         kind, name, color = {
             "box": ("vtkMRMLMarkupsROINode", _("Prompt box"), BLUE),
+            "line": ("vtkMRMLMarkupsLineNode", _("Longest diameter"), BLUE),
             "positivePoints": ("vtkMRMLMarkupsFiducialNode", _("Object"), GREEN),
             "negativePoints": ("vtkMRMLMarkupsFiducialNode", _("Not the object"), RED),
         }[role]
@@ -52,19 +55,19 @@ class Placement(VTKObservationMixin):
 
     def nodes(self) -> list[slicer.vtkMRMLMarkupsNode]:
         """The nodes that exist."""
-        return [node for node in map(self.node, ("box", "positivePoints", "negativePoints")) if node is not None]
+        return [node for node in map(self.node, ROLES) if node is not None]
 
     def start(self, role: str) -> None:
-        """Let the mouse place: one box, or points until right-click."""
+        """Let the mouse place: one box, one line, or points until right-click."""
         node = self.node(role) or self._newNode(role)
         for event in (node.PointPositionDefinedEvent, node.PointEndInteractionEvent):
             if not self.hasObserver(node, event, self._onPlaced):
                 self.addObserver(node, event, self._onPlaced)
         markups = slicer.modules.markups.logic()
-        if role == "box":
+        if role in ALONE:
             node.RemoveAllControlPoints()
         markups.SetActiveList(node)
-        markups.StartPlaceMode(role != "box")
+        markups.StartPlaceMode(role not in ALONE)
 
     def stop(self) -> None:
         """Give the mouse back to the views."""
@@ -81,7 +84,7 @@ class Placement(VTKObservationMixin):
         if interaction.GetCurrentInteractionMode() != interaction.Place:
             return None
         active = slicer.app.applicationLogic().GetSelectionNode().GetActivePlaceNodeID()
-        for role in ("box", "positivePoints", "negativePoints"):
+        for role in ROLES:
             node = self.node(role)
             if node is not None and node.GetID() == active:
                 return role
@@ -103,6 +106,10 @@ class Placement(VTKObservationMixin):
         """Whether a box with an extent was placed."""
         node = self.parameters.box
         return node is not None and node.GetNumberOfDefinedControlPoints() > 0 and min(sorted(node.GetSize())[1:]) > 0
+
+    def hasLine(self) -> bool:
+        """Whether a line with both ends was placed."""
+        return len(self._positions("line")) == 2
 
     def _positions(self, role: str) -> NDArray[np.float64]:
         node = self.node(role)

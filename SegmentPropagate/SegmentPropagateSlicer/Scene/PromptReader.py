@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.propagation.prompts import LinePrompt
 from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, indexFromWorld, labelmapOf, nearestPlaces
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, cornersOfRoi
 
@@ -72,6 +73,17 @@ class PromptReader:
         if len(ras) and not here.any():
             raise InputError(_("None of the points lies on slice {index}: place them there.").format(index=sliceIndex))
         return points, flags[here]
+
+    def line(self, lineNodeOrRas: slicer.vtkMRMLMarkupsNode | ArrayLike, sliceIndex: int) -> LinePrompt:
+        """A line node (or its ends in world RAS `(2, 3)`) as a prompt on a slice.
+
+        Raises:
+            InputError: an end lies on another slice, or both are at one place.
+        """
+        ends, _flags = self.points(lineNodeOrRas, sliceIndex)
+        if len(ends) != 2:
+            raise InputError(_("Both ends of the line must lie on slice {index}.").format(index=sliceIndex))
+        return LinePrompt((*ends[0].tolist(), *ends[1].tolist()))
 
 
 def _corners(roiNodeOrCorners: slicer.vtkMRMLMarkupsROINode | ArrayLike) -> ArrayLike:

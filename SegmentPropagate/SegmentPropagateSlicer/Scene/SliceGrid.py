@@ -36,7 +36,7 @@ class SliceGrid:
         spacing = list(geometry.spacing_kji_mm)
         del spacing[self.axis]
         self.shape = tuple(np.delete(geometry.shape_kji, self.axis).tolist())  # rows, columns
-        self.pixelSizeMm = tuple(spacing)  # distance of rows, of columns
+        self.pixelSizeMm = spacing[0], spacing[1]  # distance of rows, of columns
         self.pixelAreaMm2 = spacing[0] * spacing[1]
 
     @property

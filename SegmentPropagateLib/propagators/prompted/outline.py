@@ -36,6 +36,7 @@ def outline(
     spacing_rc_mm: tuple[float, float],
     prompt: BoxPrompt | PointsPrompt,
     network: PromptNetwork | None = None,
+    at_once: bool = False,
 ) -> Mask:
     """Outline what a box or points name on a slice: bool `(rows, columns)`, with the promises of `finishing.finish`.
 
@@ -44,9 +45,12 @@ def outline(
         spacing_rc_mm: distance between rows and between columns.
         prompt: a box, points, or both.
         network: what sees the object; None takes the bundled one.
+        at_once: the points, which come with a box, are seen in one look: they are not corrections of one another.
     """
     looks = _Looks(image, spacing_rc_mm, network or bundled_network())
     steps = _one_by_one(prompt, image.shape)
+    if at_once:
+        steps = steps[-1:]
     soft = looks.first(steps[0])
     later = steps[1:] if steps[0].box else steps  # a lone point is looked at from afar first, then from nearby
     for given in later:

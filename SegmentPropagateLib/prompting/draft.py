@@ -1,0 +1,65 @@
+"""The source `draft`: a mask of another tool, of which the slices that can be trusted become key slices."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+
+from SegmentPropagateLib.prompting.drawn import drawn_labels
+from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
+from SegmentPropagateLib.prompting.trust import TRUSTED, trust_of
+from SegmentPropagateLib.propagation.results import SliceResult
+from SegmentPropagateLib.volumes.geometry import Plane
+from SegmentPropagateLib.volumes.labels import Labels
+from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
+from SegmentPropagateLib.volumes.volume import Volume
+
+
+class MaskAsDraft:
+    """Takes the labels of a whole object, which begins and ends where they do; see `PromptSource`.
+
+    What it makes of masks that are spoiled on some slices: Testing/Benchmarks/evaluate_draft.py.
+    """
+
+    def propose(
+        self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
+    ) -> list[Proposal]:
+        """See `source.PromptSource.propose`.
+
+        Raises:
+            InputError: there are no labels, or they lie on another grid than the volume.
+        """
+        drawn = drawn_labels(volume, support, "draft")
+        stack, _ = make_stack(volume, plane)
+        axis = volume.geometry.plane_axis(plane)
+        proposals = []
+        for label in labels:
+            proposals.append(_proposal(label, stack, drawn, axis))
+            tick(len(proposals), len(labels))
+        return proposals
+
+
+def _proposal(label: int, stack: ImageStack, drawn: Labels, axis: int) -> Proposal:
+    masks = np.ascontiguousarray(stack_of(drawn.mask(label), axis))
+    trust = trust_of(stack, masks)
+    if not trust:
+        return Proposal(label, "not here", source="draft", reason=f"The draft of label {label} is empty.")
+    keys = {index for index, value in trust.items() if value >= TRUSTED}
+    reason = ""
+    if not keys:
+        reason = "No two slices of the draft bear each other out: look at its largest one."
+        keys = {max(trust, key=lambda index: np.count_nonzero(masks[index]))}
+    key = max(keys, key=lambda index: np.count_nonzero(masks[index]))
+    return Proposal(
+        label,
+        "unsure" if reason else "found",
+        key,
+        masks[key],
+        min(trust),
+        max(trust),
+        confidence=round(float(np.mean([trust[index] >= TRUSTED for index in trust])), 4),
+        source="draft",
+        reason=reason,
+        slices={index: SliceResult.of_draft(masks[index], value, index in keys) for index, value in trust.items()},
+    )
