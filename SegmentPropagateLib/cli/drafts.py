@@ -9,13 +9,11 @@ from SegmentPropagateLib.cli.console import progress_bar
 from SegmentPropagateLib.cli.named import find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.prompting.finished import FinishedCases, read_finished
-from SegmentPropagateLib.prompting.source import Proposal, Support, find_source
+from SegmentPropagateLib.prompting.source import BEST_SOURCE, Proposal, Support, find_source
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.volume import Volume
 
-BEST_SOURCE = "atlas"
-"""What `--source auto` stands for."""
 SURENESS = {"found": "sure", "unsure": "unsure"}
 
 

@@ -8,30 +8,16 @@ A new one is a class here, its answer one in `replies`, and how a method of `ser
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
-from SegmentPropagateLib.propagation.propagator import PropagationSettings
-from SegmentPropagateLib.volumes.geometry import Geometry, Plane
-from SegmentPropagateLib.volumes.presets import PRESETS
-from SegmentPropagateLib.worker.fields import (
-    Content,
-    Count,
-    Index,
-    Rule,
-    Text,
-    array_of,
-    kinds_of,
-    one_of,
-    reject,
-)
+from SegmentPropagateLib.worker.fields import Content, Count, Index, Rule, Text, array_of, kinds_of, reject
 from SegmentPropagateLib.worker.messages import Message, MessageError, shown
 from SegmentPropagateLib.worker.replies import (
     REPLIES,
@@ -46,11 +32,15 @@ from SegmentPropagateLib.worker.replies import (
     SliceDone,
     SliceReply,
     Started,
+    Suggested,
+    Suggesting,
+    SuggestionsDone,
     VolumeTaken,
     Welcome,
 )
+from SegmentPropagateLib.worker.setup import Setup
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of the requests and replies; the frames around them have one of their own."""
 
 
@@ -66,86 +56,6 @@ def check_protocol(panel: object, worker: object) -> None:
         raise ProtocolError(
             f"The panel speaks protocol {panel}, the worker protocol {worker}: the {older} is older, update it."
         )
-
-
-@dataclass(frozen=True)
-class ModelChoice:
-    """What decides which model is loaded.
-
-    Args:
-        name: `classical`, `starter`, a registered model's name, or the path of a model file.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-        precision: `auto`, `exact`, `bf16`.
-        image_size: side of the square that the network sees, pixels; None takes the model's own.
-    """
-
-    name: Text
-    device: Text = "auto"
-    precision: Literal["auto", "exact", "bf16"] = "auto"
-    image_size: Count | None = None
-
-
-@dataclass(frozen=True)
-class SessionChoice:
-    """How the volume is cut and propagated.
-
-    Args:
-        plane: `axial`, `coronal`, `sagittal`.
-        intensity: preset of `presets.PRESETS`.
-        settings: of the propagation; a new one needs nothing here.
-    """
-
-    plane: Annotated[str, one_of(tuple(plane.value for plane in Plane))] = Plane.AXIAL.value
-    intensity: Annotated[str, one_of(PRESETS)] = "auto"
-    settings: PropagationSettings = field(default_factory=PropagationSettings)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a session of the worker is made of; the same setup is the same session.
-
-    Args:
-        volume: identity of the voxels, as `TakeVolume` named them.
-        shape_kji: their shape.
-        ijk_to_ras: 4 x 4 matrix from voxel index to RAS in mm, row by row.
-        modality: DICOM modality such as `CT`; None where it is not known.
-        model: what to load.
-        session: how to cut and propagate.
-    """
-
-    volume: Text
-    shape_kji: tuple[Count, Count, Count]
-    ijk_to_ras: Annotated[tuple[float, ...], Rule(lambda numbers: len(numbers) == 16, "16 finite numbers")]
-    modality: Text | None
-    model: ModelChoice
-    session: SessionChoice
-
-    @cached_property
-    def geometry(self) -> Geometry:
-        """The voxel grid."""
-        return Geometry(self.shape_kji, np.reshape(self.ijk_to_ras, (4, 4)))
-
-    @cached_property
-    def stack_shape(self) -> tuple[int, int, int]:
-        """`(slices, rows, columns)` along the plane."""
-        axis = self.geometry.plane_axis(self.session.plane)
-        rows, columns = (size for other, size in enumerate(self.shape_kji) if other != axis)
-        return self.shape_kji[axis], rows, columns
-
-    def check(self, path: str) -> None:
-        """Raise MessageError for axes that span no volume, or a number of slices among the settings below 1."""
-        try:
-            self.stack_shape  # noqa: B018  computed once, here
-        except InputError:
-            reject(f"{path}.ijk_to_ras", "a matrix whose axes span a volume", self.ijk_to_ras)
-        for name, value in vars(self.session.settings).items():
-            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-                reject(f"{path}.session.settings.{name}", "at least 1", value)
-
-    def check_slice(self, path: str, index: int | None) -> None:
-        """Raise MessageError for a slice that the volume does not have; None passes."""
-        if index is not None and index >= self.stack_shape[0]:
-            reject(path, f"one of the volume's {self.stack_shape[0]} {self.session.plane} slices (from 0)", index)
 
 
 class Request(Content):
@@ -350,6 +260,42 @@ class Propagate(Request):
 
 
 @dataclass(frozen=True)
+class Suggest(Request):
+    """Draft key slices and ranges from finished cases, whose files the worker reads.
+
+    Args:
+        setup: of the session; the model is not needed.
+        labels: names of what is to be found; none of them stands for all that the finished cases have.
+        folders: folders or lists of finished cases, in the layouts of `formats.cases`.
+        cases: files of finished cases, `(image, labels)`.
+    """
+
+    word = "suggest"
+    answers = (Preparing, Suggesting, Suggested, SuggestionsDone)
+    setup: Setup
+    labels: tuple[Text, ...]
+    folders: tuple[Text, ...]
+    cases: tuple[tuple[Text, Text], ...]
+
+    def check(self) -> None:
+        """There are finished cases, and no label is asked for twice."""
+        self.setup.check(f"{self.word}.setup")
+        if len({name.casefold() for name in self.labels}) != len(self.labels):
+            reject(f"{self.word}.labels", "a list of different names", self.labels)
+        if not self.folders and not self.cases:
+            reject(f"{self.word}.cases", "at least one where there is no folder", self.cases)
+
+    def check_reply(self, reply: Reply) -> None:
+        """A draft lies in the volume, and is for a label that was asked for."""
+        asked = len(self.labels)
+        if isinstance(reply, Suggested):
+            _check_place(reply, range(1, asked + 1) or (reply.object_id,), range(self.setup.stack_shape[0]), self.setup)
+            self.setup.check_slice(f"{reply.word}.last", reply.last)
+        if isinstance(reply, SuggestionsDone) and asked and reply.count != asked:
+            reject(f"{reply.word}.count", f"{asked}, the labels that were asked for", reply.count)
+
+
+@dataclass(frozen=True)
 class Cancel(Request):
     """End the request whose id this carries; it is that one which is answered."""
 
@@ -381,7 +327,7 @@ def read_request(message: Message) -> Request:
     return kind.from_message(message)
 
 
-def _check_place(reply: SliceReply, object_ids: frozenset[int] | tuple[int, ...], slices: range, setup: Setup) -> None:
+def _check_place(reply: SliceReply, object_ids: Collection[int], slices: range, setup: Setup) -> None:
     if reply.object_id not in object_ids:
         reject(f"{reply.word}.object_id", f"one of {', '.join(map(str, sorted(object_ids)))}", reply.object_id)
     if reply.slice_index not in slices:

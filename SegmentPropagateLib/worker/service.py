@@ -44,13 +44,13 @@ from SegmentPropagateLib.worker.requests import (
     PROTOCOL,
     Hello,
     Inspect,
-    ModelChoice,
     Propagate,
     Request,
     Segment,
-    Setup,
+    Suggest,
     TakeVolume,
 )
+from SegmentPropagateLib.worker.setup import ModelChoice, Setup
 
 Send = Callable[[Reply], None]
 Cancelled = Callable[[], bool]
@@ -84,6 +84,7 @@ class Service:
             Inspect: self.inspect,
             Segment: self.segment,
             Propagate: self.propagate,
+            Suggest: self.suggest,
         }
 
     def answer(self, request: Request, send: Send, cancelled: Cancelled) -> None:
@@ -149,6 +150,12 @@ class Service:
         info = self._model.propagator.info if self._model else {}
         send(Done(slices.computed, time.monotonic() - began, peak_memory_mib(), dict(info)))
 
+    def suggest(self, request: Suggest, send: Send, cancelled: Cancelled) -> None:
+        """Draft key slices from finished cases; model and session stay as they are."""
+        from SegmentPropagateLib.worker.suggesting import suggest  # scipy's filters, and readers of files
+
+        suggest(request, self._volume_of(request.setup), send, cancelled)
+
     def forget(self) -> None:
         """Drop model and session, which after an out-of-memory may hold what is missing; the voxels stay."""
         self._session = self._model = None
@@ -163,16 +170,19 @@ class Service:
             self._model = _Loaded(choice, file, self._load_model(choice.name, **options))
         return self._model.propagator
 
-    def _open_session(self, setup: Setup, send: Send, cancelled: Cancelled) -> Session:
-        """The session of that setup: the one from before, or a new one; a new model leaves no session."""
+    def _volume_of(self, setup: Setup) -> Volume:
         taken = self._volume
         if taken is None or (taken.volume, taken.voxels.shape) != (setup.volume, setup.shape_kji):
             raise InputError("The worker does not have this volume: send it first.")
+        return Volume(taken.voxels, setup.geometry, "the image", setup.modality)
+
+    def _open_session(self, setup: Setup, send: Send, cancelled: Cancelled) -> Session:
+        """The session of that setup: the one from before, or a new one; a new model leaves no session."""
+        volume = self._volume_of(setup)
         propagator = self._propagator(setup.model, send, cancelled)
         if self._session is None or self._session[0] != setup:
             self._session = None
             send(Preparing("session"))
-            volume = Volume(taken.voxels, setup.geometry, modality=setup.modality)
             choice = setup.session
             session = Session(
                 propagator, volume, plane=choice.plane, intensity=choice.intensity, settings=choice.settings

@@ -60,6 +60,7 @@ SEAM = (
     "worker.messages",
     "worker.replies",
     "worker.requests",
+    "worker.setup",
 )
 
 # Foreign package -> the packages and modules of the library that may import it.

@@ -10,7 +10,8 @@ import numpy as np
 
 from SegmentPropagateLib.worker.fields import identity_of
 from SegmentPropagateLib.worker.messages import Message, read_message, write_message
-from SegmentPropagateLib.worker.requests import Cancel, Hello, ModelChoice, Propagate, SessionChoice, Setup
+from SegmentPropagateLib.worker.requests import Cancel, Hello, Propagate
+from SegmentPropagateLib.worker.setup import ModelChoice, SessionChoice, Setup
 
 ROOT = Path(__file__).resolve().parents[2]
 DRAWN_WORKER = str(ROOT / "Testing" / "Library" / "drawn_worker.py")

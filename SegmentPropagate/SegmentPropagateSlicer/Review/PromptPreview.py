@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.worker.replies import Downloading, Failed, Outlined, Preparing, Reply
-from SegmentPropagateLib.worker.requests import Segment, Setup
+from SegmentPropagateLib.worker.requests import Segment
+from SegmentPropagateLib.worker.setup import Setup
 from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Runs.Runner import Runner
 from SegmentPropagateSlicer.Scene.Preview import Preview

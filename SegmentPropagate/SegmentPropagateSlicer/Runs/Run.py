@@ -8,7 +8,8 @@ import numpy as np
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.worker.replies import SliceDone
-from SegmentPropagateLib.worker.requests import Propagate, Setup
+from SegmentPropagateLib.worker.requests import Propagate
+from SegmentPropagateLib.worker.setup import Setup
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
 from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
 from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from SegmentPropagateLib.worker.messages import printable
 from SegmentPropagateLib.worker.replies import Downloading, Failed, Preparing, Reply
-from SegmentPropagateLib.worker.requests import ModelChoice, Propagate, Segment, Setup, TakeVolume
+from SegmentPropagateLib.worker.requests import Propagate, Segment, Suggest, TakeVolume
+from SegmentPropagateLib.worker.setup import ModelChoice, Setup
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
@@ -51,7 +52,7 @@ class Runner:
     def ask(
         self,
         volumeNode: slicer.vtkMRMLScalarVolumeNode,
-        request: Segment | Propagate,
+        request: Segment | Propagate | Suggest,
         onReply: Callable[[Reply], None],
     ) -> int:
         """Send a request about a volume, which goes first where the worker does not have it; returns its id."""

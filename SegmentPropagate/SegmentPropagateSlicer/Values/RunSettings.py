@@ -10,7 +10,7 @@ from typing import Literal
 
 from SegmentPropagateLib.models.registry import REGISTRY
 from SegmentPropagateLib.propagation.propagator import PropagationSettings
-from SegmentPropagateLib.worker.requests import ModelChoice, SessionChoice
+from SegmentPropagateLib.worker.setup import ModelChoice, SessionChoice
 
 
 def placeOf(model: str) -> str:
