@@ -13,6 +13,7 @@ from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+from suggest_double import DrivenRunner, DrivenSuggestions
 
 from SegmentPropagateLib.errors import InputError
 
@@ -36,6 +37,8 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         self.calls, self._keys, self.scores = [], (), []
         self._asked = self.previewed = None
         self.settings = RunSettings()
+        self.runner = DrivenRunner()
+        self.suggestions = DrivenSuggestions(self.runner)
 
     def go(self, state):
         self.state = state
@@ -130,6 +133,17 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         self.previewed = None
         self.previewChanged.emit()
 
+    # ---- suggestions
+    def suggest(self, support, names=()):
+        self.calls.append(("suggest", support, tuple(names)))
+        nodes = self.volumeNode, self.segmentationNode
+        grid = SliceGrid(VolumeReader(self.volumeNode).geometry, self.settings.plane)
+        self.suggestions.ask(nodes, self.settings, grid, support, tuple(names))
+
+    def useSuggestions(self, find, make):
+        self.calls.append(("useSuggestions",))
+        return self.suggestions.use(find, make)
+
     # ---- runs
     def inspectModel(self, model, imageSize=None):
         self.calls.append(("inspectModel", model))
@@ -150,6 +164,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
 
     def cancel(self):
         self.calls.append(("cancel",))
+        self.suggestions.cancel()
         self.go(State.IDLE)
 
     # ---- review

@@ -43,6 +43,7 @@ class ReviewWriter:
         self._drawnBefore: set[Place] = set()  # copied slices that the user had drawn on before they were copied
         self._held: Held | None = None  # what the segments held when the run began
         self.setEditor, self.undo, self.redo = writer.setEditor, writer.undo, writer.redo
+        self.inOneStep = writer.inOneStep
 
     @property
     def allowsOverlap(self) -> bool:
@@ -87,6 +88,25 @@ class ReviewWriter:
             self._write(nodes, grid, {segmentId: {index: proposal}})
         if inReview:
             self._copies[segmentId, grid.plane, index] = self._mask(nodes, grid, place)
+
+    def isFree(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> bool:
+        """Whether a segment holds nothing on a slice that is not locked."""
+        key = self._keys.find(place[0], grid.plane, place[1])
+        return not (key is not None and key.confirmed) and not self._mask(nodes, grid, place).any()
+
+    def draft(self, nodes: Nodes, grid: SliceGrid, outlines: Mapping[str, tuple[int, Proposal]]) -> None:
+        """Write outlines where nothing is drawn: on their slices other segments keep all that they hold.
+
+        Args:
+            nodes: `(volumeNode, segmentationNode)`.
+            grid: `SliceGrid`.
+            outlines: segmentId -> slice and `Proposal`; where two overlap, the later one has it.
+        """
+        indices = sorted({index for index, _outline in outlines.values()})
+        given = {segmentId: [(grid, indices)] for segmentId in nodes[1].GetSegmentation().GetSegmentIDs()}
+        kept = Kept(self._keys.slices(grid.geometry, lockedOnly=True), given)
+        slices = {segmentId: {index: outline} for segmentId, (index, outline) in outlines.items()}
+        self._writer.write(*nodes[::-1], grid, slices, kept)
 
     def isEdited(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> bool:
         """Whether the user has drawn on a slice that was copied, and has not made it a key yet."""

@@ -61,6 +61,19 @@ class Preview:
             first: first slice that may be shown.
             last: last one, inclusive.
         """
+        originals = {segmentId: segmentOf(segmentationNode, segmentId) for segmentId in segmentIds}
+        looks = {i: (original.GetName(), original.GetColor()) for i, original in originals.items()}
+        self.beginWith(volumeNode, grid, looks, first, last)
+
+    def beginWith(
+        self,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        grid: SliceGrid,
+        looks: Mapping[str, tuple[str, Sequence[float]]],
+        first: int,
+        last: int,
+    ) -> None:
+        """The same for what has no segment yet; `looks` are names and colors, at most 255."""
         self.end()
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentationNode")
         node.UnRegister(None)
@@ -69,13 +82,13 @@ class Preview:
         node.SetSaveWithScene(False)
         node.SetAttribute(ATTRIBUTE, "1")
         image = _blankImage(volumeNode, grid, first, last)
-        labels = {segmentId: value for value, segmentId in enumerate(segmentIds, start=1)}
+        labels = {segmentId: value for value, segmentId in enumerate(looks, start=1)}
         representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
         for segmentId, value in labels.items():
-            original = segmentOf(segmentationNode, segmentId)
+            name, color = looks[segmentId]
             segment = slicer.vtkSegment()
-            segment.SetName(original.GetName())
-            segment.SetColor(*((1 + channel) / 2 for channel in original.GetColor()))
+            segment.SetName(name)
+            segment.SetColor(*((1 + channel) / 2 for channel in color))
             segment.AddRepresentation(representation, image)
             segment.SetLabelValue(value)
             node.GetSegmentation().AddSegment(segment, segmentId)

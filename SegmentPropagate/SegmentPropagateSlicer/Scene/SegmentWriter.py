@@ -72,6 +72,7 @@ class SegmentWriter:
         self._history = slicer.vtkSegmentationHistory()
         self._editorNode: slicer.vtkMRMLSegmentEditorNode | None = None
         self._saveState: Callable[[], object] | None = None
+        self._isInStep = False
 
     def setEditor(
         self,
@@ -123,7 +124,7 @@ class SegmentWriter:
             changes[segmentId] = lattice, added, removed
             counts[segmentId] = int(added.sum()) + int(removed.sum())
         if any(counts.values()):
-            with self._oneStep(segmentationNode):
+            with self.inOneStep(segmentationNode):
                 for segmentId, (lattice, added, removed) in changes.items():
                     _remove(segmentationNode, segmentId, lattice, removed)
                     for other in self._overwritten(segmentationNode, segmentId):
@@ -159,7 +160,7 @@ class SegmentWriter:
         now = [readVoxels(*labelmapOf(segmentationNode, i), lattice.extent) for i, lattice, _old in kept]
         if all(np.array_equal(is_, was) for is_, (_i, _lattice, was) in zip(now, kept, strict=True)):
             return len(kept) == len(taken)
-        with self._oneStep(segmentationNode):
+        with self.inOneStep(segmentationNode):
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
                 _remove(segmentationNode, segmentId, lattice, is_ & ~was)
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
@@ -167,17 +168,22 @@ class SegmentWriter:
         return len(kept) == len(taken)
 
     @contextmanager
-    def _oneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> Iterator[None]:
-        """One entry in the undo history, one event for the views."""
+    def inOneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> Iterator[None]:
+        """One entry in the undo history, one event for the views; what is written within is part of it."""
+        if self._isInStep:
+            yield
+            return
         if self._saveState is not None:
             self._saveState()
         else:
             self._history.SetSegmentation(segmentationNode.GetSegmentation())
             self._history.SaveState()
         modifying = segmentationNode.StartModify()
+        self._isInStep = True
         try:
             yield
         finally:
+            self._isInStep = False
             segmentationNode.EndModify(modifying)
 
     def undo(self) -> None:
