@@ -7,6 +7,7 @@ from SegmentPropagateSlicer.Scene.Preview import Preview
 from SegmentPropagateSlicer.Values.Signal import Signal
 
 from SegmentPropagateLib.worker.replies import Suggested, SuggestionsDone
+from SegmentPropagateLib.worker.requests import Suggest
 
 
 class DrivenRunner:
@@ -25,6 +26,33 @@ class DrivenRunner:
 
     def cancel(self, requestId):
         self.cancelled.append(requestId)
+
+
+class SuggestingProcess:
+    """A worker process that leaves to the test what is answered to `Suggest`; all else goes on to the real one.
+
+    Args:
+        process: the real one.
+    """
+
+    def __init__(self, process):
+        self.process, self.cancelled, self.asked = process, [], []
+
+    def __getattr__(self, name):
+        return getattr(self.process, name)
+
+    def request(self, request, onReply):
+        if not isinstance(request, Suggest):
+            return self.process.request(request, onReply)
+        self.asked.append(request)
+        self.answer = onReply
+        return -len(self.asked)
+
+    def cancel(self, requestId):
+        if requestId < 0:
+            self.cancelled.append(requestId)
+        else:
+            self.process.cancel(requestId)
 
 
 class DrivenSuggestions(Suggestions):

@@ -22,7 +22,7 @@ from SegmentPropagateSlicer.Worklist.Segments import makeSegment, namelessSegmen
 
 RECENT = "recentSupports"
 WORKLIST, OTHER = "*", "?"  # in place of a path
-ROWS_SHOWN = 6
+ROWS_SHOWN, ROW_HEIGHT = 6, 24
 
 Files = tuple[tuple[str, str], ...]
 
@@ -47,6 +47,7 @@ class SuggestSection:
         self.table.horizontalHeader().hide()
         self.table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
         self.table.setVisible(False)
         ui.supportSelector.connect("activated(int)", guarded(self._takeSupport))
         ui.suggestAllButton.connect("clicked()", guarded(self.suggest))
@@ -207,8 +208,7 @@ class SuggestSection:
         self._boxes = [self._box(row, one) for row, one in enumerate(suggestions)]
         for row, box in enumerate(self._boxes):
             self.table.setCellWidget(row, 0, box)
-        height = self.table.rowHeight(0) if suggestions else 0
-        self.table.setFixedHeight(min(len(suggestions), ROWS_SHOWN) * height + 4)
+        self.table.setFixedHeight(min(len(suggestions), ROWS_SHOWN) * self.table.rowHeight(0) + 4)
 
     def _box(self, row: int, one: Suggestion) -> qt.QCheckBox:
         box = qt.QCheckBox()

@@ -78,8 +78,8 @@ class Suggestions:
         self._displayed: list[int] = []  # numbers of those whose outlines were shown last
         self._node: slicer.vtkMRMLSegmentationNode | None = None  # which showed them
         self._handlers: Mapping[type[Reply], Callable[[_Asked, Any], None]] = {
-            Preparing: lambda _asked, _reply: self._tellStage(),
-            Suggesting: lambda _asked, reply: self.progressed.emit(reply.done, reply.total),
+            Preparing: lambda _asked, _reply: self._tell(_("Looking through the finished cases...")),
+            Suggesting: self._onStep,
             Suggested: lambda _asked, reply: self._coming.append(_suggestionOf(reply)),
             SuggestionsDone: self._onDone,
             Cancelled: lambda _asked, _reply: self._end(),
@@ -145,8 +145,12 @@ class Suggestions:
         if asked is self._asked:  # else of one that was cancelled
             self._handlers[type(reply)](asked, reply)
 
-    def _tellStage(self) -> None:
-        self._runner.statusChanged.emit(_("Looking through the finished cases..."))
+    def _tell(self, text: str) -> None:
+        self._runner.statusChanged.emit(text)
+
+    def _onStep(self, _asked: _Asked, reply: Suggesting) -> None:
+        self._tell(_("Laying the finished cases over the image..."))
+        self.progressed.emit(reply.done, reply.total)
 
     def _onDone(self, asked: _Asked, _reply: SuggestionsDone) -> None:
         self._asked = None

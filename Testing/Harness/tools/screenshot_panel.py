@@ -120,7 +120,7 @@ def suggesting(slicer, widget):
     widget.prompt.chooseMode("suggest")
     widget.suggest.suggest()
     widget.logic.runner.answer(Suggesting(7, 23))
-    widget.context.status.say("Looking through the finished cases...")
+    widget.context.status.say("Laying the finished cases over the image...")
 
 
 def suggest(slicer, widget):
@@ -146,7 +146,10 @@ def cases(slicer, widget):
     widget.steps.open("cases")
 
 
-STATES = {f.__name__: f for f in (idle, prompted, points, running, review, error, missing, template, suggesting, suggest, cases)}
+STATES = {
+    f.__name__: f
+    for f in (idle, prompted, points, running, review, error, missing, template, suggesting, suggest, cases)
+}
 
 
 def save(widget, path):
