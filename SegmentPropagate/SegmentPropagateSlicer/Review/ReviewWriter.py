@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,19 +95,25 @@ class ReviewWriter:
         key = self._keys.find(place[0], grid.plane, place[1])
         return not (key is not None and key.confirmed) and not self._mask(nodes, grid, place).any()
 
-    def draft(self, nodes: Nodes, grid: SliceGrid, outlines: Mapping[str, tuple[int, Proposal]]) -> None:
-        """Write outlines where nothing is drawn: on their slices other segments keep all that they hold.
+    def draft(self, nodes: Nodes, grid: SliceGrid, outlines: Mapping[str, tuple[int, Proposal]]) -> dict[str, int]:
+        """Write outlines where nobody has drawn: what any segment holds stays, and is not theirs.
 
         Args:
             nodes: `(volumeNode, segmentationNode)`.
             grid: `SliceGrid`.
-            outlines: segmentId -> slice and `Proposal`; where two overlap, the later one has it.
+            outlines: segmentId -> slice and `Proposal`; where two overlap, the first one has it.
+
+        Returns:
+            dict: segmentId -> number of voxels written.
         """
-        indices = sorted({index for index, _outline in outlines.values()})
-        given = {segmentId: [(grid, indices)] for segmentId in nodes[1].GetSegmentation().GetSegmentIDs()}
-        kept = Kept(self._keys.slices(grid.geometry, lockedOnly=True), given)
-        slices = {segmentId: {index: outline} for segmentId, (index, outline) in outlines.items()}
-        self._writer.write(*nodes[::-1], grid, slices, kept)
+        reader, slices = PromptReader(grid), {}
+        taken = {index: reader.heldMask(nodes[1], index) for index, _outline in outlines.values()}
+        for segmentId, (index, outline) in outlines.items():
+            box = outline.box & ~taken[index][outline.place]
+            taken[index][outline.place] |= box
+            slices[segmentId] = {index: replace(outline, box=box)}
+        locked = self._keys.slices(grid.geometry, lockedOnly=True)
+        return self._writer.write(*nodes[::-1], grid, slices, Kept(locked, overwrites=False))
 
     def isEdited(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> bool:
         """Whether the user has drawn on a slice that was copied, and has not made it a key yet."""

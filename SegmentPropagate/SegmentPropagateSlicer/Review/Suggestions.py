@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
     from SegmentPropagateSlicer.Runs.RunController import Nodes
 
-MOST_SHOWN = 255
-"""Values that the preview's labelmap of bytes has."""
-
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
@@ -180,18 +177,15 @@ class Suggestions:
 
     def show(self) -> None:
         """Show the outlines that are in no segment yet; the caller sees to it that nothing else is shown."""
-        waiting = [one for one in self.all if one.isHere and not one.isUsed][:MOST_SHOWN]
+        waiting = [one for one in self.all if one.isHere and not one.isUsed]
         if self._shown is None or not waiting:
             self._hide()
             return
         numbers = [one.number for one in waiting]
         if numbers == self._displayed and self._isDisplayed:
             return
-        slices = [one.sliceIndex for one in waiting]
-        looks = {str(one.number): (one.name, one.color) for one in waiting}
-        self._preview.beginWith(self._shown.nodes[0], self._shown.grid, looks, min(slices), max(slices))
-        for one in waiting:
-            self._preview.show(str(one.number), one.sliceIndex, one.outline)
+        outlines = [(one.name, one.color, one.sliceIndex, one.outline) for one in waiting]
+        self._preview.showOutlines(self._shown.nodes[0], self._shown.grid, outlines)
         self._displayed, self._node = numbers, self._preview.node
 
     @property
@@ -227,11 +221,13 @@ class Suggestions:
         if not free:
             text = _("On every slice that is ticked its segment holds something already, or is locked: that stays.")
             raise InputError(text)
-        free.sort(key=lambda one: one.status == "found")  # the last one gets what two of them claim
+        free.sort(key=lambda one: one.status != "found")  # the first one gets what two of them claim
         with self._writer.inOneStep(node):
             places = {find(one.name) or make(one): one for one in free}
-            self._writer.draft(asked.nodes, asked.grid, {i: (one.sliceIndex, one.outline) for i, one in places.items()})
-        used = {i: one for i, one in places.items() if not self._isFree(i, one.sliceIndex)}  # else nothing was left
+            changed = self._writer.draft(
+                asked.nodes, asked.grid, {i: (one.sliceIndex, one.outline) for i, one in places.items()}
+            )
+        used = {segmentId: one for segmentId, one in places.items() if changed[segmentId]}  # else nothing was left
         for segmentId, one in used.items():
             self._keys.add(asked.grid, segmentId, one.sliceIndex)
         numbers = {one.number for one in used.values()}

@@ -47,12 +47,14 @@ class Kept:
         given: slices of segments that others which overwrite them do not change: the locked ones, and the keys.
         held: what the segments held before: what differs from it was drawn since, and stays drawn, or erased.
         free: segmentId -> slices that give way all the same.
+        overwrites: whether other segments lose what this one gets, as the editor says.
     """
 
     locked: Locks = field(default_factory=dict)
     given: Locks = field(default_factory=dict)
     held: Held | None = None
     free: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    overwrites: bool = True
 
 
 Snapshot = dict[str, tuple[Lattice, NDArray[np.bool_]]]
@@ -127,7 +129,8 @@ class SegmentWriter:
             with self.inOneStep(segmentationNode):
                 for segmentId, (lattice, added, removed) in changes.items():
                     _remove(segmentationNode, segmentId, lattice, removed)
-                    for other in self._overwritten(segmentationNode, segmentId):
+                    others = self._overwritten(segmentationNode, segmentId)
+                    for other in others if kept is None or kept.overwrites else ():
                         _remove(segmentationNode, other, lattice, added)
                     _add(segmentationNode, segmentId, lattice, added)
         return counts
