@@ -180,7 +180,7 @@ def drawn(bench):
     scene = bench.slicer.mrmlScene
     if bench.segmentation.GetScene() is not scene or not segmentation(bench).IsSourceRepresentationImageData():
         return {}
-    return {segmentId: voxels for segmentId, (_grid, voxels) in bench.fingerprint().items()}
+    return {segmentId: list(voxels) for segmentId, (_grid, voxels) in bench.fingerprint().items()}
 
 
 @pytest.fixture

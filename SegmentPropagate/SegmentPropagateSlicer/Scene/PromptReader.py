@@ -43,8 +43,9 @@ class PromptReader:
         """What any segment holds on a slice: bool `(rows, columns)`; quick where segments share their labelmaps."""
         ids = segmentationNode.GetSegmentation().GetSegmentIDs()
         held = np.zeros(self.grid.shape, dtype=bool)
-        for image in {labelmapOf(segmentationNode, segmentId)[0] for segmentId in ids} - {None}:
-            held |= self._valuesOf(segmentationNode, image, sliceIndex) > 0
+        for image in {labelmapOf(segmentationNode, segmentId)[0] for segmentId in ids}:
+            if image is not None:
+                held |= self._valuesOf(segmentationNode, image, sliceIndex) > 0
         return held
 
     def _valuesOf(
