@@ -55,7 +55,8 @@ def suggested(bench):
 
 
 OUTLINE = slice(4, 12), slice(6, 12)
-STATES = (idle, keyed, running, reviewed, editing, suggesting, suggested)
+STATES = (idle, keyed, running, reviewed, editing,
+          *(pytest.param(state, marks=pytest.mark.slow) for state in (suggesting, suggested)))  # fmt: skip
 
 
 # ---- changes -------------------------------------------------------------------------------------------------------

@@ -74,28 +74,22 @@ def named(bench, name):
 # ---- looking --------------------------------------------------------------------------------------------------------
 
 
-def test_the_worker_is_asked_for_names_and_cases(asked):
-    (request,) = asked.process.asked
+def test_outlines_of_what_was_asked_for_are_shown_and_nothing_is_written(suggested):
+    (request,) = suggested.process.asked
     assert (request.labels, request.folders) == (("Organ", "Spleen", "Pancreas", "Stomach"), ("/finished",))
-    assert request.setup.shape_kji == asked.truth.shape
-
-
-def test_outlines_are_shown_and_nothing_is_written(suggested):
+    assert request.setup.shape_kji == suggested.truth.shape
     assert shown(suggested) == {"Organ": [6], "Spleen": [6], "Pancreas": [7]}
     assert suggested.fingerprint() == {suggested.segment: ([], ())}
     assert suggested.logic.keys == ()
 
 
-def test_what_is_sure_is_ticked_and_one_line_says_all(suggested):
+def test_what_is_sure_is_ticked_one_line_says_all_and_what_is_not_here_cannot_be_ticked(suggested):
     assert [(one.sentence, one.isTicked, one.reason) for one in suggested.suggestions.all] == [
         ("Organ: slice 6, 2 to 9, sure", True, ""),
         ("Spleen: slice 6, open to 8, sure", True, ""),
         ("Pancreas: slice 7, 5 to 8, unsure", False, DOUBT),
         ("Stomach: not here", False, "It lies beyond the field of view of the image."),
     ]
-
-
-def test_what_is_not_here_cannot_be_ticked(suggested):
     suggested.suggestions.tick(4, True)
     suggested.suggestions.tick(3, True)
     assert [one.number for one in suggested.suggestions.ticked] == [1, 2, 3]
@@ -176,8 +170,11 @@ def locked(bench):
     return bench.segment, np.zeros_like(bench.truth)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("drawn", [drawnBeside, drawnInside, locked], ids=lambda drawn: drawn.__name__)
+@pytest.mark.parametrize(
+    ("drawn", "when"),
+    [(drawnBeside, "before"), (drawnBeside, "after"), (drawnInside, "after"), (locked, "before")],
+    ids=["beside, before", "beside, after", "inside, after", "locked, before"],
+)
 def test_what_is_drawn_or_locked_stays(asked, drawn, when):
     if when == "before":
         segmentId, mask = drawn(asked)
@@ -273,6 +270,7 @@ def test_nothing_else_is_asked_of_the_worker_meanwhile(asked):
             act()
 
 
+@pytest.mark.slow  # a process that imports the filters
 def test_the_worker_reads_the_finished_cases_and_answers(bench, tmp_path):
     """The image is far too small for a body, which is told for every label."""
     geometry = Geometry(bench.truth.shape, np.eye(4))
