@@ -19,6 +19,7 @@ from SegmentPropagateSlicer.Review.Keys import Keys
 from SegmentPropagateSlicer.Review.PromptPreview import Prompt, PromptPreview
 from SegmentPropagateSlicer.Review.Reviewer import Reviewer
 from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
+from SegmentPropagateSlicer.Review.Suggestions import Suggestions
 from SegmentPropagateSlicer.Review.Suspicion import Score
 from SegmentPropagateSlicer.Runs.Estimates import Estimates
 from SegmentPropagateSlicer.Runs.ModelSummary import ModelInspector
@@ -36,6 +37,7 @@ from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
+from SegmentPropagateSlicer.Values.Suggestion import Suggestion, Support
 
 
 class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
@@ -71,8 +73,11 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self._prompt = PromptPreview(runner, self.preview)
         self._inspector = ModelInspector(self.process)
         self.drafts = Drafts(runner, self._keys)
-        for asking in (self._prompt, self._inspector, self.drafts):
+        self.suggestions = Suggestions(runner, self.preview, self._keys, self._writer)
+        for asking in (self._prompt, self._inspector, self.drafts, self.suggestions):
             asking.failed.connect(control.errorOccurred.emit)
+        for signal in (self.suggestions.changed, self._prompt.changed, control.stateChanged):
+            signal.connect(self._showSuggestions)
         self.stateChanged, self.progressChanged = control.stateChanged, control.progressChanged
         self.statusChanged, self.sliceUpdated = runner.statusChanged, control.sliceUpdated
         self.downloadProgressed, self.keysChanged = runner.downloadProgressed, self._keys.changed
@@ -202,6 +207,28 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         """Forget the previewed mask."""
         self._prompt.drop()
 
+    # ---- suggestions --------------------------------------------------------------------------------------------
+
+    def suggest(self, support: Support, names: Sequence[str] = ()) -> None:
+        """Ask for drafts of key slices from finished cases; `suggestions` has them, and says when they have come.
+
+        Args:
+            support: where the finished cases are.
+            names: of what is to be found; none of them stands for all that the finished cases have.
+        """
+        self._checkNotBusy()
+        self.suggestions.ask(self._nodes(), self.settings, self._grid(), support, tuple(names))
+
+    def useSuggestions(
+        self, find: Callable[[str], str | None], make: Callable[[Suggestion], str]
+    ) -> dict[str, Suggestion]:
+        """Write what is ticked and make it keys, in one undo step; see `Suggestions.use`."""
+        self._checkNotBusy()
+        if self.state == State.REVIEW:
+            raise InputError(_("A proposal waits for review: accept or discard it first."))
+        self._prompt.drop()
+        return self.suggestions.use(find, make)
+
     # ---- runs ---------------------------------------------------------------------------------------------------
 
     def inspectModel(self, model: str, imageSize: int | None = None) -> None:
@@ -277,9 +304,11 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
     def cancel(self) -> None:
         """Stop the run within one slice; nothing of it is kept. A worker that does not obey is killed.
 
-        Outside a run, stop the download that a previewed outline waits for, and the check of a draft.
+        Outside a run, stop the download that a previewed outline waits for, the check of a draft and the making of
+        suggestions.
         """
         self.drafts.cancel()
+        self.suggestions.cancel()
         self._control.cancel()
         self._prompt.cancelDownload()
 
@@ -403,6 +432,13 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
     def _checkNotBusy(self) -> None:
         if self.state in State.BUSY:
             raise InputError(_("A run is going on: cancel it first."))
+        if self.suggestions.isAsking:
+            raise InputError(_("Suggestions are being made: wait for them, or cancel."))
+
+    def _showSuggestions(self, *_arguments: object) -> None:
+        """While nothing else is in the preview."""
+        if self.state == State.IDLE and self._prompt.place is None:
+            self.suggestions.show()
 
     def _takeInputs(self) -> None:
         self._keys.segmentationNode = self.segmentationNode
@@ -411,8 +447,11 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
     def _abandon(self, sentence: str) -> None:
         waited = self.state == State.REVIEW
         self.drafts.cancel()
+        left = self.suggestions.drop()
         self._prompt.drop()
         self._writer.forget()
         self._control.abandon(sentence)
+        if left and sentence:
+            self.noticeGiven.emit(_("The suggestions are gone with their image; no segment was changed."))
         if waited and sentence:
             self.noticeGiven.emit(_("The proposal is gone with its image or segmentation; no segment was changed."))

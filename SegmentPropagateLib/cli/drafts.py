@@ -9,13 +9,13 @@ from SegmentPropagateLib.cli.console import progress_bar
 from SegmentPropagateLib.cli.named import Described, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
-from SegmentPropagateLib.prompting.finished import read_finished
-from SegmentPropagateLib.prompting.source import Proposal, Support, find_source
+from SegmentPropagateLib.prompting.finished import FinishedCases, read_finished
+from SegmentPropagateLib.prompting.source import BEST_SOURCE, Proposal, Support, find_source
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.volume import Volume
 
-SOURCES_OF = {"support": ("atlas",), "draft": ("draft",), "mask": ("prototypes", "carried-points")}
+SOURCES_OF = {"support": (BEST_SOURCE,), "draft": ("draft",), "mask": ("prototypes", "carried-points")}
 """Where drafts come from -> what can make them of it, the one first that `--source auto` stands for."""
 SURENESS = {"found": "sure", "unsure": "unsure"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,11 +44,30 @@ def read_finished(folder: str | Path) -> FinishedCases:
     Raises:
         InputError: there is none, a file is damaged, or no label is in any of them.
     """
-    cases = find_cases(folder)
-    segments, values = joined(read_labels(case.labels).segments for case in cases)
+    return finished_cases(find_cases(folder), f"'{folder}'")
+
+
+def finished_cases(cases: Iterable[Case], where: str) -> FinishedCases:
+    """The same for cases one by one, read as they come.
+
+    Args:
+        cases: images with their labels.
+        where: what to call the place that they come from.
+
+    Raises:
+        InputError: a file is damaged, or no label is in any of them.
+    """
+    taken: list[Case] = []
+
+    def segments_of() -> Iterator[tuple[SegmentInfo, ...]]:
+        for case in cases:
+            taken.append(case)
+            yield read_labels(case.labels).segments
+
+    segments, values = joined(segments_of())
     if not segments:
-        raise InputError(f"The finished cases in '{folder}' hold no label: every voxel of them is 0.")
-    return FinishedCases(tuple(map(Finished, cases, values)), segments)
+        raise InputError(f"The finished cases in {where} hold no label: every voxel of them is 0.")
+    return FinishedCases(tuple(map(Finished, taken, values)), segments)
 
 
 def joined(files: Iterable[Iterable[SegmentInfo]]) -> tuple[tuple[SegmentInfo, ...], list[dict[int, int]]]:

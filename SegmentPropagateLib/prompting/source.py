@@ -35,6 +35,9 @@ SOURCES: Mapping[str, str] = MappingProxyType(
 )
 """Name -> `module:class`, imported when it is asked for: a source that needs no torch loads none."""
 
+BEST_SOURCE = "atlas"
+"""The one that is taken where nobody chooses."""
+
 Tick = Callable[[int, int], None]
 """Told how many steps of work are done, of how many; what it raises ends the work, which has changed nothing."""
 

@@ -13,6 +13,12 @@ from SegmentPropagateLib.volumes.presets import PRESET_OF, PRESETS
 
 PERCENTILES = (0.5, 99.5)
 
+_AIR_HU = (-3100, -500)  # scanners pad with -3024; a small crop holds a little lung or bowel gas
+_FAT_HU, _LEAST_FAT = (-150, -30), 0.05
+_TISSUE_HU, _LEAST_TISSUE = (0, 200), 0.25
+_MOST_ZEROS = 0.05  # of HU, 0 is one value among many; differences of other images are 0 wherever nothing happens
+_SAMPLES = 1 << 20
+
 
 @dataclass(frozen=True)
 class GrayResult:
@@ -59,7 +65,7 @@ def to_gray(values: NDArray[Any], preset: str = "auto", modality: str | None = N
     """
     if preset not in PRESETS:
         raise InputError(f"Unknown intensity preset '{preset}': choose one of {', '.join(PRESETS)}.")
-    finite, nonfinite_voxels = _replace_nonfinite(values)
+    finite, nonfinite_voxels = replace_nonfinite(values)
     if preset == "auto":
         preset = _choose(finite, modality)
     low, high = _range_of(finite, preset)
@@ -70,7 +76,36 @@ def to_gray(values: NDArray[Any], preset: str = "auto", modality: str | None = N
     return GrayResult(gray, finite, preset, low, high, nonfinite_voxels)
 
 
-def _replace_nonfinite(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
+def is_ct(values: NDArray[Any], modality: str | None = None) -> bool:
+    """Whether a volume has Hounsfield units: by its tag, else by air, and in a crop without air by fat and tissue.
+
+    Args:
+        values: real and finite, as they were stored: means over several voxels have no air left where there was little.
+            Bytes are gray levels already.
+        modality: DICOM modality where it is known.
+    """
+    if values.dtype == np.uint8 or modality is not None:
+        return values.dtype != np.uint8 and modality == "CT"
+    low, high = values.min(), values.max()
+    if high <= 100 or not _AIR_HU[0] <= low < _FAT_HU[1]:
+        return False
+    if low <= _AIR_HU[1]:
+        return True
+    step = max(1, round((values.size / _SAMPLES) ** (1 / values.ndim)))
+    some = values[(slice(None, None, step),) * values.ndim]
+
+    def share(low_hu: float, high_hu: float) -> float:
+        return float(((some >= low_hu) & (some <= high_hu)).mean())
+
+    return share(*_FAT_HU) >= _LEAST_FAT and share(*_TISSUE_HU) >= _LEAST_TISSUE and share(0, 0) <= _MOST_ZEROS
+
+
+def replace_nonfinite(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """The values with NaN and infinities as `GrayResult` has them, the input itself without any; and how many.
+
+    Raises:
+        InputError: no voxel is finite.
+    """
     if not np.issubdtype(values.dtype, np.floating):
         return values, 0
     finite = np.isfinite(values)
@@ -85,14 +120,10 @@ def _replace_nonfinite(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
 
 
 def _choose(values: NDArray[Any], modality: str | None) -> str:
-    """CT by its tag or by air near -1000 HU; bytes are gray levels already; all else by percentiles."""
+    """CT by its window, bytes as they are, all else by percentiles."""
     if values.dtype == np.uint8:
         return "none"
-    if modality == "CT":
-        return "abdomen"
-    low, high = values.min(), values.max()
-    looks_like_ct = modality is None and -3100 <= low <= -500 and high > 100
-    return "abdomen" if looks_like_ct else "percentile"
+    return "abdomen" if is_ct(values, modality) else "percentile"
 
 
 def _range_of(values: NDArray[Any], preset: str) -> tuple[float, float]:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from SegmentPropagateLib.worker.fields import reject
 from SegmentPropagateLib.worker.messages import Message, MessageError
-from SegmentPropagateLib.worker.replies import Cancelled, Done, Failed, Remote, Reply, SliceDone, Started
+from SegmentPropagateLib.worker.replies import (
+    Cancelled,
+    Done,
+    Failed,
+    Remote,
+    Reply,
+    SliceDone,
+    Started,
+    Suggested,
+    SuggestionsDone,
+)
 from SegmentPropagateLib.worker.requests import Propagate, Request
 
 
@@ -21,6 +31,7 @@ class Exchange:
         self._stage = 0  # place of the last reply among the request's answers
         self._total: int | None = None
         self._computed = 0
+        self._suggested: set[int] = set()  # labels
         self._missing = set(request.places) if isinstance(request, Propagate) else set()
 
     def cancel(self) -> None:
@@ -40,8 +51,12 @@ class Exchange:
             self._take_turn(reply)
         if isinstance(reply, SliceDone):
             self._take_slice(reply)
+        if isinstance(reply, Suggested):
+            self._take_suggestion(reply)
         if isinstance(reply, Done):
             self._end(reply)
+        if isinstance(reply, SuggestionsDone) and reply.count != len(self._suggested):
+            reject(f"{reply.word}.count", f"{len(self._suggested)}, the drafts that were sent", reply.count)
         return reply
 
     def _take_turn(self, reply: Reply) -> None:
@@ -61,6 +76,11 @@ class Exchange:
             if reply.done != self._computed + 1 or reply.done > (self._total or 0):
                 reject(f"{reply.word}.done", f"{self._computed + 1}, of {self._total} slices", reply.done)
             self._computed = reply.done
+
+    def _take_suggestion(self, reply: Suggested) -> None:
+        if reply.object_id in self._suggested:
+            raise MessageError(f"The message '{reply.word}' comes twice for label {reply.object_id}.")
+        self._suggested.add(reply.object_id)
 
     def _end(self, reply: Done) -> None:
         if reply.computed != self._computed:

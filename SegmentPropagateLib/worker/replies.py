@@ -104,10 +104,10 @@ class Downloading(Reply):
 
 @dataclass(frozen=True)
 class Preparing(Reply):
-    """What happens before the first slice: the model is loaded, the session's slices are made."""
+    """What happens first: the model is loaded, the session's slices are made, the finished cases are looked through."""
 
     word = "preparing"
-    what: Literal["model", "session"]
+    what: Literal["model", "session", "support"]
 
 
 @dataclass(frozen=True)
@@ -236,6 +236,80 @@ class Trusted(Reply):
     final = True
     trusted: tuple[Index, ...]
     doubtful: tuple[Index, ...]
+
+
+@dataclass(frozen=True)
+class Suggesting(Reply):
+    """How many steps are done of laying the finished cases over the image."""
+
+    word = "suggesting"
+    done: Index
+    total: Count
+
+    def check(self) -> None:
+        """No more than all are done."""
+        if self.done > self.total:
+            reject(f"{self.word}.done", f"at most {self.total}, the steps there are", self.done)
+
+
+@dataclass(frozen=True, eq=False)
+class Suggested(SliceReply):
+    """A draft for one label: its outline on the key slice.
+
+    Args:
+        object_id: place of the label in the request, from 1; where that names none, any number of its own.
+        slice_index: the key slice; 0 where the object is not here.
+        box: as in every mask; empty where the object is not here.
+        name: of the label.
+        color_rgb: red, green, blue that the finished cases give it.
+        status: `unsure` is shown and never run unasked.
+        first: first slice with the object; None leaves open where it begins.
+        last: last slice with it, inclusive; None leaves open where it ends.
+        confidence: how sure the source is.
+        reason: one sentence, for what is unsure or not here; may be empty else.
+    """
+
+    word = "suggested"
+    name: Sentence
+    color_rgb: tuple[Share, Share, Share]
+    status: Literal["found", "unsure", "not here"]
+    first: Index | None
+    last: Index | None
+    confidence: Share
+    reason: Line
+
+    def check(self) -> None:
+        """What is here has an outline, within its range; what is not has a reason instead."""
+        super().check()
+        here = self.status != "not here"
+        if self.box.any() != here:
+            reject(f"{self.word}.box", "an outline" if here else "empty for what is not here", self.box)
+        if not here and not self.reason.strip():
+            reject(f"{self.word}.reason", "a text that is not empty", self.reason)
+        for name, wrong in (
+            ("first", self.first is not None and (not here or self.first > self.slice_index)),
+            ("last", self.last is not None and (not here or self.last < self.slice_index)),
+        ):
+            if wrong:
+                wanted = f"on this side of the key slice {self.slice_index}" if here else "none for what is not here"
+                reject(f"{self.word}.{name}", wanted, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class SuggestionsDone(Reply):
+    """All drafts have been sent.
+
+    Args:
+        count: how many.
+        seconds: how long it took.
+        peak_mib: largest memory of the worker so far, MiB; None where the system does not say.
+    """
+
+    word = "suggestions_done"
+    final = True
+    count: Index
+    seconds: Amount
+    peak_mib: Amount | None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ A new one is a class here, its answer one in `replies`, and how a method of `ser
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
@@ -33,6 +33,9 @@ from SegmentPropagateLib.worker.replies import (
     SliceDone,
     SliceReply,
     Started,
+    Suggested,
+    Suggesting,
+    SuggestionsDone,
     Trusted,
     VolumeTaken,
     Welcome,
@@ -301,6 +304,42 @@ class Trust(Request):
 
 
 @dataclass(frozen=True)
+class Suggest(Request):
+    """Draft key slices and ranges from finished cases, whose files the worker reads.
+
+    Args:
+        setup: of the session; the model is not needed.
+        labels: names of what is to be found; none of them stands for all that the finished cases have.
+        folders: folders or lists of finished cases, in the layouts of `formats.cases`.
+        cases: files of finished cases, `(image, labels)`.
+    """
+
+    word = "suggest"
+    answers = (Preparing, Suggesting, Suggested, SuggestionsDone)
+    setup: Setup
+    labels: tuple[Text, ...]
+    folders: tuple[Text, ...]
+    cases: tuple[tuple[Text, Text], ...]
+
+    def check(self) -> None:
+        """There are finished cases, and no label is asked for twice."""
+        self.setup.check(f"{self.word}.setup")
+        if len({name.casefold() for name in self.labels}) != len(self.labels):
+            reject(f"{self.word}.labels", "a list of different names", self.labels)
+        if not self.folders and not self.cases:
+            reject(f"{self.word}.cases", "at least one where there is no folder", self.cases)
+
+    def check_reply(self, reply: Reply) -> None:
+        """A draft lies in the volume, and is for a label that was asked for."""
+        asked = len(self.labels)
+        if isinstance(reply, Suggested):
+            _check_place(reply, range(1, asked + 1) or (reply.object_id,), range(self.setup.stack_shape[0]), self.setup)
+            self.setup.check_slice(f"{reply.word}.last", reply.last)
+        if isinstance(reply, SuggestionsDone) and asked and reply.count != asked:
+            reject(f"{reply.word}.count", f"{asked}, the labels that were asked for", reply.count)
+
+
+@dataclass(frozen=True)
 class Cancel(Request):
     """End the request whose id this carries; it is that one which is answered."""
 
@@ -332,7 +371,7 @@ def read_request(message: Message) -> Request:
     return kind.from_message(message)
 
 
-def _check_place(reply: SliceReply, object_ids: frozenset[int] | tuple[int, ...], slices: range, setup: Setup) -> None:
+def _check_place(reply: SliceReply, object_ids: Collection[int], slices: range, setup: Setup) -> None:
     if reply.object_id not in object_ids:
         reject(f"{reply.word}.object_id", f"one of {', '.join(map(str, sorted(object_ids)))}", reply.object_id)
     if reply.slice_index not in slices:

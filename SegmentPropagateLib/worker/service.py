@@ -49,6 +49,7 @@ from SegmentPropagateLib.worker.requests import (
     Propagate,
     Request,
     Segment,
+    Suggest,
     TakeVolume,
     Trust,
 )
@@ -87,6 +88,7 @@ class Service:
             Segment: self.segment,
             Propagate: self.propagate,
             Trust: self.trust,
+            Suggest: self.suggest,
         }
 
     def answer(self, request: Request, send: Send, cancelled: Cancelled) -> None:
@@ -166,6 +168,12 @@ class Service:
         trust = trust_of(stack, request.whole, tick)
         trusted = tuple(index for index, value in trust.items() if value >= TRUSTED)
         send(Trusted(trusted, tuple(index for index in trust if index not in trusted)))
+
+    def suggest(self, request: Suggest, send: Send, cancelled: Cancelled) -> None:
+        """Draft key slices from finished cases; model and session stay as they are."""
+        from SegmentPropagateLib.worker.suggesting import suggest  # scipy's filters, and readers of files
+
+        suggest(request, self._volume_of(request.setup), send, cancelled)
 
     def forget(self) -> None:
         """Drop model and session, which after an out-of-memory may hold what is missing; the voxels stay."""

@@ -14,8 +14,11 @@ from SegmentPropagateLib.worker.replies import (
     Remote,
     SliceDone,
     Started,
+    Suggested,
+    Suggesting,
+    SuggestionsDone,
 )
-from SegmentPropagateLib.worker.requests import Propagate
+from SegmentPropagateLib.worker.requests import Propagate, Suggest
 from SegmentPropagateLib.worker.setup import ModelChoice, SessionChoice, Setup
 
 SETUP = Setup("v", (4, 6, 7), tuple(np.eye(4).ravel().tolist()), None, ModelChoice("m"), SessionChoice())
@@ -35,9 +38,9 @@ START = Started(3, "none", "")
 WHOLE = (slice_(0, 1), slice_(2, 2), slice_(3, 3), done(3))
 
 
-def taken(replies, cancelled=False):
+def taken(replies, cancelled=False, request=REQUEST):
     """How many of the replies are taken, and the sentence about the first that is not."""
-    exchange = Exchange(REQUEST)
+    exchange = Exchange(request)
     if cancelled:
         exchange.cancel()
     for count, reply in enumerate(replies):
@@ -90,3 +93,27 @@ def test_a_reply_out_of_its_turn_is_refused(replies, count, sentence):
 def test_a_cancellation_is_taken_where_somebody_has_cancelled():
     assert taken((START, slice_(0, 1), Cancelled()), cancelled=True) == (3, "")
     assert taken((START, *WHOLE), cancelled=True) == (5, "")  # it came too late
+
+
+SUGGEST = Suggest(SETUP, (), ("/finished",), ())
+
+
+def draft(number):
+    more = {"name": "a", "color_rgb": (0, 0, 0), "status": "found", "first": None, "last": None, "confidence": 1}
+    return Suggested.of_mask(number, 1, MASK, **more, reason="")
+
+
+@pytest.mark.parametrize(
+    ("replies", "count", "sentence"),
+    [
+        ((Preparing("support"), Suggesting(1, 2), draft(1), draft(2), SuggestionsDone(2, 1.0, None)), 5, ""),
+        ((draft(1), draft(1)), 1, "'suggested' comes twice for label 1"),
+        ((draft(1), SuggestionsDone(2, 1.0, None)), 1, "'suggestions_done.count' must be 1"),
+        ((draft(1), Suggesting(1, 2)), 1, "'suggesting' comes too late"),
+        ((START,), 0, "'started' is no answer"),
+    ],
+)
+def test_drafts_come_once_each_and_are_counted(replies, count, sentence):
+    found, said = taken(replies, request=SUGGEST)
+    assert found == count
+    assert sentence in said

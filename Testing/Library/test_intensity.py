@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.volumes.intensity import to_gray
+from SegmentPropagateLib.volumes.intensity import is_ct, to_gray
 from SegmentPropagateLib.volumes.presets import PRESET_OF, PRESETS
 
 
@@ -84,6 +84,35 @@ def test_auto_goes_by_modality_and_range(values, modality, preset):
     result = to_gray(values, "auto", modality)
     assert result.preset == preset
     np.testing.assert_array_equal(result.gray, to_gray(values, preset).gray)
+
+
+def crop(**parts):
+    """HU of a crop without air: fat and tissue, and what else is asked for as `(value, share)`."""
+    shares = {**parts, "fat": (-100, 0.15), "bone": (400, 0.1), "tissue": (50, 1.0), **parts}
+    values = np.concatenate([np.full(round(20_000 * share), value) for value, share in shares.values()])
+    values = np.resize(values, (10, 20, 100))  # tissue is what is left
+    return values + np.random.default_rng(0).normal(0, 15, values.shape)
+
+
+@pytest.mark.parametrize(
+    ("values", "hounsfield"),
+    [
+        (crop(), True),
+        (crop(gas=(-1000, 1 / 20_000)), True),
+        (crop().astype(np.int16), True),
+        (crop(lung=(-400, 0.3)), True),
+        (crop() + 1024, False),
+        (crop(fat=(-100, 0.0)), False),
+        (crop(background=(-8000, 0.01)), False),
+        (crop() / 100, False),
+        (np.where(np.abs(crop() - 50) < 10, 0, crop()), False),
+        (np.random.default_rng(0).integers(-4096, 4096, (10, 20, 100)), False),
+        (crop(gas=(-1000, 0.1)).clip(0, 255).astype(np.uint8), False),
+    ],
+    ids=["no air", "bubble", "whole", "lung", "shifted", "no fat", "below air", "scores", "zeros", "phases", "bytes"],
+)
+def test_a_crop_of_ct_without_air_is_known_by_fat_and_tissue(values, hounsfield):
+    assert is_ct(values) == hounsfield
 
 
 @pytest.mark.parametrize("preset", PRESETS)

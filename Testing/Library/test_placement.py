@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from SegmentPropagateLib.phantoms.bodies import make_body
-from SegmentPropagateLib.prompting.atlas.grid import MM, body_of, resample
+from SegmentPropagateLib.prompting.atlas.grid import MM, Lattice, body_of, resample
 from SegmentPropagateLib.prompting.atlas.placement import APART_MM, masked_ncc, places
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.volume import Volume
@@ -70,3 +70,35 @@ def test_a_mean_over_the_voxels_that_a_grid_step_covers_is_taken():
     body = body_of(Volume(fine + 100, geometry))
     values = resample(fine, geometry, body.lattice)
     assert np.allclose(np.diff(values[:, 0, 0]), MM, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("modality", "stored", "expected"), [(None, np.int16, True), ("MR", np.int16, False), ("CT", np.uint8, False)]
+)
+def test_a_crop_with_one_voxel_of_air_is_ct_although_the_grid_has_no_air_left(modality, stored, expected):
+    values = np.random.default_rng(0).normal(60, 12, (40, 40, 40))
+    values[3, 3, 3] = -1000
+    found = body_of(
+        Volume(
+            values.clip(np.iinfo(stored).min, np.iinfo(stored).max).astype(stored),
+            Geometry(values.shape, np.eye(4)),
+            modality=modality,
+        )
+    )
+    assert found.is_ct == expected
+
+
+@pytest.mark.parametrize("size_mm", [1.0, 2.0, 5.0])
+def test_the_reach_of_a_mask_on_the_grid_has_all_of_it(size_mm):
+    """Outlines are kept where they are, which for a hundred labels of a whole body is a hundredth of the memory."""
+    lattice = Lattice(np.array([-20.0, -31.0, -12.0]), (20, 24, 18))
+    mask = np.ones((4, 3, 5), bool)
+    for corner in ([-20.0, -31.0, -12.0], [3.7, 2.2, 9.9], [60.0, 3.0, 3.0], [-90.0, 3.0, 3.0]):
+        matrix = np.diag([-size_mm, size_mm, size_mm, 1.0])
+        matrix[:3, 3] = corner
+        geometry = Geometry(mask.shape, matrix)
+        whole = resample(mask, geometry, lattice, "grid-constant")
+        reach = lattice.over(geometry)
+        part = np.zeros_like(whole)
+        part[reach] = resample(mask, geometry, lattice.part(reach), "grid-constant")
+        np.testing.assert_allclose(part, whole, atol=1e-5)

@@ -1,11 +1,11 @@
 """Requests and replies: what is right survives the wire, and every field that is wrong is named in one sentence."""
 
 import json
-import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from worker_words import MASK, RIGHT, RIGHT_REPLIES, RIGHT_REQUESTS, SETUP, WRONG
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import PropagationSettings
@@ -15,17 +15,13 @@ from SegmentPropagateLib.worker.replies import (
     REPLIES,
     Cancelled,
     Done,
-    Downloading,
     Failed,
-    Inspected,
     Outlined,
-    Preparing,
-    Remote,
     SliceDone,
     Started,
-    Trusted,
+    Suggested,
+    SuggestionsDone,
     VolumeTaken,
-    Welcome,
 )
 from SegmentPropagateLib.worker.requests import (
     PROTOCOL,
@@ -37,44 +33,12 @@ from SegmentPropagateLib.worker.requests import (
     ProtocolError,
     Quit,
     Segment,
+    Suggest,
     TakeVolume,
     Trust,
     read_request,
 )
-from SegmentPropagateLib.worker.setup import ModelChoice, SessionChoice, Setup
-
-# 5 axial slices of 6 x 7, 6 coronal ones of 5 x 7, 7 sagittal ones of 5 x 6.
-MATRIX = tuple(np.diag([1.0, 1, 2, 1]).ravel().tolist())
-SETUP = Setup("v", (5, 6, 7), MATRIX, "CT", ModelChoice("starter", "cuda:1", "bf16", 128), SessionChoice())
-MASK = np.zeros((6, 7), bool)
-MASK[2:4, 3:6] = True
-VOXELS = np.zeros((5, 6, 7), np.int16)
-
-RIGHT_REQUESTS = (
-    Hello(),
-    TakeVolume("v", VOXELS),
-    Inspect("model.pt", 256),
-    Segment(SETUP, 3, 4, (0, 0, 6, 5), ((1, 2.5), (3, 4)), (True, False)),
-    Propagate(SETUP, ((1, 2), (2, 0)), np.stack([MASK, MASK]), 0, None, True),
-    Trust(SETUP, (1, 2, 0), np.ones((3, 2, 4), bool)),
-    Cancel(),
-    Quit(),
-)
-RIGHT_REPLIES = (
-    Welcome(PROTOCOL, "0.1.0", 77, ("torch",)),
-    VolumeTaken("v"),
-    Inspected("model.pt", "slm-sam2", "t", 256, 7, "auto", ("1 missing (a)",)),
-    Downloading(1 << 20, None),
-    Preparing("model"),
-    Remote("queued", 2),
-    Started(7, "abdomen", ""),
-    Outlined.of_mask(3, 4, MASK),
-    SliceDone.of_mask(1, 3, MASK, presence=-2.5, predicted_iou=0.75, done=4),
-    Done(7, 1.5, 300.0, {"model": "starter"}),
-    Trusted((1, 3), (2,)),
-    Cancelled(),
-    Failed("input", "Choose something else."),
-)
+from SegmentPropagateLib.worker.setup import SessionChoice
 
 
 def frame(message):
@@ -130,100 +94,6 @@ def test_an_empty_mask_travels_as_an_empty_box():
 
 # ---- what is wrong by itself ----------------------------------------------------------------------------------------
 
-NO_TEXT = (None, 3, True, ["a"], "", " ")
-NO_INDEX = (None, "3", 2.5, True, -1, LARGEST + 1, [1])
-NO_COUNT = (*NO_INDEX, 0)
-NO_NUMBER = ("3", True, math.nan, math.inf, -math.inf, [1.0])
-NO_ARRAY = (None, np.zeros((6, 7), np.uint8), np.zeros(3, bool), np.zeros((1, 2, 3, 4), bool))
-
-# field, or path within it -> values that it cannot have
-OF_SETUP = {
-    "setup": (None, [], "v"),
-    "setup.volume": NO_TEXT,
-    "setup.shape_kji": (None, 5, [5, 6], [5, 6, 0], [5, 6, True], [5, 6, "7"]),
-    "setup.ijk_to_ras": (None, MATRIX[:15], [0.0] * 16, [math.nan, *MATRIX[1:]], ["1", *MATRIX[1:]]),
-    "setup.modality": (3, "", ["CT"]),
-    "setup.model": (None, "starter"),
-    "setup.model.name": NO_TEXT,
-    "setup.model.device": NO_TEXT,
-    "setup.model.precision": (None, "double", "", 16, ["bf16"]),
-    "setup.model.image_size": ("128", 0, -128, 12.5, True),
-    "setup.session": (None, {}, "axial"),
-    "setup.session.plane": (None, "diagonal", 0, ["axial"]),
-    "setup.session.intensity": (None, "liver", 0),
-    "setup.session.settings": (None, {}, "auto"),
-    "setup.session.settings.roi": (None, "on", True),
-    "setup.session.settings.pass_mode": (None, "both", 1),
-    "setup.session.settings.short_slices": ("7", 0, -1, 1.5, True),
-    "setup.session.settings.stop_after_empty": ("3", 0, -1, 1.5, True),
-}
-OF_SLICE = {
-    "object_id": NO_COUNT,
-    "slice_index": NO_INDEX,
-    "shape": (None, [6], [6, 0], [6, 7, 1], [6, "7"]),
-    "origin": (None, [0], [-1, 3], [True, 3]),
-    "box": (*NO_ARRAY, np.ones((5, 2), bool), np.ones((2, 7), bool)),  # which reach beyond the slice
-}
-WRONG = {
-    Hello: {"protocol": NO_COUNT},
-    TakeVolume: {"volume": NO_TEXT, "voxels": (None, VOXELS[0], VOXELS[:0])},
-    Inspect: {"path": NO_TEXT, "image_size": ("256", 0, True)},
-    Segment: {
-        **OF_SETUP,
-        "object_id": NO_COUNT,
-        "slice_index": (*NO_INDEX, 5),
-        "box_ij": ([0, 0, 6], [0, 0, 6, "5"], [0, 0, 6, math.nan], "0,0,6,5", 3),
-        "points_ij": (None, [1, 2], [[1, 2, 3], [1, 2]], [["1", 2], [3, 4]], [[math.inf, 2], [3, 4]]),
-        "positive": (None, [1, 0], [True], [True, False, True], "10"),
-    },
-    Propagate: {
-        **OF_SETUP,
-        "keys": (None, [], [[1, 2], [1, 2]], [[0, 2], [2, 0]], [[1, 5], [2, 0]], [[1], [2]], [[1, True]] * 2),
-        "masks": (*NO_ARRAY, np.zeros((2, 7, 6), bool), np.zeros((1, 6, 7), bool), np.zeros((2, 6, 7))),
-        "first": ("0", -1, 5, 1.0, True),
-        "last": ("0", -1, 5, 1.0, True),
-        "resolve_overlaps": (None, 1, "true"),
-    },
-    Trust: {
-        **OF_SETUP,
-        "origin": (None, [1, 2], [1, 2, -1], [1, 2, 0.5], "120"),
-        "masks": (*NO_ARRAY, np.zeros((3, 2, 4)), np.zeros((5, 2, 4), bool)),
-    },
-    Welcome: {"protocol": NO_COUNT, "version": NO_TEXT, "pid": NO_COUNT, "missing": (None, "torch", [1], [""])},
-    VolumeTaken: {"volume": NO_TEXT},
-    Inspected: {
-        "path": NO_TEXT,
-        "family": NO_TEXT,
-        "variant": NO_TEXT,
-        "image_size": NO_COUNT,
-        "short_slices": NO_INDEX,
-        "intensity": NO_TEXT,
-        "problems": (None, "all", [None]),
-    },
-    Downloading: {"bytes_done": (None, "3", True, -1, 1 << 60), "bytes_total": ("3", True, -1, 1 << 60)},
-    Preparing: {"what": (None, "download", 1)},
-    Remote: {"state": (None, "asleep", 1), "ahead": NO_INDEX},
-    Started: {"total": NO_INDEX, "preset": (None, "liver", 1), "note": (None, 3)},
-    Outlined: OF_SLICE,
-    SliceDone: {
-        **OF_SLICE,
-        "presence": NO_NUMBER,
-        "predicted_iou": (*NO_NUMBER, -0.1, 1.1),
-        "done": ("3", -1, 1.5, True),
-    },
-    Done: {
-        "computed": NO_INDEX,
-        "seconds": (None, *NO_NUMBER, -1),
-        "peak_mib": (*NO_NUMBER, -1),
-        "info": (None, [], "starter"),
-    },
-    Trusted: {"trusted": (None, [-1], ["1"], 3), "doubtful": (None, [-1], [1.5], "2")},
-    Cancelled: {},
-    Failed: {"kind": (None, "bad luck", 1), "sentence": NO_TEXT},
-    Cancel: {},
-    Quit: {},
-}
-RIGHT = {type(content): content for content in (*RIGHT_REQUESTS, *RIGHT_REPLIES)}
 ARRAYS = ("voxels", "masks", "box")
 PLACES = [(kind, path) for kind, fields in WRONG.items() for path in fields]
 VALUES = [(kind, path, value) for kind, path in PLACES for value in WRONG[kind][path]]
@@ -326,6 +196,27 @@ def test_a_request_without_a_prompt_is_refused():
         replace(RIGHT[Segment], box_ij=None, points_ij=(), positive=())
 
 
+def test_suggestions_need_finished_cases():
+    with pytest.raises(MessageError, match=r"'suggest.cases' must be at least one where there is no folder"):
+        replace(RIGHT[Suggest], folders=(), cases=())
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"first": None, "last": 4}, "'suggested.last' must be none for what is not here"),
+        ({"last": None, "first": 1}, "'suggested.first' must be none for what is not here"),
+        ({"reason": " "}, "'suggested.reason' must be a text that is not empty"),
+        ({"box": MASK[2:4, 3:6]}, "'suggested.box' must be empty for what is not here"),
+    ],
+)
+def test_what_is_not_here_has_a_reason_and_nothing_else(changes, sentence):
+    absent = {"status": "not here", "box": MASK[:0, :0], "first": None, "last": None}
+    assert not replace(RIGHT[Suggested], **absent).mask.any()
+    with pytest.raises(MessageError, match=sentence):
+        replace(RIGHT[Suggested], **{**absent, **changes})
+
+
 @pytest.mark.parametrize("identity", [None, "1", True, -1, 1.0, [1], LARGEST + 1])
 def test_an_id_that_is_none_is_refused(identity):
     with pytest.raises(MessageError, match="'id' must be"):
@@ -342,6 +233,7 @@ def test_what_is_no_request_is_refused(word):
 
 PROPAGATE = RIGHT[Propagate]
 SLICE = RIGHT[SliceDone]
+SUGGEST, DRAFT = RIGHT[Suggest], RIGHT[Suggested]
 
 
 @pytest.mark.parametrize(
@@ -357,6 +249,12 @@ SLICE = RIGHT[SliceDone]
         (PROPAGATE, Done(9, 1.0, None, {}), "'done.computed' must be at most 8"),
         (PROPAGATE, RIGHT[Outlined], "'outlined' is no answer to the request 'propagate'"),
         (PROPAGATE, RIGHT[VolumeTaken], "'volume_taken' is no answer to the request 'propagate'"),
+        (SUGGEST, replace(DRAFT, object_id=3), "'suggested.object_id' must be one of 1, 2, got 3"),
+        (SUGGEST, replace(DRAFT, slice_index=5, last=None), "'suggested.slice_index' must be from 0 to 4, got 5"),
+        (SUGGEST, replace(DRAFT, last=5), "'suggested.last' must be one of the volume's 5 axial slices"),
+        (SUGGEST, replace(DRAFT, shape=(6, 8)), r"'suggested.shape' must be \(6, 7\), got \(6, 8\)"),
+        (SUGGEST, SuggestionsDone(1, 1.0, None), "'suggestions_done.count' must be 2"),
+        (SUGGEST, SLICE, "no answer to the request 'suggest'"),
         (RIGHT[Segment], replace(RIGHT[Outlined], object_id=1), "'outlined.object_id' must be one of 3"),
         (RIGHT[Segment], replace(RIGHT[Outlined], slice_index=3), "'outlined.slice_index' must be from 4 to 4"),
         (RIGHT[Segment], replace(RIGHT[Outlined], shape=(7, 7)), "'outlined.shape' must be"),

@@ -15,6 +15,7 @@ from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+from suggest_double import DrivenRunner, DrivenSuggestions
 
 from SegmentPropagateLib.errors import InputError
 
@@ -39,6 +40,8 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         self._asked = self.previewed = None
         self.settings = RunSettings()
         self.drafts = SimpleNamespace(isAsking=False, taken=Signal(), changed=Signal())
+        self.runner = DrivenRunner()
+        self.suggestions = DrivenSuggestions(self.runner)
 
     def go(self, state):
         self.state = state
@@ -146,6 +149,17 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         self.previewed = None
         self.previewChanged.emit()
 
+    # ---- suggestions
+    def suggest(self, support, names=()):
+        self.calls.append(("suggest", support, tuple(names)))
+        nodes = self.volumeNode, self.segmentationNode
+        grid = SliceGrid(VolumeReader(self.volumeNode).geometry, self.settings.plane)
+        self.suggestions.ask(nodes, self.settings, grid, support, tuple(names))
+
+    def useSuggestions(self, find, make):
+        self.calls.append(("useSuggestions",))
+        return self.suggestions.use(find, make)
+
     # ---- runs
     def inspectModel(self, model, imageSize=None):
         self.calls.append(("inspectModel", model))
@@ -166,6 +180,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
 
     def cancel(self):
         self.calls.append(("cancel",))
+        self.suggestions.cancel()
         self.go(State.IDLE)
 
     # ---- review

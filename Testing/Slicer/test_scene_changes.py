@@ -1,12 +1,17 @@
 """Whatever is done to the scene, in whatever state: nothing raises, nothing drawn is lost, nothing is left."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 import vtk
 from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Scene.Preview import ATTRIBUTE
+from SegmentPropagateSlicer.Values.Suggestion import Support
+from suggest_double import SuggestingProcess, draft
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.worker.replies import SuggestionsDone
 
 # ---- states --------------------------------------------------------------------------------------------------------
 
@@ -37,7 +42,21 @@ def editing(bench):
     bench.set(bench.segment, mask)
 
 
-STATES = (idle, keyed, running, reviewed, editing)
+def suggesting(bench):
+    idle(bench)
+    bench.logic.suggest(Support(folders=("/finished",)))
+    bench.process.answer(draft(1, "Organ", index=6, shape=(20, 24), box=OUTLINE, ends=(2, 9)))
+
+
+def suggested(bench):
+    suggesting(bench)
+    bench.process.answer(draft(2, "New", index=7, shape=(20, 24), box=OUTLINE, ends=(None, 9)))
+    bench.process.answer(SuggestionsDone(2, 1.0, None))
+
+
+OUTLINE = slice(4, 12), slice(6, 12)
+STATES = (idle, keyed, running, reviewed, editing,
+          *(pytest.param(state, marks=pytest.mark.slow) for state in (suggesting, suggested)))  # fmt: skip
 
 
 # ---- changes -------------------------------------------------------------------------------------------------------
@@ -142,6 +161,10 @@ def end(bench):
     """Come to rest: end what runs, accept what waits, or discard what cannot be accepted; returns whether it was."""
     bench.logic.cancel()
     bench.until(lambda: bench.logic.state not in State.BUSY, seconds=10)
+    if bench.logic.suggestions.ticked:
+        with suppress(InputError):  # what cannot be used waits
+            bench.logic.useSuggestions(lambda _name: None, lambda one: bench.addSegment(one.name))
+        bench.logic.suggestions.drop()
     if bench.logic.state == State.REVIEW:
         try:
             bench.logic.accept()
@@ -158,12 +181,12 @@ def drawn(bench):
     scene = bench.slicer.mrmlScene
     if bench.segmentation.GetScene() is not scene or not segmentation(bench).IsSourceRepresentationImageData():
         return {}
-    return {segmentId: voxels for segmentId, (_grid, voxels) in bench.fingerprint().items()}
+    return {segmentId: list(voxels) for segmentId, (_grid, voxels) in bench.fingerprint().items()}
 
 
 @pytest.fixture
-def changing(makeBench):
-    bench = makeBench()
+def changing(makeBench, warmWorker):
+    bench = makeBench(process=SuggestingProcess(warmWorker))
     bench.other = bench.addSegment("Other", np.roll(bench.truth, 9, axis=2) & ~bench.truth)
     return bench
 

@@ -61,7 +61,8 @@ class KeyTable:
         """Show the logic's keys."""
         keys = self._sorted(self.context.logic.keys)
         shown = [(key, self.context.segmentName(key.segmentId)) for key in keys]
-        self.table.setVisible(bool(shown))
+        suggests = self.context.parameters.promptMode == "suggest" and bool(self.context.logic.suggestions.all)
+        self.table.setVisible(bool(shown) and not suggests)  # that list says what is a key; both do not fit a laptop
         if shown == self._shown:
             return
         self._shown = shown

@@ -9,23 +9,27 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import VIEWS, Context, planeTitle, sliceNodeOf
 from SegmentPropagateSlicer.Panel.KeyTable import KeyTable
+from SegmentPropagateSlicer.Panel.SuggestSection import SuggestSection
 from SegmentPropagateSlicer.Scene.Placement import ALONE, Placement
 from SegmentPropagateSlicer.Values.State import State
 
 
 class PromptSection:
-    """Paint, box, line or points in one of the slice views become key slices, and so does a segment of another tool.
+    """Paint, box, line or points in one of the slice views become key slices, and so does a segment of another tool, or
+    what finished cases suggest.
 
     Args:
         context: `Context`.
+        suggest: the prompt *Suggest*.
     """
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    def __init__(self, context: Context, suggest: SuggestSection) -> None:
+        self.context, self._suggest = context, suggest
         self.placement = Placement(context.parameters, context.status.guarded(self.onPromptPlaced))
         self.keyTable = KeyTable(context)
         ui, guarded = context.ui, context.status.guarded
-        self._modes = {"paint": ui.paintButton, "box": ui.boxButton, "line": ui.lineButton, "points": ui.pointsButton}
+        self._modes = {"paint": ui.paintButton, "box": ui.boxButton, "line": ui.lineButton, "points": ui.pointsButton,
+                       "suggest": ui.suggestButton}  # fmt: skip
         for mode, button in self._modes.items():
             button.setIcon(qt.QIcon(context.icon(mode)))
             button.connect("clicked()", guarded(partial(self.chooseMode, mode)))
@@ -46,8 +50,8 @@ class PromptSection:
     # ---- actions ------------------------------------------------------------------------------------------------
 
     def chooseMode(self, mode: str) -> None:
-        """Paint, box, line or points."""
-        if not self.context.segmentIds():
+        """Paint, box, line, points or suggest."""
+        if mode != "suggest" and not self.context.segmentIds():
             self.refresh()
             raise InputError(
                 _("Choose a segment first.") if self.context.parameters.volume else _("Load an image first.")
@@ -58,6 +62,7 @@ class PromptSection:
             self.context.ui.segmentEditor.setActiveEffectByName("Paint")
         else:
             self.context.ui.segmentEditor.setActiveEffect(None)
+        if mode in ("box", "points"):
             self.placement.start(self._positiveRole())
         self.refresh()
 
@@ -72,6 +77,8 @@ class PromptSection:
             logic.addKey(self.context.currentSegmentId(), index, plane)
             text = _("The outline lies in the {view} view: {plane} slice {number} is the key.") if view else ""
             self.context.status.say(text.format(view=view, plane=planeTitle(plane), number=index))
+        elif self.context.parameters.promptMode == "suggest":
+            self._suggest.use()
         elif logic.previewed is not None:
             logic.usePreview()
             self.clearPrompt()
@@ -170,7 +177,7 @@ class PromptSection:
         for name, button in self._modes.items():
             showChosen(button, name == mode)
         self._refreshViews()
-        ui.placeRow.setVisible(mode != "paint")
+        ui.placeRow.setVisible(mode in ("box", "points"))
         ui.placeNegativeButton.setVisible(mode == "points")
         placing = self.placement.placing()
         texts = {"box": _("Place box"), "line": _("Place line")}
@@ -180,17 +187,24 @@ class PromptSection:
         ids = self.context.segmentIds()
         ui.promptHint.text = hint(mode, self.context.segmentName(self.context.currentSegmentId()) if ids else "")
         ui.addKeyButton.text = self._keyButtonText(mode)
-        ui.addKeyButton.enabled = self.context.logic.state not in State.BUSY and bool(self.context.segmentIds())
+        ui.addKeyButton.enabled = self._canAddKey(mode)
         ui.useDraftButton.setVisible(mode == "paint" and self.context.logic.state != State.REVIEW)
         ui.useDraftButton.enabled = ui.addKeyButton.enabled and not self.context.logic.drafts.isAsking
         self._refreshLock()
+        self._suggest.refresh()
         self.keyTable.refresh()
+
+    def _canAddKey(self, mode: str) -> bool:
+        logic = self.context.logic
+        if mode == "suggest":
+            return logic.state == State.IDLE and not logic.suggestions.isAsking and bool(logic.suggestions.ticked)
+        return logic.state not in State.BUSY and bool(self.context.segmentIds())
 
     def _refreshLock(self) -> None:
         """In review, the button beside the drift strip does it."""
         ui, context = self.context.ui, self.context
         ui.lockSliceButton.setVisible(context.logic.state != State.REVIEW)
-        ui.lockSliceButton.enabled = ui.addKeyButton.enabled
+        ui.lockSliceButton.enabled = self._canAddKey("paint")
         try:
             plane, index = context.planeAndSlice()
             locked = context.isLocked(context.currentSegmentId(), plane, index)
@@ -199,6 +213,9 @@ class PromptSection:
         ui.lockSliceButton.setChecked(locked)
 
     def _keyButtonText(self, mode: str) -> str:
+        if mode == "suggest":
+            count = len(self.context.logic.suggestions.ticked)
+            return _("Use {count} ticked as keys").format(count=count) if count else _("Use what is ticked as keys")
         if mode == "paint":
             return _("Use current slice as key")
         return _("Use this outline as key") if self.context.logic.previewed is not None else _("Preview the outline")
@@ -241,5 +258,8 @@ def hint(mode: str, name: str) -> str:
         "box": _("{name}: click two corners around it in the view, then:"),
         "line": _("{name}: click both ends of its longest diameter in the view, then:"),
         "points": _("{name}: click on it in the view; a click beside it takes that part away. Then:"),
+        "suggest": _(
+            "All segments of the template, from cases that are finished; nothing is written before you use it."
+        ),
     }[mode]
     return text.format(name=name or _("Object"))

@@ -34,6 +34,7 @@ class RunSection:
         logic.stateChanged.connect(self._onState)
         logic.progressChanged.connect(self._onProgress)
         logic.downloadProgressed.connect(self._onDownload)
+        logic.suggestions.progressed.connect(self._onSuggesting)
         logic.statusChanged.connect(context.status.say)
         logic.noticeGiven.connect(self._onNotice)
         logic.errorOccurred.connect(context.status.complain)
@@ -46,6 +47,10 @@ class RunSection:
             return
         if logic.state in State.BUSY:
             logic.cancel()
+            return
+        if logic.suggestions.isAsking:
+            logic.cancel()
+            self.context.status.say(_("Cancelled: everything is as it was before."))
             return
         if self._downloads:
             logic.cancel()
@@ -108,7 +113,7 @@ class RunSection:
     def refresh(self) -> None:
         """Show the state of the logic and the estimate."""
         ui, state = self.context.ui, self.context.logic.state
-        busy = state in State.BUSY or self._downloads
+        busy = state in State.BUSY or self._downloads or self.context.logic.suggestions.isAsking
         problem = "" if busy else self.problem()
         if state == State.CANCELLING:
             ui.propagateButton.text = _("Cancelling...")
@@ -156,6 +161,12 @@ class RunSection:
         if secondsLeft is not None:
             text += _(", {time} left").format(time=duration(secondsLeft))
         bar.format = text
+
+    def _onSuggesting(self, done: int, total: int) -> None:
+        bar = self.context.ui.progressBar
+        bar.setRange(0, total)  # (0, 0) is busy: how many finished cases there are is not known yet
+        bar.setValue(done)
+        bar.format = _("%v of %m steps") if total else ""
 
     def _onDownload(self, done: int, total: int) -> None:
         bar = self.context.ui.progressBar

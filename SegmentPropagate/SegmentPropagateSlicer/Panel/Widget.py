@@ -27,6 +27,7 @@ from SegmentPropagateSlicer.Panel.Shortcuts import Shortcuts
 from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
 from SegmentPropagateSlicer.Panel.Steps import Steps
 from SegmentPropagateSlicer.Panel.Strokes import Strokes
+from SegmentPropagateSlicer.Panel.SuggestSection import SuggestSection
 from SegmentPropagateSlicer.Panel.WorklistSection import WorklistSection
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
@@ -82,11 +83,12 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.banner = InstallBanner(context, self.installer)
         self.model = ModelSection(context)
         self.inputs = InputSection(context)
-        self.prompt = PromptSection(context)
+        preferences = Preferences(slicer.app.userSettings())
+        self.suggest = SuggestSection(context, preferences, lambda: self.cases.casework.finishedFiles())
+        self.prompt = PromptSection(context, self.suggest)
         self.range = RangeControls(context)
         self.run = RunSection(context, self.range)
         self.review = ReviewSection(context)
-        preferences = Preferences(slicer.app.userSettings())
         self.objects = ObjectControls(context, self.prompt, self.run, self.review, preferences)
         self.cases = WorklistSection(context, self.inputs, self.prompt, self.objects)
         self.strokes = Strokes(context, self.prompt, preferences)
@@ -131,6 +133,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         logic = self.logic
         for signal in (logic.stateChanged, logic.keysChanged, logic.sliceUpdated, logic.previewChanged):
             signal.connect(self._refreshLater)
+        logic.suggestions.changed.connect(self._refreshLater)
         logic.keysChanged.connect(self._keepKeys)
         logic.stateChanged.connect(self.steps.follow)
         self.cases.casework.changed.connect(self._refreshLater)

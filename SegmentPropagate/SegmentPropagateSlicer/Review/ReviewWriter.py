@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from SegmentPropagateLib.errors import InputError
@@ -38,6 +39,7 @@ class ReviewWriter:
         self._ofStrokes: set[Place] = set()  # keys that were made of what was drawn on the proposal
         self._held: Held | None = None  # what the segments held when the run began, and what was lent to them since
         self.setEditor, self.undo, self.redo = writer.setEditor, writer.undo, writer.redo
+        self.inOneStep = writer.inOneStep
 
     @property
     def allowsOverlap(self) -> bool:
@@ -68,6 +70,31 @@ class ReviewWriter:
         self._remember(nodes, grid, place[1])
         if proposal is not None:
             self.lend(nodes, (grid, {place[1]: proposal}), (place[0], grid, place[1]), isAsked=True)
+
+    def isFree(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> bool:
+        """Whether a segment holds nothing on a slice that is not locked."""
+        key = self._keys.find(place[0], grid.plane, place[1])
+        return not (key is not None and key.confirmed) and not self._mask(nodes, grid, place).any()
+
+    def draft(self, nodes: Nodes, grid: SliceGrid, outlines: Mapping[str, tuple[int, Proposal]]) -> dict[str, int]:
+        """Write outlines where nobody has drawn: what any segment holds stays, and is not theirs.
+
+        Args:
+            nodes: `(volumeNode, segmentationNode)`.
+            grid: `SliceGrid`.
+            outlines: segmentId -> slice and `Proposal`; where two overlap, the first one has it.
+
+        Returns:
+            dict: segmentId -> number of voxels written.
+        """
+        reader, slices = PromptReader(grid), {}
+        taken = {index: reader.heldMask(nodes[1], index) for index, _outline in outlines.values()}
+        for segmentId, (index, outline) in outlines.items():
+            box = outline.box & ~taken[index][outline.place]
+            taken[index][outline.place] |= box
+            slices[segmentId] = {index: replace(outline, box=box)}
+        locked = self._keys.slices(grid.geometry, lockedOnly=True)
+        return self._writer.write(*nodes[::-1], grid, slices, Kept(locked, overwrites=False))
 
     def put(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int], outline: Proposal) -> None:
         """Write an outline while nothing is in review; other segments give way as the editor has it."""

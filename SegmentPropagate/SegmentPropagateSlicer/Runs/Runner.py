@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from SegmentPropagateLib.worker.messages import printable
 from SegmentPropagateLib.worker.replies import Downloading, Failed, Preparing, Remote, Reply
-from SegmentPropagateLib.worker.requests import Propagate, Segment, TakeVolume, Trust
+from SegmentPropagateLib.worker.requests import Propagate, Segment, Suggest, TakeVolume, Trust
 from SegmentPropagateLib.worker.setup import ModelChoice, Setup
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
@@ -52,7 +52,7 @@ class Runner:
     def ask(
         self,
         volumeNode: slicer.vtkMRMLScalarVolumeNode,
-        request: Segment | Propagate | Trust,
+        request: Segment | Propagate | Trust | Suggest,
         onReply: Callable[[Reply], None],
     ) -> int:
         """Send a request about a volume, which goes first where the worker does not have it; returns its id."""

@@ -129,7 +129,7 @@ class Parameters:
 
     segment = Text()  # segment ID, or ALL_VISIBLE
     view = Text("Red")  # name of the slice view that the user outlines in
-    promptMode = Text("paint", ("paint", "box", "line", "points"))
+    promptMode = Text("paint", ("paint", "box", "line", "points", "suggest"))
 
     model = Text("classical")
     device = Text("auto")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import slicer
@@ -17,6 +18,9 @@ from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
 
 ATTRIBUTE = "SegmentPropagate.Preview"
 OPACITY_FILL, OPACITY_OUTLINE = 0.35, 1.0
+
+Outline = tuple[str, Sequence[float], int, Proposal]
+"""Name, color, slice, and what is there."""
 
 
 @dataclass(eq=False)
@@ -62,32 +66,25 @@ class Preview:
             last: last one, inclusive.
         """
         self.end()
-        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentationNode")
-        node.UnRegister(None)
-        node.SetName(_("Proposal"))
-        node.SetHideFromEditors(True)
-        node.SetSaveWithScene(False)
-        node.SetAttribute(ATTRIBUTE, "1")
-        image = _blankImage(volumeNode, grid, first, last)
+        node, image = _newNode(), _blankImage(volumeNode, grid, first, last)
         labels = {segmentId: value for value, segmentId in enumerate(segmentIds, start=1)}
-        representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
         for segmentId, value in labels.items():
             original = segmentOf(segmentationNode, segmentId)
-            segment = slicer.vtkSegment()
-            segment.SetName(original.GetName())
-            segment.SetColor(*((1 + channel) / 2 for channel in original.GetColor()))
-            segment.AddRepresentation(representation, image)
-            segment.SetLabelValue(value)
-            node.GetSegmentation().AddSegment(segment, segmentId)
-        slicer.mrmlScene.AddNode(node)
-        node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
-        node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
-        self._shown = _Shown(node, display, grid, first, labels, image)
-        display.SetSaveWithScene(False)
-        display.SetOpacity2DFill(OPACITY_FILL)
-        display.SetOpacity2DOutline(OPACITY_OUTLINE)
-        display.SetVisibility3D(False)  # a surface per slice would stall the views
+            _addSegment(node, segmentId, original.GetName(), original.GetColor(), image, value)
+        self._shown = _Shown(node, _display(node, volumeNode), grid, first, labels, image)
+
+    def showOutlines(
+        self, volumeNode: slicer.vtkMRMLScalarVolumeNode, grid: SliceGrid, outlines: Sequence[Outline]
+    ) -> None:
+        """Show outlines on one slice each, of what may have no segment yet; `show` changes none of them."""
+        self.end()
+        node = _newNode()
+        image = slicer.vtkOrientedImageData()
+        for number, (name, color, sliceIndex, proposal) in enumerate(outlines, start=1):
+            image = _blankImage(volumeNode, grid, sliceIndex, sliceIndex)  # a shared one would have all slices between
+            np.moveaxis(arrayOf(image), grid.axis, 0)[0][proposal.place][proposal.box] = 1
+            _addSegment(node, str(number), name, color, image, 1)
+        self._shown = _Shown(node, _display(node, volumeNode), grid, 0, {}, image)
 
     def show(self, segmentId: str, sliceIndex: int, proposal: Proposal) -> None:
         """Replace what one segment shows on one slice."""
@@ -113,6 +110,47 @@ class Preview:
         for node in (shown.node, shown.display) if shown else ():
             if node.GetScene() is not None:
                 node.GetScene().RemoveNode(node)
+
+
+def _newNode() -> slicer.vtkMRMLSegmentationNode:
+    node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentationNode")
+    node.UnRegister(None)
+    node.SetName(_("Proposal"))
+    node.SetHideFromEditors(True)
+    node.SetSaveWithScene(False)
+    node.SetAttribute(ATTRIBUTE, "1")
+    return cast("slicer.vtkMRMLSegmentationNode", node)
+
+
+def _addSegment(
+    node: slicer.vtkMRMLSegmentationNode,
+    segmentId: str,
+    name: str,
+    color: Sequence[float],
+    image: slicer.vtkOrientedImageData,
+    value: int,
+) -> None:
+    segment = slicer.vtkSegment()
+    segment.SetName(name)
+    segment.SetColor(*((1 + channel) / 2 for channel in color))
+    segment.AddRepresentation(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), image)
+    segment.SetLabelValue(value)
+    node.GetSegmentation().AddSegment(segment, segmentId)
+
+
+def _display(
+    node: slicer.vtkMRMLSegmentationNode, volumeNode: slicer.vtkMRMLScalarVolumeNode
+) -> slicer.vtkMRMLSegmentationDisplayNode:
+    """Bring the node into the scene, where the volume is, and show it in the slice views."""
+    slicer.mrmlScene.AddNode(node)
+    node.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetSaveWithScene(False)
+    display.SetOpacity2DFill(OPACITY_FILL)
+    display.SetOpacity2DOutline(OPACITY_OUTLINE)
+    display.SetVisibility3D(False)  # a surface per slice would stall the views
+    return display
 
 
 def _write(shown: _Shown, segmentId: str, sliceIndex: int, proposal: Proposal) -> None:

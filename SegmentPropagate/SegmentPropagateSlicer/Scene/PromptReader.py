@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import slicer
 from numpy.typing import ArrayLike, NDArray
@@ -33,17 +35,32 @@ class PromptReader:
         self, segmentationNode: slicer.vtkMRMLSegmentationNode, labelmap: Labelmap, sliceIndex: int
     ) -> NDArray[np.bool_]:
         """The same of a labelmap that lies where those of a segmentation do."""
-        self.grid.checkIndex(sliceIndex)
         image, label = labelmap
-        rows, columns = self.grid.shape
         if image is None:
-            return np.zeros((rows, columns), dtype=bool)
+            return np.zeros(self.grid.shape, dtype=bool)
+        return self._valuesOf(segmentationNode, image, sliceIndex) == label
+
+    def heldMask(self, segmentationNode: slicer.vtkMRMLSegmentationNode, sliceIndex: int) -> NDArray[np.bool_]:
+        """What any segment holds on a slice: bool `(rows, columns)`; quick where segments share their labelmaps."""
+        ids = segmentationNode.GetSegmentation().GetSegmentIDs()
+        held = np.zeros(self.grid.shape, dtype=bool)
+        for image in {labelmapOf(segmentationNode, segmentId)[0] for segmentId in ids}:
+            if image is not None:
+                held |= self._valuesOf(segmentationNode, image, sliceIndex) > 0
+        return held
+
+    def _valuesOf(
+        self, segmentationNode: slicer.vtkMRMLSegmentationNode, image: slicer.vtkOrientedImageData, sliceIndex: int
+    ) -> NDArray[Any]:
+        """A labelmap's values on a slice, 0 beyond it."""
+        self.grid.checkIndex(sliceIndex)
+        rows, columns = self.grid.shape
         values, first = arrayOf(image), np.array(image.GetExtent()[::2])
         matrix = indexFromWorld(segmentationNode, image) @ self.grid.worldFromSlice
         matrix[:3, 3] += matrix[:3, 0] * sliceIndex - first
         axes = np.arange(rows)[:, None], np.arange(columns)[None, :]
         (i, j, k), inside = nearestPlaces(matrix[:3, 1:], axes, values.shape[::-1])
-        return (values[k, j, i] == label) & inside
+        return values[k, j, i] * inside
 
     def box(self, roiNodeOrCorners: slicer.vtkMRMLMarkupsROINode | ArrayLike) -> tuple[float, float, float, float]:
         """`(i0, j0, i1, j1)` of a ROI node, or of corners in world RAS `(N, 3)`."""

@@ -46,11 +46,13 @@ class Kept:
         locked: slices of segments that they themselves do not change.
         given: slices of segments that others which overwrite them do not change: the locked ones, and the keys.
         held: what the segments held before: what differs from it was drawn since, and stays drawn, or erased.
+        overwrites: whether other segments lose what this one gets, as the editor says.
     """
 
     locked: Locks = field(default_factory=dict)
     given: Locks = field(default_factory=dict)
     held: Held | None = None
+    overwrites: bool = True
 
 
 Snapshot = dict[str, tuple[Lattice, NDArray[np.bool_]]]
@@ -70,6 +72,7 @@ class SegmentWriter:
         self._history = slicer.vtkSegmentationHistory()
         self._editorNode: slicer.vtkMRMLSegmentEditorNode | None = None
         self._saveState: Callable[[], object] | None = None
+        self._isInStep = False
 
     def setEditor(
         self,
@@ -121,10 +124,11 @@ class SegmentWriter:
             changes[segmentId] = lattice, added, removed
             counts[segmentId] = int(added.sum()) + int(removed.sum())
         if any(counts.values()):
-            with self._oneStep(segmentationNode):
+            with self.inOneStep(segmentationNode):
                 for segmentId, (lattice, added, removed) in changes.items():
                     _remove(segmentationNode, segmentId, lattice, removed)
-                    for other in self._overwritten(segmentationNode, segmentId):
+                    others = self._overwritten(segmentationNode, segmentId)
+                    for other in others if kept is None or kept.overwrites else ():
                         _remove(segmentationNode, other, lattice, added)
                     _add(segmentationNode, segmentId, lattice, added)
         return counts
@@ -157,7 +161,7 @@ class SegmentWriter:
         now = [readVoxels(*labelmapOf(segmentationNode, i), lattice.extent) for i, lattice, _old in kept]
         if all(np.array_equal(is_, was) for is_, (_i, _lattice, was) in zip(now, kept, strict=True)):
             return len(kept) == len(taken)
-        with self._oneStep(segmentationNode):
+        with self.inOneStep(segmentationNode):
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
                 _remove(segmentationNode, segmentId, lattice, is_ & ~was)
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
@@ -207,7 +211,7 @@ class SegmentWriter:
         loans.update({other: Loan(lattice, nothing, held & added, asked) for other, held in others.items()})
         loans = {i: loan for i, loan in loans.items() if loan.added.any() or loan.removed.any()}
         if loans:
-            with self._oneStep(segmentationNode, isAsked):
+            with self.inOneStep(segmentationNode, isAsked):
                 for lentId, loan in loans.items():
                     if kept.held is not None:
                         kept.held.noteLoan(lentId, loan)
@@ -220,13 +224,16 @@ class SegmentWriter:
             return
         if isStoredOn(segmentationNode, segmentId, loan.lattice):
             now = readVoxels(*labelmapOf(segmentationNode, segmentId), loan.lattice.extent)
-            with self._oneStep(segmentationNode, False):
+            with self.inOneStep(segmentationNode, False):
                 _remove(segmentationNode, segmentId, loan.lattice, now & loan.added)
                 _add(segmentationNode, segmentId, loan.lattice, loan.removed & ~now)
 
     @contextmanager
-    def _oneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode, isUndoable: bool = True) -> Iterator[None]:
-        """One entry in the undo history, one event for the views."""
+    def inOneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode, isUndoable: bool = True) -> Iterator[None]:
+        """One entry in the undo history, one event for the views; what is written within is part of it."""
+        if self._isInStep:
+            yield
+            return
         if not isUndoable:
             pass
         elif self._saveState is not None:
@@ -235,9 +242,11 @@ class SegmentWriter:
             self._history.SetSegmentation(segmentationNode.GetSegmentation())
             self._history.SaveState()
         modifying = segmentationNode.StartModify()
+        self._isInStep = True
         try:
             yield
         finally:
+            self._isInStep = False
             segmentationNode.EndModify(modifying)
 
     def undo(self) -> None:

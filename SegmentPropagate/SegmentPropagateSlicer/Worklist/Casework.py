@@ -72,6 +72,13 @@ class Casework:
         """The case before the open one; None before the first."""
         return self._list().previous(self.name)
 
+    def finishedFiles(self) -> tuple[tuple[str, str], ...] | None:
+        """Image and labels of every case that is done, but for the open one; None without a list."""
+        if self.worklist is None:
+            return None
+        done = [case for case in self.worklist.cases if case.state == DONE and case.name != self.name]
+        return tuple((str(case.image.absolute()), str(case.labels.absolute())) for case in done)
+
     # ---- the open case ------------------------------------------------------------------------------------------
 
     def load(self, case: WorkCase, template: Sequence[SegmentInfo]) -> Nodes:

@@ -58,15 +58,33 @@ def nextSegment(
     nameless = [names[name] for name in names if names[name] in free and GIVEN_BY_SLICER.fullmatch(name)]
     for info in _after(template, segmentation.GetSegment(selected) if selected in ids else None):
         if info.name not in names:
-            segmentId = nameless[0] if nameless else segmentation.AddEmptySegment("", info.name)
-            _give(segmentOf(segmentationNode, segmentId), info)
-            return segmentId
+            return makeSegment(segmentationNode, info, nameless)
         if names[info.name] in free and names[info.name] != selected:
             return names[info.name]
     later = [segmentId for segmentId in free if selected in ids and ids.index(segmentId) > ids.index(selected)]
     if later or selected in free:
         return (later or [selected])[0]
     return nameless[0] if nameless else segmentation.AddEmptySegment()
+
+
+def makeSegment(segmentationNode: slicer.vtkMRMLSegmentationNode, info: SegmentInfo, nameless: Sequence[str]) -> str:
+    """Give an empty segment that has no name yet, or a new one, what is known of it; returns its ID."""
+    segmentId = nameless[0] if nameless else segmentationNode.GetSegmentation().AddEmptySegment("", info.name)
+    _give(segmentOf(segmentationNode, segmentId), info)
+    return segmentId
+
+
+def namelessSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) -> list[str]:
+    """IDs of the empty segments that nobody has named."""
+    ids = segmentationNode.GetSegmentation().GetSegmentIDs()
+    named = {i for i in ids if not GIVEN_BY_SLICER.fullmatch(segmentOf(segmentationNode, i).GetName())}
+    return [i for i in ids if i not in named and isFree(segmentationNode, i)]
+
+
+def segmentNamed(segmentationNode: slicer.vtkMRMLSegmentationNode, name: str) -> str | None:
+    """ID of the first segment of that name; upper and lower case are one. None where there is none."""
+    ids = segmentationNode.GetSegmentation().GetSegmentIDs()
+    return next((i for i in ids if segmentOf(segmentationNode, i).GetName().casefold() == name.casefold()), None)
 
 
 def complete(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentIds: Iterable[str]) -> None:

@@ -36,13 +36,15 @@ class Outline:
     Args:
         mask: its voxels within a box around them, bool.
         geometry: the grid of that box.
-        share: how much of a point's surroundings it fills, on the template's lattice, float32.
+        share: how much of a point's surroundings it fills, float32, on the part of the template's lattice where it is.
+        start: first point of that part.
         cut: along S, A, R: whether it goes on beyond the template's low and high end.
     """
 
     mask: NDArray[np.bool_]
     geometry: Geometry
     share: Image
+    start: tuple[int, ...]
     cut: tuple[tuple[bool, bool], ...]
 
 
@@ -96,9 +98,11 @@ def outline_of(mask: NDArray[np.bool_], geometry: Geometry, lattice: Lattice) ->
     if box is None:
         return None
     part = geometry.part([span.start for span in box], [span.stop - span.start for span in box])
-    share = resample(mask[box], part, lattice, "grid-constant")
+    reach = lattice.over(part)
+    share = resample(mask[box], part, lattice.part(reach), "grid-constant")
     touches = [(span.start == 0, span.stop == size) for span, size in zip(box, mask.shape, strict=True)]
-    return Outline(mask[box].copy(), part, share, _along_patient(touches, geometry))
+    start = tuple(span.start for span in reach)
+    return Outline(mask[box].copy(), part, share, start, _along_patient(touches, geometry))
 
 
 def carry(outlines: Sequence[Outline], starts: Sequence[Start], gray: Image) -> Carried | None:
@@ -113,9 +117,8 @@ def carry(outlines: Sequence[Outline], starts: Sequence[Start], gray: Image) -> 
     if box is None:
         return None
     points = [start.deformed.points[(slice(None), *box)] for start in starts]
-    pairs = list(zip(outlines, points, strict=True))
-    each = np.stack([warped(outline.share, there, "grid-constant") for outline, there in pairs])
-    known = np.stack([covered(there, outline.share.shape) for outline, there in pairs])
+    each = np.stack([_shares(outline, there) for outline, there in zip(outlines, points, strict=True)])
+    known = np.stack([covered(there, start.lattice.shape) for start, there in zip(starts, points, strict=True)])
     misfit = np.stack([start.deformed.misfit[box] for start in starts])
     best = misfit.min(axis=0)
     weights = np.exp((best - misfit) / (_WEIGHT_SCALE * best + _EXACT))
@@ -128,6 +131,12 @@ def carry(outlines: Sequence[Outline], starts: Sequence[Start], gray: Image) -> 
     return Carried(box, each, known, weights, soft, trust, tuple(starts), tuple(outlines))
 
 
+def _shares(outline: Outline, points: Image) -> Image:
+    """How much an outline fills around points `(3, ...)` of its template."""
+    start = np.array(outline.start, np.float32).reshape(3, 1, 1, 1)
+    return warped(outline.share, points - start, "grid-constant")
+
+
 def _reach(outlines: Sequence[Outline], starts: Sequence[Start], shape: tuple[int, ...]) -> Box | None:
     """The box of the volume's lattice that the label can come to, with room to grow."""
     low, high = np.array(shape), np.zeros(3, int)
@@ -136,8 +145,8 @@ def _reach(outlines: Sequence[Outline], starts: Sequence[Start], shape: tuple[in
         if there is None:
             continue
         within = [
-            (axis > span.start - 1) & (axis < span.stop)
-            for axis, span in zip(start.deformed.points, there, strict=True)
+            (axis > first + span.start - 1) & (axis < first + span.stop)
+            for axis, first, span in zip(start.deformed.points, outline.start, there, strict=True)
         ]
         box = bounding_box(np.logical_and.reduce(within))
         if box is not None:

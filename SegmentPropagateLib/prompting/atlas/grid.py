@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from SegmentPropagateLib.volumes import intensity
 from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry, Plane
-from SegmentPropagateLib.volumes.intensity import to_gray
 from SegmentPropagateLib.volumes.volume import Volume
 
 MM = 3.0
@@ -39,6 +39,15 @@ class Lattice:
         start = np.array([span.start for span in box])
         s, a, r = (int(span.stop - span.start) for span in box)
         return Lattice(self.origin_mm + MM * start, (s, a, r))
+
+    def over(self, geometry: Geometry) -> tuple[slice, ...]:
+        """The box of indices that voxels of a grid may reach, as means and interpolated; never empty."""
+        low, high = _world_box(geometry, margin=1)
+        first = np.floor((low - self.origin_mm) / MM).astype(int) - 1
+        last = np.ceil((high - self.origin_mm) / MM).astype(int) + 1
+        starts = np.clip(first, 0, np.array(self.shape) - 1)
+        stops = np.clip(last + 1, starts + 1, self.shape)
+        return tuple(slice(int(start), int(stop)) for start, stop in zip(starts, stops, strict=True))
 
     def to_voxels(self, geometry: Geometry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """`matrix` and `offset` for which `matrix @ point + offset` is the index `(k, j, i)` of a grid point."""
@@ -74,10 +83,10 @@ def body_of(volume: Volume) -> Body | None:
     Raises:
         InputError: no voxel is finite.
     """
-    finite = to_gray(volume.array_kji, "none").values
+    finite, _count = intensity.replace_nonfinite(volume.array_kji)
+    is_ct = intensity.is_ct(finite, volume.modality)
     lattice = _lattice_over(volume.geometry)
     values = resample(finite, volume.geometry, lattice)
-    is_ct = to_gray(values, "auto", volume.modality).preset == "abdomen"
     inside = _inside(volume.geometry, lattice)
     body = _patient(values, inside, is_ct)
     box = bounding_box(body)
@@ -155,12 +164,17 @@ def _means(array: NDArray[Any], geometry: Geometry, factors: list[int]) -> tuple
 
 def _lattice_over(geometry: Geometry) -> Lattice:
     """Points over the field of view, its middle among them or halfway between two."""
-    faces = [(-0.5, size - 0.5) for size in geometry.shape_kji[::-1]]
-    corners = np.stack([axis.ravel() for axis in np.meshgrid(*faces)])
-    world = (geometry.ijk_to_ras[:3, :3] @ corners + geometry.ijk_to_ras[:3, 3:])[::-1]
-    low, high = world.min(axis=1), world.max(axis=1)
+    low, high = _world_box(geometry)
     s, a, r = (max(1, round(float(extent) / MM)) for extent in high - low)
     return Lattice((low + high) / 2 - MM * (np.array([s, a, r]) - 1) / 2, (s, a, r))
+
+
+def _world_box(geometry: Geometry, margin: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Low and high world `(S, A, R)` of a grid's voxels, and so many more around them."""
+    faces = [(-0.5 - margin, size - 0.5 + margin) for size in geometry.shape_kji[::-1]]
+    corners = np.stack([axis.ravel() for axis in np.meshgrid(*faces)])
+    world = (geometry.ijk_to_ras[:3, :3] @ corners + geometry.ijk_to_ras[:3, 3:])[::-1]
+    return world.min(axis=1), world.max(axis=1)
 
 
 def _inside(geometry: Geometry, lattice: Lattice) -> NDArray[np.bool_]:

@@ -6,7 +6,8 @@ mask on one slice with a range: of 23 organs that were then propagated, a box ga
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import count
 from typing import NamedTuple
 
 from SegmentPropagateLib.errors import InputError
@@ -42,16 +43,20 @@ class Atlas:
         body = body_of(volume)
         if body is None:
             return [_absent(label, f"'{volume.name}' shows no body: it is empty, or all air.") for label in labels]
-        total = len(cases) + STARTS * min(TEMPLATES, len(cases)) + len(labels)
+        most = len(cases) + STARTS * min(TEMPLATES, len(cases))
+        total = most + len(labels)
         tried: list[_Tried] = []
         for finished in cases:
             tried.append(_try(finished, labels, body, keep=len(cases) <= TEMPLATES))
             tick(len(tried), total)
         chosen = {label: _best(label, cases, tried) for label in labels}
-        templates: dict[int, Template] = {}
-        for number in sorted(set().union(*chosen.values())):
-            templates[number] = _laid(cases[number], labels, body, tried[number])
-            tick(len(cases) + STARTS * min(len(templates), TEMPLATES), total)
+        laid = count(len(cases) + 1)
+
+        def told() -> None:
+            tick(min(next(laid), most), total)
+
+        numbers = sorted(set().union(*chosen.values()))
+        templates = {number: _laid(cases[number], labels, body, tried[number], told) for number in numbers}
         proposals = []
         for label in labels:
             mine = [templates[number] for number in chosen[label]]
@@ -62,7 +67,7 @@ class Atlas:
             else:
                 reasons = [one.reason for finished, one in zip(cases, tried, strict=True) if label in finished.values]
                 proposals.append(_absent(label, next(filter(None, reasons), f"No finished case has label {label}.")))
-            tick(total - len(labels) + len(proposals), total)
+            tick(most + len(proposals), total)
         return proposals
 
 
@@ -109,14 +114,18 @@ def _best(label: int, cases: Sequence[Finished], tried: Sequence[_Tried]) -> lis
     return sorted(able, key=lambda n: -tried[n].places[0].score)[:TEMPLATES]
 
 
-def _laid(finished: Finished, labels: Collection[int], volume: Body, tried: _Tried) -> Template:
+def _laid(
+    finished: Finished, labels: Collection[int], volume: Body, tried: _Tried, told: Callable[[], None]
+) -> Template:
+    """Lay a case over the volume; `told` is called after each of its starts."""
     geometry, body = tried.image or _read(finished)
     drawn = read_labels(finished.case.labels, geometry)
     masks = {label: drawn.mask(finished.values[label]) for label in labels if label in finished.values}
     outlines = {label: outline_of(mask, geometry, body.lattice) for label, mask in masks.items()}
-    starts = [
-        Start(body.lattice, deform(volume.gray, body.gray, place.points(volume.gray.shape))) for place in tried.places
-    ]
+    starts = []
+    for place in tried.places:
+        starts.append(Start(body.lattice, deform(volume.gray, body.gray, place.points(volume.gray.shape))))
+        told()
     return Template({label: outline for label, outline in outlines.items() if outline is not None}, starts)
 
 

@@ -171,6 +171,7 @@ class QShortcut(QObject):
 
 class QCheckBox(QWidget):
     checked: bool
+    text: str
     def setChecked(self, checked: bool) -> None: ...
 
 class QFileDialog(QWidget):

@@ -149,6 +149,25 @@ def template(slicer, widget):
     widget.steps.open("inputs")
 
 
+def suggesting(slicer, widget):
+    """Finished cases are being laid over the image."""
+    from SegmentPropagateLib.worker.replies import Suggesting
+
+    widget.suggest.useSupport(str(Path(slicer.app.temporaryPath) / "finished"))
+    widget.prompt.chooseMode("suggest")
+    widget.suggest.suggest()
+    widget.logic.runner.answer(Suggesting(7, 23))
+    widget.context.status.say("Laying the finished cases over the image...")
+
+
+def suggest(slicer, widget):
+    """Drafts of four organs: two sure, one unsure, one not here; one has been used."""
+    from suggest_double import answer
+
+    suggesting(slicer, widget)
+    answer(widget.logic.runner)
+
+
 def cases(slicer, widget):
     """A worklist of five images, two of them done."""
     from day import drawFolder
@@ -165,7 +184,10 @@ def cases(slicer, widget):
     wait(slicer, lambda: not any(widget.ui.caseTable.item(row, 0).icon().isNull() for row in range(5)))
 
 
-STATES = {f.__name__: f for f in (idle, prompted, points, running, review, error, missing, template, cases)}
+STATES = {
+    f.__name__: f
+    for f in (idle, prompted, points, running, review, error, missing, template, suggesting, suggest, cases)
+}
 
 
 def save(widget, path):

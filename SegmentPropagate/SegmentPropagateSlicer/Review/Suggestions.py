@@ -1,0 +1,263 @@
+"""Drafts from finished cases: asked for, looked at, ticked, and written as keys when the user says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.worker.replies import (
+    Cancelled,
+    Failed,
+    Preparing,
+    Reply,
+    Suggested,
+    Suggesting,
+    SuggestionsDone,
+)
+from SegmentPropagateLib.worker.requests import Suggest
+from SegmentPropagateSlicer.Review.Keys import Keys
+from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
+from SegmentPropagateSlicer.Runs.Runner import Runner
+from SegmentPropagateSlicer.Scene.Preview import Preview
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
+from SegmentPropagateSlicer.Values.Proposal import Proposal
+from SegmentPropagateSlicer.Values.RunSettings import RunSettings
+from SegmentPropagateSlicer.Values.Signal import Signal
+from SegmentPropagateSlicer.Values.Suggestion import Suggestion, Support
+from SegmentPropagateSlicer.Values.Words import tr as _
+
+if TYPE_CHECKING:
+    import slicer
+
+    from SegmentPropagateSlicer.Runs.RunController import Nodes
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What the drafts are for.
+
+    Args:
+        nodes: `(volumeNode, segmentationNode)`.
+        grid: slices of the volume.
+        whereabouts: of the image when the worker was asked.
+    """
+
+    nodes: Nodes
+    grid: SliceGrid
+    whereabouts: Whereabouts
+
+
+class Suggestions:
+    """Those of one image at a time; new ones replace them when all have come.
+
+    Signals: `changed()` when the list, a tick, or whether one is asked for is another; `progressed(done, total)`, both
+    0 as long as the steps are not known; `ended(count)`; `failed(sentence)`.
+
+    Args:
+        runner: asks the worker.
+        preview: shows the outlines while nothing else is shown.
+        keys: the key slices.
+        writer: writes into the segments.
+    """
+
+    def __init__(self, runner: Runner, preview: Preview, keys: Keys, writer: ReviewWriter) -> None:
+        self.changed, self.progressed = Signal(), Signal("done", "total")
+        self.ended, self.failed = Signal("count"), Signal("sentence")
+        self.all: tuple[Suggestion, ...] = ()
+        self._runner, self._preview, self._keys, self._writer = runner, preview, keys, writer
+        self._asked: _Asked | None = None  # what the worker is busy with
+        self._shown: _Asked | None = None  # what `all` is for
+        self._coming: list[Suggestion] = []
+        self._requestId = 0
+        self._displayed: list[int] = []  # numbers of those whose outlines were shown last
+        self._node: slicer.vtkMRMLSegmentationNode | None = None  # which showed them
+        self._handlers: Mapping[type[Reply], Callable[[_Asked, Any], None]] = {
+            Preparing: lambda _asked, _reply: self._tell(_("Looking through the finished cases...")),
+            Suggesting: self._onStep,
+            Suggested: lambda _asked, reply: self._coming.append(_suggestionOf(reply)),
+            SuggestionsDone: self._onDone,
+            Cancelled: lambda _asked, _reply: self._end(),
+            Failed: self._onFailed,
+        }
+
+    @property
+    def isAsking(self) -> bool:
+        """Whether the worker is busy with it."""
+        return self._asked is not None
+
+    @property
+    def ticked(self) -> tuple[Suggestion, ...]:
+        """What *Use* takes."""
+        return tuple(one for one in self.all if one.isTicked)
+
+    @property
+    def plane(self) -> str:
+        """Along which the slices of `all` are numbered; empty without any."""
+        return self._shown.grid.plane if self._shown else ""
+
+    # ---- asking -------------------------------------------------------------------------------------------------
+
+    def ask(
+        self, nodes: Nodes, settings: RunSettings, grid: SliceGrid, support: Support, names: tuple[str, ...]
+    ) -> None:
+        """Ask for drafts; `ended` or `failed` follows, and nothing after `cancel`.
+
+        Args:
+            nodes: `(volumeNode, segmentationNode)`.
+            settings: `RunSettings`.
+            grid: slices of the volume.
+            support: where the finished cases are.
+            names: of the labels to find; none of them stands for all that the finished cases have.
+
+        Raises:
+            SegmentPropagateError: the worker cannot be asked that; everything is as before.
+        """
+        setup = self._runner.setup(nodes[0], grid, settings)
+        request = Suggest(setup, names, support.folders, support.cases)
+        asked, self._coming = _Asked(nodes, grid, Whereabouts(*nodes, ())), []
+        self._requestId = self._runner.ask(nodes[0], request, lambda reply: self._onReply(asked, reply))
+        self._asked = asked
+        self.changed.emit()
+        self.progressed.emit(0, 0)
+
+    def cancel(self) -> None:
+        """Stop asking; what there was before is still there."""
+        if self._asked is not None:
+            self._end()
+            self._runner.process.cancel(self._requestId)
+
+    def drop(self) -> bool:
+        """Forget everything; returns whether there was something that had not been used."""
+        self.cancel()
+        lost = any(one.isHere and not one.isUsed for one in self.all)
+        self._hide()
+        if self.all:
+            self._take(None, ())
+        return lost
+
+    def _onReply(self, asked: _Asked, reply: Reply) -> None:
+        if asked is self._asked:  # else of one that was cancelled
+            self._handlers[type(reply)](asked, reply)
+
+    def _tell(self, text: str) -> None:
+        self._runner.statusChanged.emit(text)
+
+    def _onStep(self, _asked: _Asked, reply: Suggesting) -> None:
+        self._tell(_("Laying the finished cases over the image..."))
+        self.progressed.emit(reply.done, reply.total)
+
+    def _onDone(self, asked: _Asked, _reply: SuggestionsDone) -> None:
+        self._asked = None
+        self._take(asked, tuple(self._coming))
+        self.ended.emit(len(self.all))
+
+    def _onFailed(self, _asked: _Asked, reply: Failed) -> None:
+        self._end()
+        self.failed.emit(reply.sentence)
+
+    def _end(self) -> None:
+        self._asked, self._coming = None, []
+        self.changed.emit()
+
+    def _take(self, asked: _Asked | None, suggestions: tuple[Suggestion, ...]) -> None:
+        self._shown, self.all, self._coming = asked, suggestions, []
+        self.changed.emit()
+
+    # ---- looking ------------------------------------------------------------------------------------------------
+
+    def tick(self, number: int, isTicked: bool) -> None:
+        """Have one taken by *Use*, or not; what is not here never is."""
+        ticked = tuple(
+            replace(one, isTicked=isTicked and one.isHere) if one.number == number else one for one in self.all
+        )
+        self._take(self._shown, ticked)
+
+    def show(self) -> None:
+        """Show the outlines that are in no segment yet; the caller sees to it that nothing else is shown."""
+        waiting = [one for one in self.all if one.isHere and not one.isUsed]
+        if self._shown is None or not waiting:
+            self._hide()
+            return
+        numbers = [one.number for one in waiting]
+        if numbers == self._displayed and self._isDisplayed:
+            return
+        outlines = [(one.name, one.color, one.sliceIndex, one.outline) for one in waiting]
+        self._preview.showOutlines(self._shown.nodes[0], self._shown.grid, outlines)
+        self._displayed, self._node = numbers, self._preview.node
+
+    @property
+    def _isDisplayed(self) -> bool:
+        """Whether the preview is still the one that was begun here."""
+        return self._node is not None and self._preview.node is self._node
+
+    def _hide(self) -> None:
+        if self._isDisplayed:
+            self._preview.end()
+        self._node = None
+
+    # ---- using --------------------------------------------------------------------------------------------------
+
+    def use(self, find: Callable[[str], str | None], make: Callable[[Suggestion], str]) -> dict[str, Suggestion]:
+        """Write the ticked outlines and make their slices keys, all in one undo step.
+
+        What is drawn already stays: voxels of other segments, slices on which the segment itself holds something, and
+        locked slices. What is sure gets the voxels where two outlines overlap.
+
+        Args:
+            find: gives the ID of the segment of a name; None where there is none.
+            make: makes a segment for a suggestion, and gives its ID.
+
+        Returns:
+            dict: segment ID -> what was used for it.
+
+        Raises:
+            InputError: there is nothing that could be used, or the image is no longer where it was; nothing changes.
+        """
+        asked, node = self._checkedNodes()
+        free = [one for one in self.ticked if self._isFree(find(one.name), one.sliceIndex)]
+        if not free:
+            text = _("On every slice that is ticked its segment holds something already, or is locked: that stays.")
+            raise InputError(text)
+        free.sort(key=lambda one: one.status != "found")  # the first one gets what two of them claim
+        with self._writer.inOneStep(node):
+            places = {find(one.name) or make(one): one for one in free}
+            changed = self._writer.draft(
+                asked.nodes, asked.grid, {i: (one.sliceIndex, one.outline) for i, one in places.items()}
+            )
+        used = {segmentId: one for segmentId, one in places.items() if changed[segmentId]}  # else nothing was left
+        for segmentId, one in used.items():
+            self._keys.add(asked.grid, segmentId, one.sliceIndex)
+        numbers = {one.number for one in used.values()}
+        told = (replace(one, isTicked=False, isUsed=True) if one.number in numbers else one for one in self.all)
+        self._take(asked, tuple(told))
+        return used
+
+    def _checkedNodes(self) -> tuple[_Asked, slicer.vtkMRMLSegmentationNode]:
+        if self._shown is None or not self.ticked:
+            raise InputError(_("Tick what is to be used first."))
+        self._shown.whereabouts.check()
+        return self._shown, self._shown.nodes[1]
+
+    def _isFree(self, segmentId: str | None, sliceIndex: int) -> bool:
+        """Whether nobody has drawn in a segment on a slice, or locked it."""
+        if segmentId is None or self._shown is None:
+            return True
+        return self._writer.isFree(self._shown.nodes, self._shown.grid, (segmentId, sliceIndex))
+
+
+def _suggestionOf(reply: Suggested) -> Suggestion:
+    return Suggestion(
+        number=reply.object_id,
+        name=reply.name,
+        color=reply.color_rgb,
+        status=reply.status,
+        sliceIndex=reply.slice_index,
+        outline=Proposal.ofReply(reply),
+        first=reply.first,
+        last=reply.last,
+        reason=reply.reason,
+        isTicked=reply.status == "found",
+    )
