@@ -27,6 +27,7 @@ Status = Literal["found", "unsure", "not here"]
 SOURCES: Mapping[str, str] = MappingProxyType(
     {
         "atlas": "SegmentPropagateLib.prompting.atlas.source:Atlas",
+        "atlas-memory": "SegmentPropagateLib.prompting.atlas_memory:AtlasMemory",
         "drawn": "SegmentPropagateLib.prompting.drawn:DrawnSlices",
     }
 )

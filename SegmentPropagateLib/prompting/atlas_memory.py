@@ -1,0 +1,137 @@
+"""The source `atlas-memory`: registration says where an object is, the network's memory of the finished cases how it
+looks there.
+
+The masks that the source `atlas` carries are the expectation; the finished cases, as registration lays them on a slice,
+are the network's supports. The slice on which network and expectation agree best becomes the key slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.prompting.atlas.deformation import warped
+from SegmentPropagateLib.prompting.atlas.fusion import Carried
+from SegmentPropagateLib.prompting.atlas.grid import Body
+from SegmentPropagateLib.prompting.atlas.source import Atlas
+from SegmentPropagateLib.prompting.recall import Answer, Memory, Question
+from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
+from SegmentPropagateLib.prompting.supports import (
+    SUPPORTS,
+    Window,
+    aligned,
+    gray_of,
+    likeness,
+    most_similar,
+    points_on,
+    window_around,
+)
+from SegmentPropagateLib.propagation.results import SliceResult
+from SegmentPropagateLib.volumes.geometry import Plane
+from SegmentPropagateLib.volumes.stack import slice_of
+from SegmentPropagateLib.volumes.volume import Volume
+
+READ = 6
+"""Slices of an object that the network looks at, beside the key slice: a third of a second each."""
+DOUBT = 0.4
+"""Worth of the best slice below which a label is not found, whatever registration says: the network sees another object
+there, or none."""
+
+_EXACT = 0.5  # trust from which on a template is the volume itself, and its mask needs no second look
+
+
+class AtlasMemory:
+    """Carries the masks of finished cases, and has the network draw them anew; see `PromptSource`."""
+
+    def __init__(self) -> None:
+        self._memory: Memory | None = None  # loaded when something was found
+
+    def propose(
+        self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
+    ) -> list[Proposal]:
+        """See `source.PromptSource.propose`.
+
+        Raises:
+            InputError: there are no finished cases, one of them cannot be read, or PyTorch is missing.
+        """
+        drafts = Atlas(self._redrawn).propose(volume, labels, support, plane, tick)
+        return [replace(draft, source="atlas-memory") for draft in drafts]
+
+    def _redrawn(self, draft: Proposal, carried: Carried, body: Body, volume: Volume, plane: Plane) -> Proposal:
+        if np.average(carried.trust, weights=carried.soft + 1e-9) > _EXACT:
+            return draft
+        axis = volume.geometry.plane_axis(plane)
+        rows, columns = (step for other, step in enumerate(volume.geometry.spacing_kji_mm) if other != axis)
+        masks = {index: draft.slices[index].mask for index in _some(sorted(draft.slices), draft.key_slice)}
+        window = window_around(np.logical_or.reduce(list(masks.values())), (rows, columns))
+        gray = gray_of(volume, body)
+        questions = {}
+        for index, mask in masks.items():
+            question = _question(index, mask[window], window, carried, body, volume, axis, gray)
+            if question is not None:
+                questions[index] = question
+        if not questions:
+            return _doubted(draft, 0.0)
+        self._memory = self._memory or Memory()
+        answers = self._memory.ask(list(questions.values()), (rows, columns))
+        return _with_answers(draft, dict(zip(questions, answers, strict=True)), window)
+
+
+def _some(present: list[int], key: int | None) -> list[int]:
+    """The key slice and `READ` others, evenly over those that have the object."""
+    places = np.linspace(0, len(present) - 1, min(READ, len(present)) + 2)[1:-1]
+    return sorted({present[round(float(place))] for place in places} | ({key} if key is not None else set()))
+
+
+def _question(
+    index: int,
+    expected: NDArray[np.bool_],
+    window: Window,
+    carried: Carried,
+    body: Body,
+    volume: Volume,
+    axis: int,
+    gray: Callable[[NDArray[Any]], NDArray[np.float32]],
+) -> Question | None:
+    """What the network is asked about a slice; None where no finished case shows the object there."""
+    mine = gray(slice_of(volume.array_kji, axis, index)[window])
+    points = points_on(body.lattice, volume.geometry, axis, index, window)
+    supports = []
+    for start, outline in zip(carried.starts, carried.outlines, strict=True):
+        there = np.stack([warped(axis, points) for axis in start.deformed.points])
+        support = aligned(there, outline, start.wide, start.lattice)
+        if support is not None:
+            supports.append(support)
+    if not supports or not expected.any():
+        return None
+    likenesses = [likeness(support.gray, expected) for support in supports]
+    chosen = most_similar(likeness(mine, expected), likenesses, SUPPORTS)
+    return Question(mine, expected, [supports[number] for number in reversed(chosen)])
+
+
+def _with_answers(draft: Proposal, answers: dict[int, Answer], window: Window) -> Proposal:
+    drawn = {index: answer for index, answer in answers.items() if answer.mask.any()}
+    if not drawn:
+        return _doubted(draft, 0.0)
+    key = max(drawn, key=lambda index: drawn[index].worth)
+    slices = dict(draft.slices)
+    for index, answer in drawn.items():
+        mask = np.zeros(slices[index].shape, dtype=bool)
+        mask[window] = answer.mask
+        old = slices[index]
+        source = "key" if index == key else "propagated"
+        slices[index] = SliceResult.of_mask(mask, source, old.presence, old.predicted_iou)
+    moved = replace(draft, key_slice=key, mask=slices[key].mask, slices=slices)
+    return moved if drawn[key].worth >= DOUBT else _doubted(moved, drawn[key].worth)
+
+
+def _doubted(draft: Proposal, worth: float) -> Proposal:
+    """The same, but no longer found."""
+    if draft.status != "found":
+        return draft
+    reason = f"The network sees another outline there than the finished cases would have ({worth:.2f})."
+    return replace(draft, status="unsure", reason=reason)
