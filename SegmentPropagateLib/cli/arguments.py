@@ -13,6 +13,7 @@ from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
 from SegmentPropagateLib.volumes.presets import PRESETS
 
 PLANES = ("axial", "coronal", "sagittal")
+SOURCES = ("auto", "atlas-memory", "atlas", "support-memory", "support-memory-walk")  # of drafts from finished cases
 DEFAULT_MODEL = "starter"
 _IMAGES = listed([kind.name for kind in READABLE if kind.holds_images], "or")
 _MODEL_HELP = "a name that `models` lists, or a checkpoint file; default %(default)s"
@@ -210,7 +211,9 @@ def _add_suggest(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--support", required=True, metavar="DIR", help="finished cases, laid out as for finetune")
     parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels, or all (default)")
-    parser.add_argument("--source", choices=("auto", "atlas"), default="auto", help="default %(default)s: the best one")
+    parser.add_argument(
+        "--source", choices=SOURCES, default="auto", help="default %(default)s: the best one that runs here"
+    )
     parser.add_argument(
         "--plane", choices=PLANES, default="axial", help="whose slices are counted; default %(default)s"
     )

@@ -9,13 +9,11 @@ from SegmentPropagateLib.cli.console import progress_bar
 from SegmentPropagateLib.cli.named import find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.prompting.finished import FinishedCases, read_finished
-from SegmentPropagateLib.prompting.source import Proposal, Support, find_source
+from SegmentPropagateLib.prompting.source import Proposal, Support, best_source, find_source
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.volume import Volume
 
-BEST_SOURCE = "atlas"
-"""What `--source auto` stands for."""
 SURENESS = {"found": "sure", "unsure": "unsure"}
 
 
@@ -70,7 +68,7 @@ def read_drafts(arguments: argparse.Namespace, volume: Volume, source: str = "au
 
         values = [segment.value for segment in segments]
         support = Support(cases=finished.cases)
-        proposals = find_source(BEST_SOURCE if source == "auto" else source).propose(
+        proposals = find_source(best_source() if source == "auto" else source).propose(
             volume, values, support, plane, tick
         )
     return [Draft(segment, proposal) for segment, proposal in zip(segments, proposals, strict=True)]

@@ -7,9 +7,8 @@ are the network's supports. The slice on which network and expectation agree bes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from SegmentPropagateLib.prompting.recall import Answer, Memory, Question
 from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
 from SegmentPropagateLib.prompting.supports import (
     SUPPORTS,
+    Image,
     Window,
     aligned,
     gray_of,
@@ -30,7 +30,7 @@ from SegmentPropagateLib.prompting.supports import (
     points_on,
     window_around,
 )
-from SegmentPropagateLib.propagation.results import SliceResult
+from SegmentPropagateLib.propagation.results import SliceResult, Source
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import slice_of
 from SegmentPropagateLib.volumes.volume import Volume
@@ -40,6 +40,8 @@ READ = 6
 DOUBT = 0.4
 """Worth of the best slice below which a label is not found, whatever registration says: the network sees another object
 there, or none."""
+ALIKE = 0.9
+"""Share of the best slice's worth from which on others are key slices too: of those the first and the last."""
 
 _EXACT = 0.5  # trust from which on a template is the volume itself, and its mask needs no second look
 
@@ -71,7 +73,9 @@ class AtlasMemory:
         gray = gray_of(volume, body)
         questions = {}
         for index, mask in masks.items():
-            question = _question(index, mask[window], window, carried, body, volume, axis, gray)
+            mine = gray(slice_of(volume.array_kji, axis, index)[window])
+            points = points_on(body.lattice, volume.geometry, axis, index, window)
+            question = _question(mine, mask[window], points, carried)
             if question is not None:
                 questions[index] = question
         if not questions:
@@ -87,30 +91,26 @@ def _some(present: list[int], key: int | None) -> list[int]:
     return sorted({present[round(float(place))] for place in places} | ({key} if key is not None else set()))
 
 
-def _question(
-    index: int,
-    expected: NDArray[np.bool_],
-    window: Window,
-    carried: Carried,
-    body: Body,
-    volume: Volume,
-    axis: int,
-    gray: Callable[[NDArray[Any]], NDArray[np.float32]],
-) -> Question | None:
-    """What the network is asked about a slice; None where no finished case shows the object there."""
-    mine = gray(slice_of(volume.array_kji, axis, index)[window])
-    points = points_on(body.lattice, volume.geometry, axis, index, window)
+def _question(gray: Image, expected: NDArray[np.bool_], points: Image, carried: Carried) -> Question | None:
+    """What the network is asked about a slice; None where no finished case shows the object there.
+
+    Args:
+        gray: of the slice.
+        expected: the carried mask on it.
+        points: the volume's lattice under its pixels.
+        carried: the object.
+    """
     supports = []
     for start, outline in zip(carried.starts, carried.outlines, strict=True):
         there = np.stack([warped(axis, points) for axis in start.deformed.points])
         support = aligned(there, outline, start.wide, start.lattice)
         if support is not None:
             supports.append(support)
-    if not supports or not expected.any():
+    if not supports:
         return None
     likenesses = [likeness(support.gray, expected) for support in supports]
-    chosen = most_similar(likeness(mine, expected), likenesses, SUPPORTS)
-    return Question(mine, expected, [supports[number] for number in reversed(chosen)])
+    chosen = most_similar(likeness(gray, expected), likenesses, SUPPORTS)
+    return Question(gray, expected, [supports[number] for number in reversed(chosen)])
 
 
 def _with_answers(draft: Proposal, answers: dict[int, Answer], window: Window) -> Proposal:
@@ -118,12 +118,14 @@ def _with_answers(draft: Proposal, answers: dict[int, Answer], window: Window) -
     if not drawn:
         return _doubted(draft, 0.0)
     key = max(drawn, key=lambda index: drawn[index].worth)
+    as_good = [index for index, answer in drawn.items() if answer.worth >= ALIKE * drawn[key].worth]
+    keys = {key, min(as_good), max(as_good)} if drawn[key].worth >= DOUBT else {key}
     slices = dict(draft.slices)
     for index, answer in drawn.items():
         mask = np.zeros(slices[index].shape, dtype=bool)
         mask[window] = answer.mask
         old = slices[index]
-        source = "key" if index == key else "propagated"
+        source: Source = "key" if index in keys else "propagated"
         slices[index] = SliceResult.of_mask(mask, source, old.presence, old.predicted_iou)
     moved = replace(draft, key_slice=key, mask=slices[key].mask, slices=slices)
     return moved if drawn[key].worth >= DOUBT else _doubted(moved, drawn[key].worth)

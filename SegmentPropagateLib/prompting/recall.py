@@ -84,9 +84,7 @@ class Memory:
         sides = [side for question in questions for side in (question.supports, _matched(question, pixel_mm))]
         grays = [question.gray for question in questions for _ in range(2)]
         updates = self._read(grays, sides, pixel_mm)
-        return [
-            _voted(question, updates[2 * n : 2 * n + 2], pixel_mm) for n, question in enumerate(questions)
-        ]
+        return [_voted(question, updates[2 * n : 2 * n + 2], pixel_mm) for n, question in enumerate(questions)]
 
     def _read(
         self, grays: Sequence[Image], supports: Sequence[Sequence[Aligned]], pixel_mm: tuple[float, float]

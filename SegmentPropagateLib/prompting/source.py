@@ -6,6 +6,7 @@ A new source is a file of this package with a class that implements `PromptSourc
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -28,6 +29,8 @@ SOURCES: Mapping[str, str] = MappingProxyType(
     {
         "atlas": "SegmentPropagateLib.prompting.atlas.source:Atlas",
         "atlas-memory": "SegmentPropagateLib.prompting.atlas_memory:AtlasMemory",
+        "support-memory": "SegmentPropagateLib.prompting.support_memory:SupportMemory",
+        "support-memory-walk": "SegmentPropagateLib.prompting.support_memory:WalkedMemory",
         "drawn": "SegmentPropagateLib.prompting.drawn:DrawnSlices",
     }
 )
@@ -103,8 +106,14 @@ class Proposal:
 
     @property
     def prompts(self) -> dict[int, Prompt]:
-        """Key slice -> mask prompt, as a session takes them; empty where the object is not here."""
-        return {} if self.key_slice is None or self.mask is None else {self.key_slice: MaskPrompt(self.mask)}
+        """Key slice -> mask prompt, as a session takes them; empty where the object is not here.
+
+        Beside the key slice those of `slices` whose own source is `key`: the source is as sure of them.
+        """
+        if self.key_slice is None or self.mask is None:
+            return {}
+        others = {index: result.mask for index, result in self.slices.items() if result.source == "key"}
+        return {index: MaskPrompt(mask) for index, mask in sorted({**others, self.key_slice: self.mask}.items())}
 
 
 def in_silence(done: int, total: int) -> None:
@@ -122,6 +131,12 @@ class PromptSource(Protocol):
         Raises:
             InputError: the support has nothing that this source could use.
         """
+
+
+def best_source() -> str:
+    """The most accurate source of drafts from finished cases that this computer can run."""
+    has_network = all(importlib.util.find_spec(name) for name in ("torch", "sam2"))
+    return "atlas-memory" if has_network else "atlas"
 
 
 def find_source(name: str) -> PromptSource:

@@ -13,7 +13,7 @@ from SegmentPropagateLib.prompting.atlas.deformation import covered, warped
 from SegmentPropagateLib.prompting.atlas.fusion import Outline
 from SegmentPropagateLib.prompting.atlas.grid import Body, Lattice, resample, wide_of
 from SegmentPropagateLib.prompting.recall import Aligned
-from SegmentPropagateLib.volumes.boxes import bounding_box
+from SegmentPropagateLib.volumes.boxes import bounding_box, first_and_last
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.intensity import to_gray
 from SegmentPropagateLib.volumes.volume import Volume
@@ -102,12 +102,15 @@ def aligned(there: Image, outline: Outline, wide: Image, lattice: Lattice) -> Al
 
 
 def likeness(gray: Image, mask: NDArray[np.bool_]) -> Image:
-    """What slices are compared by around an object: gray values within its box, grown by a half, without their mean."""
-    box = bounding_box(mask) or (slice(None), slice(None))
-    grown = tuple(
-        slice(max(0, span.start - (span.stop - span.start) // 4), span.stop + (span.stop - span.start) // 4)
-        for span in box
-        if span.start is not None
-    )
-    part = ndimage.gaussian_filter(gray, 1.0)[grown] if grown else gray
+    """What slices are compared by around an object: gray values within its box, grown by a quarter, without their mean.
+
+    Args:
+        gray: float32 `(rows, columns)`.
+        mask: bool `(rows, columns)`, not empty.
+    """
+    grown = []
+    for first, last in first_and_last(mask):
+        margin = (last - first) // 4
+        grown.append(slice(max(0, first - margin), last + 1 + margin))
+    part = ndimage.gaussian_filter(gray, 1.0)[tuple(grown)]
     return (part - part.mean()).ravel()
