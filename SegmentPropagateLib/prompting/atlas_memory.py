@@ -7,7 +7,7 @@ are the network's supports. The slice on which network and expectation agree bes
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from SegmentPropagateLib.prompting.atlas.deformation import warped
 from SegmentPropagateLib.prompting.atlas.fusion import Carried
 from SegmentPropagateLib.prompting.atlas.grid import Body
 from SegmentPropagateLib.prompting.atlas.source import Atlas
-from SegmentPropagateLib.prompting.recall import Answer, Memory, Question
+from SegmentPropagateLib.prompting.recall import Aligned, Answer, Memory, Question
 from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
 from SegmentPropagateLib.prompting.supports import (
     SUPPORTS,
@@ -41,7 +41,9 @@ DOUBT = 0.4
 """Worth of the best slice below which a label is not found, whatever registration says: the network sees another object
 there, or none."""
 ALIKE = 0.9
-"""Share of the best slice's worth from which on others are key slices too: of those the first and the last."""
+"""Share of the best slice's worth from which on others may be key slices too: of those the first and the last."""
+CONFIRMED = 0.8
+"""Least worth of such a slice when it is read with nothing but the key slice in memory."""
 
 _EXACT = 0.5  # trust from which on a template is the volume itself, and its mask needs no second look
 
@@ -81,8 +83,26 @@ class AtlasMemory:
         if not questions:
             return _doubted(draft, 0.0)
         self._memory = self._memory or Memory()
-        answers = self._memory.ask(list(questions.values()), (rows, columns))
-        return _with_answers(draft, dict(zip(questions, answers, strict=True)), window)
+        answers = dict(zip(questions, self._memory.ask(list(questions.values()), (rows, columns)), strict=True))
+        drawn = {index: answer for index, answer in answers.items() if answer.mask.any()}
+        if not drawn:
+            return _doubted(draft, 0.0)
+        key = max(drawn, key=lambda index: drawn[index].worth)
+        others = self._confirmed(key, drawn, questions, (rows, columns))
+        return _with_answers(draft, drawn | others, [key, *others], window)
+
+    def _confirmed(
+        self, key: int, drawn: Mapping[int, Answer], questions: Mapping[int, Question], pixel_mm: tuple[float, float]
+    ) -> dict[int, Answer]:
+        """The first and the last slice of about the key slice's worth, where that slice in memory leads to the same."""
+        good = [index for index, answer in drawn.items() if answer.worth >= ALIKE * drawn[key].worth]
+        ends = sorted({min(good), max(good)} - {key})
+        if self._memory is None or not ends:
+            return {}
+        support = Aligned(questions[key].gray, drawn[key].mask)
+        asked = [Question(questions[index].gray, drawn[index].mask, [support]) for index in ends]
+        answers = zip(ends, self._memory.ask(asked, pixel_mm), strict=True)
+        return {index: answer for index, answer in answers if answer.mask.any() and answer.worth >= CONFIRMED}
 
 
 def _some(present: list[int], key: int | None) -> list[int]:
@@ -113,14 +133,10 @@ def _question(gray: Image, expected: NDArray[np.bool_], points: Image, carried: 
     return Question(gray, expected, [supports[number] for number in reversed(chosen)])
 
 
-def _with_answers(draft: Proposal, answers: dict[int, Answer], window: Window) -> Proposal:
-    drawn = {index: answer for index, answer in answers.items() if answer.mask.any()}
-    if not drawn:
-        return _doubted(draft, 0.0)
-    key = max(drawn, key=lambda index: drawn[index].worth)
-    as_good = [index for index, answer in drawn.items() if answer.worth >= ALIKE * drawn[key].worth]
-    keys = {key, min(as_good), max(as_good)} if drawn[key].worth >= DOUBT else {key}
-    slices = dict(draft.slices)
+def _with_answers(draft: Proposal, drawn: Mapping[int, Answer], keys: Sequence[int], window: Window) -> Proposal:
+    """The draft with slices that were drawn anew; of `keys` the first is the key slice."""
+    key = keys[0]
+    slices = {index: replace(result, source="propagated") for index, result in draft.slices.items()}
     for index, answer in drawn.items():
         mask = np.zeros(slices[index].shape, dtype=bool)
         mask[window] = answer.mask

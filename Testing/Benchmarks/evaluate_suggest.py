@@ -8,11 +8,11 @@
 
 The references of the queries are read by this script alone. The bars, set before any of it was run:
 
-* real: mean end-to-end DSC of the compact organs >= .70, counting those not found as 0; spleen and liver >= .88; of what
-  is found, DSC > .5 in >= 88 % and the key slice inside the organ in >= 95 %
+* real: mean end-to-end DSC of the compact organs >= .70, counting those not found as 0; spleen and liver >= .88; of
+  what is found, DSC > .5 in >= 88 % and the key slice inside the organ in >= 95 %
 * unrelated: at most one organ found in each
-* bodies: box IoU >= that of the mean box + .40, with an interval above + .25; an organ beyond the field of view not found
-  in >= 95 %
+* bodies: box IoU >= that of the mean box + .40, with an interval above + .25; an organ beyond the field of view not
+  found in >= 95 %
 """
 
 from __future__ import annotations
