@@ -45,8 +45,9 @@ READ = 12
 """Slices of the volume that are looked at, evenly from end to end."""
 FOUND = 0.4
 """Least worth of the key slice of a label that is found."""
-LEAST_LIKENESS = 0.6
-"""Cosine of slices, averaged over the volume, below which a finished case shows another part of the body."""
+LEAST_LIKENESS = 0.45
+"""Cosine of slices, averaged over the volume, below which a finished case shows another part of the body: .6 of two
+abdomens, .2 to .4 of an abdomen and a thigh or a crop around vertebrae."""
 
 _SIDE = 24  # points along either side of the body's box that slices are compared by
 _LEAST_POINTS = 20  # of the grid: 2 square cm of an organ support a slice
