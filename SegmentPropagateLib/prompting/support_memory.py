@@ -148,9 +148,7 @@ class SupportMemory:
             candidates = _candidates(label, shelves, along)
             if candidates:
                 answers = self._read(pages, candidates, _pixel_mm(volume, plane))
-                proposals.append(
-                    _proposal(label, answers, volume.geometry.shape_kji, volume.geometry.plane_axis(plane))
-                )
+                proposals.append(_proposal(label, answers))
             else:
                 proposals.append(_absent(label, reasons[0]))
             tick(len(support.cases) + len(proposals), total)

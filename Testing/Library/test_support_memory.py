@@ -103,6 +103,7 @@ def propose(source, folder, values, geometry=None, labels=(LIVER,)):
     return find_source(source).propose(volume, labels, Support(cases=read_finished(folder).cases), Plane.AXIAL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["support-memory", "support-memory-walk"])
 def test_an_organ_of_a_finished_case_is_found_in_the_case_itself(template, source):
     folder, values, labels = template
@@ -114,6 +115,7 @@ def test_an_organ_of_a_finished_case_is_found_in_the_case_itself(template, sourc
     assert (draft.first, draft.last) == (None, None)
 
 
+@pytest.mark.slow
 def test_orientation_of_storage_makes_no_difference(template):
     folder, values, _labels = template
     (draft,) = propose("support-memory", folder, values)
@@ -134,6 +136,7 @@ def test_another_modality_air_and_other_parts_of_the_body_are_not_here(template)
         assert reason in draft.reason
 
 
+@pytest.mark.slow
 def test_the_network_leaves_alone_what_fits_exactly(template):
     folder, values, labels = template
     (draft,) = propose("atlas-memory", folder, values)
@@ -142,6 +145,7 @@ def test_the_network_leaves_alone_what_fits_exactly(template):
     assert np.array_equal(whole(draft, truth.shape), truth)
 
 
+@pytest.mark.slow
 def test_the_network_mends_what_registration_carries(template):
     folder, _values, _labels = template
     values, labels = body(3)
