@@ -40,10 +40,9 @@ READ = 6
 DOUBT = 0.4
 """Worth of the best slice below which a label is not found, whatever registration says: the network sees another object
 there, or none."""
-ALIKE = 0.9
-"""Share of the best slice's worth from which on others may be key slices too: of those the first and the last."""
 CONFIRMED = 0.8
-"""Least worth of such a slice when it is read with nothing but the key slice in memory."""
+"""Worth of a slice, read with nothing but the key slice in memory, from which on it is a key slice too: there the
+finished cases and the key slice lead to one outline, neither knowing of the other."""
 
 _EXACT = 0.5  # trust from which on a template is the volume itself, and its mask needs no second look
 
@@ -94,15 +93,15 @@ class AtlasMemory:
     def _confirmed(
         self, key: int, drawn: Mapping[int, Answer], questions: Mapping[int, Question], pixel_mm: tuple[float, float]
     ) -> dict[int, Answer]:
-        """The first and the last slice of about the key slice's worth, where that slice in memory leads to the same."""
-        good = [index for index, answer in drawn.items() if answer.worth >= ALIKE * drawn[key].worth]
-        ends = sorted({min(good), max(good)} - {key})
-        if self._memory is None or not ends:
+        """The first and the last slice that looks the same when nothing but the key slice is in memory."""
+        others = [index for index in drawn if index != key]
+        if self._memory is None or not others or drawn[key].worth < DOUBT:
             return {}
         support = Aligned(questions[key].gray, drawn[key].mask)
-        asked = [Question(questions[index].gray, drawn[index].mask, [support]) for index in ends]
-        answers = zip(ends, self._memory.ask(asked, pixel_mm), strict=True)
-        return {index: answer for index, answer in answers if answer.mask.any() and answer.worth >= CONFIRMED}
+        asked = [Question(questions[index].gray, drawn[index].mask, [support]) for index in others]
+        answers = dict(zip(others, self._memory.ask(asked, pixel_mm), strict=True))
+        same = [index for index, answer in answers.items() if answer.mask.any() and answer.worth >= CONFIRMED]
+        return {index: answers[index] for index in {*same[:1], *same[-1:]}}
 
 
 def _some(present: list[int], key: int | None) -> list[int]:

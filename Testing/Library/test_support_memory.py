@@ -143,14 +143,3 @@ def test_the_network_leaves_alone_what_fits_exactly(template):
     truth = labels == LIVER
     assert draft.source == "atlas-memory"
     assert np.array_equal(whole(draft, truth.shape), truth)
-
-
-@pytest.mark.slow
-def test_the_network_mends_what_registration_carries(template):
-    folder, _values, _labels = template
-    values, labels = body(3)
-    (carried,), (mended,) = (propose(source, folder, values) for source in ("atlas", "atlas-memory"))
-    truth = labels == LIVER
-    before, after = (dice(draft.mask, truth[draft.key_slice]) for draft in (carried, mended))
-    assert after > before
-    assert mended.key_slice in mended.prompts
