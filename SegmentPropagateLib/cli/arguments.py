@@ -11,19 +11,14 @@ from typing import NoReturn
 from SegmentPropagateLib import __version__
 from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
 from SegmentPropagateLib.cli.serve_arguments import add_serve
+from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_source, add_suggest
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
 from SegmentPropagateLib.volumes.presets import PRESETS
 
-PLANES = ("axial", "coronal", "sagittal")
 DEFAULT_MODEL = "starter"
 _IMAGES = listed([kind.name for kind in READABLE if kind.holds_images], "or")
 _MODEL_HELP = "a name that `models` lists, or a checkpoint file; default %(default)s"
-_SOURCE_HELP = (
-    "atlas: finished cases of --support are laid over the image; prototypes, carried-points: from outlined slices of "
-    "--mask, as SAM^Med has them, for slices without neighbors: from three slices of 11 objects they reached a mean "
-    "DSC of .80 and .68 on the others, plain propagation .88; three slices away the points had .71, a copy .81"
-)
 _INTENSITY_HELP = f"how gray values are made: {', '.join(PRESETS)}"
 _MOST = 2**31 - 1  # no slice, voxel, label or step has a larger number; torch's seeds end at 2^63
 _SHOWN = 60  # characters of a mistake that are repeated
@@ -63,7 +58,9 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_propagate(commands)
     _add_batch(commands)
-    _add_suggest(commands)
+    drafts = "draft key slices and ranges of a new volume from finished cases"
+    example = "suggest new.nii.gz --support my-cases --label liver -o draft.seg.nrrd"
+    add_suggest(_add_command(commands, "suggest", drafts, example), _label)
     _add_evaluate(commands)
     _add_evaluate_all(commands)
     _add_finetune(commands)
@@ -180,7 +177,7 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         metavar="LABELS",
         help="label file of another tool: slices that image and neighbors bear out are key slices, the rest is redone",
     )
-    _add_source(parser)
+    add_source(parser)
     parser.add_argument("--unsure", action="store_true", help="with --support, --draft: propagate unsure objects too")
     parser.add_argument(
         "--label",
@@ -196,10 +193,6 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         metavar="K[,K2...]|auto",
         help="slices count from 0; default auto: where the label is largest; one per --box, --points or --line",
     )
-
-
-def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", choices=("auto", "atlas", "prototypes", "carried-points"), help=_SOURCE_HELP)
 
 
 def _add_batch(commands: argparse._SubParsersAction) -> None:
@@ -236,27 +229,6 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     )
     where = "of the Ray cluster; auto: the one that runs here; default: one is started here, for this run"
     parser.add_argument("--address", type=_address, metavar="[ray://]HOST:PORT|auto", help=where)
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-
-
-def _add_suggest(commands: argparse._SubParsersAction) -> None:
-    parser = _add_command(
-        commands,
-        "suggest",
-        "draft key slices and ranges of a new volume from finished cases",
-        "suggest new.nii.gz --support my-cases --label liver -o draft.seg.nrrd",
-    )
-    parser.add_argument("image", metavar="IMAGE", help=_IMAGES)
-    basis = parser.add_mutually_exclusive_group(required=True)
-    basis.add_argument("--support", metavar="DIR", help="finished cases, laid out as for finetune")
-    basis.add_argument("--draft", metavar="LABELS", help="label file of another tool: which of its slices to trust")
-    basis.add_argument("--mask", metavar="LABELS", help="label file with a few outlined slices of this very image")
-    parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels, or all (default)")
-    _add_source(parser)
-    parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are counted (default: axial)")
-    parser.add_argument("-o", "--output", required=True, metavar="DRAFT", help=listed(OUTPUT_ENDINGS, "or"))
-    parser.add_argument("--overlay", metavar="PNG", help="write a picture of the drafts")
-    parser.add_argument("--report", metavar="JSON", help="write status, key slice, range and confidence per label")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 

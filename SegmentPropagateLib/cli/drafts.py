@@ -9,13 +9,17 @@ from SegmentPropagateLib.cli.console import progress_bar
 from SegmentPropagateLib.cli.named import Described, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
-from SegmentPropagateLib.prompting.finished import FinishedCases, read_finished
-from SegmentPropagateLib.prompting.source import BEST_SOURCE, Proposal, Support, find_source
+from SegmentPropagateLib.prompting.finished import read_finished
+from SegmentPropagateLib.prompting.source import Proposal, Support, best_source, find_source
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.volume import Volume
 
-SOURCES_OF = {"support": (BEST_SOURCE,), "draft": ("draft",), "mask": ("prototypes", "carried-points")}
+SOURCES_OF = {
+    "support": ("auto", "atlas-memory", "atlas", "support-memory", "support-memory-walk"),
+    "draft": ("draft",),
+    "mask": ("prototypes", "carried-points"),
+}
 """Where drafts come from -> what can make them of it, the one first that `--source auto` stands for."""
 SURENESS = {"found": "sure", "unsure": "unsure"}
 
@@ -92,7 +96,8 @@ def read_drafts(arguments: argparse.Namespace, volume: Volume, notes: list[str])
             bar.update(done - bar.n)
 
         values = [segment.value for segment in segments]
-        proposals = find_source(name).propose(volume, values, basis.support, Plane.parse(arguments.plane), tick)
+        source = find_source(best_source() if name == "auto" else name)
+        proposals = source.propose(volume, values, basis.support, Plane.parse(arguments.plane), tick)
     return [Draft(segment, proposal) for segment, proposal in zip(segments, proposals, strict=True)]
 
 

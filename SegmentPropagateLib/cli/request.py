@@ -79,7 +79,11 @@ def _suggested_request(arguments: argparse.Namespace, volume: Volume) -> Request
     wanted = ("found", "unsure") if arguments.unsure else ("found",)
     usable = [draft for draft in drafts if draft.proposal.status in wanted]
     check_any(drafts, usable)
-    prompts = {draft.segment.value: draft.proposal.prompts for draft in usable}
+    first, last = arguments.range or (0, volume.geometry.shape_kji[volume.geometry.plane_axis(arguments.plane)] - 1)
+    prompts = {}
+    for draft in usable:  # a typed range may leave out further key slices, but not the key slice itself
+        key, every = draft.proposal.key_slice, draft.proposal.prompts
+        prompts[draft.segment.value] = {z: it for z, it in every.items() if z == key or first <= z <= last}
     notes += [draft.sentence for draft in drafts]
     request = Request(prompts, [draft.segment for draft in usable], 0, 0, notes, drafts)
     if arguments.range is None:

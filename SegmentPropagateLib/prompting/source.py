@@ -6,6 +6,7 @@ A new source is a file of this package with a class that implements `PromptSourc
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -30,13 +31,13 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "carried-points": "SegmentPropagateLib.prompting.carried_points:CarriedPoints",
         "draft": "SegmentPropagateLib.prompting.draft:MaskAsDraft",
         "prototypes": "SegmentPropagateLib.prompting.prototypes:Prototypes",
+        "atlas-memory": "SegmentPropagateLib.prompting.atlas_memory:AtlasMemory",
+        "support-memory": "SegmentPropagateLib.prompting.support_memory:SupportMemory",
+        "support-memory-walk": "SegmentPropagateLib.prompting.support_memory:WalkedMemory",
         "drawn": "SegmentPropagateLib.prompting.drawn:DrawnSlices",
     }
 )
 """Name -> `module:class`, imported when it is asked for: a source that needs no torch loads none."""
-
-BEST_SOURCE = "atlas"
-"""The one that is taken where nobody chooses."""
 
 Tick = Callable[[int, int], None]
 """Told how many steps of work are done, of how many; what it raises ends the work, which has changed nothing."""
@@ -134,6 +135,12 @@ class PromptSource(Protocol):
         Raises:
             InputError: the support has nothing that this source could use.
         """
+
+
+def best_source() -> str:
+    """The most accurate source of drafts from finished cases that this computer can run."""
+    has_network = all(importlib.util.find_spec(name) for name in ("torch", "sam2"))
+    return "atlas-memory" if has_network else "atlas"
 
 
 def find_source(name: str) -> PromptSource:

@@ -12,7 +12,7 @@ from SegmentPropagateLib.errors import CancelledError
 from SegmentPropagateLib.formats.cases import Case, find_cases
 from SegmentPropagateLib.process import peak_memory_mib
 from SegmentPropagateLib.prompting.finished import finished_cases
-from SegmentPropagateLib.prompting.source import BEST_SOURCE, Proposal, Support, find_source
+from SegmentPropagateLib.prompting.source import Proposal, Support, best_source, find_source
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo, default_segment
 from SegmentPropagateLib.volumes.volume import Volume
@@ -48,7 +48,7 @@ def suggest(request: Suggest, volume: Volume, send: Callable[[Reply], None], can
     wanted = _numbered(request.labels, finished.segments)
     values = [segment.value for segment in wanted if segment in finished.segments]
     plane, support = Plane.parse(request.setup.session.plane), Support(cases=finished.cases)
-    proposals = find_source(BEST_SOURCE).propose(volume, values, support, plane, tick) if values else []
+    proposals = find_source(best_source()).propose(volume, values, support, plane, tick) if values else []
     drafts = {proposal.label: proposal for proposal in proposals}
     for number, segment in enumerate(wanted, start=1):
         check()

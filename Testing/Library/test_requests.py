@@ -21,6 +21,7 @@ from SegmentPropagateLib.worker.replies import (
     Started,
     Suggested,
     SuggestionsDone,
+    Trusted,
     VolumeTaken,
 )
 from SegmentPropagateLib.worker.requests import (

@@ -74,7 +74,7 @@ class ReviewWriter:
     def isFree(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> bool:
         """Whether a segment holds nothing on a slice that is not locked."""
         key = self._keys.find(place[0], grid.plane, place[1])
-        return not (key is not None and key.confirmed) and not self._mask(nodes, grid, place).any()
+        return not (key is not None and key.confirmed) and not PromptReader(grid).segmentMask(nodes[1], *place).any()
 
     def draft(self, nodes: Nodes, grid: SliceGrid, outlines: Mapping[str, tuple[int, Proposal]]) -> dict[str, int]:
         """Write outlines where nobody has drawn: what any segment holds stays, and is not theirs.

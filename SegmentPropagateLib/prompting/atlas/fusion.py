@@ -55,10 +55,12 @@ class Start:
     Args:
         lattice: of the template.
         deformed: where its points are, and how well they fit.
+        wide: the template's gray from air to bone, `grid.Body.wide`.
     """
 
     lattice: Lattice
     deformed: Deformed
+    wide: Image
 
 
 @dataclass(frozen=True, eq=False)

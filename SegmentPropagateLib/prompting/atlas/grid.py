@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,12 +95,24 @@ def body_of(volume: Volume) -> Body | None:
         return None
     values, inside, body = values[box], inside[box], body[box]
     if is_ct:
-        gray = _scaled(values, *_SOFT_TISSUE_HU)
-        # Breakpoints of MedLSAM's published preprocessing.
-        wide = np.interp(values, [-1000, -200, 200, 1500], [0, 0.2, 0.8, 1]).astype(np.float32)
+        gray, wide = _scaled(values, *_SOFT_TISSUE_HU), wide_of(values, True)
     else:
-        gray = wide = _scaled(values, *np.percentile(values[body], (1, 99)))
+        gray = wide = wide_of(values, False, np.percentile(values[body], (1, 99)))
     return Body(lattice.part(box), gray, wide, inside, body, is_ct)
+
+
+def wide_of(values: NDArray[Any], is_ct: bool, span: Sequence[float] = (0.0, 1.0)) -> NDArray[np.float32]:
+    """Gray values from air to bone, float32 0..1.
+
+    Args:
+        values: in the volume's own unit.
+        is_ct: whether they are Hounsfield units.
+        span: what becomes 0 and 1 where they are not.
+    """
+    if not is_ct:
+        return _scaled(values, *span)
+    # Breakpoints of MedLSAM's published preprocessing.
+    return np.interp(values, [-1000, -200, 200, 1500], [0, 0.2, 0.8, 1]).astype(np.float32)
 
 
 def resample(array_kji: NDArray[Any], geometry: Geometry, lattice: Lattice, beyond: str = "nearest") -> NDArray[Any]:

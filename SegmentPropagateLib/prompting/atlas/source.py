@@ -13,7 +13,7 @@ from typing import NamedTuple
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.prompting.atlas.deformation import deform
-from SegmentPropagateLib.prompting.atlas.fusion import Outline, Start, carry, outline_of
+from SegmentPropagateLib.prompting.atlas.fusion import Carried, Outline, Start, carry, outline_of
 from SegmentPropagateLib.prompting.atlas.grid import Body, body_of
 from SegmentPropagateLib.prompting.atlas.judgement import judged
 from SegmentPropagateLib.prompting.atlas.placement import STARTS, Place, places
@@ -26,8 +26,25 @@ TEMPLATES = 5
 """How many of the cases are used, those that fit best where they are placed; as many as MedLSAM's supports."""
 
 
+Redraw = Callable[[Proposal, Carried, Body, Volume, Plane], Proposal]
+"""Makes a better draft of one, given what was carried and the volume's grid."""
+
+
+def as_it_is(draft: Proposal, carried: Carried, body: Body, volume: Volume, plane: Plane) -> Proposal:
+    """A `Redraw` that changes nothing."""
+    del carried, body, volume, plane
+    return draft
+
+
 class Atlas:
-    """Carries the masks of finished cases; see `PromptSource`."""
+    """Carries the masks of finished cases; see `PromptSource`.
+
+    Args:
+        redraw: has the last word on every draft but those of what is not here.
+    """
+
+    def __init__(self, redraw: Redraw = as_it_is) -> None:
+        self._redraw = redraw
 
     def propose(
         self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
@@ -63,7 +80,11 @@ class Atlas:
             pairs = [(it.outlines[label], start) for it in mine if label in it.outlines for start in it.starts]
             if pairs:
                 outlines, starts = zip(*pairs, strict=True)
-                proposals.append(judged(label, carry(outlines, starts, body.gray), body.lattice, volume, plane))
+                carried = carry(outlines, starts, body.gray)
+                draft = judged(label, carried, body.lattice, volume, plane)
+                if carried is not None and draft.status != "not here":
+                    draft = self._redraw(draft, carried, body, volume, plane)
+                proposals.append(draft)
             else:
                 reasons = [one.reason for finished, one in zip(cases, tried, strict=True) if label in finished.values]
                 proposals.append(_absent(label, next(filter(None, reasons), f"No finished case has label {label}.")))
@@ -124,7 +145,7 @@ def _laid(
     outlines = {label: outline_of(mask, geometry, body.lattice) for label, mask in masks.items()}
     starts = []
     for place in tried.places:
-        starts.append(Start(body.lattice, deform(volume.gray, body.gray, place.points(volume.gray.shape))))
+        starts.append(Start(body.lattice, deform(volume.gray, body.gray, place.points(volume.gray.shape)), body.wide))
         told()
     return Template({label: outline for label, outline in outlines.items() if outline is not None}, starts)
 

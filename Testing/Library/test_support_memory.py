@@ -1,0 +1,145 @@
+"""Supports from finished cases in the network's memory: which are chosen, which must go, and what they lead to."""
+
+import numpy as np
+import pytest
+from test_atlas import body, placed, save_case, whole
+
+from SegmentPropagateLib.cli.arguments import SOURCES as TYPED
+from SegmentPropagateLib.prompting.finished import read_finished
+from SegmentPropagateLib.prompting.recall import Aligned, Memory, Question
+from SegmentPropagateLib.prompting.source import SOURCES, Support, best_source, find_source
+from SegmentPropagateLib.prompting.supports import least_similar, most_similar
+from SegmentPropagateLib.reports.metrics import dice
+from SegmentPropagateLib.volumes.geometry import Plane
+from SegmentPropagateLib.volumes.volume import Volume
+
+LIVER = 4
+
+
+def similar(a, b):
+    return np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_most_similar_supports_are_those_of_brute_force(seed):
+    rng = np.random.default_rng(seed)
+    query, supports, count = rng.normal(size=5), list(rng.normal(size=(rng.integers(1, 9), 5))), rng.integers(1, 6)
+    supports.append(supports[0].copy())  # of equals the earlier one
+    rest, expected = list(range(len(supports))), []
+    while rest and len(expected) < count:
+        best = rest[0]
+        for number in rest:
+            if similar(query, supports[number]) > similar(query, supports[best]):
+                best = number
+        expected.append(best)
+        rest.remove(best)
+    assert most_similar(query, supports, count) == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_least_similar_entry_is_that_of_brute_force(seed):
+    rng = np.random.default_rng(seed)
+    query, bank = rng.normal(size=5), list(rng.normal(size=(rng.integers(1, 6), 5)))
+    bank.append(bank[0].copy())  # of equals the oldest
+    worst = 0
+    for number in range(1, len(bank)):
+        if similar(query, bank[number]) < similar(query, bank[worst]):
+            worst = number
+    assert least_similar(query, bank) == worst
+
+
+def test_nothing_is_similar_to_nothing():
+    assert most_similar(np.zeros(3), [np.ones(3), np.zeros(3)], 5) == [0, 1]
+
+
+def test_what_can_be_typed_is_what_there_is():
+    assert set(TYPED) == {"auto", *SOURCES} - {"drawn"}
+    assert best_source() in TYPED
+
+
+@pytest.fixture(scope="module")
+def memory():
+    return Memory()
+
+
+def disc(row, column, radius=12, size=96):
+    rows, columns = np.mgrid[:size, :size]
+    return (rows - row) ** 2 + (columns - column) ** 2 < radius**2
+
+
+def picture(mask, level):
+    noise = np.random.default_rng(int(mask.sum())).normal(0, 0.02, mask.shape)
+    return (np.where(mask, level, 0.3) + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("level", [0.7, 0.5])
+def test_the_outline_is_that_of_the_slice_whatever_its_contrast(memory, level):
+    true, support = disc(48, 48, 13), disc(48, 46)
+    question = Question(picture(true, level), disc(51, 45), [Aligned(picture(support, 0.7), support)])
+    (answer,) = memory.ask([question], (1.5, 1.5))
+    assert dice(answer.mask, true) > max(0.93, dice(question.expected, true))
+
+
+def test_answers_do_not_depend_on_the_other_questions(memory):
+    true, support = disc(48, 48, 13), disc(48, 46)
+    one = Question(picture(true, 0.7), support, [Aligned(picture(support, 0.7), support)])
+    far = disc(30, 60, 9)
+    other = Question(picture(far, 0.6), far, [Aligned(picture(far, 0.6), far), Aligned(picture(support, 0.7), support)])
+    together, alone = memory.ask([one, other], (1.5, 1.5)), memory.ask([one], (1.5, 1.5))
+    assert np.array_equal(together[0].mask, alone[0].mask)
+    assert together[0].worth == pytest.approx(alone[0].worth, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("supports")
+    values, labels = body(0)
+    save_case(folder, "anna", values, labels, placed(values))
+    return folder, values, labels
+
+
+def propose(source, folder, values, geometry=None, labels=(LIVER,)):
+    volume = Volume(values, placed(values) if geometry is None else geometry, "image.nrrd")
+    return find_source(source).propose(volume, labels, Support(cases=read_finished(folder).cases), Plane.AXIAL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["support-memory", "support-memory-walk"])
+def test_an_organ_of_a_finished_case_is_found_in_the_case_itself(template, source):
+    folder, values, labels = template
+    (draft,) = propose(source, folder, values)
+    truth = labels == LIVER
+    assert draft.status == "found"
+    assert draft.source == "support-memory"
+    assert dice(draft.mask, truth[draft.key_slice]) > 0.8
+    assert (draft.first, draft.last) == (None, None)
+
+
+@pytest.mark.slow
+def test_orientation_of_storage_makes_no_difference(template):
+    folder, values, _labels = template
+    (draft,) = propose("support-memory", folder, values)
+    flipped = values[:, ::-1, ::-1].copy()
+    geometry = placed(flipped, (-3.0 * (values.shape[2] - 1), -3.0 * (values.shape[1] - 1), 0.0), np.diag([3.0, 3, 3]))
+    (other,) = propose("support-memory", folder, flipped, geometry)
+    assert other.key_slice == draft.key_slice
+    assert dice(other.mask[::-1, ::-1], draft.mask) > 0.97
+
+
+def test_another_modality_air_and_other_parts_of_the_body_are_not_here(template):
+    folder, values, _labels = template
+    noise = np.random.default_rng(0).normal(0, 300, values.shape).astype(np.float32)
+    air = np.full_like(values, -1000)
+    for picture_, reason in ((noise, "."), (air, "no body")):
+        (draft,) = propose("support-memory", folder, picture_)
+        assert draft.status == "not here"
+        assert reason in draft.reason
+
+
+@pytest.mark.slow
+def test_the_network_leaves_alone_what_fits_exactly(template):
+    folder, values, labels = template
+    (draft,) = propose("atlas-memory", folder, values)
+    truth = labels == LIVER
+    assert draft.source == "atlas-memory"
+    assert np.array_equal(whole(draft, truth.shape), truth)
