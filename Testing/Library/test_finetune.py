@@ -24,7 +24,7 @@ from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates, make_optimizer
 from SegmentPropagateLib.training.settings import RECIPES, FinetuneSettings
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
-from SegmentPropagateLib.training.validation import mean_dice
+from SegmentPropagateLib.training.validation import Examiner
 
 RATES = Rates(1e-3, 1e-3, layer_decay=1.0, weight_decay=0.05)
 SETTINGS = FinetuneSettings(steps=4, batch=2, slices=3, rates=RATES, clip_norm=1.0)
@@ -261,11 +261,12 @@ def test_one_volume_can_be_learned_by_heart():
     rates = Rates(4e-3, 4e-3, final=0.02, layer_decay=1.0, weight_decay=0.0, warm_up=10)
     trainer = Trainer(tiny_network(), policy, TrainerSettings(60, rates, weights, clip_norm=1.0), torch.device("cpu"))
     clips = ClipSettings(64, windows=True, slices=3, roi_factor=(2.0, 2.0), augmentation=None)
-    before = mean_dice(trainer.network, CARD, torch.device("cpu"), [(volume, target)])
+    examiner = Examiner([(lambda: volume, target)], torch.device("cpu"))
+    before = examiner.score(trainer.network, CARD).open_dsc
     trainer.network.train()
     for step in range(60):
         clip = draw_clip(volume, target, clips, np.random.default_rng(step))
         trainer.step([clip], ClipPrompt(masks=clip.prompt_mask[None]))
-    after = mean_dice(trainer.network, CARD, torch.device("cpu"), [(volume, target)])
+    after = examiner.score(trainer.network, CARD).open_dsc
     assert before < 0.8
     assert after > 0.95
