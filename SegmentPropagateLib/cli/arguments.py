@@ -276,8 +276,11 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     _add_licence(parser)
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.pt", help="the model; its log lies beside it")
     parser.add_argument(
-        "--method", choices=("full", "decoder", "prompt"), help="train all weights (default) or those of one part alone"
+        "--method",
+        choices=("full", "decoder", "lora", "prompt"),
+        help="train all weights (default), those of one part, or low-rank additions to the image encoder",
     )
+    parser.add_argument("--rank", type=_count, metavar="N", help="of the additions of lora (default: 4)")
     parser.add_argument(
         "--recipe",
         choices=("auto", "slm-sam2", "medsam2", "starter"),

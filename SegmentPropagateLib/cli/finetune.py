@@ -16,7 +16,7 @@ from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.families import FAMILIES, find_family
 
 SETTINGS = (
-    *("method", "epochs", "steps", "batch", "slices", "prompt", "clicks", "roi"),
+    *("method", "rank", "epochs", "steps", "batch", "slices", "prompt", "clicks", "roi"),
     *("image_size", "short_slices", "plane", "intensity", "seed"),
 )
 
@@ -107,5 +107,8 @@ def _recipe_for(init: str) -> str:
     from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint
 
     found = registry.resolve(init)
-    family = inspect_checkpoint(found).config.family if isinstance(found, Path) else found.family
+    if isinstance(found, Path):
+        family = inspect_checkpoint(found, bases=registry.model_folders()).config.family
+    else:
+        family = found.family
     return find_family(family).recipe_of(Path(init).name)

@@ -63,7 +63,7 @@ def load_model(
     chosen = choose_device(device)
     choose_precision(precision, chosen)  # refuses before a long download
     path = found if isinstance(found, Path) else download.fetch(found, notify)
-    network, card = checkpoints.load_network(path, image_size)
+    network, card = checkpoints.load_network(path, image_size, registry.model_folders())
     family = find_family(card.family)
     propagator = engine.NetworkPropagator(network, card, chosen, choose_precision(precision, chosen, family))
     has_partner = family.partner if partner is None else partner

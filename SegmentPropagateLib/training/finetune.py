@@ -27,6 +27,8 @@ from SegmentPropagateLib.files import Outputs
 from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.devices import choose_device, choose_precision
+from SegmentPropagateLib.networks.adapters.delta import base_of
+from SegmentPropagateLib.networks.adapters.lora import add_lora
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import load_network, seed_slm_from_sam21
@@ -107,6 +109,12 @@ def finetune(
     card = replace(
         card, name=Path(output).stem, training_cases=tuple(sorted({example.case.name for example in training}))
     )
+    if settings.method == "lora":
+        torch.manual_seed(settings.seed)  # the products' first factors
+        add_lora(network, settings.rank)
+    folders = {Path(output).resolve().parent, *(folder.resolve() for folder in registry.model_folders())}
+    if card.base and start.resolve().parent not in folders:
+        conduct.say(f"The result holds only what differs from '{start}': keep a copy of that file beside it.")
     run = _Run(settings, conduct, library, training, validating, workers, device, files)
     return {**run.go(start, network, card), "skipped_cases": skipped}
 
@@ -116,10 +124,15 @@ def _file_of(init: str | Path) -> Path:
     return found if isinstance(found, Path) else download.fetch(found)
 
 
+def _load(path: Path, *bases: Path) -> tuple[Network, Card]:
+    """A network as its file has it, whole."""
+    return load_network(path, bases=(*bases, *registry.model_folders()))  # type: ignore[return-value]
+
+
 def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[Network, Card]:
     """The network that training starts from, and the card of what will come of it."""
     path = _file_of(init)
-    network, card = load_network(path, settings.image_size)
+    network, card = load_network(path, settings.image_size, registry.model_folders())
     parents = {card.name or path.name: card.sha256}
     longer = find_family(card.family).with_short_memory
     if longer and settings.short_memory:
@@ -129,7 +142,9 @@ def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[Netw
         card = replace(card, family=longer)
     short = settings.short_slices or card.short_slices
     card = replace(card, short_slices=short, roi=settings.roi, intensity=settings.intensity, parents=parents)
-    card = replace(card, metrics={}, sha256="")
+    # A delta of a delta would need two files: it is written whole.
+    is_delta = settings.method != "full" and not card.base
+    card = replace(card, base=base_of(path) if is_delta else {}, metrics={}, sha256="")
     return network, card
 
 
@@ -180,7 +195,7 @@ class _Run:
             for record in records:
                 ranking.add(Score.of_record(record))
         else:
-            ranking = Ranking(self._measure(*load_network(start)) if self._validating else None)
+            ranking = Ranking(self._measure(*_load(start)) if self._validating else None)
         saved_at = time.monotonic()
         while not self._is_over(trainer, ranking):
             record: dict[str, Any] = {"step": trainer.step_count + 1, **self._step(trainer, card)}
@@ -273,7 +288,7 @@ def leave_one_out(
         library = Library(settings.plane, settings.intensity, settings.labels, notify=conduct.say)
         examples = library.examples(cases[name])
         examiner = Examiner([(partial(library.load, cases[name]), example.target) for example in examples], device)
-        before, after = (examiner.score(*load_network(path)) for path in (start, model))
+        before, after = (examiner.score(*_load(path, start.parent)) for path in (start, model))
         scores[name] = before, after
     return scores
 

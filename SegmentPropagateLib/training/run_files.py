@@ -11,6 +11,8 @@ import torch
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs, check_writable, writing
+from SegmentPropagateLib.models.registry import model_folders
+from SegmentPropagateLib.networks.adapters.delta import differences
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_network, save_checkpoint
 from SegmentPropagateLib.training.curve import draw_curve
@@ -61,16 +63,21 @@ class RunFiles:
 
         As long as nothing is better than the starting point, that is the best one, and its file is taken as it is.
         """
+        base = load_network(start, bases=model_folders())[0].state_dict() if card.base else {}
+        state = differences(network, base)
         for path in (self.last, self.model) if is_best else (self.last,):
-            save_checkpoint(path, network.state_dict(), card, outputs=outputs)
-        if is_best or self.model.exists():
-            return
-        if inspect_checkpoint(start).has_card:
+            save_checkpoint(path, state, card, outputs=outputs)
+        if not is_best and not self.model.exists():
+            self._write_start(start, outputs)
+
+    def _write_start(self, start: Path, outputs: Outputs) -> None:
+        summary = inspect_checkpoint(start, bases=model_folders())
+        if summary.has_card:
             with writing(self.model, outputs) as file:
                 file.write(start.read_bytes())
         else:  # what it is may be told by its name alone
-            known, card = load_network(start)
-            save_checkpoint(self.model, known.state_dict(), card, outputs=outputs)
+            network, card = load_network(start)
+            save_checkpoint(self.model, network.state_dict(), card, outputs=outputs)
 
     def write_log(
         self, head: Mapping[str, Any], records: Sequence[Record], start: Score | None, outputs: Outputs

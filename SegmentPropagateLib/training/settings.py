@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from SegmentPropagateLib.networks.adapters.lora import RANK
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, PromptKind
@@ -19,9 +20,11 @@ ROI_FACTORS = (0.8, 1.4)
 METHODS: Mapping[str, str] = {
     "full": "",
     "decoder": r"sam_mask_decoder\.",
+    "lora": r".*\.parametrizations\.weight\.0\.",
     "prompt": r"sam_prompt_encoder\.",
 }
-"""How to fine-tune -> pattern of the names of the weights that are trained, at their beginning."""
+"""How to fine-tune -> pattern of the names of the weights that are trained, at their beginning. All but `full` are
+written as what differs from the starting point."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class FinetuneSettings:
 
     Args:
         method: a name of `METHODS`.
+        rank: of the low-rank products of the method `lora`.
         epochs: visits to every target; ignored where `steps` is given.
         steps: optimizer steps.
         batch: clips per step and process.
@@ -58,6 +62,7 @@ class FinetuneSettings:
     """
 
     method: str = "full"
+    rank: int = RANK
     epochs: int = 100
     steps: int | None = None
     batch: int = 1

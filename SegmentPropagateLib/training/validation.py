@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.models.loading import as_run
+from SegmentPropagateLib.networks.adapters.lora import merge_lora
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.networks.sam2 import Network
@@ -108,7 +109,9 @@ class Ranking:
 
 def frozen_propagator(network: Network, card: Card, device: torch.device) -> NetworkPropagator:
     """The network as it is now, as a propagator; training may go on meanwhile."""
-    return NetworkPropagator(copy.deepcopy(network).eval().requires_grad_(False), card, device)
+    frozen = copy.deepcopy(network).eval().requires_grad_(False)
+    merge_lora(frozen)
+    return NetworkPropagator(frozen, card, device)
 
 
 def propagate_target(

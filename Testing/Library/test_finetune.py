@@ -16,7 +16,9 @@ from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import InputError, OutOfMemoryError
 from SegmentPropagateLib.files import Outputs
 from SegmentPropagateLib.models.loading import load_model
+from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_network, save_checkpoint
+from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
 from SegmentPropagateLib.training.clips import ClipSettings, draw_clip
 from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out, starting_network
@@ -176,10 +178,44 @@ def test_a_single_case_is_measured_on_itself_and_the_user_is_told(tiny, tmp_path
 
 def test_what_is_not_of_the_method_stays_as_it_was(dataset, tiny, tmp_path):
     finetune(dataset, tiny, tmp_path / "m.pt", replace(SETTINGS, steps=1, method="decoder"), Conduct())
-    before, after = _weights(tiny), _weights(tmp_path / "m.pt")
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    before, changed = _weights(tiny), _weights(tmp_path / "m.pt")  # what differs is all that is written
     assert changed
     assert all(name.startswith("sam_mask_decoder.") for name in changed)
+    assert not any(torch.equal(before[name], tensor) for name, tensor in changed.items())
+    card = inspect_checkpoint(tmp_path / "m.pt").card
+    assert card.base == {"name": "tiny.pt", "sha256": inspect_checkpoint(tiny).sha256}
+    words = (dataset, tmp_path / "m.pt", tmp_path / "n.pt")
+    finetune(*words, replace(SETTINGS, steps=1, method="decoder"), Conduct())
+    assert inspect_checkpoint(tmp_path / "n.pt").card.base == {}  # whole: it comes of a delta
+
+
+def test_a_delta_beside_which_the_base_does_not_lie_comes_with_advice(dataset, tiny, tmp_path):
+    told, output = [], tmp_path / "elsewhere" / "m.pt"
+    output.parent.mkdir()
+    finetune(dataset, tiny, output, replace(SETTINGS, steps=1, method="decoder"), Conduct(say=told.append))
+    assert told == [f"The result holds only what differs from '{tiny}': keep a copy of that file beside it."]
+
+
+def test_the_starter_is_told_to_have_no_place_for_lora(dataset, tiny, tmp_path, capsys):
+    words = ["finetune", dataset, "--init", tiny, "-o", tmp_path / "m.pt", "--method", "lora"]
+    assert main([str(word) for word in words]) == 2
+    assert "choose the method full or decoder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_lora_of_a_full_network_is_a_small_file_that_says_what_was_learned(dataset, tmp_path):
+    base = tmp_path / "slm.pt"
+    card = replace(CARD, family="slm-sam2", variant="t", image_size=128, roi="off", name="slm")
+    torch.manual_seed(0)
+    save_checkpoint(base, build_network(NetworkConfig("slm-sam2", "t", 128)).state_dict(), card)
+    settings = replace(SETTINGS, steps=1, batch=1, slices=2, method="lora")
+    finetune(dataset, base, tmp_path / "m.pt", settings, Conduct(device="cpu"))
+    summary = inspect_checkpoint(tmp_path / "m.pt")
+    assert (summary.own_parameters, summary.problems) == (69_888, ())
+    before, after = (load_network(path)[0].state_dict() for path in (base, tmp_path / "m.pt"))
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert len(changed) == 12
+    assert all(name.endswith("attn.qkv.weight") for name in changed)
 
 
 def test_some_clips_may_come_from_drawn_volumes(dataset, tiny, tmp_path):
@@ -313,9 +349,6 @@ def test_the_published_recipes_are_what_the_papers_say():
 
 @pytest.mark.slow
 def test_the_short_attention_of_a_sam21_file_starts_as_the_long_one(tmp_path):
-    from SegmentPropagateLib.networks.build import build_network
-    from SegmentPropagateLib.networks.families import NetworkConfig
-
     save_checkpoint(
         tmp_path / "sam21.pt",
         build_network(NetworkConfig("sam2.1", "t", 256)).state_dict(),
