@@ -264,6 +264,16 @@ def _add_evaluate_all(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
+def _add_method(parser: argparse.ArgumentParser) -> None:
+    """What is trained."""
+    parser.add_argument(
+        "--method",
+        choices=("full", "decoder", "lora", "prompt"),
+        help="train all weights (default), those of one part, or low-rank additions to the image encoder",
+    )
+    parser.add_argument("--rank", type=_count, metavar="N", help="of the additions of lora (default: 4)")
+
+
 def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser = _add_command(
         commands,
@@ -275,12 +285,7 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--init", required=True, metavar="NAME_OR_FILE", help="model to start from")
     _add_licence(parser)
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.pt", help="the model; its log lies beside it")
-    parser.add_argument(
-        "--method",
-        choices=("full", "decoder", "lora", "prompt"),
-        help="train all weights (default), those of one part, or low-rank additions to the image encoder",
-    )
-    parser.add_argument("--rank", type=_count, metavar="N", help="of the additions of lora (default: 4)")
+    _add_method(parser)
     parser.add_argument(
         "--recipe",
         choices=("auto", "slm-sam2", "medsam2", "starter"),

@@ -192,8 +192,8 @@ class _Run:
             state = read_state(self._files.state, trainer.state_like(), _digest(head))
             trainer.load_state_dict(state.trainer)
             records, ranking = list(state.records), Ranking(state.start)
-            for record in records:
-                ranking.add(Score.of_record(record))
+            for earlier in records:
+                ranking.add(Score.of_record(earlier))
         else:
             ranking = Ranking(self._measure(*_load(start)) if self._validating else None)
         saved_at = time.monotonic()
@@ -211,8 +211,8 @@ class _Run:
                     self._files.write_model(trainer.network, described, start, is_best, outputs)
                     self._files.write_log(head, records, ranking.start, outputs)
                     # Last, so that a run whose machine fails in between resumes from the save before.
-                    state = {"trainer": trainer.state_dict(), "records": records, "start": ranking.start}
-                    self._files.write_state({**state, "run": _digest(head)}, outputs)
+                    now = {"trainer": trainer.state_dict(), "records": records, "start": ranking.start}
+                    self._files.write_state({**now, "run": _digest(head)}, outputs)
                 saved_at = time.monotonic()
             self._conduct.tick(record, self._steps)
         self._workers.wait()

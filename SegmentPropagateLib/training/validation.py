@@ -29,6 +29,8 @@ from SegmentPropagateLib.volumes.stack import ImageStack
 
 EXTENTS = ("open", "range")
 """The ways in which users run: where the object ends is left open, or its first and last slice are given."""
+GAIN = 0.002
+"""Least gain of DSC that counts: smaller ones on the cases set aside were lost on others (Testing/Experiments)."""
 FAINTEST = -9.0
 """Logits below are as good as this one (see `partner`), so that they need not be kept."""
 
@@ -63,9 +65,9 @@ class Score(NamedTuple):
 
 
 class Ranking:
-    """Which of the models of a run is kept: the best one of those that are no worse than the starting point.
+    """Which of the models of a run is kept: the best one of those that are better than the starting point.
 
-    No worse means a higher DSC, and slices without the target being left empty at least as often.
+    Better means a DSC higher by `GAIN` and slices without the target being left empty at least as often.
 
     Args:
         start: the starting point's figures; None where nothing is measured, and the last model is kept.
@@ -82,7 +84,8 @@ class Ranking:
         if score is None:
             return False
         self.last = score
-        is_better = score.dsc > self.best.dsc and score.absent_empty >= self.start.absent_empty
+        gains = score.dsc > self.best.dsc and score.dsc >= self.start.dsc + GAIN
+        is_better = gains and score.absent_empty >= self.start.absent_empty
         self.in_vain = 0 if is_better else self.in_vain + 1
         if is_better:
             self.best = score

@@ -137,7 +137,7 @@ def test_the_best_weights_are_kept_beside_the_last_ones(dataset, tiny, tmp_path,
 
 
 FIVE_TIMES = {"validation": 0.3, "validations": 5}
-WORSE = {"lower": Score(0.49, 0.5, 1.0), "equal": Score(0.5, 0.5, 1.0), "spilling": Score(0.9, 0.9, 0.7)}
+WORSE = {"lower": Score(0.49, 0.5, 1.0), "hardly better": Score(0.5, 0.503, 1.0), "spilling": Score(0.9, 0.9, 0.7)}
 
 
 @pytest.mark.parametrize("score", WORSE.values(), ids=WORSE)

@@ -7,6 +7,7 @@ it, the tracker included, sees the adapted weight, and merging only keeps what w
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -20,6 +21,7 @@ PARTS = ("a_q", "b_q", "a_v", "b_v")
 MARK = ".lora_"
 """Between the name of a layer and that of a part, in files."""
 _WITHIN = "parametrizations.weight.0"
+_LAYER = re.compile(r"image_encoder\.trunk\.blocks\.\d+\.attn\.qkv")
 
 
 class LowRank(nn.Module):
@@ -80,7 +82,7 @@ def merge_lora(network: nn.Module) -> None:
 def lora_parts(network: nn.Module) -> dict[str, Tensor]:
     """The products' factors as files name them, `...attn.qkv.lora_a_q`; empty where there are none."""
     return {
-        f"{name}{MARK}{part}": getattr(layer.parametrizations.weight[0], part).detach()
+        f"{name}{MARK}{part}": layer.get_parameter(f"{_WITHIN}.{part}").detach()
         for name, layer in _layers(network)
         if parametrize.is_parametrized(layer, "weight")
         for part in PARTS
@@ -110,6 +112,6 @@ def with_lora(state: Mapping[str, Tensor], parts: Mapping[str, Tensor]) -> dict[
 
 def _layers(network: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
     """The fused layers with their names in a state dict."""
-    trunk = network.image_encoder.trunk
-    for number, block in enumerate(getattr(trunk, "blocks", ())):
-        yield f"image_encoder.trunk.blocks.{number}.attn.qkv", block.attn.qkv
+    for name, module in network.named_modules():
+        if _LAYER.fullmatch(name) and isinstance(module, nn.Linear):
+            yield name, module
