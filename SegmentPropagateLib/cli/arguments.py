@@ -274,6 +274,16 @@ def _add_evaluate_all(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
+def _add_method(parser: argparse.ArgumentParser) -> None:
+    """What is trained."""
+    parser.add_argument(
+        "--method",
+        choices=("full", "decoder", "lora", "prompt"),
+        help="train all weights (default), those of one part, or low-rank additions to the image encoder",
+    )
+    parser.add_argument("--rank", type=_count, metavar="N", help="of the additions of lora (default: 4)")
+
+
 def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser = _add_command(
         commands,
@@ -285,7 +295,7 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--init", required=True, metavar="NAME_OR_FILE", help="model to start from")
     _add_licence(parser)
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.pt", help="the model; its log lies beside it")
-    parser.add_argument("--method", choices=("full",), default="full", help="full: all weights are trained")
+    _add_method(parser)
     parser.add_argument(
         "--recipe",
         choices=("auto", "slm-sam2", "medsam2", "starter"),
@@ -305,7 +315,12 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--no-short-memory", action="store_true", help="let a SAM 2.1 or MedSAM2 file stay one")
     parser.add_argument("--label", nargs="+", type=_number, metavar="N", help="labels to learn, or all (default)")
-    parser.add_argument("--validation", type=_validation, metavar="SHARE|NAME[,NAME...]", help="cases to measure on")
+    parser.add_argument(
+        "--validation",
+        type=_validation,
+        metavar="SHARE|NAME[,NAME...]",
+        help="cases to measure on; default: one in five",
+    )
     parser.add_argument("--leave-one-out", action="store_true", help="train once per case, each time without it")
     parser.add_argument("--image-size", type=_side, metavar="N", help="side of the network's input, pixels")
     parser.add_argument("--short-slices", type=_count, metavar="N", help="short memory (default: the model's own)")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -38,6 +40,43 @@ def progress_bar(quiet: bool, **options: Any) -> tqdm:
     from tqdm import tqdm
 
     return tqdm(file=sys.stderr, disable=quiet or not sys.stderr.isatty(), leave=False, **options)
+
+
+class ProgressLines:
+    """Tells in lines, where no bar can be drawn, how far a long run is.
+
+    Args:
+        say: takes a line.
+        every_s: shortest time between two lines that are not urgent; the first one comes at once.
+        clock: seconds that pass.
+    """
+
+    def __init__(
+        self, say: Callable[[str], None], every_s: float = 30.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._say, self._every_s, self._clock = say, every_s, clock
+        self._begin: tuple[float, int] | None = None
+        self._told_at = -math.inf
+
+    def tell(self, done: int, total: int, facts: Iterable[str], at_once: bool = False) -> None:
+        """Say that so many steps are done, if it is time to."""
+        now = self._clock()
+        if not at_once and now - self._told_at < self._every_s:
+            return
+        self._told_at = now
+        self._begin = self._begin or (now, done)
+        begun_at, before = self._begin
+        left = ""
+        if before < done < total:
+            left = f", {duration((now - begun_at) / (done - before) * (total - done))} left"
+        self._say(", ".join([f"Step {done} of {total}", *facts]) + left)
+
+
+def duration(seconds: float) -> str:
+    """A time in words, to two digits or so: `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def complain(reason: object) -> None:

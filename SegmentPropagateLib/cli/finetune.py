@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from SegmentPropagateLib.cli.console import progress_bar, speaker
+from SegmentPropagateLib.cli.console import ProgressLines, progress_bar, speaker
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable, is_there
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.families import FAMILIES, find_family
 
 SETTINGS = (
-    *("epochs", "steps", "batch", "slices", "prompt", "clicks", "roi"),
+    *("method", "rank", "epochs", "steps", "batch", "slices", "prompt", "clicks", "roi"),
     *("image_size", "short_slices", "plane", "intensity", "seed"),
 )
 
@@ -38,12 +38,17 @@ def run(arguments: argparse.Namespace) -> None:
     from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out  # torch
 
     with progress_bar(quiet, unit="step") as bar:
+        lines = ProgressLines(say) if bar.disable else None
 
         def tick(record: Mapping[str, Any], steps: int) -> None:
             bar.total = steps
             shown = {key: f"{record[key]:.3f}" for key in ("loss", "validation_dsc") if key in record}
             bar.set_postfix(shown, refresh=False)
             bar.update(record["step"] - bar.n)
+            if lines is not None:
+                words = {"loss": "loss", "validation_dsc": "validation DSC"}
+                facts = [f"{words[key]} {value}" for key, value in shown.items()]
+                lines.tell(record["step"], steps, facts, at_once="validation_dsc" in record)
 
         conduct = Conduct(
             resume=arguments.resume,
@@ -56,12 +61,23 @@ def run(arguments: argparse.Namespace) -> None:
         words = (arguments.dataset, arguments.init, arguments.output, _settings(arguments), conduct)
         if arguments.leave_one_out:
             scores = leave_one_out(*words)
-            for name, dsc in scores.items():
-                say(f"{name}: DSC {dsc:.3f}")
+            for name, (before, after) in scores.items():
+                say(f"{name}: DSC {after.dsc:.3f}, {before.dsc:.3f} before")
             return
         facts = finetune(*words)
-    measured = "" if facts["validation_dsc"] is None else f", validation DSC {facts['validation_dsc']:.3f}"
-    say(f"Wrote {arguments.output}: {facts['steps']} steps, loss {facts['loss']:.3f}{measured}.")
+    say(_summary(arguments.output, facts))
+
+
+def _summary(output: str, facts: Mapping[str, Any]) -> str:
+    """What came of a run, in one sentence."""
+    if facts["kept_start"]:
+        return (
+            f"Wrote {output}: it is the starting point itself, as nothing in {facts['steps']} steps was better than "
+            f"its validation DSC of {facts['start_dsc']:.3f}."
+        )
+    start, best = facts["start_dsc"], facts["validation_dsc"]
+    measured = "" if best is None else f", validation DSC {best:.3f} ({start:.3f} before)"
+    return f"Wrote {output}: {facts['steps']} steps, loss {facts['loss']:.3f}{measured}."
 
 
 def _settings(arguments: argparse.Namespace) -> Any:
@@ -91,5 +107,8 @@ def _recipe_for(init: str) -> str:
     from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint
 
     found = registry.resolve(init)
-    family = inspect_checkpoint(found).config.family if isinstance(found, Path) else found.family
+    if isinstance(found, Path):
+        family = inspect_checkpoint(found, bases=registry.model_folders()).config.family
+    else:
+        family = found.family
     return find_family(family).recipe_of(Path(init).name)

@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> None:
         inspect_checkpoint,  # torch, which a mistyped name need not wait for
     )
 
-    summary = inspect_checkpoint(path)
+    summary = inspect_checkpoint(path, bases=registry.model_folders())
     config = summary.config
     lines = [
         f"file        {summary.path}",
@@ -27,6 +27,8 @@ def run(arguments: argparse.Namespace) -> None:
         f"image size  {config.image_size} (from: {summary.image_size_from})",
         f"weights     {summary.parameters:,} numbers, {', '.join(summary.dtypes)}",
     ]
+    if base := summary.card.base:
+        lines.append(f"delta       {summary.own_parameters:,} numbers here, all others of {base['name']}")
     for title, names in (
         ("missing", summary.missing),
         ("unexpected", summary.unexpected),

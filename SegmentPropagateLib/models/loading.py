@@ -9,7 +9,7 @@ from pathlib import Path
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.devices import choose_device, choose_precision
-from SegmentPropagateLib.networks.families import find_family
+from SegmentPropagateLib.networks.families import Family, find_family
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
 from SegmentPropagateLib.propagators.finishing import OF_CLASSICAL, FinishingPropagator
@@ -63,9 +63,15 @@ def load_model(
     chosen = choose_device(device)
     choose_precision(precision, chosen)  # refuses before a long download
     path = found if isinstance(found, Path) else download.fetch(found, notify)
-    network, card = checkpoints.load_network(path, image_size)
+    network, card = checkpoints.load_network(path, image_size, registry.model_folders())
     family = find_family(card.family)
     propagator = engine.NetworkPropagator(network, card, chosen, choose_precision(precision, chosen, family))
-    if family.partner if partner is None else partner:
-        return FinishingPropagator(PartnerPropagator(propagator, ClassicalPropagator()), CLASSICAL_EXCESS)
-    return FinishingPropagator(propagator) if family.finishing else propagator
+    has_partner = family.partner if partner is None else partner
+    return as_run(propagator, family, ClassicalPropagator() if has_partner else None)
+
+
+def as_run(network: Propagator, family: Family, partner: Propagator | None) -> Propagator:
+    """A network as users run it: averaged with a partner where there is one, and finished where its family is."""
+    if partner is not None:
+        return FinishingPropagator(PartnerPropagator(network, partner), CLASSICAL_EXCESS)
+    return FinishingPropagator(network) if family.finishing else network

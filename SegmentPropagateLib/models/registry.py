@@ -6,6 +6,7 @@ import difflib
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -198,6 +199,13 @@ def unusable_folder(folder: Path, error: OSError) -> CheckpointError:
 def bundled_folder() -> Path:
     """Folder of the model files that come with the package."""
     return Path(__file__).resolve().parent.parent / "bundled"
+
+
+def model_folders() -> tuple[Path, ...]:
+    """Where the base of a delta may lie: with the package, and where downloads are kept."""
+    with suppress(InputError):
+        return bundled_folder(), cache_folder()
+    return (bundled_folder(),)
 
 
 def find(name: str) -> NamedModel:

@@ -27,6 +27,7 @@ class Card:
         roi: `auto` where the network expects to see a crop around the object, `off` for whole slices.
         roi_factor: side of such a crop over the longer side of the object's bounding box.
         parents: file or model name -> sha256 of the files that training started from.
+        base: name and sha256 of the file that holds all weights that this one lacks; empty where it is whole.
         recipe: how it was trained.
         training_cases: names of the cases it was trained on.
         metrics: what it reached, and on what.
@@ -43,6 +44,7 @@ class Card:
     roi: str = "off"
     roi_factor: float = 2.0
     parents: Mapping[str, str] = field(default_factory=dict)
+    base: Mapping[str, str] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     training_cases: tuple[str, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -125,6 +127,7 @@ ENTRIES: Mapping[str, Entry] = {
     "roi": Entry("auto or off", (str,), lambda value: value in ("auto", "off")),
     "roi_factor": Entry("a number from 1 to 100", (int, float), lambda value: 1 <= value <= 100),
     "parents": Entry("names with digests", (Mapping,), lambda value: _all_texts(value.values())),
+    "base": Entry("a name with a digest", (Mapping,), lambda value: _all_texts(value.values())),
     "recipe": Entry("a table of entries", (Mapping,)),
     "training_cases": Entry("a list of names", (list, tuple), _all_texts),
     "metrics": Entry("a table of entries", (Mapping,)),

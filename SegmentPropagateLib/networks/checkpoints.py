@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from SegmentPropagateLib.errors import CheckpointError
 from SegmentPropagateLib.files import Outputs, file_sha256, writing
+from SegmentPropagateLib.networks.adapters.delta import completed, find_base
 from SegmentPropagateLib.networks.build import build_network, expected_shapes
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import FAMILIES, Family, NetworkConfig, prefix_of, recognize
@@ -34,7 +35,8 @@ class CheckpointSummary:
         image_size_from: `user`, `card`, `file name` or `default`.
         card: the file's own card, or one made from the above.
         has_card: whether the file had one.
-        parameters: how many numbers the weights are.
+        parameters: how many numbers the weights are, those of the base included where the file is a delta.
+        own_parameters: how many of them the file itself holds.
         dtypes: kinds of number they are stored as.
         missing: tensors that the network needs and the file lacks.
         unexpected: tensors that the network has no place for.
@@ -49,6 +51,7 @@ class CheckpointSummary:
     card: Card
     has_card: bool
     parameters: int
+    own_parameters: int
     dtypes: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -85,25 +88,29 @@ class CheckpointSummary:
         }
 
 
-def inspect_checkpoint(path: str | Path, image_size: int | None = None) -> CheckpointSummary:
+def inspect_checkpoint(
+    path: str | Path, image_size: int | None = None, bases: Iterable[Path] = ()
+) -> CheckpointSummary:
     """Say what is in a model file, without running anything in it.
 
     Args:
         path: the file.
         image_size: what the user says about the image size; goes before the card and the file name.
+        bases: folders in which to look for the base of a delta, after the one in which it lies.
 
     Raises:
-        CheckpointError: the file is no model file, or of a network that cannot run here.
+        CheckpointError: the file is no model file, of a network that cannot run here, or a delta without its base.
     """
-    return _examine(Path(path), image_size)[0]
+    return _examine(Path(path), image_size, bases)[0]
 
 
-def load_network(path: str | Path, image_size: int | None = None) -> tuple[nn.Module, Card]:
+def load_network(path: str | Path, image_size: int | None = None, bases: Iterable[Path] = ()) -> tuple[nn.Module, Card]:
     """Load a model file as a network on the CPU in float32, in evaluation mode, without gradients.
 
     Args:
         path: the file.
         image_size: as for `inspect_checkpoint`.
+        bases: as for `inspect_checkpoint`.
 
     Returns:
         the network, and the file's card (made up from the weights where the file has none).
@@ -112,7 +119,7 @@ def load_network(path: str | Path, image_size: int | None = None) -> tuple[nn.Mo
         CheckpointError: the file cannot be used as it is; tensors that are missing, unexpected, of another shape or
             not finite are named.
     """
-    summary, state = _examine(Path(path), image_size)
+    summary, state = _examine(Path(path), image_size, bases)
     if summary.problems:
         raise CheckpointError(
             f"{path} does not fit a {summary.config.family} ({summary.config.variant}) network: tensors "
@@ -173,14 +180,15 @@ def seed_slm_from_sam21(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return seeded
 
 
-def _examine(path: Path, image_size: int | None) -> tuple[CheckpointSummary, dict[str, Tensor]]:
+def _examine(path: Path, image_size: int | None, bases: Iterable[Path]) -> tuple[CheckpointSummary, dict[str, Tensor]]:
     """Compare a file with the network that it belongs to; the state dict's tensors may be views of the file."""
-    state, raw_card = read_weights(path)
-    prefix = prefix_of(state)
-    state = {name[len(prefix) :]: tensor for name, tensor in state.items()}
-    parameters = sum(tensor.numel() for tensor in state.values())
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    state, raw_card = _read(path)
     card = None if raw_card is None else Card.from_dict(raw_card, origin=str(path))
+    own_parameters = _count(state)
+    if card is not None and card.base:
+        state = completed(state, _read(find_base(card, path, bases))[0], origin=str(path))
+    parameters = _count(state)
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     config = recognize(shapes, image_size, origin=str(path))
     source = "user"
     if image_size is None:
@@ -199,6 +207,7 @@ def _examine(path: Path, image_size: int | None) -> tuple[CheckpointSummary, dic
         card=_complete(card, config, path, sha256),
         has_card=card is not None,
         parameters=parameters,
+        own_parameters=own_parameters,
         dtypes=tuple(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()})),
         missing=tuple(name for name in expected if name not in shapes),
         unexpected=tuple(name for name in shapes if name not in expected),
@@ -206,6 +215,17 @@ def _examine(path: Path, image_size: int | None) -> tuple[CheckpointSummary, dic
         non_finite=tuple(name for name, tensor in state.items() if not _is_finite(tensor)),
     )
     return summary, state
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """State dict by the network's own names, and the card as it is stored."""
+    state, card = read_weights(path)
+    prefix = prefix_of(state)
+    return {name[len(prefix) :]: tensor for name, tensor in state.items()}, card
+
+
+def _count(state: Mapping[str, Tensor]) -> int:
+    return sum(tensor.numel() for tensor in state.values())
 
 
 def _expected(path: Path, config: NetworkConfig) -> dict[str, tuple[int, ...]]:

@@ -141,7 +141,8 @@ def split(
 
     Args:
         examples: of all cases.
-        validation: share of the cases (0 for none, else at least one), or their names.
+        validation: share of the cases (0 for none, else at least one), or their names. A share of a single case is the
+            case itself, for training as well: better a flattering measure than none.
         seed: of the choice.
 
     Returns:
@@ -151,6 +152,8 @@ def split(
     if isinstance(validation, (int, float)):
         if not 0 <= validation < 1:
             raise InputError(f"The share of cases for validation must be at least 0 and below 1, got {validation:g}.")
+        if validation > 0 and len(names) == 1:
+            return list(examples), list(examples)
         count = max(1, round(validation * len(names))) if validation > 0 else 0
         aside = set(np.random.default_rng([seed, 7]).permutation(names)[:count].tolist())
     else:

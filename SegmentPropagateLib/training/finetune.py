@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +27,22 @@ from SegmentPropagateLib.files import Outputs
 from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.devices import choose_device, choose_precision
+from SegmentPropagateLib.networks.adapters.delta import base_of
+from SegmentPropagateLib.networks.adapters.lora import add_lora
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import load_network, seed_slm_from_sam21
 from SegmentPropagateLib.networks.families import NetworkConfig, find_family
 from SegmentPropagateLib.networks.sam2 import Network
-from SegmentPropagateLib.training.clips import Clip, draw_clip, draw_kind, draw_prompt
 from SegmentPropagateLib.training.data import Example, Library, gather, split
-from SegmentPropagateLib.training.forward import ClipPrompt, policy_of
+from SegmentPropagateLib.training.forward import policy_of
+from SegmentPropagateLib.training.mixture import Mixture
 from SegmentPropagateLib.training.ranks import Workers, join, local_device
 from SegmentPropagateLib.training.resume import read_state
 from SegmentPropagateLib.training.run_files import RunFiles
-from SegmentPropagateLib.training.settings import FinetuneSettings
+from SegmentPropagateLib.training.settings import METHODS, FinetuneSettings
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
-from SegmentPropagateLib.training.validation import mean_dice
+from SegmentPropagateLib.training.validation import Examiner, Ranking, Score
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +84,14 @@ def finetune(
     Args:
         dataset: see `cases.find_cases`.
         init: model file or name to start from.
-        output: `MODEL.pt`; the best weights by validation DSC, or the last ones where nothing is set aside.
+        output: `MODEL.pt`; the best model by validation, which may be the starting point itself, or the last weights
+            where nothing is set aside.
         settings: what the result depends on.
         conduct: what it does not depend on.
 
     Returns:
-        Facts about the run: steps, cases, the last loss, validation DSC.
+        Facts about the run: steps, cases, the last loss; of the validation the DSC, that of the starting point, and
+        whether the result is the starting point.
     """
     device = local_device(choose_device(conduct.device))
     workers = join(device)
@@ -94,21 +99,42 @@ def finetune(
     if workers.is_first:
         files.check(conduct.resume)
     library = Library(settings.plane, settings.intensity, settings.labels, notify=conduct.say)
-    examples, skipped = gather(find_cases(dataset), library, conduct.skip_bad, conduct.say)
+    cases = [case for case in find_cases(dataset) if case.name not in settings.left_out]
+    examples, skipped = gather(cases, library, conduct.skip_bad, conduct.say)
     training, validating = split(examples, settings.validation, settings.seed)
-    network, card = starting_network(init, settings)
+    if validating and training == examples:
+        conduct.say(
+            "There is one case only, measured on itself: try the result on another volume before you rely on it."
+        )
+    start = _file_of(init)
+    network, card = starting_network(start, settings)
     card = replace(
         card, name=Path(output).stem, training_cases=tuple(sorted({example.case.name for example in training}))
     )
+    if settings.method == "lora":
+        torch.manual_seed(settings.seed)  # the products' first factors
+        add_lora(network, settings.rank)
+    folders = {Path(output).resolve().parent, *(folder.resolve() for folder in registry.model_folders())}
+    if card.base and start.resolve().parent not in folders:
+        conduct.say(f"The result holds only what differs from '{start}': keep a copy of that file beside it.")
     run = _Run(settings, conduct, library, training, validating, workers, device, files)
-    return {**run.go(network, card), "skipped_cases": skipped}
+    return {**run.go(start, network, card), "skipped_cases": skipped}
+
+
+def _file_of(init: str | Path) -> Path:
+    found = registry.resolve(init)
+    return found if isinstance(found, Path) else download.fetch(found)
+
+
+def _load(path: Path, *bases: Path) -> tuple[Network, Card]:
+    """A network as its file has it, whole."""
+    return load_network(path, bases=(*bases, *registry.model_folders()))  # type: ignore[return-value]
 
 
 def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[Network, Card]:
     """The network that training starts from, and the card of what will come of it."""
-    found = registry.resolve(init)
-    path = found if isinstance(found, Path) else download.fetch(found)
-    network, card = load_network(path, settings.image_size)
+    path = _file_of(init)
+    network, card = load_network(path, settings.image_size, registry.model_folders())
     parents = {card.name or path.name: card.sha256}
     longer = find_family(card.family).with_short_memory
     if longer and settings.short_memory:
@@ -118,7 +144,9 @@ def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[Netw
         card = replace(card, family=longer)
     short = settings.short_slices or card.short_slices
     card = replace(card, short_slices=short, roi=settings.roi, intensity=settings.intensity, parents=parents)
-    card = replace(card, metrics={}, sha256="")
+    # A delta of a delta would need two files: it is written whole.
+    is_delta = settings.method != "full" and not card.base
+    card = replace(card, base=base_of(path) if is_delta else {}, metrics={}, sha256="")
     return network, card
 
 
@@ -136,11 +164,10 @@ class _Run:
         device: torch.device,
         files: RunFiles,
     ) -> None:
-        self._settings, self._conduct, self._library = settings, conduct, library
-        self._training, self._validating = training, validating
+        self._settings, self._conduct, self._validating = settings, conduct, validating
+        self._steps_per_epoch = math.ceil(len(training) / (settings.batch * workers.count))
         self._workers, self._device, self._files = workers, device, files
         self._per_step = settings.batch * workers.count
-        self._steps_per_epoch = math.ceil(len(training) / self._per_step)
         self._steps = settings.steps or settings.epochs * self._steps_per_epoch
         self._validate_every = max(1, self._steps // settings.validations)
         shortest = min(len(library.load(example.case).stack) for example in training)
@@ -151,40 +178,50 @@ class _Run:
             conduct.say(
                 f"The shortest volume has {shortest} slices: clips have {self._length} instead of {settings.slices}."
             )
+        self._mixture = Mixture(settings, library, training, self._length)
+        self._examiner = Examiner(
+            [(partial(library.load, example.case), example.target) for example in validating], device
+        )
 
-    def go(self, network: Network, card: Card) -> dict[str, Any]:
-        """Train to the last step."""
+    def go(self, start: Path, network: Network, card: Card) -> dict[str, Any]:
+        """Train to the last step, or until nothing gets better."""
         trainer = Trainer(
             network, policy_of(network, card.short_slices), self._trainer_settings(card), self._device, self._workers
         )
         head = self._head(card)
         records: list[dict[str, Any]] = []
-        best = -math.inf
         if self._conduct.resume:
             state = read_state(self._files.state, trainer.state_like(), _digest(head))
             trainer.load_state_dict(state.trainer)
-            records, best = list(state.records), float(state.best)
+            records, ranking = list(state.records), Ranking(state.start)
+            for earlier in records:
+                ranking.add(Score.of_record(earlier))
+        else:
+            ranking = Ranking(self._measure(*_load(start)) if self._validating else None)
         saved_at = time.monotonic()
-        while trainer.step_count < self._steps:
+        while not self._is_over(trainer, ranking):
             record: dict[str, Any] = {"step": trainer.step_count + 1, **self._step(trainer, card)}
             is_last = trainer.step_count == self._steps
             if self._validating and (trainer.step_count % self._validate_every == 0 or is_last):
-                record["validation_dsc"] = self._validate(trainer, card)
+                record |= self._measure(trainer.network, card).to_record()
             records.append(record)
-            is_best = not self._validating or record.get("validation_dsc", -math.inf) > best
-            best = max(best, record.get("validation_dsc", -math.inf))
+            is_best = ranking.add(Score.of_record(record))
             is_due = time.monotonic() - saved_at >= self._conduct.save_seconds
             if self._workers.is_first and (is_due or is_last or "validation_dsc" in record):
-                self._save(trainer, self._described(card, records, best), head, records, best, is_best)
+                described = self._described(card, records, ranking)
+                with Outputs() as outputs:
+                    self._files.write_model(trainer.network, described, start, is_best, outputs)
+                    self._files.write_log(head, records, ranking.start, outputs)
+                    # Last, so that a run whose machine fails in between resumes from the save before.
+                    now = {"trainer": trainer.state_dict(), "records": records, "start": ranking.start}
+                    self._files.write_state({**now, "run": _digest(head)}, outputs)
                 saved_at = time.monotonic()
             self._conduct.tick(record, self._steps)
         self._workers.wait()
-        return {
-            **head,
-            "steps": self._steps,
-            "loss": records[-1]["loss"],
-            "validation_dsc": best if self._validating else None,
-        }
+        return {**head, "steps": trainer.step_count, "loss": records[-1]["loss"], **ranking.facts()}
+
+    def _is_over(self, trainer: Trainer, ranking: Ranking) -> bool:
+        return trainer.step_count >= self._steps or ranking.in_vain >= self._settings.patience
 
     def _trainer_settings(self, card: Card) -> TrainerSettings:
         checkpointing = self._settings.checkpointing
@@ -198,37 +235,19 @@ class _Run:
             checkpointing=checkpointing,
             precision=choose_precision(self._conduct.precision, self._device, find_family(card.family)),
             seed=self._settings.seed,
+            learns=METHODS[self._settings.method],
         )
 
     def _step(self, trainer: Trainer, card: Card) -> dict[str, float]:
-        step = trainer.step_count
-        epoch, place = divmod(step, self._steps_per_epoch)
-        seed = self._settings.seed
-        order = np.random.default_rng([seed, 1, epoch]).permutation(len(self._training))
+        epoch, place = divmod(trainer.step_count, self._steps_per_epoch)
         places = range(place * self._per_step, (place + 1) * self._per_step)
-        mine = self._workers.share(list(places))
-        clips, prompt = self._batch(step, [(index, int(order[index % len(order)])) for index in mine], card)
-        return trainer.step(clips, prompt)
+        return trainer.step(*self._mixture.batch(trainer.step_count, epoch, self._workers.share(list(places)), card))
 
-    def _batch(self, step: int, chosen: Sequence[tuple[int, int]], card: Card) -> tuple[list[Clip], ClipPrompt]:
-        """Clips of `(place within the epoch, example)`; their randomness depends on seed, step and place alone."""
-        settings = self._settings
-        clip_settings = settings.clips_for(card, self._length)
-        generators = [np.random.default_rng([settings.seed, 2, step, place]) for place, _ in chosen]
-        clips = []
-        for (_, index), generator in zip(chosen, generators, strict=True):
-            example = self._training[index]
-            clips.append(draw_clip(self._library.load(example.case), example.target, clip_settings, generator))
-        kind = draw_kind(settings.prompt, np.random.default_rng([settings.seed, 3, step]))
-        return clips, draw_prompt(clips, kind, settings.clicks, generators)
-
-    def _validate(self, trainer: Trainer, card: Card) -> float:
-        """Mean DSC of the cases set aside; computed by the first process, for all."""
-        score = 0.0
-        if self._workers.is_first:
-            pairs = ((self._library.load(example.case), example.target) for example in self._validating)
-            score = mean_dice(trainer.network, card, self._device, pairs)
-        return self._workers.mean([score], self._device)[0] * self._workers.count
+    def _measure(self, network: Network, card: Card) -> Score:
+        """Figures of the cases set aside; computed by the first process, for all."""
+        score = self._examiner.score(network, card) if self._workers.is_first else Score(0.0, 0.0, 0.0)
+        means = self._workers.mean(score, self._device)
+        return Score(*(mean * self._workers.count for mean in means))
 
     def _head(self, card: Card) -> dict[str, Any]:
         """What identifies the run; a run is only resumed by one with the same head."""
@@ -242,51 +261,37 @@ class _Run:
             "validation_cases": sorted({example.case.name for example in self._validating}),
         }
 
-    def _described(self, card: Card, records: Sequence[Mapping[str, Any]], best: float) -> Card:
-        recipe = {"method": "full", "steps_done": records[-1]["step"], **self._head(card)["recipe"]}
+    def _described(self, card: Card, records: Sequence[Mapping[str, Any]], ranking: Ranking) -> Card:
+        recipe = {"steps_done": records[-1]["step"], **self._head(card)["recipe"]}
         metrics: dict[str, Any] = {"training_loss": round(float(np.mean([r["loss"] for r in records[-20:]])), 4)}
-        scores = [record["validation_dsc"] for record in records if "validation_dsc" in record]
-        if scores:
+        if ranking.last is not None:
             cases = sorted({example.case.name for example in self._validating})
-            metrics["validation"] = {"dsc": round(scores[-1], 4), "best_dsc": round(best, 4), "cases": cases}
+            metrics["validation"] = {**ranking.metrics(), "cases": cases}
         return replace(card, recipe=recipe, metrics=metrics)
-
-    def _save(
-        self,
-        trainer: Trainer,
-        card: Card,
-        head: Mapping[str, Any],
-        records: Sequence[dict[str, Any]],
-        best: float,
-        is_best: bool,
-    ) -> None:
-        state = {"trainer": trainer.state_dict(), "records": list(records), "best": best, "run": _digest(head)}
-        with Outputs() as outputs:
-            self._files.write_model(trainer.network, card, is_best, outputs)
-            self._files.write_log({**head, "steps": self._steps}, records, outputs)
-            # Last, so that a run whose machine fails in between resumes from the save before.
-            self._files.write_state(state, outputs)
 
 
 def leave_one_out(
     dataset: str | Path, init: str | Path, output: str | Path, settings: FinetuneSettings, conduct: Conduct = Conduct()
-) -> dict[str, float]:
-    """Train once per case, each time without it, and measure on it: case -> DSC.
+) -> dict[str, tuple[Score, Score]]:
+    """Train once per case, each time without it, and measure on it: case -> before, after.
 
-    The models are written as `MODEL.without-CASE.pt`.
+    The case has no part in choosing the model either. The models are written as `MODEL.without-CASE.pt`.
     """
-    output = Path(output)
-    models = {
-        case.name: output.with_suffix(f".without-{re.sub(NOT_IN_NAMES, '-', case.name)}.pt")
-        for case in find_cases(dataset)
-    }
+    output, start = Path(output), _file_of(init)
+    cases = {case.name: case for case in find_cases(dataset)}
+    models = {name: output.with_suffix(f".without-{re.sub(NOT_IN_NAMES, '-', name)}.pt") for name in cases}
     for model in models.values():  # a name that cannot be written is told before the first training
         RunFiles(model).check_names()
+    device = choose_device(conduct.device)
     scores = {}
     for name, model in models.items():
         conduct.say(f"Training without '{name}'.")
-        left_out = replace(settings, validation=(name,), validations=1)
-        scores[name] = float(finetune(dataset, init, model, left_out, conduct)["validation_dsc"])
+        finetune(dataset, init, model, replace(settings, left_out=(name,)), conduct)
+        library = Library(settings.plane, settings.intensity, settings.labels, notify=conduct.say)
+        examples = library.examples(cases[name])
+        examiner = Examiner([(partial(library.load, cases[name]), example.target) for example in examples], device)
+        before, after = (examiner.score(*_load(path, start.parent)) for path in (start, model))
+        scores[name] = before, after
     return scores
 
 

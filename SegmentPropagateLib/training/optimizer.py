@@ -39,12 +39,17 @@ class Rates:
 
 
 def make_optimizer(network: nn.Module, rates: Rates) -> torch.optim.AdamW:
-    """AdamW with one group per learning rate and weight decay; `lr_start` holds a group's own rate."""
+    """AdamW for the weights that ask for gradients, one group per learning rate and weight decay.
+
+    `lr_start` holds a group's own rate.
+    """
     norms = (module for module in network.modules() if isinstance(module, nn.LayerNorm))
     normalizers = {id(parameter) for module in norms for parameter in module.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     depth = _trunk_depth(network)
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         rate = rates.encoder if name.startswith("image_encoder.") else rates.rest
         rate *= rates.layer_decay ** _layers_above(name, depth)
         plain = "bias" in name or id(parameter) in normalizers

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
 from SegmentPropagateLib.networks.safe_load import read_content
+from SegmentPropagateLib.training.validation import Score
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class RunState:
     Args:
         trainer: as `Trainer.state_dict` gave it.
         records: of the steps so far.
-        best: highest validation DSC so far, minus infinity where there is none.
+        start: figures of the starting point; None where nothing is measured.
         run: digest of the settings, cases and starting weights.
     """
 
     trainer: Mapping[str, Any]
     records: list[dict[str, Any]]
-    best: float
+    start: Score | None
     run: str
 
 
@@ -52,7 +53,7 @@ def read_state(path: Path, like: Mapping[str, Any], run: str) -> RunState:
         InputError: the file is damaged or belongs to another run; the message names it and says what to do.
     """
     with _telling(path):
-        content = _read(path, {"trainer": Mapping, "records": Tensor, "best": (int, float), "run": str})
+        content = _read(path, {"trainer": Mapping, "records": Tensor, "start": Tensor, "run": str})
         if content["run"] != run:
             raise InputError(
                 f"'{path}' belongs to a run with other settings, cases or starting weights: resume it as it was "
@@ -61,9 +62,10 @@ def read_state(path: Path, like: Mapping[str, Any], run: str) -> RunState:
         _check_trainer(content["trainer"], like)
         records = json.loads(content["records"].numpy().tobytes())
         _check_records(records, content["trainer"]["step"])
-        if math.isnan(content["best"]):
-            raise ValueError("its best validation DSC is no number")
-    return RunState(content["trainer"], records, content["best"], run)
+        start = content["start"].tolist()
+        if content["start"].shape not in ((0,), (len(Score._fields),)) or not all(map(math.isfinite, start)):
+            raise ValueError("its starting point has no figures")
+    return RunState(content["trainer"], records, Score(*start) if start else None, content["run"])
 
 
 def read_trainer(path: Path, like: Mapping[str, Any], **others: type) -> Mapping[str, Any]:

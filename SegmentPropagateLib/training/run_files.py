@@ -11,10 +11,13 @@ import torch
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs, check_writable, writing
+from SegmentPropagateLib.models.registry import model_folders
+from SegmentPropagateLib.networks.adapters.delta import differences
 from SegmentPropagateLib.networks.card import Card
-from SegmentPropagateLib.networks.checkpoints import save_checkpoint
+from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_network, save_checkpoint
 from SegmentPropagateLib.training.curve import draw_curve
 from SegmentPropagateLib.training.resume import as_bytes
+from SegmentPropagateLib.training.validation import Score
 
 Record = Mapping[str, Any]
 
@@ -23,7 +26,7 @@ class RunFiles:
     """Names and writing; a save replaces all of its files, or none.
 
     Args:
-        model: `MODEL.pt`, the best weights so far; the others lie beside it.
+        model: `MODEL.pt`, the best model so far; the others lie beside it.
     """
 
     def __init__(self, model: Path) -> None:
@@ -55,20 +58,41 @@ class RunFiles:
     def _all(self) -> tuple[Path, ...]:
         return self.model, self.last, self.state, self.log, self.curve
 
-    def write_model(self, network: torch.nn.Module, card: Card, is_best: bool, outputs: Outputs) -> None:
-        """Write the weights as the last ones, and as the best ones where they are."""
-        for path in (self.last, self.model) if is_best else (self.last,):
-            save_checkpoint(path, network.state_dict(), card, outputs=outputs)
+    def write_model(self, network: torch.nn.Module, card: Card, start: Path, is_best: bool, outputs: Outputs) -> None:
+        """Write the weights as the last ones, and as the best ones where they are.
 
-    def write_log(self, head: Mapping[str, Any], records: Sequence[Record], outputs: Outputs) -> None:
+        As long as nothing is better than the starting point, that is the best one, and its file is taken as it is.
+        """
+        base = load_network(start, bases=model_folders())[0].state_dict() if card.base else {}
+        state = differences(network, base)
+        for path in (self.last, self.model) if is_best else (self.last,):
+            save_checkpoint(path, state, card, outputs=outputs)
+        if not is_best and not self.model.exists():
+            self._write_start(start, outputs)
+
+    def _write_start(self, start: Path, outputs: Outputs) -> None:
+        summary = inspect_checkpoint(start, bases=model_folders())
+        if summary.has_card:
+            with writing(self.model, outputs) as file:
+                file.write(start.read_bytes())
+        else:  # what it is may be told by its name alone
+            network, card = load_network(start)
+            save_checkpoint(self.model, network.state_dict(), card, outputs=outputs)
+
+    def write_log(
+        self, head: Mapping[str, Any], records: Sequence[Record], start: Score | None, outputs: Outputs
+    ) -> None:
         """Write the log and draw its curve."""
+        measured = {} if start is None else {"start": start.to_record()}
         with writing(self.log, outputs) as file:
-            file.write(json.dumps({**head, "records": list(records)}, indent=1).encode())
+            file.write(json.dumps({**head, **measured, "records": list(records)}, indent=1).encode())
         losses = [(record["step"], record["loss"]) for record in records]
-        dices = [(record["step"], record["validation_dsc"]) for record in records if "validation_dsc" in record]
+        dices = [] if start is None else [(0, start.dsc)]
+        dices += [(record["step"], record["validation_dsc"]) for record in records if "validation_dsc" in record]
         draw_curve(self.curve, losses, dices, f"{self.model.name}, {len(losses)} steps", outputs)
 
     def write_state(self, state: Mapping[str, Any], outputs: Outputs) -> None:
         """Write what `read_state` gives back."""
+        start = torch.tensor(state["start"] or (), dtype=torch.float64)
         with writing(self.state, outputs) as file:
-            torch.save({**state, "records": as_bytes(state["records"])}, file)
+            torch.save({**state, "records": as_bytes(state["records"]), "start": start}, file)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from SegmentPropagateLib.networks.adapters.lora import RANK
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, PromptKind
@@ -16,11 +17,23 @@ ROI_FACTORS = (0.8, 1.4)
 """Views in training, relative to the card's own `roi_factor`: users' first outlines differ in size from later ones."""
 
 
+METHODS: Mapping[str, str] = {
+    "full": "",
+    "decoder": r"sam_mask_decoder\.",
+    "lora": r".*\.parametrizations\.weight\.0\.",
+    "prompt": r"sam_prompt_encoder\.",
+}
+"""How to fine-tune -> pattern of the names of the weights that are trained, at their beginning. All but `full` are
+written as what differs from the starting point."""
+
+
 @dataclass(frozen=True)
 class FinetuneSettings:
     """A fine-tuning run.
 
     Args:
+        method: a name of `METHODS`.
+        rank: of the low-rank products of the method `lora`.
         epochs: visits to every target; ignored where `steps` is given.
         steps: optimizer steps.
         batch: clips per step and process.
@@ -30,6 +43,7 @@ class FinetuneSettings:
         clicks: simulated clicks that correct a box or point.
         augmentation: None leaves the images as they are.
         rates: learning rates.
+        drawn: share of the clips that are cut from drawn volumes, against forgetting what a starter knows.
         weights: of the loss terms.
         clip_norm: largest norm of the gradient.
         short_memory: give a SAM 2.1 or MedSAM2 file a short memory first, which makes it an SLM-SAM 2.
@@ -40,11 +54,15 @@ class FinetuneSettings:
         intensity: preset for gray levels.
         labels: label values to learn; None takes all.
         validation: share of the cases, or names of the cases, to measure on and not to learn from.
+        left_out: names of cases that are not touched at all.
         validations: how many times to measure during the run, at least.
+        patience: after how many of these in a row without a better one to stop.
         checkpointing: None decides by the image size.
         seed: of everything random.
     """
 
+    method: str = "full"
+    rank: int = RANK
     epochs: int = 100
     steps: int | None = None
     batch: int = 1
@@ -54,6 +72,7 @@ class FinetuneSettings:
     clicks: int = 0
     augmentation: Augmentation | None = field(default_factory=Augmentation)
     rates: Rates = field(default_factory=Rates)
+    drawn: float = 0.0
     weights: LossWeights = field(default_factory=LossWeights)
     clip_norm: float = 0.1
     short_memory: bool = True
@@ -64,7 +83,9 @@ class FinetuneSettings:
     intensity: str = "auto"
     labels: tuple[int, ...] | None = None
     validation: float | tuple[str, ...] = 0.0
+    left_out: tuple[str, ...] = ()
     validations: int = 10
+    patience: int = 5
     checkpointing: bool | None = None
     seed: int = 123
 
@@ -83,10 +104,15 @@ class FinetuneSettings:
 
 RECIPES: Mapping[str, FinetuneSettings] = {
     # Chen et al. 2025 and the released configuration; reversal as the paper has it.
-    "slm-sam2": FinetuneSettings(),
+    "slm-sam2": FinetuneSettings(validation=0.2),
     # Ma et al. 2025: rates of the paper, epochs and prompts of the released configuration.
     "medsam2": FinetuneSettings(
-        epochs=75, prompt="mask-box", rates=Rates(encoder=3e-5, rest=5e-5), image_size=512, short_memory=False
+        epochs=75,
+        prompt="mask-box",
+        rates=Rates(encoder=3e-5, rest=5e-5),
+        image_size=512,
+        short_memory=False,
+        validation=0.2,
     ),
     # A small network that never saw a real image has more to learn.
     "starter": FinetuneSettings(
@@ -96,5 +122,6 @@ RECIPES: Mapping[str, FinetuneSettings] = {
         weights=LossWeights(cross_entropy=1.0, iou=0.1, presence=0.5, absent_masks=0.3),
         clip_norm=1.0,
         augmentation=Augmentation(shear_deg=8, stretch=0.08, gamma=0.2, noise=0.04, mask_jitter=0.4),
+        validation=0.2,
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
@@ -32,6 +33,7 @@ class TrainerSettings:
         checkpointing: compute slices again in the backward pass, to save memory.
         precision: `bf16` runs the network under autocast.
         seed: of dropout.
+        learns: pattern of the names of the weights that are trained, at their beginning; the others stay.
     """
 
     steps: int
@@ -41,6 +43,7 @@ class TrainerSettings:
     checkpointing: bool = False
     precision: Literal["exact", "bf16"] = "exact"
     seed: int = 123
+    learns: str = ""
 
 
 class Trainer:
@@ -62,7 +65,9 @@ class Trainer:
         device: torch.device,
         workers: Workers | None = None,
     ) -> None:
-        self.network = network.to(device).train().requires_grad_(True)
+        self.network = network.to(device).train()
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(re.match(settings.learns, name) is not None)
         self.settings = settings
         self.step_count = 0
         self._device, self._workers = device, workers or Workers()

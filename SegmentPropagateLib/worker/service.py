@@ -114,7 +114,7 @@ class Service:
         """Say what a checkpoint file is, and what keeps it from being used; runs nothing in it."""
         from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint  # torch
 
-        found = inspect_checkpoint(request.path, request.image_size)
+        found = inspect_checkpoint(request.path, request.image_size, registry.model_folders())
         config, card = found.config, found.card
         send(
             Inspected(

@@ -158,7 +158,7 @@ def run_state(path):
     from SegmentPropagateLib.training.run_files import RunFiles
 
     trainer = {**_trainer().state_dict(), "step": 1}
-    state = {"trainer": trainer, "records": [{"step": 1, "loss": 0.5}], "best": float("-inf"), "run": "digest"}
+    state = {"trainer": trainer, "records": [{"step": 1, "loss": 0.5}], "start": None, "run": "digest"}
     with Outputs() as outputs:
         RunFiles(path.with_name("run.pt")).write_state(state, outputs)
 

@@ -327,7 +327,7 @@ def test_finetune_hands_over_what_was_typed_and_leaves_the_rest_to_the_recipe(mo
     def record(dataset, init, output, settings, conduct):
         seen.update(dataset=dataset, init=init, output=output, settings=settings, conduct=conduct)
         conduct.tick({"step": 1, "loss": 0.5}, 4)
-        return {"steps": 4, "loss": 0.5, "validation_dsc": 0.9}
+        return {"steps": 4, "loss": 0.5, "validation_dsc": 0.9, "start_dsc": 0.8, "kept_start": False}
 
     monkeypatch.setattr(finetune, "finetune", record)
     words = ["--steps", "4", "--label", "3", "1", "--validation", "a,b", "--prompt", "box", "--resume"]

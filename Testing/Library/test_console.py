@@ -5,7 +5,7 @@ import torch
 from small_models import random_weights
 
 from SegmentPropagateLib.cli import main
-from SegmentPropagateLib.cli.console import printable, speaker
+from SegmentPropagateLib.cli.console import ProgressLines, duration, printable, speaker
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,22 @@ def test_a_name_in_a_model_file_does_not_reach_the_terminal_as_a_command(tmp_pat
     assert "\\x1b[2Jevil" in out
     assert err.count("\\x1b[2Jevil") == 2
     assert "\x1b" not in out + err
+
+
+def test_a_long_run_tells_in_lines_how_far_it_is_and_how_long_it_takes():
+    told, now = [], iter([0.0, 10.0, 31.0, 40.0, 100.0])
+    lines = ProgressLines(told.append, every_s=30, clock=lambda: next(now))
+    for step in (1, 2, 3, 4):
+        lines.tell(step, 5, ["loss 0.5"], at_once=step == 4)
+    lines.tell(5, 5, ["loss 0.4"])
+    assert told == [
+        "Step 1 of 5, loss 0.5",
+        "Step 3 of 5, loss 0.5, 31 s left",
+        "Step 4 of 5, loss 0.5, 13 s left",
+        "Step 5 of 5, loss 0.4",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(12.4, "12 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_a_time_is_told_to_two_digits(seconds, words):
+    assert duration(seconds) == words

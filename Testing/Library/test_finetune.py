@@ -10,24 +10,33 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import CARD, ball, ball_volume, save_tiny, tiny_network, write_pair
+from tiny_training import CARD, UndecidedPropagator, ball, ball_volume, save_tiny, tiny_network, write_pair
 
 from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import InputError, OutOfMemoryError
+from SegmentPropagateLib.files import Outputs
 from SegmentPropagateLib.models.loading import load_model
+from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_network, save_checkpoint
+from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
 from SegmentPropagateLib.training.clips import ClipSettings, draw_clip
 from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out, starting_network
 from SegmentPropagateLib.training.forward import ClipPrompt
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates, make_optimizer
+from SegmentPropagateLib.training.run_files import RunFiles
 from SegmentPropagateLib.training.settings import RECIPES, FinetuneSettings
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
-from SegmentPropagateLib.training.validation import mean_dice
+from SegmentPropagateLib.training.validation import Examiner, Score
 
 RATES = Rates(1e-3, 1e-3, layer_decay=1.0, weight_decay=0.05)
 SETTINGS = FinetuneSettings(steps=4, batch=2, slices=3, rates=RATES, clip_norm=1.0)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr("SegmentPropagateLib.training.validation.ClassicalPropagator", UndecidedPropagator)
 
 
 @pytest.fixture(autouse=True)
@@ -87,10 +96,14 @@ def test_a_run_that_was_killed_resumes_to_the_weights_it_would_have_had(dataset,
     assert not _equal(_weights(tmp_path / "whole.last.pt"), _weights(tiny))
 
 
-def test_the_result_is_a_model_that_opens_like_any_other_and_says_where_it_comes_from(dataset, tiny, tmp_path):
+def test_the_result_is_a_model_that_opens_like_any_other_and_says_where_it_comes_from(
+    dataset, tiny, tmp_path, monkeypatch
+):
+    _scored(monkeypatch, Score(0.1, 0.1, 1.0), Score(0.2, 0.2, 1.0), Score(0.3, 0.3, 1.0))
     settings = replace(SETTINGS, steps=2, validation=0.3)
     facts = finetune(dataset, tiny, tmp_path / "mine.pt", settings, Conduct())
-    assert load_model(tmp_path / "mine.pt", device="cpu").info["model"] == "mine"
+    info = load_model(tmp_path / "mine.pt", device="cpu").info
+    assert (info["model"], info["partner"]) == ("mine", "classical")  # of its family, whatever its name
     summary = inspect_checkpoint(tmp_path / "mine.pt")
     card = summary.card
     assert summary.problems == ()
@@ -98,7 +111,7 @@ def test_the_result_is_a_model_that_opens_like_any_other_and_says_where_it_comes
     assert len(card.training_cases) == 2
     assert card.metrics["validation"]["cases"] == facts["validation_cases"]
     assert card.metrics["validation"]["best_dsc"] == pytest.approx(facts["validation_dsc"], abs=1e-3)
-    assert card.recipe["steps_done"] in (1, 2)
+    assert (card.recipe["steps_done"], card.recipe["method"]) == (2, "full")
     assert (card.family, card.image_size, card.roi) == ("starter", 64, "auto")
     records = json.loads((tmp_path / "mine.log.json").read_text(encoding="utf-8"))["records"]
     terms = ("focal", "cross_entropy", "dice", "iou", "presence")
@@ -107,13 +120,110 @@ def test_the_result_is_a_model_that_opens_like_any_other_and_says_where_it_comes
         assert np.asarray(curve.convert("RGB")).std() > 5
 
 
-def test_the_best_weights_are_kept_beside_the_last_ones(dataset, tiny, tmp_path):
-    settings = replace(SETTINGS, steps=6, rates=replace(RATES, rest=0.05, encoder=0.05), validation=0.3, validations=6)
-    finetune(dataset, tiny, tmp_path / "m.pt", settings, Conduct())
-    scores = [r["validation_dsc"] for r in json.loads((tmp_path / "m.log.json").read_text(encoding="utf-8"))["records"]]
+def _scored(monkeypatch, *scores):
+    """Let models be measured as told, one after the other: the starting point first."""
+    left = iter(scores)
+    monkeypatch.setattr("SegmentPropagateLib.training.finetune.Examiner.score", lambda *_: next(left))
+
+
+def test_the_best_weights_are_kept_beside_the_last_ones(dataset, tiny, tmp_path, monkeypatch):
+    _scored(monkeypatch, *(Score(dsc, dsc, 1.0) for dsc in (0.5, 0.4, 0.6, 0.7, 0.6, 0.7)))
+    facts = finetune(dataset, tiny, tmp_path / "m.pt", replace(SETTINGS, steps=5, **FIVE_TIMES), Conduct())
     best = inspect_checkpoint(tmp_path / "m.pt").card
-    assert best.recipe["steps_done"] == 1 + int(np.argmax(scores))
-    assert inspect_checkpoint(tmp_path / "m.last.pt").card.recipe["steps_done"] == 6
+    assert best.recipe["steps_done"] == 3
+    assert best.metrics["validation"]["figures"]["start"]["open_dsc"] == 0.5
+    assert inspect_checkpoint(tmp_path / "m.last.pt").card.recipe["steps_done"] == 5
+    assert (facts["start_dsc"], facts["validation_dsc"], facts["kept_start"]) == (0.5, 0.7, False)
+
+
+FIVE_TIMES = {"validation": 0.3, "validations": 5}
+WORSE = {"lower": Score(0.49, 0.5, 1.0), "hardly better": Score(0.5, 0.503, 1.0), "spilling": Score(0.9, 0.9, 0.7)}
+
+
+@pytest.mark.parametrize("score", WORSE.values(), ids=WORSE)
+def test_where_nothing_is_better_the_result_is_the_starting_point_itself(score, dataset, tiny, tmp_path, monkeypatch):
+    _scored(monkeypatch, Score(0.5, 0.5, 0.8), score)
+    settings = replace(SETTINGS, steps=1, batch=1, validation=0.3, validations=1)
+    facts = finetune(dataset, tiny, tmp_path / "m.pt", settings, Conduct())
+    assert facts["kept_start"]
+    assert (tmp_path / "m.pt").read_bytes() == tiny.read_bytes()
+    assert (tmp_path / "m.last.pt").read_bytes() != tiny.read_bytes()
+
+
+def test_a_starting_point_that_is_known_by_its_name_alone_is_the_result_with_what_the_name_says(tiny, tmp_path):
+    bare, model = tmp_path / "bare_512.pt", RunFiles(tmp_path / "m.pt")
+    torch.save({"model": _weights(tiny)}, bare)
+    with Outputs() as outputs:
+        model.write_model(tiny_network(), CARD, bare, False, outputs)
+    assert _equal(_weights(model.model), _weights(bare))
+    assert inspect_checkpoint(model.model).card.name == "bare_512"
+
+
+def test_a_run_ends_early_when_nothing_gets_better(dataset, tiny, tmp_path, monkeypatch):
+    _scored(monkeypatch, *(Score(dsc, dsc, 1.0) for dsc in (0.5, 0.6, 0.5, 0.5, 0.9, 0.9)))
+    settings = replace(SETTINGS, steps=5, batch=1, patience=2, **FIVE_TIMES)
+    assert finetune(dataset, tiny, tmp_path / "m.pt", settings, Conduct())["steps"] == 3
+    assert inspect_checkpoint(tmp_path / "m.pt").card.recipe["steps_done"] == 1
+    assert finetune(dataset, tiny, tmp_path / "m.pt", settings, Conduct(resume=True))["steps"] == 3
+
+
+def test_a_single_case_is_measured_on_itself_and_the_user_is_told(tiny, tmp_path):
+    write_pair(tmp_path / "data", "only", *ball())
+    told = []
+    settings = replace(SETTINGS, steps=1, batch=1, validation=0.2)
+    facts = finetune(tmp_path / "data", tiny, tmp_path / "m.pt", settings, Conduct(say=told.append))
+    assert facts["validation_cases"] == ["only"]
+    assert any("measured on itself" in sentence for sentence in told)
+
+
+def test_what_is_not_of_the_method_stays_as_it_was(dataset, tiny, tmp_path):
+    finetune(dataset, tiny, tmp_path / "m.pt", replace(SETTINGS, steps=1, method="decoder"), Conduct())
+    before, changed = _weights(tiny), _weights(tmp_path / "m.pt")  # what differs is all that is written
+    assert changed
+    assert all(name.startswith("sam_mask_decoder.") for name in changed)
+    assert not any(torch.equal(before[name], tensor) for name, tensor in changed.items())
+    card = inspect_checkpoint(tmp_path / "m.pt").card
+    assert card.base == {"name": "tiny.pt", "sha256": inspect_checkpoint(tiny).sha256}
+    words = (dataset, tmp_path / "m.pt", tmp_path / "n.pt")
+    finetune(*words, replace(SETTINGS, steps=1, method="decoder"), Conduct())
+    assert inspect_checkpoint(tmp_path / "n.pt").card.base == {}  # whole: it comes of a delta
+
+
+def test_a_delta_beside_which_the_base_does_not_lie_comes_with_advice(dataset, tiny, tmp_path):
+    told, output = [], tmp_path / "elsewhere" / "m.pt"
+    output.parent.mkdir()
+    finetune(dataset, tiny, output, replace(SETTINGS, steps=1, method="decoder"), Conduct(say=told.append))
+    assert told == [f"The result holds only what differs from '{tiny}': keep a copy of that file beside it."]
+
+
+def test_the_starter_is_told_to_have_no_place_for_lora(dataset, tiny, tmp_path, capsys):
+    words = ["finetune", dataset, "--init", tiny, "-o", tmp_path / "m.pt", "--method", "lora"]
+    assert main([str(word) for word in words]) == 2
+    assert "choose the method full or decoder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_lora_of_a_full_network_is_a_small_file_that_says_what_was_learned(dataset, tmp_path):
+    base = tmp_path / "slm.pt"
+    card = replace(CARD, family="slm-sam2", variant="t", image_size=128, roi="off", name="slm")
+    torch.manual_seed(0)
+    save_checkpoint(base, build_network(NetworkConfig("slm-sam2", "t", 128)).state_dict(), card)
+    settings = replace(SETTINGS, steps=1, batch=1, slices=2, method="lora")
+    finetune(dataset, base, tmp_path / "m.pt", settings, Conduct(device="cpu"))
+    summary = inspect_checkpoint(tmp_path / "m.pt")
+    assert (summary.own_parameters, summary.problems) == (69_888, ())
+    before, after = (load_network(path)[0].state_dict() for path in (base, tmp_path / "m.pt"))
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert len(changed) == 12
+    assert all(name.endswith("attn.qkv.weight") for name in changed)
+
+
+def test_some_clips_may_come_from_drawn_volumes(dataset, tiny, tmp_path):
+    losses = {}
+    for drawn in (0.0, 1.0):
+        settings = replace(SETTINGS, steps=1, slices=2, drawn=drawn)
+        losses[drawn] = finetune(dataset, tiny, tmp_path / f"{drawn}.pt", settings, Conduct())["loss"]
+    assert losses[0.0] != losses[1.0]
 
 
 def test_an_earlier_run_is_not_overwritten_and_another_one_not_resumed(dataset, tiny, tmp_path):
@@ -186,6 +296,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_advice(dataset, tiny, tmp_p
 def test_every_case_is_left_out_once(dataset, tiny, tmp_path):
     scores = leave_one_out(dataset, tiny, tmp_path / "m.pt", replace(SETTINGS, steps=1), Conduct())
     assert list(scores) == ["ann", "bob", "cleo"]
+    assert all(0 <= score.dsc <= 1 for pair in scores.values() for score in pair)
     assert inspect_checkpoint(tmp_path / "m.without-bob.pt").card.training_cases == ("ann", "cleo")
 
 
@@ -200,7 +311,9 @@ def test_the_command_line_trains_and_tells_what_it_wrote(dataset, tiny, tmp_path
     words = ["finetune", dataset, "--init", tiny, "-o", tmp_path / "m.pt", "--steps", 1, "--slices", 2, "--batch", 1]
     words += ["--validation", "bob", "--rate", 0.001, "--prompt", "box", "--clicks", 1]
     assert main([str(word) for word in words]) == 0
-    assert "1 steps" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Step 1 of 1, loss" in told
+    assert "it is the starting point itself" in told or "1 steps" in told
     assert main([str(word) for word in words]) == 2
     assert "exists already" in capsys.readouterr().err
 
@@ -236,9 +349,6 @@ def test_the_published_recipes_are_what_the_papers_say():
 
 @pytest.mark.slow
 def test_the_short_attention_of_a_sam21_file_starts_as_the_long_one(tmp_path):
-    from SegmentPropagateLib.networks.build import build_network
-    from SegmentPropagateLib.networks.families import NetworkConfig
-
     save_checkpoint(
         tmp_path / "sam21.pt",
         build_network(NetworkConfig("sam2.1", "t", 256)).state_dict(),
@@ -261,11 +371,12 @@ def test_one_volume_can_be_learned_by_heart():
     rates = Rates(4e-3, 4e-3, final=0.02, layer_decay=1.0, weight_decay=0.0, warm_up=10)
     trainer = Trainer(tiny_network(), policy, TrainerSettings(60, rates, weights, clip_norm=1.0), torch.device("cpu"))
     clips = ClipSettings(64, windows=True, slices=3, roi_factor=(2.0, 2.0), augmentation=None)
-    before = mean_dice(trainer.network, CARD, torch.device("cpu"), [(volume, target)])
+    examiner = Examiner([(lambda: volume, target)], torch.device("cpu"))
+    before = examiner.score(trainer.network, CARD).open_dsc
     trainer.network.train()
     for step in range(60):
         clip = draw_clip(volume, target, clips, np.random.default_rng(step))
         trainer.step([clip], ClipPrompt(masks=clip.prompt_mask[None]))
-    after = mean_dice(trainer.network, CARD, torch.device("cpu"), [(volume, target)])
+    after = examiner.score(trainer.network, CARD).open_dsc
     assert before < 0.8
     assert after > 0.95

@@ -32,7 +32,7 @@ def trained():
     clips = ClipSettings(64, windows=True, slices=2, roi_factor=(2.0, 2.0), augmentation=None)
     clip = draw_clip(volume, target, clips, np.random.default_rng(0))
     record = {"step": 1, **trainer.step([clip], ClipPrompt(masks=clip.prompt_mask[None]))}
-    return {"trainer": trainer.state_dict(), "records": [record], "best": -np.inf, "run": "digest"}
+    return {"trainer": trainer.state_dict(), "records": [record], "start": torch.zeros(0), "run": "digest"}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def changed(value, path, new):
 
 
 WRONG = [
-    *((path, new) for path in (["trainer"], ["records"], ["best"], ["run"]) for new in (None, "xxx", 3j)),
+    *((path, new) for path in (["trainer"], ["records"], ["start"], ["run"]) for new in (None, "xxx", 3j)),
     (["trainer", "step"], 2),
     (["trainer", "step"], -1),
     (["trainer", "step"], 1.0),
@@ -100,7 +100,8 @@ WRONG = [
     (["records", 0, "loss"], None),
     (["records", 0, "loss"], float("nan")),
     (["records", 0, "loss"], "x"),
-    (["best"], float("nan")),
+    (["start"], torch.tensor([0.5, float("nan"), 1.0])),
+    (["start"], torch.zeros(2)),
 ]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,6 +14,7 @@ from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import save_checkpoint
 from SegmentPropagateLib.networks.families import NetworkConfig, StarterShape
+from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
 from SegmentPropagateLib.volumes.stack import ImageStack
 
@@ -52,6 +55,24 @@ def ball_volume(name: str = "ball", **shape: int) -> tuple[TrainingVolume, Targe
     stack = ImageStack(values, values.astype(np.uint8), (2.0, 1.0, 1.0))
     present = tuple(int(index) for index in np.flatnonzero(mask.any((1, 2))))
     return TrainingVolume(name, stack, (mask.astype(np.uint8),)), Target((1,), present)
+
+
+class UndecidedPropagator:
+    """A partner that has no opinion, and costs no time: the network beside it decides."""
+
+    info: Mapping[str, Any] = {"model": "undecided"}
+
+    def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
+        self.shape = stack.slice_shape
+
+    def segment(self, slice_index, prompt):
+        raise NotImplementedError
+
+    def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
+        nothing = np.zeros(self.shape, np.float32)
+        for lane in lanes:
+            for index in lane.slices:
+                yield SliceUpdate(lane.object_id, index, nothing > 0, 1.0, 0.9, nothing)
 
 
 def write_pair(folder: Path, name: str, values: np.ndarray, labels: np.ndarray) -> None:
