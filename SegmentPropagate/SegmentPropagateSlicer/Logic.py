@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer import Scripting
+from SegmentPropagateSlicer.Prompting import Prompting
 from SegmentPropagateSlicer.Review.Drafts import Drafts
 from SegmentPropagateSlicer.Review.Keys import Keys
-from SegmentPropagateSlicer.Review.PromptPreview import Prompt, PromptPreview
+from SegmentPropagateSlicer.Review.PromptPreview import PromptPreview
 from SegmentPropagateSlicer.Review.Reviewer import Reviewer
 from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
 from SegmentPropagateSlicer.Review.Suggestions import Suggestions
@@ -27,7 +27,6 @@ from SegmentPropagateSlicer.Runs.Run import Run, checkedEnds
 from SegmentPropagateSlicer.Runs.RunController import RunController
 from SegmentPropagateSlicer.Runs.Runner import Runner
 from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
-from SegmentPropagateSlicer.Scene.Inputs import Inputs
 from SegmentPropagateSlicer.Scene.Preview import Preview
 from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
 from SegmentPropagateSlicer.Scene.SliceGrid import Ends, unionOfEnds
@@ -37,10 +36,9 @@ from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
-from SegmentPropagateSlicer.Values.Suggestion import Suggestion, Support
 
 
-class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
+class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
     """Propagate key slices of segments through a volume.
 
     The inputs are set once (`setInputs`); keys are added slice by slice; `startSession` computes a proposal that is
@@ -61,7 +59,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
 
     def __init__(self, process: WorkerProcess | None = None, estimates: Estimates | None = None) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        Inputs.__init__(self)
+        Prompting.__init__(self)
         self.process = process or WorkerProcess()
         self.preview = Preview()
         self._estimates = estimates or Estimates(slicer.app.userSettings())
@@ -88,11 +86,6 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         self.inputsLeft.connect(self._abandon)
         self.inputsTaken.connect(self._takeInputs)
         self.observeScene()
-
-    @property
-    def state(self) -> str:
-        """One of `State`."""
-        return self._control.state
 
     # ---- the segment editor -------------------------------------------------------------------------------------
 
@@ -150,84 +143,6 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         """
         grid = self._grid(plane or self._reviewer.plane)
         self._reviewer.confirm(self._nodes(), grid, segmentId, sliceIndices, confirmed)
-
-    def useAsDraft(self, segmentId: str) -> None:
-        """Make those slices keys on which image and neighbors bear the segment out; `drafts.taken` follows."""
-        self._checkNotBusy()
-        self.drafts.ask(self._nodes(), self.settings, self._grid(), segmentId)
-
-    # ---- box and points -----------------------------------------------------------------------------------------
-
-    @property
-    def previewed(self) -> tuple[str, str, int] | None:
-        """`(segmentId, plane, sliceIndex)` of the mask that `usePreview` would take; None while there is none."""
-        return self._prompt.place
-
-    def previewPrompt(
-        self,
-        segmentId: str,
-        sliceIndex: int,
-        boxRas: Any = None,
-        pointsRas: Any = None,
-        positive: Any = None,
-        *,
-        lineRas: Any = None,
-    ) -> None:
-        """Ask the model for a mask on one slice; `previewReady` follows, and `previewChanged` when it comes or goes.
-
-        Points on a slice of a proposal correct what is proposed there: one is enough, on the object or beside it.
-
-        Args:
-            segmentId: which segment.
-            sliceIndex: which slice.
-            boxRas: two or more corners in world RAS, `(N, 3)`; or a vtkMRMLMarkupsROINode.
-            pointsRas: points in world RAS, `(N, 3)`; or a vtkMRMLMarkupsFiducialNode.
-            positive: one bool per point, all True when None.
-            lineRas: both ends of the longest diameter in world RAS, `(2, 3)`; or a vtkMRMLMarkupsLineNode.
-        """
-        self._checkNotBusy()
-        self._writer.checkUnlocked(segmentId, self.settings.plane, sliceIndex)
-        place = segmentId, sliceIndex
-        mends = boxRas is None and lineRas is None
-        corrects = self._reviewer.outline(self._nodes(), self._grid(), place) if mends else None
-        prompt = Prompt(boxRas, pointsRas, positive, lineRas, corrects)
-        self._prompt.request(self._nodes(), self.settings, self._grid(), place, prompt, self._control.review)
-
-    def usePreview(self) -> None:
-        """Write the previewed mask into the segment on that slice (one undo step) and make the slice a key."""
-        grid, segmentId, index, proposal = self._prompt.take()
-        if self._control.review is None:
-            self._writer.put(self._nodes(), grid, (segmentId, index), proposal)
-        else:
-            self._writer.edit(self._nodes(), grid, (segmentId, index), proposal)
-            self._writer.noteKey((segmentId, grid.plane, index))
-        self._keys.add(grid, segmentId, index)
-
-    def dropPreview(self) -> None:
-        """Forget the previewed mask."""
-        self._prompt.drop()
-
-    # ---- suggestions --------------------------------------------------------------------------------------------
-
-    def suggest(self, support: Support, names: Sequence[str] = ()) -> None:
-        """Ask for drafts of key slices from finished cases; `suggestions` has them, and says when they have come.
-
-        Args:
-            support: where the finished cases are.
-            names: of what is to be found; none of them stands for all that the finished cases have.
-        """
-        self._checkNotBusy()
-        self.suggestions.ask(self._nodes(), self.settings, self._grid(), support, tuple(names))
-
-    def useSuggestions(
-        self, find: Callable[[str], str | None], make: Callable[[Suggestion], str]
-    ) -> dict[str, Suggestion]:
-        """Write what is ticked and make it keys, in one undo step; see `Suggestions.use`."""
-        self._checkNotBusy()
-        if self.state == State.REVIEW:
-            raise InputError(_("A proposal waits for review: accept or discard it first."))
-        self._prompt.drop()
-        return self.suggestions.use(find, make)
 
     # ---- runs ---------------------------------------------------------------------------------------------------
 
@@ -428,17 +343,6 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Inputs):
         run = Run(settings, grid, segmentIds, given, keys, overlaps, absent, Whereabouts(*nodes, segmentIds), own)
         self._control.start(run, nodes)
         self._writer.begin(nodes[1])
-
-    def _checkNotBusy(self) -> None:
-        if self.state in State.BUSY:
-            raise InputError(_("A run is going on: cancel it first."))
-        if self.suggestions.isAsking:
-            raise InputError(_("Suggestions are being made: wait for them, or cancel."))
-
-    def _showSuggestions(self, *_arguments: object) -> None:
-        """While nothing else is in the preview."""
-        if self.state == State.IDLE and self._prompt.place is None:
-            self.suggestions.show()
 
     def _takeInputs(self) -> None:
         self._keys.segmentationNode = self.segmentationNode

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
 from SegmentPropagateLib import __version__
+from SegmentPropagateLib.cli import words
 from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
 from SegmentPropagateLib.cli.serve_arguments import add_serve
 from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_source, add_suggest
@@ -20,9 +20,6 @@ DEFAULT_MODEL = "starter"
 _IMAGES = listed([kind.name for kind in READABLE if kind.holds_images], "or")
 _MODEL_HELP = "a name that `models` lists, or a checkpoint file; default %(default)s"
 _INTENSITY_HELP = f"how gray values are made: {', '.join(PRESETS)}"
-_MOST = 2**31 - 1  # no slice, voxel, label or step has a larger number; torch's seeds end at 2^63
-_SHOWN = 60  # characters of a mistake that are repeated
-_LARGEST_SIDE = 4096  # pixels; the largest published model takes 1024, and memory grows with the fourth power
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,13 +57,13 @@ def make_parser() -> argparse.ArgumentParser:
     _add_batch(commands)
     drafts = "draft key slices and ranges of a new volume from finished cases"
     example = "suggest new.nii.gz --support my-cases --label liver -o draft.seg.nrrd"
-    add_suggest(_add_command(commands, "suggest", drafts, example), _label)
+    add_suggest(_add_command(commands, "suggest", drafts, example))
     _add_evaluate(commands)
     _add_evaluate_all(commands)
     _add_finetune(commands)
     add_archive_commands(partial(_add_command, commands))
     serve = "let several people use the GPU of this computer"
-    add_serve(_add_command(commands, "serve", serve, "serve --models starter classical"), _count)
+    add_serve(_add_command(commands, "serve", serve, "serve --models starter classical"))
     inspect = _add_command(
         commands, "inspect", "say what a model file is, and what is missing or wrong in it", "inspect my-model.pt"
     )
@@ -103,7 +100,10 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("image", metavar="IMAGE", help=_IMAGES)
     _add_prompts(parser)
     parser.add_argument(
-        "--range", type=_range, metavar="FIRST:LAST", help="first and last slice of the objects (default: open)"
+        "--range",
+        type=words.first_and_last,
+        metavar="FIRST:LAST",
+        help="first and last slice of objects (default: open)",
     )
     _add_settings(parser)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help=listed(OUTPUT_ENDINGS, "or"))
@@ -120,7 +120,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help=_MODEL_HELP)
     _add_licence(parser)
     parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=_INTENSITY_HELP)
-    parser.add_argument("--short-slices", type=_count, metavar="N", help="short memory (default: the model's own)")
+    parser.add_argument("--short-slices", type=words.count, metavar="N", help="short memory (default: the model's own)")
     parser.add_argument(
         "--pass-mode",
         choices=("independent", "coupled"),
@@ -149,14 +149,14 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--mask", metavar="LABELS", help="label file; only its key slices are read")
     prompt.add_argument(
         "--box",
-        type=_ends,
+        type=words.ends,
         action="append",
         metavar="I0,J0,I1,J1",
         help="box on the key slice: columns I0 to I1, rows J0 to J1, inclusive; give it again for another object",
     )
     prompt.add_argument(
         "--points",
-        type=_point,
+        type=words.point,
         action="append",
         nargs="+",
         metavar="I,J,+|-",
@@ -164,7 +164,7 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     )
     prompt.add_argument(
         "--line",
-        type=_ends,
+        type=words.ends,
         action="append",
         metavar="I0,J0,I1,J1",
         help="longest diameter (RECIST) on the key slice, from column I0, row J0 to I1, J1; again for another object",
@@ -182,14 +182,14 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label",
         nargs="+",
-        type=_label,
+        type=words.label,
         metavar="N|NAME",
         help="labels of LABELS or DIR by number or name, or all (default); of drawn objects their numbers",
     )
     parser.add_argument("--name", nargs="+", metavar="NAME", help="names of the objects of --box, --points and --line")
     parser.add_argument(
         "--key-slice",
-        type=_key_slices,
+        type=words.key_slices,
         metavar="K[,K2...]|auto",
         help="slices count from 0; default auto: where the label is largest; one per --box, --points or --line",
     )
@@ -204,11 +204,11 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     )
     what = "images with labels, or with boxes in the list; with --support, of images"
     parser.add_argument("cases", metavar="CASES", help=f"folder, or CSV or JSON list, of {what}")
-    parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels of each case, or all")
+    parser.add_argument("--label", nargs="+", type=words.label, metavar="N|NAME", help="labels of each case, or all")
     prompts = parser.add_mutually_exclusive_group()
     prompts.add_argument(
         "--key-slice",
-        type=_key_slices,
+        type=words.key_slices,
         metavar="K[,K2...]|auto",
         help="for cases whose list names none; default auto: where the label is largest",
     )
@@ -223,12 +223,12 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--unsure", action="store_true", help="with --support: propagate unsure suggestions too")
     _add_settings(parser)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder with a folder for each case")
-    parser.add_argument("--processes", type=_count, metavar="N", help="cases at once (default: by cores and memory)")
+    parser.add_argument("--processes", type=words.count, metavar="N", help="cases at once (default: by cores, memory)")
     parser.add_argument(
         "--engine", choices=("local", "ray"), default="local", help="processes of this computer, or of a Ray cluster"
     )
     where = "of the Ray cluster; auto: the one that runs here; default: one is started here, for this run"
-    parser.add_argument("--address", type=_address, metavar="[ray://]HOST:PORT|auto", help=where)
+    parser.add_argument("--address", type=words.address, metavar="[ray://]HOST:PORT|auto", help=where)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -242,11 +242,11 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("prediction", metavar="PREDICTION", help="the label file to be judged")
     parser.add_argument("reference", metavar="REFERENCE", help="the label file that is taken for the truth")
     parser.add_argument(
-        "--label", nargs="+", type=_label, metavar="N|NAME", help="labels of the reference, or all (default)"
+        "--label", nargs="+", type=words.label, metavar="N|NAME", help="labels of the reference, or all (default)"
     )
     parser.add_argument(
         "--key-slice",
-        type=_key_slices,
+        type=words.key_slices,
         metavar="K[,K2...]",
         help="left out of slice-wise figures; default: those of the report beside PREDICTION, if it has one",
     )
@@ -268,9 +268,9 @@ def _add_evaluate_all(commands: argparse._SubParsersAction) -> None:
         nargs="?",
         help="CASES of the batch, or a folder of label files named as the cases; without, volumes and scores are told",
     )
-    parser.add_argument("--label", nargs="+", type=_label, metavar="N|NAME", help="labels, or all that were propagated")
+    parser.add_argument("--label", nargs="+", type=words.label, metavar="N|NAME", help="labels, or all propagated ones")
     parser.add_argument("--plane", choices=PLANES, default="axial", help="of the slice-wise figures")
-    parser.add_argument("--processes", type=_count, metavar="N", help="cases at once (default: by cores and memory)")
+    parser.add_argument("--processes", type=words.count, metavar="N", help="cases at once (default: by cores, memory)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -281,7 +281,7 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         choices=("full", "decoder", "lora", "prompt"),
         help="train all weights (default), those of one part, or low-rank additions to the image encoder",
     )
-    parser.add_argument("--rank", type=_count, metavar="N", help="of the additions of lora (default: 4)")
+    parser.add_argument("--rank", type=words.count, metavar="N", help="of the additions of lora (default: 4)")
 
 
 def _add_finetune(commands: argparse._SubParsersAction) -> None:
@@ -302,111 +302,32 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
         default="auto",
         help="rates, steps and losses of a published training; auto: that of the model to start from",
     )
-    parser.add_argument("--epochs", type=_count, metavar="N", help="visits to every object (default: the recipe's)")
-    parser.add_argument("--steps", type=_count, metavar="N", help="instead of --epochs")
-    parser.add_argument("--batch", type=_count, metavar="N", help="sequences per step")
-    parser.add_argument("--slices", type=_count, metavar="N", help="slices per sequence")
+    parser.add_argument("--epochs", type=words.count, metavar="N", help="visits to each object (default: the recipe's)")
+    parser.add_argument("--steps", type=words.count, metavar="N", help="instead of --epochs")
+    parser.add_argument("--batch", type=words.count, metavar="N", help="sequences per step")
+    parser.add_argument("--slices", type=words.count, metavar="N", help="slices per sequence")
     parser.add_argument("--prompt", choices=("mask", "box", "points", "mask-box", "mixed"), help="on the first slice")
     parser.add_argument("--roi", choices=("auto", "off"), help="learn from crops around the object, or whole slices")
-    parser.add_argument("--clicks", type=_count, metavar="N", help="simulated clicks that correct a box or point")
+    parser.add_argument("--clicks", type=words.count, metavar="N", help="simulated clicks that correct a box or point")
     parser.add_argument("--rate", type=float, metavar="X", help="learning rate; the image encoder's keeps its ratio")
     parser.add_argument(
         "--checkpointing", choices=("auto", "on", "off"), default="auto", help="on: less memory, slower"
     )
     parser.add_argument("--no-short-memory", action="store_true", help="let a SAM 2.1 or MedSAM2 file stay one")
-    parser.add_argument("--label", nargs="+", type=_number, metavar="N", help="labels to learn, or all (default)")
+    parser.add_argument("--label", nargs="+", type=words.number, metavar="N", help="labels to learn, or all (default)")
     parser.add_argument(
         "--validation",
-        type=_validation,
+        type=words.validation,
         metavar="SHARE|NAME[,NAME...]",
         help="cases to measure on; default: one in five",
     )
     parser.add_argument("--leave-one-out", action="store_true", help="train once per case, each time without it")
-    parser.add_argument("--image-size", type=_side, metavar="N", help="side of the network's input, pixels")
-    parser.add_argument("--short-slices", type=_count, metavar="N", help="short memory (default: the model's own)")
+    parser.add_argument("--image-size", type=words.side, metavar="N", help="side of the network's input, pixels")
+    parser.add_argument("--short-slices", type=words.count, metavar="N", help="short memory (default: the model's own)")
     parser.add_argument("--plane", choices=PLANES, help="whose slices are learned from (default: axial)")
     parser.add_argument("--intensity", choices=PRESETS, metavar="PRESET", help=_INTENSITY_HELP)
-    parser.add_argument("--seed", type=_count, metavar="N", help="of everything random (default: the recipe's)")
+    parser.add_argument("--seed", type=words.count, metavar="N", help="of everything random (default: the recipe's)")
     _add_device(parser)
     parser.add_argument("--resume", action="store_true", help="go on with the run of that name")
     parser.add_argument("--skip-bad", action="store_true", help="leave out cases that cannot be used")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-
-
-def _validation(text: str) -> float | tuple[str, ...]:
-    try:
-        share = float(text)
-    except ValueError:
-        return tuple(text.split(","))
-    if not 0 < share < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no share between 0 and 1")
-    return share
-
-
-def _address(text: str) -> str:
-    if re.fullmatch(r"auto|(ray://)?(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):\d{1,5}", text):
-        return text
-    raise argparse.ArgumentTypeError(f"'{_short(text)}' is not HOST:PORT, ray://HOST:PORT or auto")
-
-
-def _label(text: str) -> int | str:
-    """A number where it looks like one, else a name or `all`."""
-    return _number(text) if text == "all" or re.fullmatch(r"[-+]?[\d_.]+", text) else text
-
-
-def _number(text: str) -> int | str:
-    return text if text == "all" else _whole(text, 1, _MOST, "a label: give numbers from 1, or all")
-
-
-def _count(text: str) -> int:
-    return _whole(text, 1, _MOST, "a whole number from 1")
-
-
-def _side(text: str) -> int:
-    return _whole(text, 1, _LARGEST_SIDE, f"a side in pixels from 1 to {_LARGEST_SIDE}")
-
-
-def _integers(text: str, separator: str, wanted: str) -> list[int]:
-    return [_whole(part, -_MOST, _MOST, wanted, said=text) for part in text.split(separator)]
-
-
-def _whole(text: str, low: int, high: int, wanted: str, said: str | None = None) -> int:
-    """The number that a text is; `said` is what was typed where the text is part of it."""
-    number = int(text) if re.fullmatch("-?[0-9]{1,10}", text.strip()) else high + 1
-    if low <= number <= high:
-        return number
-    raise argparse.ArgumentTypeError(f"'{_short(text if said is None else said)}' is not {wanted}")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-
-
-def _range(text: str) -> tuple[int, int]:
-    numbers = _integers(text, ":", "FIRST:LAST, two slice numbers such as 3:29")
-    if len(numbers) != 2:
-        raise argparse.ArgumentTypeError(f"'{text}' is not FIRST:LAST, two slice numbers such as 3:29")
-    return numbers[0], numbers[1]
-
-
-def _key_slices(text: str) -> str | list[int]:
-    if text == "auto":
-        return text
-    return _integers(text, ",", "a slice number, several with commas, or auto")
-
-
-def _point(text: str) -> tuple[int, int, bool]:
-    place, _, sign = text.rpartition(",")
-    wanted = "I,J,+ or I,J,-, a column, a row and whether it is on the object, such as 30,40,+"
-    numbers = _integers(place, ",", wanted) if sign in ("+", "-") else []
-    if len(numbers) != 2:
-        raise argparse.ArgumentTypeError(f"'{_short(text)}' is not {wanted}")
-    return numbers[0], numbers[1], sign == "+"
-
-
-def _ends(text: str) -> tuple[int, int, int, int]:
-    wanted = "I0,J0,I1,J1, four voxel indices such as 30,40,60,80"
-    numbers = _integers(text, ",", wanted)
-    if len(numbers) != 4:
-        raise argparse.ArgumentTypeError(f"'{_short(text)}' is not {wanted}")
-    return numbers[0], numbers[1], numbers[2], numbers[3]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
+
+from SegmentPropagateLib.cli import words
 
 PORT = 8765
 
 
-def add_serve(parser: argparse.ArgumentParser, count: Callable[[str], int]) -> None:
+def add_serve(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options of `serve` and `serve token`.
 
     Args:
         parser: of `serve`.
-        count: reads a whole number from 1.
     """
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default %(default)s: this computer")
     parser.add_argument(
@@ -29,10 +29,16 @@ def add_serve(parser: argparse.ArgumentParser, count: Callable[[str], int]) -> N
         help="what may be asked for (default: the models that are at hand)",
     )
     parser.add_argument("--device", default="auto", help="where workers compute, such as cuda:1; auto: a GPU if any")
-    parser.add_argument("--slots", type=count, default=1, metavar="N", help="requests computed at once; default 1")
-    parser.add_argument("--users", type=count, default=16, metavar="N", help="users at once; default 16")
     parser.add_argument(
-        "--idle", type=count, default=600, metavar="SECONDS", help="a worker nobody asks ends; default %(default)s"
+        "--slots", type=words.count, default=1, metavar="N", help="requests computed at once; default 1"
+    )
+    parser.add_argument("--users", type=words.count, default=16, metavar="N", help="users at once; default 16")
+    parser.add_argument(
+        "--idle",
+        type=words.count,
+        default=600,
+        metavar="SECONDS",
+        help="a worker nobody asks ends; default %(default)s",
     )
     _add_tokens(parser, default_tokens())
     what = parser.add_subparsers(dest="what", metavar="token", help="`serve token --help`: who may use the server")

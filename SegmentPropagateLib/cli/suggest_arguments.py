@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
+from SegmentPropagateLib.cli import words
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
 
 PLANES = ("axial", "coronal", "sagittal")
 SOURCES = ("auto", "atlas-memory", "atlas", "support-memory", "support-memory-walk", "prototypes", "carried-points")
 _SOURCE_HELP = (
-    "atlas-memory (default for --support), atlas, support-memory: from finished cases; prototypes, carried-points: from "
-    "outlined slices of --mask, as SAM^Med has them, for slices without neighbors: from three slices of 11 objects they "
-    "reached a mean DSC of .80 and .68 on the others, plain propagation .88; three slices away the points had .71, a copy "
-    ".81"
+    "atlas-memory (default for --support), atlas, support-memory: from finished cases; prototypes, carried-points: "
+    "from outlined slices of --mask, as SAM^Med has them, for slices without neighbors: from three slices of 11 "
+    "objects they reached a mean DSC of .80 and .68 on the others, plain propagation .88; three slices away the "
+    "points had .71, a copy .81"
 )
 
 
-def add_suggest(parser: argparse.ArgumentParser, label: Callable[[str], int | str]) -> None:
+def add_suggest(parser: argparse.ArgumentParser) -> None:
     """Add the options of `suggest`.
 
     Args:
         parser: of the command.
-        label: makes a label of a word.
     """
     images = listed([kind.name for kind in READABLE if kind.holds_images], "or")
     parser.add_argument("image", metavar="IMAGE", help=images)
@@ -30,7 +29,7 @@ def add_suggest(parser: argparse.ArgumentParser, label: Callable[[str], int | st
     basis.add_argument("--support", metavar="DIR", help="finished cases, laid out as for finetune")
     basis.add_argument("--draft", metavar="LABELS", help="label file of another tool: which of its slices to trust")
     basis.add_argument("--mask", metavar="LABELS", help="label file with a few outlined slices of this very image")
-    parser.add_argument("--label", nargs="+", type=label, metavar="N|NAME", help="labels, or all (default)")
+    parser.add_argument("--label", nargs="+", type=words.label, metavar="N|NAME", help="labels, or all (default)")
     add_source(parser)
     parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are counted (default: axial)")
     parser.add_argument("-o", "--output", required=True, metavar="DRAFT", help=listed(OUTPUT_ENDINGS, "or"))

@@ -39,6 +39,7 @@ MODULE_FLOORS = (
     ("Review",),
     ("Worklist",),
     ("Scripting",),
+    ("Prompting",),
     ("Logic",),
     ("Panel",),
     ("Effect",),

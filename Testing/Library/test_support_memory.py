@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_atlas import body, placed, save_case, whole
 
-from SegmentPropagateLib.cli.arguments import SOURCES as TYPED
+from SegmentPropagateLib.cli.suggest_arguments import SOURCES as TYPED
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.prompting.recall import Aligned, Memory, Question
 from SegmentPropagateLib.prompting.source import SOURCES, Support, best_source, find_source

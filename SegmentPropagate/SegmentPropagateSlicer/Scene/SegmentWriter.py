@@ -234,11 +234,9 @@ class SegmentWriter:
         if self._isInStep:
             yield
             return
-        if not isUndoable:
-            pass
-        elif self._saveState is not None:
+        if isUndoable and self._saveState is not None:
             self._saveState()
-        else:
+        elif isUndoable:
             self._history.SetSegmentation(segmentationNode.GetSegmentation())
             self._history.SaveState()
         modifying = segmentationNode.StartModify()
