@@ -39,7 +39,9 @@ MODULE_FLOORS = (
     ("Worklist",),
     ("Scripting",),
     ("Logic",),
-    ("Panel", "SelfTest"),
+    ("Panel",),
+    ("Tutorial",),
+    ("SelfTest",),
     ("Effect",),
 )
 # What the Slicer half knows of the library: values, lists of cases, the registry of names, the words of the worker.
