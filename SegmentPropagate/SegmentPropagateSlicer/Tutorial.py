@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import slicer
-import vtk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.formats.worklist import DONE
 from SegmentPropagateSlicer.Panel.Context import VIEWS, compositeOf, sliceNodeOf
 from SegmentPropagateSlicer.Panel.WorklistSection import SCENE
+from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.State import State
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Tutorial:
     def review(self) -> None:
         """To the slice that is most in doubt, and to one beside the key."""
         self.ui.nextButton.click()
-        self.widget.review.goTo(self.logic.keys[0].sliceIndex + 2)
+        self.widget.review.goTo(self.logic.keys[0].sliceIndex + 1)
         self.settle()
         self.test.assertTrue(self.ui.editButton.enabled)
 
@@ -155,9 +155,8 @@ class Tutorial:
 
     def isAt(self, mask: NDArray[np.bool_], ras: tuple[float, float, float]) -> bool:
         """Whether a mask holds a place."""
-        rasToIjk = vtk.vtkMatrix4x4()
-        self.parameters.volume.GetRASToIJKMatrix(rasToIjk)
-        i, j, k = (round(value) for value in rasToIjk.MultiplyPoint([*ras, 1.0])[:3])
+        ijkToRas = VolumeReader(self.parameters.volume).geometry.ijk_to_ras
+        i, j, k, _one = np.rint(np.linalg.solve(ijkToRas, [*ras, 1.0])).astype(int)
         return bool(mask[k, j, i])
 
     def settle(self) -> None:
@@ -207,10 +206,10 @@ def loadBrains() -> tuple[slicer.vtkMRMLScalarVolumeNode, NDArray[np.bool_] | No
 
 def drawBrain(name: str, seed: int) -> tuple[Any, NDArray[np.bool_]]:
     """A head with a bright tumor at `TUMOR`: the volume, and the tumor as bool (k, j, i)."""
-    ijkToRas = np.diag([2.5, 2.5, 3.0, 1.0])
-    ijkToRas[:3, 3] = TUMOR - np.array([2.5, 2.5, 3.0]) * (32, 32, 20)
-    k, j, i = np.indices((40, 64, 64))
-    fromTumor = np.stack([2.5 * (i - 32), 2.5 * (j - 32), 3.0 * (k - 20)], axis=-1)  # mm along R, A, S
+    ijkToRas = np.diag([2.5, 2.5, 5.0, 1.0])
+    ijkToRas[:3, 3] = TUMOR - np.array([2.5, 2.5, 5.0]) * (32, 32, 10)
+    k, j, i = np.indices((20, 64, 64))
+    fromTumor = np.stack([2.5 * (i - 32), 2.5 * (j - 32), 5.0 * (k - 10)], axis=-1)  # mm along R, A, S
     head = np.linalg.norm(fromTumor / (75, 75, 58), axis=-1) < 1
     tumor = np.linalg.norm(fromTumor / (20, 17, 18), axis=-1) < 1
     values = 60 * head + 90 * tumor + np.random.default_rng(seed).normal(0, 8, head.shape)

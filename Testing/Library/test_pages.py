@@ -4,6 +4,7 @@ import ast
 import re
 import shlex
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def outputs_of(text):
     for block in re.findall(r"```sh\n(.*?)```", text, re.S):
         for line in block.splitlines():
             words = shlex.split(line, comments=True)
-            yield from (name for option, name in zip(words, words[1:], strict=False) if option in OUTPUTS)
+            yield from (name for option, name in pairwise(words) if option in OUTPUTS)
     for block in re.findall(r"```python\n(.*?)```", text, re.S):
         yield from re.findall(r'write_\w+\("([^"]+)"', block)
 
@@ -59,6 +60,7 @@ def test_the_tutorial_has_the_steps_of_the_self_test_and_a_picture_for_each():
     wanted = [f"{number}. {step.elts[0].value}" for number, step in enumerate(steps.elts, start=1)]
     first, *sections = re.split(r"^## ", TUTORIAL.read_text(encoding="utf-8"), flags=re.M)
     assert [section.splitlines()[0] for section in sections] == wanted
-    assert "MRBrainTumor1" in first and "**drawn**" in first
+    assert "MRBrainTumor1" in first
+    assert "**drawn**" in first
     for section in sections:
         assert re.search(r"^!\[.{10,}\]\(", section, re.M), section.splitlines()[0]

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import qt
 from slicer.i18n import tr as _
@@ -59,5 +60,5 @@ def findNvidiaSmi() -> str | None:
     PATH. What lies there may have come with the data.
     """
     name = "nvidia-smi.exe" if sys.platform == "win32" else "nvidia-smi"
-    paths = [os.path.join(folder, name) for folder in os.get_exec_path() if os.path.isabs(folder)]
-    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
+    paths = [Path(folder, name) for folder in os.get_exec_path() if Path(folder).is_absolute()]
+    return next((str(path) for path in paths if path.is_file() and os.access(path, os.X_OK)), None)
