@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,8 +44,8 @@ class Tutorial:
 
     def __init__(self, widget: SegmentPropagateWidget, test: TestCase) -> None:
         self.widget, self.ui, self.logic, self.test = widget, widget.ui, widget.logic, test
-        self.parameters, self.cases = widget.context.parameters, widget.cases
-        self.results = Path(slicer.app.temporaryPath) / "SegmentPropagateTutorial"
+        self.parameters: Any = widget.context.parameters  # nothing in it is None once the worklist is open
+        self.cases: Any = widget.cases
         self.truth: NDArray[np.bool_] | None = None  # of the first volume, where it is a drawn one
         self.outlines: list[float] = []  # areas in mm²
         self.logic.previewReady.connect(lambda _segmentId, _index, areaMm2: self.outlines.append(areaMm2))
@@ -54,13 +53,11 @@ class Tutorial:
     def openWorklist(self) -> None:
         """Both volumes, the first one in the views."""
         first, self.truth = loadBrains()
-        shutil.rmtree(self.results, ignore_errors=True)
-        self.results.mkdir(parents=True)
         self.parameters.model = "classical"  # needs no installation
-        self.cases.useResults(str(self.results))
+        self.cases.useResults(tempfile.mkdtemp(prefix="SegmentPropagateTutorial"))
         self.cases.use(SCENE)
         for name in VIEWS:
-            composite = compositeOf(name)
+            composite: Any = compositeOf(name)
             if composite is not None:
                 composite.SetBackgroundVolumeID(first.GetID())
         self.settle()
@@ -69,7 +66,9 @@ class Tutorial:
 
     def clickOnTumor(self) -> None:
         """A click on it, and four beside it: the outline has the one and none of the others."""
-        sliceNodeOf("Red").JumpSliceByOffsetting(*TUMOR)
+        red = sliceNodeOf("Red")
+        if red is not None:
+            red.JumpSliceByOffsetting(*TUMOR)
         self.settle()
         self.ui.pointsButton.click()
         self.place("positivePoints", TUMOR)
@@ -145,7 +144,8 @@ class Tutorial:
     def place(self, role: str, ras: tuple[float, float, float]) -> None:
         """Click in the view, and wait for the outline."""
         count = len(self.outlines)
-        self.widget.prompt.placement.node(role).AddControlPointWorld(list(ras))
+        points: Any = self.widget.prompt.placement.node(role)
+        points.AddControlPointWorld(list(ras))
         self.waitFor(lambda: len(self.outlines) > count)
 
     def mask(self) -> NDArray[np.bool_]:
@@ -196,12 +196,11 @@ def loadBrains() -> tuple[slicer.vtkMRMLScalarVolumeNode, NDArray[np.bool_] | No
         import SampleData
 
         logic = SampleData.SampleDataLogic()
-        _second, first = (logic.downloadSample(name) for name in reversed(SAMPLES))
-        return first, None
+        _second, sample = (logic.downloadSample(name) for name in reversed(SAMPLES))
+        return sample, None
     except (ImportError, IndexError):  # Slicer built without the module; no network
         slicer.mrmlScene.Clear(0)
-    _second, first = (drawBrain(f"Drawn{name}", seed) for seed, name in enumerate(reversed(SAMPLES)))
-    return first
+    return [drawBrain(f"Drawn{name}", seed) for seed, name in enumerate(reversed(SAMPLES))][-1]
 
 
 def drawBrain(name: str, seed: int) -> tuple[Any, NDArray[np.bool_]]:
