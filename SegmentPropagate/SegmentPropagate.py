@@ -67,18 +67,25 @@ def acknowledgementText() -> str:
     )
 
 
+SAMPLE_FILES = {
+    "MRBrainTumor2": ("RegLib_C01_2.nrrd", "1a64f3f422eb3d1c9b093d1a18da354b13bcf307907c66317e2463ee530b7a97"),
+    "MRBrainTumor1": ("RegLib_C01_1.nrrd", "998cb522173839c78657f4bc0ea907cea09fd04e44601f17c82ea27927937b95"),
+}
+"""Node name -> file, SHA-256. The views show what is loaded last."""
+
+
 def registerSampleData() -> None:
-    """Offer the tutorial's volume, one of Slicer's own samples, under the module's name."""
+    """Offer the tutorial's volumes, two of Slicer's own samples, in one click under the module's name."""
     try:
         import SampleData
     except ImportError:  # Slicer built without it
         return
-    digest = "cc211f0dfd9a05ca3841ce1141b292898b2dd2d3f08286affadf823a7e58df93"
+    digests = [digest for _file, digest in SAMPLE_FILES.values()]
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="SegmentPropagate",
         sampleName="SegmentPropagateTutorial",
-        uris=f"https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/{digest}",
-        fileNames="MRHead.nrrd",
-        checksums=f"SHA256:{digest}",
-        nodeNames="MRHead",
+        uris=[f"https://github.com/Slicer/SlicerTestingData/releases/download/SHA256/{digest}" for digest in digests],
+        fileNames=[file for file, _digest in SAMPLE_FILES.values()],
+        checksums=[f"SHA256:{digest}" for digest in digests],
+        nodeNames=list(SAMPLE_FILES),
     )

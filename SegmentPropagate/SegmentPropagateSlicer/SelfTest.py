@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 import slicer
 from numpy.typing import NDArray
@@ -14,9 +11,9 @@ from SegmentPropagateSlicer.Effect.Places import Range, giveRange
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 from SegmentPropagateSlicer.Panel.Context import EFFECT
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
+from SegmentPropagateSlicer.Tutorial import STEPS, Tutorial
 from SegmentPropagateSlicer.Values.State import State
 
-PATIENCE_S = 120
 KEY, FIRST, LAST = 18, 8, 28
 
 
@@ -48,32 +45,14 @@ class SegmentPropagateTest(ScriptedLoadableModuleTest):
         finally:
             logic.shutdown()
 
-    def test_the_panel_propagates_accepts_and_the_editor_undoes(self) -> None:
+    def test_the_tutorial_can_be_done_step_by_step(self) -> None:
         """The annotator's way, by the panel's own widgets."""
         slicer.modules.segmentpropagate.widgetRepresentation()  # Slicer makes the panel when it is first asked for
         widget = slicer.modules.SegmentPropagateWidget
-        volume, segmentation, segmentId, organ = drawScene()
-        before = voxels(segmentation, segmentId, volume)
         widget.enter()
-        parameters, ui, logic = widget.context.parameters, widget.ui, widget.logic
-        parameters.model = "classical"
-        parameters.volume, parameters.segmentation, parameters.segment = volume, segmentation, segmentId
-        slicer.app.processEvents()
-        widget.context.jumpToSlice(KEY)
-        slicer.app.processEvents()
-        ui.addKeyButton.click()
-        widget.range.give(FIRST, LAST)
-        slicer.app.processEvents()
-        self.assertTrue(ui.propagateButton.enabled, ui.estimateLabel.text)
-        ui.propagateButton.click()
-        waitUntil(lambda: logic.state == State.REVIEW or (logic.state == State.IDLE and ui.statusLabel.text))
-        self.assertEqual(logic.state, State.REVIEW, ui.statusLabel.text)
-        np.testing.assert_array_equal(voxels(segmentation, segmentId, volume), before)  # a proposal changes nothing
-        slicer.app.processEvents()
-        ui.acceptButton.click()
-        self.check(before, voxels(segmentation, segmentId, volume), organ)
-        ui.segmentEditor.undo()
-        np.testing.assert_array_equal(voxels(segmentation, segmentId, volume), before)
+        tutorial = Tutorial(widget, self)
+        for _heading, step in STEPS:
+            step(tutorial)
         widget.exit()
 
     def test_the_effect_propagates_applies_and_the_editor_undoes(self) -> None:
@@ -132,11 +111,3 @@ def voxels(
 ) -> NDArray[np.bool_]:
     """The segment on the volume's grid, bool (k, j, i)."""
     return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segmentId, volume) > 0
-
-
-def waitUntil(isDone: Callable[[], object]) -> None:
-    """Let events run until something holds; gives up after a while and leaves it to the caller to complain."""
-    end = time.monotonic() + PATIENCE_S
-    while not isDone() and time.monotonic() < end:
-        slicer.app.processEvents()
-        time.sleep(0.01)

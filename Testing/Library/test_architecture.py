@@ -42,6 +42,7 @@ MODULE_FLOORS = (
     ("Prompting",),
     ("Logic",),
     ("Panel",),
+    ("Tutorial",),
     ("Effect",),
     ("SelfTest",),
 )

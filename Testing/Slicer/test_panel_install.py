@@ -119,9 +119,11 @@ def test_progress_names_each_step(machine):
     assert steps[1][0] == "Installing SAM 2..."
 
 
-def test_the_sample_of_the_tutorial_is_one_of_slicers_own_with_its_digest(slicer, monkeypatch):
+def test_the_samples_of_the_tutorial_are_slicers_own_with_their_digests(slicer, monkeypatch):
     import sys
     from types import SimpleNamespace
+
+    from SegmentPropagateSlicer.Tutorial import SAMPLES
 
     registered = []
     logic = SimpleNamespace(registerCustomSampleDataSource=lambda **source: registered.append(source))
@@ -129,6 +131,8 @@ def test_the_sample_of_the_tutorial_is_one_of_slicers_own_with_its_digest(slicer
     with openedPanel(slicer):
         slicer.app.fire("startupCompleted()")
     source = registered[-1]
-    digest = source["checksums"].removeprefix("SHA256:")
-    assert len(digest) == 64
-    assert source["uris"].endswith(f"SHA256/{digest}")
+    assert source["nodeNames"] == list(reversed(SAMPLES))  # the views show what is loaded last
+    for uri, checksum in zip(source["uris"], source["checksums"], strict=True):
+        digest = checksum.removeprefix("SHA256:")
+        assert len(digest) == 64
+        assert uri.endswith(f"SHA256/{digest}")

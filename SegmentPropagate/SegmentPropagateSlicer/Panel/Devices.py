@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
-import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import qt
 from slicer.i18n import tr as _
@@ -25,7 +26,7 @@ class Devices:
         self._onFound = onFound
         self._process = qt.QProcess(parent)
         self._process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
-        program = program or shutil.which("nvidia-smi")
+        program = program or findNvidiaSmi()
         if program:
             self._process.start(program, ["--query-gpu=name", "--format=csv,noheader"])
 
@@ -50,3 +51,14 @@ class Devices:
         """Ask no longer."""
         self._process.kill()
         self._process.waitForFinished(500)
+
+
+def findNvidiaSmi() -> str | None:
+    """Path of nvidia-smi, or None.
+
+    Not by `shutil.which`: on Windows that looks into the current folder first, and everywhere into relative entries of
+    PATH. What lies there may have come with the data.
+    """
+    name = "nvidia-smi.exe" if sys.platform == "win32" else "nvidia-smi"
+    paths = [Path(folder, name) for folder in os.get_exec_path() if Path(folder).is_absolute()]
+    return next((str(path) for path in paths if path.is_file() and os.access(path, os.X_OK)), None)

@@ -78,9 +78,11 @@ class Installer:
             InstallError: one sentence on what failed.
         """
         steps = self.steps()
-        for done, (sentence, step) in enumerate(steps):
-            progress(sentence, done, len(steps))
-            step()
+        # `python -m pip` would import what lies in the folder that Slicer was started in, which may be a patient's.
+        with environment(PYTHONSAFEPATH="1"):
+            for done, (sentence, step) in enumerate(steps):
+                progress(sentence, done, len(steps))
+                step()
         still = self.missing()
         if still:
             raise InstallError(

@@ -1,5 +1,13 @@
+from slicer import vtkMRMLScalarVolumeNode
+
 class SampleDataLogic:
     @staticmethod
     def registerCustomSampleDataSource(
-        category: str, sampleName: str, uris: str, fileNames: str, checksums: str, nodeNames: str
+        category: str,
+        sampleName: str,
+        uris: list[str],
+        fileNames: list[str],
+        checksums: list[str],
+        nodeNames: list[str],
     ) -> None: ...
+    def downloadSample(self, sampleName: str) -> vtkMRMLScalarVolumeNode: ...
