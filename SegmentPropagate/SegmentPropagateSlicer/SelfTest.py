@@ -11,7 +11,7 @@ from SegmentPropagateSlicer.Effect.Places import Range, giveRange
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 from SegmentPropagateSlicer.Panel.Context import EFFECT
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
-from SegmentPropagateSlicer.Tutorial import STEPS, Tutorial
+from SegmentPropagateSlicer.Tutorial import STEPS, Tutorial, waitUntil
 from SegmentPropagateSlicer.Values.State import State
 
 KEY, FIRST, LAST = 18, 8, 28

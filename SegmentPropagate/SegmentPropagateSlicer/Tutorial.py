@@ -166,11 +166,8 @@ class Tutorial:
 
     def waitFor(self, isDone: Callable[[], bool]) -> None:
         """Let events run until something holds."""
-        end = time.monotonic() + PATIENCE_S
-        while not isDone():
-            self.test.assertLess(time.monotonic(), end, self.ui.statusLabel.text)
-            slicer.app.processEvents()
-            time.sleep(0.01)
+        waitUntil(isDone)
+        self.test.assertTrue(isDone(), self.ui.statusLabel.text)
         self.settle()
 
 
@@ -185,6 +182,14 @@ STEPS: tuple[tuple[str, Callable[[Tutorial], None]], ...] = (
     ("Next case", Tutorial.nextCase),
 )
 """The headings of the page, and what is done under each."""
+
+
+def waitUntil(isDone: Callable[[], object]) -> None:
+    """Let events run until something holds; gives up after a while and leaves it to the caller to complain."""
+    end = time.monotonic() + PATIENCE_S
+    while not isDone() and time.monotonic() < end:
+        slicer.app.processEvents()
+        time.sleep(0.01)
 
 
 def loadBrains() -> tuple[slicer.vtkMRMLScalarVolumeNode, NDArray[np.bool_] | None]:

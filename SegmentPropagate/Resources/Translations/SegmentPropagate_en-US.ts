@@ -440,11 +440,23 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>All segments of the template, from cases that are finished; nothing is written before you use it.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Choose a segment first.</source>
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Comparing every slice with its neighbors...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Load an image first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>No two slices of {name} bear each other out: outline one of its {count} slices by hand.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -468,6 +480,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Place line</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Preview the outline</source>
             <translation type="unfinished" />
         </message>
@@ -488,6 +504,22 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Use what is ticked as keys</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Use {count} ticked as keys</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{name}: all {count} slices are keys now, none is in doubt.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{name}: click both ends of its longest diameter in the view, then:</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>{name}: click on it in the view; a click beside it takes that part away. Then:</source>
             <translation type="unfinished" />
         </message>
@@ -497,6 +529,10 @@
         </message>
         <message>
             <source>{name}: outline it on one slice with the editor below, then:</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{name}: {good} of {count} slices are keys now; Propagate redoes the others.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -609,6 +645,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>%v of %m steps</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>, {time} left</source>
             <translation type="unfinished" />
         </message>
@@ -693,6 +733,60 @@
         <name>Panel.StatusLine</name>
         <message>
             <source>Something unexpected went wrong ({error}); see Details.</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
+        <name>Panel.Strokes</name>
+        <message>
+            <source>Corrected: what this changes is computed again. Cancel stops that.</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
+        <name>Panel.SuggestSection</name>
+        <message>
+            <source>Another folder...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Choose a folder of finished cases first, or open a worklist under Cases.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Choose a segmentation first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Double-click beside it, or tick it, to see its key slice.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Drawn there already, so left as they are: {names}.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Finished cases of the worklist ({count})</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Finished cases...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Folder of finished cases</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Keys and ranges now: {names}. Correct them with Paint if needed, then propagate.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>No other case of the worklist is done yet: choose a folder of finished cases.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{found} of {count} are suggested, {sure} of them surely: look at the outlines, tick, then use them.</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -800,6 +894,13 @@
         </message>
     </context>
     <context>
+        <name>Review.Drafts</name>
+        <message>
+            <source>The segment is empty within the image: choose one that another tool has filled.</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
         <name>Review.Keys</name>
         <message>
             <source>Choose a segment that has a key slice first.</source>
@@ -852,6 +953,25 @@
         </message>
         <message>
             <source>There is no proposal to review: propagate first.</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
+        <name>Review.Suggestions</name>
+        <message>
+            <source>Laying the finished cases over the image...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Looking through the finished cases...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>On every slice that is ticked its segment holds something already, or is locked: that stays.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Tick what is to be used first.</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -910,6 +1030,10 @@
     <context>
         <name>Runs.Runner</name>
         <message>
+            <source>Connected to the server again...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Downloading the model '{name}'...</source>
             <translation type="unfinished" />
         </message>
@@ -923,6 +1047,14 @@
         </message>
         <message>
             <source>Preparing the slices...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The connection to the server was lost; connecting again...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Waiting for the server, {count} before you...</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -994,6 +1126,10 @@
     <context>
         <name>Scene.Placement</name>
         <message>
+            <source>Longest diameter</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Not the object</source>
             <translation type="unfinished" />
         </message>
@@ -1015,6 +1151,10 @@
     </context>
     <context>
         <name>Scene.PromptReader</name>
+        <message>
+            <source>Both ends of the line must lie on slice {index}.</source>
+            <translation type="unfinished" />
+        </message>
         <message>
             <source>None of the points lies on slice {index}: place them there.</source>
             <translation type="unfinished" />
@@ -1112,7 +1252,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>&lt;p&gt;Outline an object on one slice, give the first and the last slice, press &lt;b&gt;Propagate&lt;/b&gt;, review, and accept. A slice that went wrong is edited and becomes another key; only the stretch that it changes is computed again.&lt;/p&gt;&lt;p&gt;What is painted while a proposal waits for review is a correction: Accept keeps it.&lt;/p&gt;&lt;p&gt;The effect &lt;b&gt;Propagate&lt;/b&gt; of the Segment Editor does the same, in every module that has one.&lt;/p&gt;&lt;p&gt;Keys while the module is open and the mouse is over a slice view or the panel: K key from current slice, S first slice, L last slice, P propagate or cancel, U lock or unlock, N next suspicious slice, E edit slice, C correct, A accept, D discard, O next object (what waits is accepted), X next case, H previous case.&lt;/p&gt;&lt;p&gt;Under &lt;b&gt;Cases&lt;/b&gt; a folder or a list of images is worked through: &lt;b&gt;Next case&lt;/b&gt; accepts, saves and opens the next image with the same template of segments, model and prompt.&lt;/p&gt;</source>
+            <source>&lt;p&gt;Outline an object on one slice, give the first and the last slice, press &lt;b&gt;Propagate&lt;/b&gt;, review, and accept. A slice that went wrong is edited and becomes another key; only the stretch that it changes is computed again.&lt;/p&gt;&lt;p&gt;What is painted or erased on a proposal, in any view, is a correction, and so is a click with &lt;b&gt;Points&lt;/b&gt;: what it changes is computed again when the stroke ends.&lt;/p&gt;&lt;p&gt;The effect &lt;b&gt;Propagate&lt;/b&gt; of the Segment Editor does the same, in every module that has one.&lt;/p&gt;&lt;p&gt;Keys while the module is open and the mouse is over a slice view or the panel: K key from current slice, S first slice, L last slice, P propagate or cancel, U lock or unlock, N next suspicious slice, E edit slice, C correct, A accept, D discard, O next object (what waits is accepted), X next case, H previous case.&lt;/p&gt;&lt;p&gt;Under &lt;b&gt;Cases&lt;/b&gt; a folder or a list of images is worked through: &lt;b&gt;Next case&lt;/b&gt; accepts, saves and opens the next image with the same template of segments, model and prompt.&lt;/p&gt;</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1236,7 +1376,11 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Drop the result; every voxel stays as it was before the run (key D).</source>
+            <source>Draw the longest diameter of the object in a slice view, from edge to edge, as for RECIST; the model proposes the outline. For lesions and other compact objects.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Drop the result; what was lent for correction is taken back, what you painted yourself stays (key D).</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1300,6 +1444,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Key slice, first to last slice, and how sure it is. What is ticked becomes a key with its range; what is unsure wants a look first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Key slices</source>
             <translation type="unfinished" />
         </message>
@@ -1312,7 +1460,15 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Line</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Lock slice</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Look for every segment of the template; without a template, for every one that the finished cases have. Takes up to a minute for each finished case; nothing is written.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1345,6 +1501,10 @@
         </message>
         <message>
             <source>Next worth a look</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>No outline at all: cases that are finished are laid over this image, and suggest key slice, outline and range of every segment. For the same part of the body in the same modality.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1472,6 +1632,18 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Strokes and clicks on the proposal correct it at once</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Suggest</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Suggest all</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Take both ends from the extent of a region of interest in the scene.</source>
             <translation type="unfinished" />
         </message>
@@ -1524,7 +1696,15 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Use as draft</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Use current slice as key</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Use the segment as draft, where another tool has filled it: slices that the image and their neighbors bear out become keys, and Propagate redoes the others. Nothing is changed before Accept; a cross in the list takes a key back.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1541,6 +1721,14 @@
         </message>
         <message>
             <source>What the computing process printed; attach it when you report a problem.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>What you paint or erase on the proposal, in any view, or a click with Points becomes a key, and the stretch that it changes is computed again. Cancel stops that; Undo takes the correction back. Otherwise strokes are kept and wait for Correct.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Where suggestions come from: the cases of the worklist that are done, or a folder of images with their segmentations, as fine-tuning reads them. One is enough, five are better.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1595,11 +1783,26 @@
     <context>
         <name>SegmentPropagateSlicer.Logic</name>
         <message>
+            <source>The proposal is gone with its image or segmentation; no segment was changed.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The suggestions are gone with their image; no segment was changed.</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
+        <name>SegmentPropagateSlicer.Prompting</name>
+        <message>
+            <source>A proposal waits for review: accept or discard it first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>A run is going on: cancel it first.</source>
             <translation type="unfinished" />
         </message>
         <message>
-            <source>The proposal is gone with its image or segmentation; no segment was changed.</source>
+            <source>Suggestions are being made: wait for them, or cancel.</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -1615,6 +1818,33 @@
         </message>
         <message>
             <source>{hours} h {minutes} min</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
+        <name>Values.Suggestion</name>
+        <message>
+            <source>a key now</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>open</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>sure</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>unsure</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{name}: not here</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{name}: slice {number}, {first} to {last}, {state}</source>
             <translation type="unfinished" />
         </message>
     </context>
