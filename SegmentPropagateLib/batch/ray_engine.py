@@ -126,7 +126,8 @@ def _plain_ray() -> ModuleType:
 
 def _init(ray: ModuleType, address: str | None) -> None:
     own = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
-    ray.init(address=address, log_to_driver=False, logging_level="ERROR", **({} if address else own))
+    # `local` starts one even where another runs, or has left its address behind in the folder for temporary files.
+    ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else own))
 
 
 @contextmanager

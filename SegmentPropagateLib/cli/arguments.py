@@ -8,10 +8,21 @@ from functools import partial
 from typing import NoReturn
 
 from SegmentPropagateLib import __version__
-from SegmentPropagateLib.cli import words
 from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
 from SegmentPropagateLib.cli.serve_arguments import add_serve
 from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_source, add_suggest
+from SegmentPropagateLib.cli.words import (
+    address,
+    count,
+    ends,
+    first_and_last,
+    key_slices,
+    label,
+    number,
+    point,
+    side,
+    validation,
+)
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
 from SegmentPropagateLib.volumes.presets import PRESETS
@@ -101,7 +112,7 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
     _add_prompts(parser)
     parser.add_argument(
         "--range",
-        type=words.first_and_last,
+        type=first_and_last,
         metavar="FIRST:LAST",
         help="first and last slice of objects (default: open)",
     )
@@ -120,7 +131,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help=_MODEL_HELP)
     _add_licence(parser)
     parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=_INTENSITY_HELP)
-    parser.add_argument("--short-slices", type=words.count, metavar="N", help="short memory (default: the model's own)")
+    parser.add_argument("--short-slices", type=count, metavar="N", help="short memory (default: the model's own)")
     parser.add_argument(
         "--pass-mode",
         choices=("independent", "coupled"),
@@ -149,14 +160,14 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     prompt.add_argument("--mask", metavar="LABELS", help="label file; only its key slices are read")
     prompt.add_argument(
         "--box",
-        type=words.ends,
+        type=ends,
         action="append",
         metavar="I0,J0,I1,J1",
         help="box on the key slice: columns I0 to I1, rows J0 to J1, inclusive; give it again for another object",
     )
     prompt.add_argument(
         "--points",
-        type=words.point,
+        type=point,
         action="append",
         nargs="+",
         metavar="I,J,+|-",
@@ -164,7 +175,7 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     )
     prompt.add_argument(
         "--line",
-        type=words.ends,
+        type=ends,
         action="append",
         metavar="I0,J0,I1,J1",
         help="longest diameter (RECIST) on the key slice, from column I0, row J0 to I1, J1; again for another object",
@@ -182,14 +193,14 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label",
         nargs="+",
-        type=words.label,
+        type=label,
         metavar="N|NAME",
         help="labels of LABELS or DIR by number or name, or all (default); of drawn objects their numbers",
     )
     parser.add_argument("--name", nargs="+", metavar="NAME", help="names of the objects of --box, --points and --line")
     parser.add_argument(
         "--key-slice",
-        type=words.key_slices,
+        type=key_slices,
         metavar="K[,K2...]|auto",
         help="slices count from 0; default auto: where the label is largest; one per --box, --points or --line",
     )
@@ -204,11 +215,11 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     )
     what = "images with labels, or with boxes in the list; with --support, of images"
     parser.add_argument("cases", metavar="CASES", help=f"folder, or CSV or JSON list, of {what}")
-    parser.add_argument("--label", nargs="+", type=words.label, metavar="N|NAME", help="labels of each case, or all")
+    parser.add_argument("--label", nargs="+", type=label, metavar="N|NAME", help="labels of each case, or all")
     prompts = parser.add_mutually_exclusive_group()
     prompts.add_argument(
         "--key-slice",
-        type=words.key_slices,
+        type=key_slices,
         metavar="K[,K2...]|auto",
         help="for cases whose list names none; default auto: where the label is largest",
     )
@@ -223,12 +234,12 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--unsure", action="store_true", help="with --support: propagate unsure suggestions too")
     _add_settings(parser)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder with a folder for each case")
-    parser.add_argument("--processes", type=words.count, metavar="N", help="cases at once (default: by cores, memory)")
+    parser.add_argument("--processes", type=count, metavar="N", help="cases at once (default: by cores, memory)")
     parser.add_argument(
         "--engine", choices=("local", "ray"), default="local", help="processes of this computer, or of a Ray cluster"
     )
     where = "of the Ray cluster; auto: the one that runs here; default: one is started here, for this run"
-    parser.add_argument("--address", type=words.address, metavar="[ray://]HOST:PORT|auto", help=where)
+    parser.add_argument("--address", type=address, metavar="[ray://]HOST:PORT|auto", help=where)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -242,11 +253,11 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("prediction", metavar="PREDICTION", help="the label file to be judged")
     parser.add_argument("reference", metavar="REFERENCE", help="the label file that is taken for the truth")
     parser.add_argument(
-        "--label", nargs="+", type=words.label, metavar="N|NAME", help="labels of the reference, or all (default)"
+        "--label", nargs="+", type=label, metavar="N|NAME", help="labels of the reference, or all (default)"
     )
     parser.add_argument(
         "--key-slice",
-        type=words.key_slices,
+        type=key_slices,
         metavar="K[,K2...]",
         help="left out of slice-wise figures; default: those of the report beside PREDICTION, if it has one",
     )
@@ -268,9 +279,9 @@ def _add_evaluate_all(commands: argparse._SubParsersAction) -> None:
         nargs="?",
         help="CASES of the batch, or a folder of label files named as the cases; without, volumes and scores are told",
     )
-    parser.add_argument("--label", nargs="+", type=words.label, metavar="N|NAME", help="labels, or all propagated ones")
+    parser.add_argument("--label", nargs="+", type=label, metavar="N|NAME", help="labels, or all propagated ones")
     parser.add_argument("--plane", choices=PLANES, default="axial", help="of the slice-wise figures")
-    parser.add_argument("--processes", type=words.count, metavar="N", help="cases at once (default: by cores, memory)")
+    parser.add_argument("--processes", type=count, metavar="N", help="cases at once (default: by cores, memory)")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -281,7 +292,7 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         choices=("full", "decoder", "lora", "prompt"),
         help="train all weights (default), those of one part, or low-rank additions to the image encoder",
     )
-    parser.add_argument("--rank", type=words.count, metavar="N", help="of the additions of lora (default: 4)")
+    parser.add_argument("--rank", type=count, metavar="N", help="of the additions of lora (default: 4)")
 
 
 def _add_finetune(commands: argparse._SubParsersAction) -> None:
@@ -302,31 +313,31 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
         default="auto",
         help="rates, steps and losses of a published training; auto: that of the model to start from",
     )
-    parser.add_argument("--epochs", type=words.count, metavar="N", help="visits to each object (default: the recipe's)")
-    parser.add_argument("--steps", type=words.count, metavar="N", help="instead of --epochs")
-    parser.add_argument("--batch", type=words.count, metavar="N", help="sequences per step")
-    parser.add_argument("--slices", type=words.count, metavar="N", help="slices per sequence")
+    parser.add_argument("--epochs", type=count, metavar="N", help="visits to each object (default: the recipe's)")
+    parser.add_argument("--steps", type=count, metavar="N", help="instead of --epochs")
+    parser.add_argument("--batch", type=count, metavar="N", help="sequences per step")
+    parser.add_argument("--slices", type=count, metavar="N", help="slices per sequence")
     parser.add_argument("--prompt", choices=("mask", "box", "points", "mask-box", "mixed"), help="on the first slice")
     parser.add_argument("--roi", choices=("auto", "off"), help="learn from crops around the object, or whole slices")
-    parser.add_argument("--clicks", type=words.count, metavar="N", help="simulated clicks that correct a box or point")
+    parser.add_argument("--clicks", type=count, metavar="N", help="simulated clicks that correct a box or point")
     parser.add_argument("--rate", type=float, metavar="X", help="learning rate; the image encoder's keeps its ratio")
     parser.add_argument(
         "--checkpointing", choices=("auto", "on", "off"), default="auto", help="on: less memory, slower"
     )
     parser.add_argument("--no-short-memory", action="store_true", help="let a SAM 2.1 or MedSAM2 file stay one")
-    parser.add_argument("--label", nargs="+", type=words.number, metavar="N", help="labels to learn, or all (default)")
+    parser.add_argument("--label", nargs="+", type=number, metavar="N", help="labels to learn, or all (default)")
     parser.add_argument(
         "--validation",
-        type=words.validation,
+        type=validation,
         metavar="SHARE|NAME[,NAME...]",
         help="cases to measure on; default: one in five",
     )
     parser.add_argument("--leave-one-out", action="store_true", help="train once per case, each time without it")
-    parser.add_argument("--image-size", type=words.side, metavar="N", help="side of the network's input, pixels")
-    parser.add_argument("--short-slices", type=words.count, metavar="N", help="short memory (default: the model's own)")
+    parser.add_argument("--image-size", type=side, metavar="N", help="side of the network's input, pixels")
+    parser.add_argument("--short-slices", type=count, metavar="N", help="short memory (default: the model's own)")
     parser.add_argument("--plane", choices=PLANES, help="whose slices are learned from (default: axial)")
     parser.add_argument("--intensity", choices=PRESETS, metavar="PRESET", help=_INTENSITY_HELP)
-    parser.add_argument("--seed", type=words.count, metavar="N", help="of everything random (default: the recipe's)")
+    parser.add_argument("--seed", type=count, metavar="N", help="of everything random (default: the recipe's)")
     _add_device(parser)
     parser.add_argument("--resume", action="store_true", help="go on with the run of that name")
     parser.add_argument("--skip-bad", action="store_true", help="leave out cases that cannot be used")

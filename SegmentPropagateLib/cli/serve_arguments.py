@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from SegmentPropagateLib.cli import words
+from SegmentPropagateLib.cli.words import count
 
 PORT = 8765
 
@@ -29,13 +29,11 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         help="what may be asked for (default: the models that are at hand)",
     )
     parser.add_argument("--device", default="auto", help="where workers compute, such as cuda:1; auto: a GPU if any")
-    parser.add_argument(
-        "--slots", type=words.count, default=1, metavar="N", help="requests computed at once; default 1"
-    )
-    parser.add_argument("--users", type=words.count, default=16, metavar="N", help="users at once; default 16")
+    parser.add_argument("--slots", type=count, default=1, metavar="N", help="requests computed at once; default 1")
+    parser.add_argument("--users", type=count, default=16, metavar="N", help="users at once; default 16")
     parser.add_argument(
         "--idle",
-        type=words.count,
+        type=count,
         default=600,
         metavar="SECONDS",
         help="a worker nobody asks ends; default %(default)s",

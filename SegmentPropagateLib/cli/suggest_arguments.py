@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from SegmentPropagateLib.cli import words
+from SegmentPropagateLib.cli.words import label
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
 
 PLANES = ("axial", "coronal", "sagittal")
@@ -29,7 +29,7 @@ def add_suggest(parser: argparse.ArgumentParser) -> None:
     basis.add_argument("--support", metavar="DIR", help="finished cases, laid out as for finetune")
     basis.add_argument("--draft", metavar="LABELS", help="label file of another tool: which of its slices to trust")
     basis.add_argument("--mask", metavar="LABELS", help="label file with a few outlined slices of this very image")
-    parser.add_argument("--label", nargs="+", type=words.label, metavar="N|NAME", help="labels, or all (default)")
+    parser.add_argument("--label", nargs="+", type=label, metavar="N|NAME", help="labels, or all (default)")
     add_source(parser)
     parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are counted (default: axial)")
     parser.add_argument("-o", "--output", required=True, metavar="DRAFT", help=listed(OUTPUT_ENDINGS, "or"))

@@ -1,5 +1,6 @@
 """How tasks are handed to actors, on a stand-in for Ray whose calls are answered at once."""
 
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from SegmentPropagateLib.batch.pool import Crew
-from SegmentPropagateLib.batch.ray_engine import Share, carry_out
+from SegmentPropagateLib.batch.ray_engine import Share, carry_out, joined
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 
 
@@ -40,6 +41,12 @@ class Ray:
 
     def __init__(self, unplaced=()):
         self.unplaced, self.calls, self.hired, self.killed = unplaced, [], [], []
+
+    def init(self, **given):
+        self.joined = given
+
+    def shutdown(self):
+        self.joined = None
 
     def remote(self, runner):
         def hire(*words):
@@ -108,3 +115,15 @@ def test_what_ends_the_batch_ends_all_actors(monkeypatch, does, error):
     with pytest.raises(error, match=r"A sentence\."):
         carried(monkeypatch, ["x", does, "x"])
     assert sorted(sys.modules["ray"].killed) == [1, 2]
+
+
+@pytest.mark.parametrize(("address", "joins"), [(None, "local"), ("auto", "auto"), ("a:1", "a:1"), ("ray://a:1",) * 2])
+def test_without_an_address_a_cluster_is_started_whatever_runs_here_else(monkeypatch, address, joins):
+    ray, here = Ray(), Path.cwd()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr("os.environ", {name: os.environ[name] for name in os.environ if not name.startswith("RAY_")})
+    with joined(address):
+        assert ray.joined["address"] == joins
+        assert ("include_dashboard" in ray.joined) == (address is None)
+        assert Path.cwd() == here
+    assert ray.joined is None

@@ -260,6 +260,7 @@ def _train_in_two_processes(dataset, tiny, output, settings):
 TWICE = replace(SETTINGS, batch=2, steps=3, validation=0.3, validations=1)
 
 
+@pytest.mark.slow  # starts processes that load torch, 20 s
 def test_two_processes_learn_what_one_does_with_twice_the_batch(dataset, tiny, tmp_path):
     _train_in_two_processes(dataset, tiny, tmp_path / "two.pt", TWICE)
     finetune(dataset, tiny, tmp_path / "one.pt", TWICE, Conduct(device="cpu"))
@@ -364,6 +365,7 @@ def test_the_short_attention_of_a_sam21_file_starts_as_the_long_one(tmp_path):
     assert not hasattr(plain, "recent_memory_attention")
 
 
+@pytest.mark.slow  # 14 s
 def test_one_volume_can_be_learned_by_heart():
     volume, target = ball_volume(side=64, radius=8.0, count=8, center=4)
     policy = MemoryPolicy((long_bank(), short_bank(1)))

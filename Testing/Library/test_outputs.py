@@ -62,13 +62,15 @@ def model(path):
 
 def state(path):
     with Outputs() as outputs:
-        RunFiles(path.with_name("run.pt")).write_state({"weights": torch.rand(9000), "records": []}, outputs)
+        RunFiles(path.with_name("run.pt")).write_state(
+            {"weights": torch.rand(9000), "records": [], "start": None}, outputs
+        )
 
 
 def log(path):
     with Outputs() as outputs:
         records = [{"step": step, "loss": 1 / (step + 1)} for step in range(400)]
-        RunFiles(path.with_name("run.pt")).write_log({}, records, outputs)
+        RunFiles(path.with_name("run.pt")).write_log({}, records, None, outputs)
 
 
 KINDS = {
@@ -126,7 +128,9 @@ def test_a_training_that_cannot_be_saved_ends_in_a_sentence_and_leaves_no_file(t
         with files_end_at(limit):
             assert main(words) == 2
         assert contents(tmp_path) == before, limit
-        assert len(capsys.readouterr().err.splitlines()) == 1
+        advice, sentence = capsys.readouterr().err.splitlines()
+        assert "one case only" in advice
+        assert "File too large" in sentence
 
 
 def test_a_training_that_cannot_be_saved_again_can_be_resumed_from_the_save_before(training, tmp_path):

@@ -40,7 +40,7 @@ def test_every_link_and_picture_of_a_page_is_there(page):
 def outputs_of(text):
     """Names that the commands and the Python code of a page write."""
     for block in re.findall(r"```sh\n(.*?)```", text, re.S):
-        for line in block.splitlines():
+        for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             yield from (name for option, name in pairwise(words) if option in OUTPUTS)
     for block in re.findall(r"```python\n(.*?)```", text, re.S):

@@ -53,7 +53,7 @@ def test_nothing_is_similar_to_nothing():
 
 
 def test_what_can_be_typed_is_what_there_is():
-    assert set(TYPED) == {"auto", *SOURCES} - {"drawn"}
+    assert set(TYPED) == {"auto", *SOURCES} - {"drawn", "draft"}
     assert best_source() in TYPED
 
 

@@ -94,7 +94,7 @@ def test_boxes_lie_around_the_object_and_are_the_same_each_time(tuning):
 
 
 def test_whoever_answers_with_the_reference_is_perfect_and_needs_no_click(tuning):
-    figures = tuning("evaluation_prompts").measure(lambda prompt: drawn(), drawn())
+    figures = tuning("evaluation_prompts").measure(lambda prompt: drawn(), drawn(), (1.0, 1.0))
     assert all(value == 1 for name, value in figures.items() if name != "s")
 
 

@@ -15,7 +15,9 @@ def test_the_driven_logic_offers_what_the_real_one_does():
     from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 
     own = {name: f for name, f in vars(DrivenLogic).items() if inspect.isfunction(f)}
-    own = {name: f for name, f in own.items() if name not in ("go", "outline") and not name.startswith("_")}
+    own = {
+        name: f for name, f in own.items() if name not in ("go", "outline", "tellDraft") and not name.startswith("_")
+    }
     for name, function in own.items():
         real = inspect.signature(getattr(SegmentPropagateLogic, name))
         assert list(inspect.signature(function).parameters) == list(real.parameters), name

@@ -62,7 +62,7 @@ class PromptSection:
             self.context.ui.segmentEditor.setActiveEffectByName("Paint")
         else:
             self.context.ui.segmentEditor.setActiveEffect(None)
-        if mode in ("box", "points"):
+        if mode in (*ALONE, "points"):
             self.placement.start(self._positiveRole())
         self.refresh()
 
@@ -177,7 +177,7 @@ class PromptSection:
         for name, button in self._modes.items():
             showChosen(button, name == mode)
         self._refreshViews()
-        ui.placeRow.setVisible(mode in ("box", "points"))
+        ui.placeRow.setVisible(mode in (*ALONE, "points"))
         ui.placeNegativeButton.setVisible(mode == "points")
         placing = self.placement.placing()
         texts = {"box": _("Place box"), "line": _("Place line")}

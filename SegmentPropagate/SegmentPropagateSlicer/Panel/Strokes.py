@@ -40,7 +40,7 @@ class Strokes(VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.context, self._prompt, self._preferences = context, prompt, preferences
         self._isDrawn, self._state = False, context.logic.state
-        self._timer = qt.QTimer()
+        self._timer = qt.QTimer(context.ui.acceptButton)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE_MS)
         self._timer.connect("timeout()", context.status.guarded(self.take))

@@ -24,17 +24,18 @@ class Thumbnails:
 
     Args:
         folder: where the files are kept.
+        parent: timer and process end with it.
         onPicture: called with the name of a case and the file of its picture.
     """
 
-    def __init__(self, folder: Path, onPicture: Callable[[str, Path], object]) -> None:
-        self._folder, self._onPicture = folder, onPicture
+    def __init__(self, folder: Path, parent: qt.QObject, onPicture: Callable[[str, Path], object]) -> None:
+        self._folder, self._parent, self._onPicture = folder, parent, onPicture
         self._queue: deque[WorkCase] = deque()
         self._process: qt.QProcess | None = None
         self._asked: tuple[str, Path] | None = None  # what the process draws
         self._failed: set[Path] = set()
         self._output = b""
-        self._timer = qt.QTimer()
+        self._timer = qt.QTimer(parent)
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._advance)
@@ -72,7 +73,7 @@ class Thumbnails:
     def _ask(self, request: list[object]) -> None:
         if self._process is None:
             self._output = b""
-            self._process = process = qt.QProcess()
+            self._process = process = qt.QProcess(self._parent)
             process.setProcessEnvironment(libraryEnvironment(True))
             process.setWorkingDirectory(libraryFolder())
             process.connect("readyReadStandardOutput()", self._onOutput)

@@ -46,7 +46,8 @@ class WorklistSection:
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", context.status.guarded(self.saveByItself))
         self._pictures: dict[str, qt.QIcon] = {}
-        self._thumbnails = Thumbnails(Path(slicer.app.temporaryPath) / "SegmentPropagate", self._showPicture)
+        pictures = Path(slicer.app.temporaryPath) / "SegmentPropagate"
+        self._thumbnails = Thumbnails(pictures, context.ui.caseTable, self._showPicture)
         self.casework.changed.connect(self._wantPictures)
         self._fill()
         ui, guarded = context.ui, context.status.guarded
