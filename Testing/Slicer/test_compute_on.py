@@ -83,13 +83,17 @@ def test_the_next_session_of_slicer_shows_the_server_again(slicer):
 
 def test_this_computer_hides_the_server_and_keeps_it_for_later(panel):
     choose(panel)
-    assert panel.ui.serverBox.isVisible()
+    assert (panel.ui.serverBox.isVisible(), panel.ui.deviceSelector.isVisible()) == (True, False)
+    panel.widget.context.status.log("What the client printed.")
+    panel.ui.detailsSection.collapsed = False
+    panel.settle()
     assert panel.widget.parent.sizeHint.height() <= LAPTOP
     panel.ui.computeOnSelector.setCurrentIndex(0)
     panel.ui.computeOnSelector.activated.emit(0)
     panel.settle()
     assert panel.said("computeOn")[-1] == ("computeOn", None)
-    assert not panel.ui.serverBox.isVisible()
+    assert (panel.ui.serverBox.isVisible(), panel.ui.deviceSelector.isVisible()) == (False, True)
+    assert panel.widget.parent.sizeHint.height() <= LAPTOP
     assert panel.ui.serverAddress.text == ADDRESS
 
 
@@ -169,6 +173,16 @@ def test_an_idle_worker_ends_with_the_change_and_a_run_begins_a_busy_time(lonely
     assert not bench.process.isRunning
     assert bench.logic.state == "review"
     bench.logic.discard()
+
+
+def test_the_effect_follows_what_the_panel_has_chosen(makeEffect, client):
+    noted = client(errors="The token is wrong.", status=2)
+    effect = makeEffect(process=None)
+    effect.draw(5)
+    remember(effect.slicer.app.userSettings(), Server(ADDRESS, TOKEN), isChosen=True)
+    effect.run()
+    assert effect.sentence() == "The token is wrong."
+    assert noted.read_text().split()[2:] == [ADDRESS, TOKEN]
 
 
 def test_what_a_server_takes_is_estimated_apart_from_this_computer(slicer):

@@ -95,6 +95,8 @@ class ComputeOn:
         ui.serverAddress.text, ui.serverToken.text = server.address, server.token
         for widget in (ui.serverLabel, ui.serverBox, ui.testServerButton):
             widget.setVisible(isServer)
+        for widget in (ui.deviceLabel, ui.deviceSelector):
+            widget.setVisible(not isServer)  # a server chooses for itself
 
     # ---- the answer ---------------------------------------------------------------------------------------------
 
