@@ -34,6 +34,7 @@ from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
 from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
+from SegmentPropagateSlicer.Values.Server import Server, chosenServer
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 
@@ -85,6 +86,9 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         self.modelInspected, self.logReceived = self._inspector.inspected, self.process.logReceived
         self.inputsLeft.connect(self._abandon)
         self.inputsTaken.connect(self._takeInputs)
+        server = chosenServer(slicer.app.userSettings())
+        if server is not None:
+            self.computeOn(server)
         self.observeScene()
 
     # ---- the segment editor -------------------------------------------------------------------------------------
@@ -145,6 +149,16 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         self._reviewer.confirm(self._nodes(), grid, segmentId, sliceIndices, confirmed)
 
     # ---- runs ---------------------------------------------------------------------------------------------------
+
+    def computeOn(self, server: Server | None) -> None:
+        """Compute on a server, or None on this computer, from the next run on.
+
+        Raises:
+            InputError: the worker is busy.
+        """
+        self._checkNotBusy()
+        self.process.computeOn(server)
+        self._estimates.server = server.address if server else ""
 
     def inspectModel(self, model: str, imageSize: int | None = None) -> None:
         """Ask the worker what a checkpoint file is; `modelInspected` or `errorOccurred` follows."""

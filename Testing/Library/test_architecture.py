@@ -62,6 +62,7 @@ SEAM = (
     "worker.exchange",
     "worker.fields",
     "worker.messages",
+    "worker.remote.address",
     "worker.replies",
     "worker.requests",
     "worker.setup",
@@ -95,7 +96,7 @@ FOREIGN = {
 }
 # The same for the Slicer half.
 MODULE_FOREIGN = {
-    "qt": ("Panel", "Effect", "Runs.WorkerProcess"),
+    "qt": ("Panel", "Effect", "Runs.WorkerProcess", "Runs.Program"),
     "ctk": ("Panel", "Effect"),
     "vtk": ("Scene", "Logic", "Panel", "Effect"),
     "torch": (),

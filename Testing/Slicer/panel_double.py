@@ -161,6 +161,9 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         return self.suggestions.use(find, make)
 
     # ---- runs
+    def computeOn(self, server):
+        self.calls.append(("computeOn", server))
+
     def inspectModel(self, model, imageSize=None):
         self.calls.append(("inspectModel", model))
 

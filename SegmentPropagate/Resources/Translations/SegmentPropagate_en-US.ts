@@ -116,6 +116,53 @@
         </message>
     </context>
     <context>
+        <name>Panel.ComputeOn</name>
+        <message>
+            <source>Asking {address}...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Enter the server's address and the token that its keeper gave you.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Server</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The next run computes on this computer.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The next run computes on {host}, which is sent the image.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The server answers (version {version}) and knows you as {user}. Models: {models}.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The server answers (version {version}).</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The server answers something unreadable: is the address right?</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The test could not be started ({program}).</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The test ended without an answer: try again.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>This computer</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
         <name>Panel.Context</name>
         <message>
             <source>Choose a segment first.</source>
@@ -1077,6 +1124,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>The worker is busy: cancel what it does, or wait, before you choose where to compute.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>The worker sent nothing for {time} and was ended; the next run starts a new one.</source>
             <translation type="unfinished" />
         </message>
@@ -1280,6 +1331,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Address of the server: wss://HOST, or ssh://USER@HOST where you can log in by key. It is remembered on this computer and not saved with the scene.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Advanced</source>
             <translation type="unfinished" />
         </message>
@@ -1297,6 +1352,10 @@
         </message>
         <message>
             <source>As soon as a box has given an outline, carry it through the range; otherwise it waits to be used as key.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Ask the server whether it is there and lets you in. No image is sent.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1321,6 +1380,10 @@
         </message>
         <message>
             <source>Click on the object; the model proposes the outline. One click is a guess at which object you mean: two or three more, on what is missing or does not belong, make it a good one. Mean DSC with 'starter' or 'classical' on two sets of real organs: 0.72 and 0.70, with two more clicks 0.87 and 0.79.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Compute on:</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1608,6 +1671,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Server:</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Short memory:</source>
             <translation type="unfinished" />
         </message>
@@ -1672,6 +1739,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Test</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>The first slice of the object: the model relies on it where one segment is chosen. Slices outside the range are never touched.</source>
             <translation type="unfinished" />
         </message>
@@ -1689,6 +1760,10 @@
         </message>
         <message>
             <source>The volume to segment. It is never modified.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Token</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1724,6 +1799,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>What the server's keeper gave you to be let in; SSH needs none. It is remembered in the settings of Slicer on this computer and not saved with the scene.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>What you paint or erase on the proposal, in any view, or a click with Points becomes a key, and the stretch that it changes is computed again. Cancel stops that; Undo takes the correction back. Otherwise strokes are kept and wait for Correct.</source>
             <translation type="unfinished" />
         </message>
@@ -1733,6 +1812,10 @@
         </message>
         <message>
             <source>Where the network runs. Automatic takes the graphics card when it has enough free memory, otherwise the CPU.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Where the next run computes. A server takes the image and the outlines over the network, in place of this computer.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1777,6 +1860,10 @@
         </message>
         <message>
             <source>vtkMRMLSegmentationNode</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>wss://HOST</source>
             <translation type="unfinished" />
         </message>
     </context>

@@ -31,6 +31,7 @@ from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.Amounts import duration
+from SegmentPropagateSlicer.Values.Server import chosenServer
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 
@@ -205,6 +206,7 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
             text = _("The range is given in {given} slices and the key is {plane}: give the range in {plane} slices.")
             raise InputError(text.format(given=planeTitle(given.plane), plane=planeTitle(plane)))
         self.status.clear()
+        logic.computeOn(chosenServer(slicer.app.userSettings()))  # as the module's panel has it now
         logic.setSettings(Parameters(logic.getParameterNode()).runSettings(plane))
         logic.setKeys(())
         for index in slices:

@@ -13,6 +13,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.models.registry import FILE_ENDINGS, REGISTRY
+from SegmentPropagateSlicer.Panel.ComputeOn import ComputeOn
 from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.Devices import Devices
 from SegmentPropagateSlicer.Panel.Licence import isConfirmed
@@ -50,6 +51,12 @@ class ModelSection:
         context.logic.modelInspected.connect(self._onInspected)
         self.devices = Devices(guarded(self._fillDevices), ui.deviceSelector)
         self._fillDevices()
+        self.computeOn = ComputeOn(context)
+
+    def stop(self) -> None:
+        """End what was asked for in the background."""
+        self.devices.stop()
+        self.computeOn.stop()
 
     # ---- one row per setting, bound to the parameter of that name -----------------------------------------------
 

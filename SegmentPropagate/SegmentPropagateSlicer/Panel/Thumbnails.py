@@ -11,7 +11,7 @@ from pathlib import Path
 import qt
 
 from SegmentPropagateLib.formats.worklist import WorkCase, stamp_of
-from SegmentPropagateSlicer.Runs.WorkerProcess import libraryEnvironment, libraryFolder, python
+from SegmentPropagateSlicer.Runs.Program import libraryEnvironment, libraryFolder, python
 
 SIZE = 48
 COMMAND = ("-m", "SegmentPropagateLib.reports.thumbnails")

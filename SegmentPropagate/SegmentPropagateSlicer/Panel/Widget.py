@@ -136,7 +136,8 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         logic.suggestions.changed.connect(self._refreshLater)
         logic.keysChanged.connect(self._keepKeys)
         logic.stateChanged.connect(self.steps.follow)
-        self.cases.casework.changed.connect(self._refreshLater)
+        for changed in (self.cases.casework.changed, self.model.computeOn.changed):
+            changed.connect(self._refreshLater)
 
     def _followScene(self) -> None:
         scene = slicer.mrmlScene
@@ -194,7 +195,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
         self.prompt.placement.removeObservers()
         self.cases.saveBeforeItGoes()
-        self.model.devices.stop()
+        self.model.stop()
         self.logic.shutdown()
         for part in (self._refreshTimer, self.prompt.keyTable):  # last: what was done above may have started them
             part.stop()

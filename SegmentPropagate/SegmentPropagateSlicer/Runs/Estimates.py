@@ -29,7 +29,7 @@ class Store(Protocol):
 
 
 class Estimates:
-    """Seconds per slice, seconds until a model is loaded, and memory, per model, device, precision and image size.
+    """Seconds per slice, seconds until a model is loaded, and memory, per server, model, device, precision and size.
 
     Args:
         store: keeps what was measured.
@@ -37,10 +37,11 @@ class Estimates:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.server = ""  # address of the one that computes; empty for this computer
 
     def recall(self, settings: RunSettings) -> dict[str, Any]:
         """What was measured last with these `RunSettings`: a dict, empty before the first run."""
-        return self._all().get(_name(settings), {})
+        return self._all().get(self._name(settings), {})
 
     def record(self, run: Run, volumeNode: slicer.vtkMRMLScalarVolumeNode, peakMib: float | None) -> None:
         """Remember a run that has ended.
@@ -57,7 +58,7 @@ class Estimates:
             known["loadSeconds"] = progress.started - progress.began
         if peakMib and volumeNode.GetImageData() is not None:
             known["modelBytes"] = max(int(peakMib * 2**20) - copiesOf(volumeNode), 0)
-        self._store.setValue(SETTING, json.dumps({**measured, _name(run.settings): known}))
+        self._store.setValue(SETTING, json.dumps({**measured, self._name(run.settings): known}))
 
     def of(
         self,
@@ -74,11 +75,17 @@ class Estimates:
             seconds = seconds * objects * slices + (0.0 if warm else known.get("loadSeconds", 0.0))
         needed, available = copiesOf(volumeNode) + known.get("modelBytes", 0), available_memory_bytes()
         warning = ""
+        if self.server:
+            available = None  # is told by nobody
         if available is not None and needed > available:
             warning = _("This may not fit: about {needed} GB of memory are needed and {free} GB are free.").format(
                 needed=f"{needed / 1e9:.1f}", free=f"{available / 1e9:.1f}"
             )
         return {"slices": slices, "objects": objects, "seconds": seconds, "memoryBytes": needed, "warning": warning}
+
+    def _name(self, settings: RunSettings) -> str:
+        where = (self.server,) if self.server else ()
+        return "|".join(str(part) for part in (*where, *astuple(settings.modelChoice)))
 
     def _all(self) -> dict[str, Any]:
         try:
@@ -92,7 +99,3 @@ def copiesOf(volumeNode: slicer.vtkMRMLScalarVolumeNode) -> int:
     """Bytes that the worker holds for a volume: its voxels and one byte of gray for each."""
     image = volumeNode.GetImageData()
     return image.GetNumberOfPoints() * (image.GetScalarSize() + 1)
-
-
-def _name(settings: RunSettings) -> str:
-    return "|".join(str(part) for part in astuple(settings.modelChoice))

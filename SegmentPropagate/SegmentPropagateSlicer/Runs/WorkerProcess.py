@@ -5,23 +5,29 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
-import SegmentPropagateLib
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.worker.exchange import Exchange
 from SegmentPropagateLib.worker.fields import identity_of
 from SegmentPropagateLib.worker.messages import Decoder, Message, MessageError, encode, printable, shown
 from SegmentPropagateLib.worker.replies import Cancelled, Failed, Reply, Welcome
 from SegmentPropagateLib.worker.requests import Cancel, Hello, ProtocolError, Request
+from SegmentPropagateSlicer.Runs.Program import (
+    clientEnvironment,
+    failedToStart,
+    libraryEnvironment,
+    libraryFolder,
+    python,
+)
 from SegmentPropagateSlicer.Values.Amounts import duration
+from SegmentPropagateSlicer.Values.Server import TOLD_CODES, Server
 from SegmentPropagateSlicer.Values.Signal import Signal
 
 CHUNK_BYTES = 1 << 20  # a slot that hands over so much takes about a millisecond
@@ -67,6 +73,7 @@ class WorkerProcess:
         self.generation = 0  # counts the processes, so that callers know when a new one has forgotten everything
         self.log = ""
         self._command, self._isOwn = command or [python(), "-m", "SegmentPropagateLib.worker"], command is None
+        self._server: Server | None = None
         self._process: qt.QProcess | None = None
         self._ended: qt.QProcess | None = None
         self._pid = 0  # of the worker itself: PythonSlicer is a launcher, and killing it would leave its child alive
@@ -93,6 +100,19 @@ class WorkerProcess:
     def pid(self) -> int:
         """Process id of the worker itself, which a launcher may hide; 0 until it has answered."""
         return self._pid
+
+    def computeOn(self, server: Server | None) -> None:
+        """Have a server's worker, or None for this computer's, from the next request on; an idle one is ended.
+
+        Raises:
+            InputError: a request is under way.
+        """
+        if server == self._server:
+            return
+        if self._open:
+            raise InputError(_("The worker is busy: cancel what it does, or wait, before you choose where to compute."))
+        self.stop()
+        self._server = server
 
     def request(self, request: Request, onReply: OnReply) -> int:
         """Send a request; `onReply(Reply)` is called for each reply. Returns the id for `cancel`.
@@ -140,6 +160,15 @@ class WorkerProcess:
 
     # ---- starting and ending ------------------------------------------------------------------------------------
 
+    @property
+    def _words(self) -> list[str]:
+        """Program and arguments."""
+        return self._command if self._server is None else [python(), *self._server.arguments]
+
+    @property
+    def _environment(self) -> qt.QProcessEnvironment:
+        return libraryEnvironment(self._isOwn) if self._server is None else clientEnvironment(self._server)
+
     def _ensureStarted(self) -> None:
         if self._process is not None:
             return
@@ -147,7 +176,7 @@ class WorkerProcess:
         self._decoder, self._cause, self._pid, self._greeted = Decoder(), "", 0, False
         self._outgoing.clear()
         process = qt.QProcess()
-        process.setProcessEnvironment(libraryEnvironment(self._isOwn))
+        process.setProcessEnvironment(self._environment)
         process.setWorkingDirectory(libraryFolder())  # Python looks there first, which may be the patient's folder
         process.connect("readyReadStandardOutput()", self._onOutput)
         process.connect("readyReadStandardError()", self._onLog)
@@ -155,7 +184,7 @@ class WorkerProcess:
         process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
         process.connect("errorOccurred(QProcess::ProcessError)", self._onProcessError)
         self._process = process
-        process.start(self._command[0], self._command[1:])
+        process.start(self._words[0], self._words[1:])
         self._startTimer.start()
         self._lastId += 1
         hello = Hello()
@@ -172,12 +201,12 @@ class WorkerProcess:
             self._breakOff(reply.sentence)
 
     def _onProcessError(self, error: Any) -> None:
-        if int(_value(error)) == 0:  # FailedToStart: no finished() follows; on Windows it comes before start() returns
+        if failedToStart(error):  # no finished() follows; on Windows it comes before start() returns
             self._failTimer.start()
 
     def _onFailedToStart(self) -> None:
         if self._process is not None:
-            self._end(_("The worker could not be started ({program}).").format(program=self._command[0]))
+            self._end(_("The worker could not be started ({program}).").format(program=self._words[0]))
 
     def _onFinished(self, exitCode: int, _exitStatus: Any = None) -> None:
         self._onLog()
@@ -188,7 +217,12 @@ class WorkerProcess:
         finally:
             if self._process is process:  # else what it sent last has led to another one
                 sentence = _("The worker ended unexpectedly (code {code}): try again, or see Details.")
-                self._end(self._cause or sentence.format(code=exitCode))
+                self._end(self._cause or self._lastWords(exitCode) or sentence.format(code=exitCode))
+
+    def _lastWords(self, exitCode: int) -> str:
+        """Why the stand-in of a server ended: the last line of its log, with a code that says so; else nothing."""
+        lines = self.log.strip().splitlines() if self._server and exitCode in TOLD_CODES else []
+        return lines[-1] if lines else ""
 
     def _breakOff(self, sentence: str) -> None:
         """The worker cannot be talked to: end it, and do not wait until it has ended."""
@@ -348,37 +382,3 @@ class WorkerProcess:
 
 def _unreadable(error: MessageError) -> str:
     return _("The worker sent something unreadable ({error}); see Details.").format(error=error)
-
-
-def _value(enum: Any) -> Any:
-    """PythonQt gives enums as numbers, PySide6 as members."""
-    return getattr(enum, "value", enum)
-
-
-def python() -> str:
-    """PythonSlicer, which `shutil.which` would on Windows first look for where Slicer runs; else this Python."""
-    folders = [folder for folder in os.get_exec_path() if os.path.isabs(folder)]  # noqa: PTH117 - text, as Qt takes it
-    found = [Path(folder, name) for folder in folders for name in ("PythonSlicer", "PythonSlicer.exe")]
-    return next((str(path) for path in found if path.is_file()), sys.executable)
-
-
-def libraryFolder() -> str:
-    """Where the library lies; Python looks there first, which may else be the patient's folder."""
-    return str(Path(SegmentPropagateLib.__file__).resolve().parent.parent)
-
-
-def libraryEnvironment(isModule: bool) -> qt.QProcessEnvironment:
-    """Slicer's own environment, with the library on Python's path and nothing that depends on where Slicer runs.
-
-    Args:
-        isModule: whether `python -m` is started, and not a script, which may import what lies beside it.
-    """
-    environment = qt.QProcessEnvironment.systemEnvironment()
-    known = environment.value("PYTHONPATH", "").split(os.pathsep)
-    environment.insert("PYTHONPATH", os.pathsep.join([libraryFolder(), *filter(os.path.isabs, known)]))
-    if isModule:
-        environment.insert("PYTHONSAFEPATH", "1")
-    environment.insert("PYTHONUNBUFFERED", "1")
-    environment.insert("PYTHONIOENCODING", "utf-8")
-    environment.remove("PYTHONINSPECT")  # would wait for commands at the end
-    return environment
