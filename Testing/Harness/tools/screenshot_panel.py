@@ -21,7 +21,11 @@ from PIL import Image
 from SegmentPropagateSlicer.Values.State import State
 from slicer_harness import mrml, panel
 
+from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.phantoms.phantom import make_phantom
+from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.labels import SegmentInfo
+from SegmentPropagateLib.volumes.volume import Volume
 
 WIDTH, PATIENCE_S = 430, 600
 SEED, SHAPE_KJI = 6, (48, 160, 160)
@@ -149,23 +153,34 @@ def template(slicer, widget):
     widget.steps.open("inputs")
 
 
+def finish(slicer, widget):
+    """A folder with a finished case: the patient's earlier scan, so to say, with two organs."""
+    folder = Path(slicer.app.temporaryPath) / "finished" / "patient-000"
+    shutil.rmtree(folder.parent, ignore_errors=True)
+    folder.mkdir(parents=True)
+    phantom = make_phantom(SEED, "organs", SHAPE_KJI)
+    k, j, i = phantom.spacing_kji_mm
+    grid = Geometry(SHAPE_KJI, np.diag([-i, -j, k, 1.0]))
+    noise = np.random.default_rng(1).normal(0, 10, SHAPE_KJI)
+    write_volume(folder / "image.nrrd", Volume((phantom.values + noise).astype(np.int16), grid))
+    organs = dict(enumerate(widget.organs.values(), start=1))
+    named = [SegmentInfo(value, name, (0.9, 0.6, 0.2)) for value, name in enumerate(widget.organs, start=1)]
+    write_segmentation(folder / "labels.seg.nrrd", organs, grid, named)
+    return folder.parent
+
+
 def suggesting(slicer, widget):
     """Finished cases are being laid over the image."""
-    from SegmentPropagateLib.worker.replies import Suggesting
-
-    widget.suggest.useSupport(str(Path(slicer.app.temporaryPath) / "finished"))
+    widget.suggest.useSupport(str(finish(slicer, widget)))
     widget.prompt.chooseMode("suggest")
     widget.suggest.suggest()
-    widget.logic.runner.answer(Suggesting(7, 23))
-    widget.context.status.say("Laying the finished cases over the image...")
+    wait(slicer, lambda: widget.ui.progressBar.value > 0 or not widget.logic.suggestions.isAsking)
 
 
 def suggest(slicer, widget):
-    """Drafts of four organs: two sure, one unsure, one not here; one has been used."""
-    from suggest_double import answer
-
+    """What a finished case suggests, to be looked at and ticked."""
     suggesting(slicer, widget)
-    answer(widget.logic.runner)
+    wait(slicer, lambda: not widget.logic.suggestions.isAsking)
 
 
 def cases(slicer, widget):
