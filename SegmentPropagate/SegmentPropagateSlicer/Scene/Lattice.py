@@ -171,14 +171,15 @@ def sampleProposals(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The proposals on the lattice, nearest voxel: the mask, and where there is a proposal at all."""
     new, inSlices = np.zeros(lattice.shape, dtype=bool), np.zeros(lattice.shape, dtype=bool)
-    near = _slicesMet(lattice, grid).intersection(proposals)
-    if not near:
+    straight = _placesAlongAxes(lattice, grid)
+    if straight is not None:
+        _fillStraight((new, inSlices), straight, grid, proposals)
         return new, inSlices
-    first = min(near)
-    stack = np.zeros((max(near) + 1 - first, *grid.shape), dtype=bool)
+    first = min(proposals)
+    stack = np.zeros((max(proposals) + 1 - first, *grid.shape), dtype=bool)
     known = np.zeros(grid.count, dtype=bool)
-    for index in near:
-        stack[index - first][proposals[index].place] = proposals[index].box
+    for index, proposal in proposals.items():
+        stack[index - first][proposal.place] = proposal.box
         known[index] = True
     for k, ((s, row, column), inside) in enumerate(placesInVolume(lattice, grid)):
         inSlices[k] = inside & known[s]
@@ -186,12 +187,49 @@ def sampleProposals(
     return new, inSlices
 
 
-def _slicesMet(lattice: Lattice, grid: SliceGrid) -> set[int]:
-    """Slices that voxels of the lattice lie on: from the first to the last of those that its end layers meet."""
-    *sides, first, last = lattice.extent
-    layers = [replace(lattice, extent=(*sides, k, k)) for k in (first, last)]
-    met = [s for layer in layers for (s, _row, _column), _inside in placesInVolume(layer, grid)]
-    return set(range(min(int(s.min()) for s in met), max(int(s.max()) for s in met) + 1))
+def _fillStraight(
+    arrays: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    straight: Sequence[tuple[int, NDArray[np.int64]]],
+    grid: SliceGrid,
+    proposals: Mapping[int, Proposal],
+) -> None:
+    """Fill the arrays of `sampleProposals` where `_placesAlongAxes` is known: a proposal at a time, and no stack."""
+    axes, (slices, *across) = zip(*straight, strict=True)
+    new, inSlices = (array.transpose(axes) for array in arrays)
+    within = [np.flatnonzero((p >= 0) & (p < size)) for p, size in zip(across, grid.shape, strict=True)]
+    if not all(len(indices) for indices in within):
+        return
+    rows, columns = (_asSlice(p[indices]) for p, indices in zip(across, within, strict=True))
+    inside = tuple(_asSlice(indices) for indices in within)
+    layer = np.zeros(grid.shape, dtype=bool)
+    for n, index in enumerate(slices.tolist()):
+        proposal = proposals.get(index)
+        if proposal is not None:
+            inSlices[n][inside] = True
+            layer[proposal.place] = proposal.box
+            new[n][inside] = layer[rows][:, columns]
+            layer[proposal.place] = False
+
+
+def _asSlice(indices: NDArray[np.int64]) -> slice | NDArray[np.int64]:
+    """Indices as a slice where they follow one another: an array is indexed so many times as fast."""
+    return slice(int(indices[0]), int(indices[-1]) + 1) if (np.diff(indices) == 1).all() else indices
+
+
+def _placesAlongAxes(lattice: Lattice, grid: SliceGrid) -> list[tuple[int, NDArray[np.int64]]] | None:
+    """Of slice, row and column: the axis of the lattice's arrays that it runs along, and its nearest index there.
+
+    None where the grids are tilted against each other. An index may lie beyond the volume.
+    """
+    matrix = np.linalg.inv(grid.worldFromSlice) @ lattice.worldFromIndex
+    runs = np.abs(matrix[:3, :3]) * lattice.shape[::-1] > 1e-6  # else rounding noise of a parallel grid
+    if not ((runs.sum(axis=0) == 1).all() and (runs.sum(axis=1) == 1).all()):
+        return None
+    found = []
+    for steps, column in zip(matrix[:3], runs.argmax(axis=1).tolist(), strict=True):
+        indices = np.arange(lattice.extent[2 * column], lattice.extent[2 * column + 1] + 1)
+        found.append((2 - column, np.floor(steps[column] * indices + steps[3] + 0.5).astype(np.int64)))
+    return found
 
 
 def extentOfProposals(world: NDArray[np.float64], grid: SliceGrid, proposals: Mapping[int, Proposal]) -> Extent | None:

@@ -125,7 +125,7 @@ class SegmentWriter:
                 added &= ~self._fixedByOthers(segmentationNode, segmentId, lattice, added, kept)
                 removed &= ~fixed
             changes[segmentId] = lattice, added, removed
-            counts[segmentId] = np.count_nonzero(added) + np.count_nonzero(removed)
+            counts[segmentId] = int(np.count_nonzero(added)) + int(np.count_nonzero(removed))
         if any(counts.values()):
             with self.inOneStep(segmentationNode):
                 for segmentId, (lattice, added, removed) in changes.items():
