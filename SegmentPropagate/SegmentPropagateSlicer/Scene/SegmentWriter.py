@@ -271,8 +271,11 @@ class SegmentWriter:
             return None
         lattice, old = present
         new, inSlices = sampleProposals(lattice, grid, proposals)
-        editable = inSlices & self._editable(segmentationNode, volumeNode, grid, segmentId, lattice)
-        return lattice, new & ~old & editable, old & ~new & editable
+        inSlices &= self._editable(segmentationNode, volumeNode, grid, segmentId, lattice)
+        added, removed = new > old, old > new  # few arrays as large as the segment: new memory takes longest here
+        added &= inSlices
+        removed &= inSlices
+        return lattice, added, removed
 
     def _present(
         self,
