@@ -17,8 +17,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
+from dataclasses import replace
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +84,7 @@ class Actor:
         from SegmentPropagateSlicer.Values.Signal import Signal
 
         self.logReceived, self.generation, self.isRunning = Signal("text"), 1, True
-        self._answers = deque()
+        self._answers = iter(())
 
     def request(self, request, onReply):
         """Note what is to be answered."""
@@ -96,26 +98,32 @@ class Actor:
             numbers = range(1, 1 + max(number for number, _index in request.keys))
             total = len(numbers) * (last + 1 - first)
             answers = [lambda: Started(total, "none", "")]
-            answers += [lambda n=n, k=k: SliceDone.of_mask(n, k, ellipse(n, k), presence=3.0, predicted_iou=0.9, done=1)
-                        for k in range(first, last + 1) for n in numbers]  # fmt: skip
-            answers.append(lambda: Done(total, 1.0, None, {}))
+            scores = {"presence": 3.0, "predicted_iou": 0.9, "done": 1}
+            slices = (partial(slice_done, SliceDone, n, k, scores) for k in range(first, last + 1) for n in numbers)
+            answers = chain(answers, slices, [lambda: Done(total, 1.0, None, {})])
         else:
             answers = [lambda: Outlined.of_mask(1, request.slice_index, ellipse(1, request.slice_index))]
-        self._answers.extend((answer, onReply) for answer in answers)
+        self._answers = chain(self._answers, ((answer, onReply) for answer in answers))
         return 1
 
     def advance(self):
         """Answer the next ones; returns whether there are more."""
-        for _one in range(min(AT_ONCE, len(self._answers))):
-            answer, onReply = self._answers.popleft()
+        batch = list(islice(self._answers, AT_ONCE))
+        for answer, onReply in batch:
             self.watch.time("a slice arrives", partial(onReply, answer()))
-        return bool(self._answers)
+        return bool(batch)
 
     def cancel(self, _requestId):
         """Nothing is late."""
 
     def stop(self):
         """Nothing runs."""
+
+
+def slice_done(cls, number, index, scores):
+    """A drawn slice. Its box is an array of its own, as one from a pipe is: a view would keep the whole slice."""
+    reply = cls.of_mask(number, index, ellipse(number, index), **scores)
+    return replace(reply, box=reply.box.copy())
 
 
 def ellipse(number, index):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import slicer
 import vtk
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.volumes.boxes import first_and_last
+from SegmentPropagateLib.volumes.boxes import bounding_box, first_and_last
 from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, indexFromWorld, labelmapOf, nearestPlaces
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Proposal import Proposal
@@ -32,6 +33,11 @@ class Lattice:
         """`(k, j, i)` of its box."""
         i0, i1, j0, j1, k0, k1 = self.extent
         return k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1
+
+    def part(self, box: tuple[slice, ...]) -> Lattice:
+        """The same grid within a box, given as an index `(k, j, i)` of this one's arrays."""
+        starts = zip(box[::-1], self.extent[::2], strict=True)
+        return replace(self, extent=tuple(start + end for s, start in starts for end in (s.start, s.stop - 1)))
 
     def image(self, mask: NDArray[np.bool_]) -> slicer.vtkOrientedImageData:
         """A mask `(k, j, i)` that is not empty as a vtkOrientedImageData of zeros and ones, cut to its bounding box."""
@@ -78,6 +84,8 @@ def voxelsOfSlices(lattice: Lattice, stacks: Iterable[tuple[SliceGrid, Sequence[
     """Which voxels of the lattice lie on slices, given as `(SliceGrid, slice indices)`: bool `(k, j, i)`."""
     found = np.zeros(lattice.shape, dtype=bool)
     for grid, indices in stacks:
+        if not len(indices):
+            continue
         wanted = np.zeros(grid.count, dtype=bool)
         wanted[list(indices)] = True
         for k, ((s, _row, _column), inside) in enumerate(placesInVolume(lattice, grid)):
@@ -90,10 +98,53 @@ def voxelsHeldBy(
 ) -> NDArray[np.bool_]:
     """What a labelmap, maybe with a grid of its own, holds on the lattice: bool `(k, j, i)`, nearest voxel."""
     image, label = labelmap
-    found = np.zeros(lattice.shape, dtype=bool)
     if image is None:
-        return found
+        return np.zeros(lattice.shape, dtype=bool)
+    return _valuesOn(segmentationNode, image, lattice) == label
+
+
+def holdersOf(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    segmentIds: Iterable[str],
+    lattice: Lattice,
+    where: NDArray[np.bool_],
+) -> Iterator[tuple[str, Lattice, NDArray[np.bool_]]]:
+    """Which segments hold some of the voxels `where`, bool `(k, j, i)`: most hold none, and each labelmap is read once.
+
+    Yields:
+        segmentId, the part of the lattice around what the segment holds there, and that: bool `(k, j, i)`.
+    """
+    box = bounding_box(where)
+    if box is None:
+        return
+    sharers: dict[slicer.vtkOrientedImageData, list[tuple[str, int]]] = {}
+    for segmentId in segmentIds:
+        image, label = labelmapOf(segmentationNode, segmentId)
+        if image is not None:
+            sharers.setdefault(image, []).append((segmentId, label))
+    part = lattice.part(box)
+    for image, labels in sharers.items():
+        values = _valuesOn(segmentationNode, image, part)
+        values *= where[box]
+        present = set(np.unique(values[values != 0]).tolist())
+        for segmentId, label in labels:
+            if label in present:
+                held = values == label
+                own = bounding_box(held) or ()
+                yield segmentId, part.part(own), held[own]
+
+
+def _valuesOn(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, image: slicer.vtkOrientedImageData, lattice: Lattice
+) -> NDArray[Any]:
+    """A labelmap's values on the lattice, 0 beyond it: `(k, j, i)`, nearest voxel where its grid is another one."""
     values = arrayOf(image)
+    found = np.zeros(lattice.shape, dtype=values.dtype)
+    if isOnGrid((image, 0), lattice):  # as a rule, and ten times as fast
+        common = intersectionOfExtents(lattice.extent, image.GetExtent())
+        if common is not None:
+            found[indexOfExtent(common, lattice.extent)] = values[indexOfExtent(common, image.GetExtent())]
+        return found
     matrix = indexFromWorld(segmentationNode, image) @ lattice.worldFromIndex
     matrix[:3, 3] -= image.GetExtent()[::2]
     i0, i1, j0, j1, k0, k1 = lattice.extent
@@ -101,7 +152,7 @@ def voxelsHeldBy(
     for k in range(k0, k1 + 1):
         steps = np.c_[matrix[:3, 1], matrix[:3, 0], matrix[:3, 2] * k + matrix[:3, 3]]
         (i, j, slab), inside = nearestPlaces(steps, axes, values.shape[::-1])
-        found[k - k0] = (values[slab, j, i] == label) & inside
+        found[k - k0] = values[slab, j, i] * inside
     return found
 
 
@@ -119,17 +170,66 @@ def sampleProposals(
     lattice: Lattice, grid: SliceGrid, proposals: Mapping[int, Proposal]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """The proposals on the lattice, nearest voxel: the mask, and where there is a proposal at all."""
+    new, inSlices = np.zeros(lattice.shape, dtype=bool), np.zeros(lattice.shape, dtype=bool)
+    straight = _placesAlongAxes(lattice, grid)
+    if straight is not None:
+        _fillStraight((new, inSlices), straight, grid, proposals)
+        return new, inSlices
     first = min(proposals)
     stack = np.zeros((max(proposals) + 1 - first, *grid.shape), dtype=bool)
     known = np.zeros(grid.count, dtype=bool)
     for index, proposal in proposals.items():
         stack[index - first][proposal.place] = proposal.box
         known[index] = True
-    new, inSlices = np.zeros(lattice.shape, dtype=bool), np.zeros(lattice.shape, dtype=bool)
     for k, ((s, row, column), inside) in enumerate(placesInVolume(lattice, grid)):
         inSlices[k] = inside & known[s]
         new[k] = stack[np.clip(s - first, 0, len(stack) - 1), row, column] & inSlices[k]
     return new, inSlices
+
+
+def _fillStraight(
+    arrays: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    straight: Sequence[tuple[int, NDArray[np.int64]]],
+    grid: SliceGrid,
+    proposals: Mapping[int, Proposal],
+) -> None:
+    """Fill the arrays of `sampleProposals` where `_placesAlongAxes` is known: a proposal at a time, and no stack."""
+    axes, (slices, *across) = zip(*straight, strict=True)
+    new, inSlices = (array.transpose(axes) for array in arrays)
+    within = [np.flatnonzero((p >= 0) & (p < size)) for p, size in zip(across, grid.shape, strict=True)]
+    if not all(len(indices) for indices in within):
+        return
+    rows, columns = (_asSlice(p[indices]) for p, indices in zip(across, within, strict=True))
+    inside = tuple(_asSlice(indices) for indices in within)
+    layer = np.zeros(grid.shape, dtype=bool)
+    for n, index in enumerate(slices.tolist()):
+        proposal = proposals.get(index)
+        if proposal is not None:
+            inSlices[n][inside] = True
+            layer[proposal.place] = proposal.box
+            new[n][inside] = layer[rows][:, columns]
+            layer[proposal.place] = False
+
+
+def _asSlice(indices: NDArray[np.int64]) -> slice | NDArray[np.int64]:
+    """Indices as a slice where they follow one another: an array is indexed so many times as fast."""
+    return slice(int(indices[0]), int(indices[-1]) + 1) if (np.diff(indices) == 1).all() else indices
+
+
+def _placesAlongAxes(lattice: Lattice, grid: SliceGrid) -> list[tuple[int, NDArray[np.int64]]] | None:
+    """Of slice, row and column: the axis of the lattice's arrays that it runs along, and its nearest index there.
+
+    None where the grids are tilted against each other. An index may lie beyond the volume.
+    """
+    matrix = np.linalg.inv(grid.worldFromSlice) @ lattice.worldFromIndex
+    runs = np.abs(matrix[:3, :3]) * lattice.shape[::-1] > 1e-6  # else rounding noise of a parallel grid
+    if not ((runs.sum(axis=0) == 1).all() and (runs.sum(axis=1) == 1).all()):
+        return None
+    found = []
+    for steps, column in zip(matrix[:3], runs.argmax(axis=1).tolist(), strict=True):
+        indices = np.arange(lattice.extent[2 * column], lattice.extent[2 * column + 1] + 1)
+        found.append((2 - column, np.floor(steps[column] * indices + steps[3] + 0.5).astype(np.int64)))
+    return found
 
 
 def extentOfProposals(world: NDArray[np.float64], grid: SliceGrid, proposals: Mapping[int, Proposal]) -> Extent | None:

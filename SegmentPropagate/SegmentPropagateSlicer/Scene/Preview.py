@@ -107,9 +107,13 @@ class Preview:
     def end(self) -> None:
         """Take the preview out of the scene, and its display node, which the scene would keep."""
         shown, self._shown = self._shown, None
-        for node in (shown.node, shown.display) if shown else ():
+        if shown is None:
+            return
+        for node in (shown.node, shown.display):
             if node.GetScene() is not None:
                 node.GetScene().RemoveNode(node)
+        for segmentId in shown.node.GetSegmentation().GetSegmentIDs():  # else each is erased voxel by voxel: seconds
+            segmentOf(shown.node, segmentId).RemoveAllRepresentations()
 
 
 def _newNode() -> slicer.vtkMRMLSegmentationNode:

@@ -11,7 +11,15 @@ from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagation.prompts import LinePrompt
-from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, indexFromWorld, labelmapOf, nearestPlaces
+from SegmentPropagateLib.volumes.boxes import bounding_box
+from SegmentPropagateSlicer.Scene.Labelmaps import (
+    Labelmap,
+    arrayOf,
+    indexFromWorld,
+    labelmapOf,
+    nearestPlaces,
+    valuesAt,
+)
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, cornersOfRoi
 
 
@@ -59,8 +67,12 @@ class PromptReader:
         matrix = indexFromWorld(segmentationNode, image) @ self.grid.worldFromSlice
         matrix[:3, 3] += matrix[:3, 0] * sliceIndex - first
         axes = np.arange(rows)[:, None], np.arange(columns)[None, :]
-        (i, j, k), inside = nearestPlaces(matrix[:3, 1:], axes, values.shape[::-1])
-        return values[k, j, i] * inside
+        places, inside = nearestPlaces(matrix[:3, 1:], axes, values.shape[::-1])
+        inside, found = np.broadcast_to(inside, self.grid.shape), np.zeros(self.grid.shape, dtype=values.dtype)
+        box = bounding_box(inside)
+        if box is not None:
+            found[box] = valuesAt(values, [_within(box, place) for place in places]) * inside[box]
+        return found
 
     def box(self, roiNodeOrCorners: slicer.vtkMRMLMarkupsROINode | ArrayLike) -> tuple[float, float, float, float]:
         """`(i0, j0, i1, j1)` of a ROI node, or of corners in world RAS `(N, 3)`."""
@@ -101,6 +113,11 @@ class PromptReader:
         if len(ends) != 2:
             raise InputError(_("Both ends of the line must lie on slice {index}.").format(index=sliceIndex))
         return LinePrompt((*ends[0].tolist(), *ends[1].tolist()))
+
+
+def _within(box: tuple[slice, ...], place: NDArray[np.int32]) -> NDArray[np.int32]:
+    """What is in a box of an array that broadcasts."""
+    return place[tuple(span if size > 1 else slice(None) for span, size in zip(box, place.shape, strict=True))]
 
 
 def _corners(roiNodeOrCorners: slicer.vtkMRMLMarkupsROINode | ArrayLike) -> ArrayLike:

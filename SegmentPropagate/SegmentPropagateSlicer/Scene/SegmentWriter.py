@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import slicer
@@ -18,17 +18,19 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     effectiveExtent,
     extentOfProposals,
     extentOfSlab,
+    holdersOf,
+    indexOfExtent,
     intersectionOfExtents,
     isStoredOn,
     placesInVolume,
     readVoxels,
     sampleProposals,
     unionOfExtents,
-    voxelsHeldBy,
     voxelsOfSlices,
 )
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader, worldFromLocal
+from SegmentPropagateSlicer.Scene.Voxels import addVoxels, giveWay, removeVoxels
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 
 EDIT_EVERYWHERE = 0
@@ -119,18 +121,18 @@ class SegmentWriter:
             lattice, added, removed = change
             if kept is not None:
                 fixed = _fixed(kept, segmentId, lattice)
-                added &= ~(fixed | self._fixedByOthers(segmentationNode, segmentId, lattice, kept))
+                added &= ~fixed
+                added &= ~self._fixedByOthers(segmentationNode, segmentId, lattice, added, kept)
                 removed &= ~fixed
             changes[segmentId] = lattice, added, removed
-            counts[segmentId] = int(added.sum()) + int(removed.sum())
+            counts[segmentId] = int(np.count_nonzero(added)) + int(np.count_nonzero(removed))
         if any(counts.values()):
             with self.inOneStep(segmentationNode):
                 for segmentId, (lattice, added, removed) in changes.items():
-                    _remove(segmentationNode, segmentId, lattice, removed)
-                    others = self._overwritten(segmentationNode, segmentId)
-                    for other in others if kept is None or kept.overwrites else ():
-                        _remove(segmentationNode, other, lattice, added)
-                    _add(segmentationNode, segmentId, lattice, added)
+                    removeVoxels(segmentationNode, segmentId, lattice, removed)
+                    if kept is None or kept.overwrites:
+                        giveWay(segmentationNode, self._overwritten(segmentationNode, segmentId), lattice, added)
+                    addVoxels(segmentationNode, segmentId, lattice, added)
         return counts
 
     def snapshot(
@@ -163,9 +165,9 @@ class SegmentWriter:
             return len(kept) == len(taken)
         with self.inOneStep(segmentationNode):
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
-                _remove(segmentationNode, segmentId, lattice, is_ & ~was)
+                removeVoxels(segmentationNode, segmentId, lattice, is_ & ~was)
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
-                _add(segmentationNode, segmentId, lattice, was & ~is_)
+                addVoxels(segmentationNode, segmentId, lattice, was & ~is_)
         return len(kept) == len(taken)
 
     def lend(
@@ -200,23 +202,23 @@ class SegmentWriter:
         free = inSlices & self._editable(segmentationNode, volumeNode, stack[0], segmentId, lattice)
         free &= ~_fixed(kept, segmentId, lattice)
         added, removed, asked = new & ~old & free, old & ~new & free, (across.plane, index) if isAsked else None
-        overwritten = self._overwritten(segmentationNode, segmentId)
-        others = {i: voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, i), lattice) for i in overwritten}
-        if isAsked:  # as Accept would write it
-            added &= ~self._fixedByOthers(segmentationNode, segmentId, lattice, kept)
-        else:
-            added &= ~np.any([*others.values(), np.zeros(lattice.shape, dtype=bool)], axis=0)
-        nothing = np.zeros(lattice.shape, dtype=bool)
         loans = {segmentId: Loan(lattice, added, removed, asked)}
-        loans.update({other: Loan(lattice, nothing, held & added, asked) for other, held in others.items()})
+        if isAsked:  # as Accept would write it
+            added &= ~self._fixedByOthers(segmentationNode, segmentId, lattice, added, kept)
+        overwritten = self._overwritten(segmentationNode, segmentId)
+        for other, part, held in holdersOf(segmentationNode, overwritten, lattice, added):
+            if isAsked:
+                loans[other] = Loan(part, np.zeros(part.shape, dtype=bool), held, asked)
+            else:
+                added[indexOfExtent(part.extent, lattice.extent)] &= ~held
         loans = {i: loan for i, loan in loans.items() if loan.added.any() or loan.removed.any()}
         if loans:
             with self.inOneStep(segmentationNode, isAsked):
                 for lentId, loan in loans.items():
                     if kept.held is not None:
                         kept.held.noteLoan(lentId, loan)
-                    _remove(segmentationNode, lentId, lattice, loan.removed)
-                _add(segmentationNode, segmentId, lattice, added)
+                    removeVoxels(segmentationNode, lentId, loan.lattice, loan.removed)
+                addVoxels(segmentationNode, segmentId, lattice, added)
 
     def takeBack(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, loan: Loan) -> None:
         """Take a loan back, as far as it is still there; no undo step, as giving it was none."""
@@ -225,8 +227,8 @@ class SegmentWriter:
         if isStoredOn(segmentationNode, segmentId, loan.lattice):
             now = readVoxels(*labelmapOf(segmentationNode, segmentId), loan.lattice.extent)
             with self.inOneStep(segmentationNode, False):
-                _remove(segmentationNode, segmentId, loan.lattice, now & loan.added)
-                _add(segmentationNode, segmentId, loan.lattice, loan.removed & ~now)
+                removeVoxels(segmentationNode, segmentId, loan.lattice, now & loan.added)
+                addVoxels(segmentationNode, segmentId, loan.lattice, loan.removed & ~now)
 
     @contextmanager
     def inOneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode, isUndoable: bool = True) -> Iterator[None]:
@@ -269,8 +271,11 @@ class SegmentWriter:
             return None
         lattice, old = present
         new, inSlices = sampleProposals(lattice, grid, proposals)
-        editable = inSlices & self._editable(segmentationNode, volumeNode, grid, segmentId, lattice)
-        return lattice, new & ~old & editable, old & ~new & editable
+        inSlices &= self._editable(segmentationNode, volumeNode, grid, segmentId, lattice)
+        added, removed = new > old, old > new  # few arrays as large as the segment: new memory takes longest here
+        added &= inSlices
+        removed &= inSlices
+        return lattice, added, removed
 
     def _present(
         self,
@@ -342,21 +347,21 @@ class SegmentWriter:
         return editable
 
     def _fixedByOthers(
-        self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, kept: Kept
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+        segmentId: str,
+        lattice: Lattice,
+        added: NDArray[np.bool_],
+        kept: Kept,
     ) -> NDArray[np.bool_]:
-        """Voxels that other segments hold by the user's hand, on keys or drawn just now, and would lose to this one."""
+        """Of what is added, what others hold by the user's hand, on keys or drawn just now, and would lose."""
         found = np.zeros(lattice.shape, dtype=bool)
-        for other in self._overwritten(segmentationNode, segmentId):
-            fixed = voxelsOfSlices(lattice, kept.given.get(other, ()))
+        others = self._overwritten(segmentationNode, segmentId)
+        for other, part, held in holdersOf(segmentationNode, others, lattice, added):
+            fixed = voxelsOfSlices(part, kept.given.get(other, ()))
             if kept.held is not None:
-                fixed |= kept.held.drawn(other, lattice)
-            layers = np.flatnonzero(fixed.any(axis=(1, 2)))
-            if len(layers):  # a few of many, as a rule
-                first, last = int(layers[0]), int(layers[-1])
-                ends = lattice.extent[4] + first, lattice.extent[4] + last
-                part = replace(lattice, extent=(*lattice.extent[:4], *ends))
-                held = voxelsHeldBy(segmentationNode, labelmapOf(segmentationNode, other), part)
-                found[first : last + 1] |= fixed[first : last + 1] & held
+                fixed |= kept.held.drawn(other, part)
+            found[indexOfExtent(part.extent, lattice.extent)] |= fixed & held
         return found
 
     def _overwritten(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> list[str]:
@@ -377,24 +382,3 @@ def _fixed(kept: Kept, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
     if kept.held is not None:
         fixed |= kept.held.drawn(segmentId, lattice)
     return fixed
-
-
-def _add(
-    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, added: NDArray[np.bool_]
-) -> None:
-    if added.any():
-        image, module = lattice.image(added), slicer.vtkSlicerSegmentationsModuleLogic
-        module.SetBinaryLabelmapToSegment(  # MODE_MERGE_MAX would write 1, which is another segment's value
-            image, segmentationNode, segmentId, module.MODE_MERGE_MASK, image.GetExtent(), False, []
-        )
-
-
-def _remove(
-    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, removed: NDArray[np.bool_]
-) -> None:
-    if removed.any():
-        keep, module = lattice.image(removed), slicer.vtkSlicerSegmentationsModuleLogic
-        arrayOf(keep)[...] = 1 - arrayOf(keep)
-        module.SetBinaryLabelmapToSegment(
-            keep, segmentationNode, segmentId, module.MODE_MERGE_MIN, keep.GetExtent(), False, []
-        )
