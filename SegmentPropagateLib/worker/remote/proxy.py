@@ -171,26 +171,30 @@ class Proxy:
 
     async def _exchange(self, socket: ClientConnection) -> Ending | None:
         """Send and receive until the connection ends."""
-        tasks = [asyncio.create_task(work) for work in (self._send(socket), self._receive(socket))]
+        receiving, sending = (asyncio.create_task(work) for work in (self._receive(socket), self._send(socket)))
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            closed = [error for task in done if isinstance(error := task.exception(), ConnectionClosed)]
-            for task in done:
-                if not isinstance(task.exception(), ConnectionClosed):
-                    return task.result()
-            received = closed[0].rcvd
+            await asyncio.wait([receiving, sending], return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+            await asyncio.wait([receiving])  # a server that has closed the line may have said more before
+            closed = receiving.exception()
+            if not isinstance(closed, ConnectionClosed):
+                return receiving.result()
+            received = closed.rcvd
             return ending_of(received.code, received.reason) if received and received.code in STATUS else None
         finally:
-            for task in tasks:
+            for task in (receiving, sending):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(receiving, sending, return_exceptions=True)
 
-    async def _send(self, socket: ClientConnection) -> Ending:
-        while True:
-            self._desk.changed.clear()
-            while (piece := self._desk.outbox.next()) is not None:
-                await socket.send(piece)
-            await self._desk.changed.wait()
+    async def _send(self, socket: ClientConnection) -> None:
+        """Send until the line is closed, which `_receive` tells."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                self._desk.changed.clear()
+                while (piece := self._desk.outbox.next()) is not None:
+                    await socket.send(piece)
+                await self._desk.changed.wait()
 
     async def _receive(self, socket: ClientConnection) -> Ending:
         while True:
@@ -206,7 +210,8 @@ class Proxy:
             except OSError:  # nobody reads any more
                 return Ending(0)
             self._received += 1
-            await socket.send(json.dumps({"ack": self._received}))
+            with contextlib.suppress(ConnectionClosed):  # what came before it was closed is still read
+                await socket.send(json.dumps({"ack": self._received}))
 
 
 def _log(text: str) -> None:
