@@ -198,7 +198,7 @@ class Session:
         if not isinstance(learner, Learner):
             name = learner.info["model"]
             raise InputError(
-                f"The model '{name}' cannot learn from key slices: choose 'starter', or a model made from it."
+                f"The model '{name}' cannot learn from key slices: choose 'starter' or one made from it, or do without."
             )
         if max(map(len, self._keys.values()), default=0) < FEWEST:
             raise InputError(f"Learning takes {FEWEST} key slices of an object or more: outline it on another slice.")
