@@ -94,7 +94,7 @@ def test_the_command_says_the_verdict_and_reports_weight_and_gains(out, monkeypa
     monkeypatch.setattr(command, "load_model", lambda *_names, **_options: learner(RIGHT))
     words = ["image.nii.gz", "--mask", "labels.nii.gz", "--label", 1, "--key-slice", "3,5,8"]
     assert propagate(*words, "--adapt", "stack", "-o", out, "--report", "learned.json") == 0
-    assert NOT_USED in capsys.readouterr().out
+    assert NOT_USED in capsys.readouterr().err
     (lesson,) = json.loads(Path("learned.json").read_text(encoding="utf-8"))["adaptation"]
     assert (lesson["label"], lesson["slices"], lesson["weight"], lesson["verdict"]) == (1, 3, 0.0, NOT_USED)
     assert [sorted(gain) for gain in lesson["gains"]] == [["mean", "weight", "worst"]] * 2
