@@ -7,6 +7,7 @@ import pytest
 from SegmentPropagateSlicer.Runs.Run import LEARN_FROM, Run
 from SegmentPropagateSlicer.Values.Proposal import proposalOfMask
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
+from SegmentPropagateSlicer.Values.State import State
 
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.worker.replies import Done
@@ -30,7 +31,8 @@ def test_learning_can_be_chosen_from_three_key_slices_of_a_segment_on(panel):
     panel.logic.addKey(panel.segmentId, 20, "axial")
     panel.settle()
     assert box.enabled
-    panel.logic.go("running")
+    panel.logic.go(State.RUNNING)
+    panel.settle()
     assert not box.enabled
 
 
@@ -41,6 +43,8 @@ def test_the_choice_reaches_the_run_and_is_remembered(panel):
     panel.press("propagateButton")
     assert panel.logic.settings.adapt == "stack"
     assert panel.app.app.userSettings().value("SegmentPropagate/adapt") == "stack"
+    panel.logic.go(State.IDLE)
+    panel.settle()
     panel.ui.adaptCheckBox.click()
     panel.settle()
     assert (panel.parameters.adapt, panel.ui.adaptCheckBox.checked) == ("off", False)
