@@ -201,7 +201,7 @@ class Session:
                 f"The model '{name}' cannot learn from key slices: choose 'starter' or one made from it, or do without."
             )
         if max(map(len, self._keys.values()), default=0) < FEWEST:
-            raise InputError(f"Learning takes {FEWEST} key slices of an object or more: outline it on another slice.")
+            raise InputError(f"Learning takes {FEWEST} key slices of an object or more: outline or name another slice.")
         return self._learn(learner)
 
     def unlearn(self) -> None:
