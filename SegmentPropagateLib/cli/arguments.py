@@ -117,6 +117,12 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
         help="first and last slice of objects (default: open)",
     )
     _add_settings(parser)
+    parser.add_argument(
+        "--adapt",
+        choices=("off", "stack"),
+        default="off",
+        help="stack: learn from two or more key slices what goes wrong there; used where that helps on ones left out",
+    )
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help=listed(OUTPUT_ENDINGS, "or"))
     parser.add_argument("--overlay", metavar="PNG", help="write a picture of evenly spread slices")
     parser.add_argument("--report", metavar="JSON", help="write scores and areas per slice, settings and times")

@@ -86,7 +86,7 @@ def carry_out(
     if session.gray.note:
         say(session.gray.note)
     ready = time.perf_counter()
-    _propagate(session, request, arguments)
+    _propagate(session, request, arguments, say)
     done = time.perf_counter()
     for note in model.info.get("notes", ()):
         say(note)
@@ -96,6 +96,7 @@ def carry_out(
         "output": Path(arguments.output).name,
         "range": [request.first, request.last],
         **({"proposals": [draft.facts for draft in request.drafts]} if request.drafts else {}),
+        **({"adaptation": _lessons(session, request)} if session.lessons else {}),
         "model": dict(model.info),
         "seconds": {"prepare": round(ready - started, 3), "propagate": round(done - ready, 3)},
         "peak_memory_mib": peak_memory_mib(),
@@ -109,6 +110,11 @@ def _summary(request: Request) -> str:
     plural = "s" * (count > 1)
     places = f"key slice{'s' * (len(keys) > 1)} {listed(map(str, keys), 'and')}"
     return f"{count} object{plural} from {places}, slices {request.first} to {request.last}"
+
+
+def _lessons(session: Session, request: Request) -> list[dict[str, Any]]:
+    """What came of learning, for the report."""
+    return [{"label": it.value, "name": it.name, **session.lessons[it.value].facts} for it in request.segments]
 
 
 def fetch_model(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
@@ -147,15 +153,28 @@ def check_outputs(arguments: argparse.Namespace) -> None:
                 raise InputError(f"'{path}' is given for {other} and for {option}: choose another name for {option}.")
 
 
-def _propagate(session: Session, request: Request, arguments: argparse.Namespace) -> None:
+def _propagate(session: Session, request: Request, arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
     for object_id, prompts in request.prompts.items():
         for key, prompt in prompts.items():
             session.add_key(object_id, key, prompt)
     first, last = arguments.range or (None, None)  # where none is given, the model decides where an object ends
+    if arguments.adapt == "stack":
+        _learn(session, request, arguments, say)
     total = sum(len(lane.slices) for lane in session.plan(first, last, request.ranges))
     with progress_bar(arguments.quiet, total=total, unit="slice") as bar:
         for _update in session.propagate(first, last, request.ranges):
             bar.update()
+
+
+def _learn(session: Session, request: Request, arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
+    """Learn from the key slices, and say what came of it."""
+    with progress_bar(arguments.quiet, unit="step", desc="learning") as bar:
+        for done, total in session.learn():
+            bar.total = total
+            bar.update(done - bar.n)
+    for segment in request.segments:
+        named = f"{segment.name}: " if len(request.segments) > 1 else ""
+        say(named + session.lessons[segment.value].sentence)
 
 
 def write(arguments: argparse.Namespace, done: Propagated) -> Sequence[str]:

@@ -14,6 +14,7 @@ from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
 from SegmentPropagateLib.propagators.finishing import OF_CLASSICAL, FinishingPropagator
 from SegmentPropagateLib.propagators.partner import PartnerPropagator
+from SegmentPropagateLib.propagators.stacking.engine import Seeing, StackingPropagator
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +71,15 @@ def load_model(
     return as_run(propagator, family, ClassicalPropagator() if has_partner else None)
 
 
-def as_run(network: Propagator, family: Family, partner: Propagator | None) -> Propagator:
-    """A network as users run it: averaged with a partner where there is one, and finished where its family is."""
+def as_run(network: Seeing, family: Family, partner: Propagator | None) -> Propagator:
+    """A network as users run it: averaged with a partner where there is one, and finished where its family is.
+
+    With a partner it can learn from the key slices of a case; of networks alone that is not measured.
+    """
     if partner is not None:
-        return FinishingPropagator(PartnerPropagator(network, partner), CLASSICAL_EXCESS)
+        return StackingPropagator(network, partner, _pair)
     return FinishingPropagator(network) if family.finishing else network
+
+
+def _pair(network: Propagator, partner: Propagator) -> Propagator:
+    return FinishingPropagator(PartnerPropagator(network, partner), CLASSICAL_EXCESS)

@@ -15,6 +15,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
+from SegmentPropagateLib.propagators.tracking.places import fourier
+
 ALPHA = 20.0
 """What cosine similarities are multiplied by, as in PANet."""
 BETA = 2.0
@@ -23,15 +25,6 @@ WIDTH, FREQUENCIES, SIGMA = 48, 16, 1.0
 PLACE = 0.5
 """Length of the part of a feature that tells the place; the part that tells the look has 1."""
 STEPS, RATE = 40, 3e-3
-
-
-def fourier(side: int, frequencies: int, sigma: float, seed: int = 0) -> Tensor:
-    """Eq. 6: `[cos 2 pi B (x, y), sin 2 pi B (x, y)]` with B normal about 0, x and y in 0..1: `(2 f, side, side)`."""
-    directions = sigma * torch.randn(frequencies, 2, generator=torch.Generator().manual_seed(seed))
-    places = (torch.arange(side) + 0.5) / side
-    rows, columns = torch.meshgrid(places, places, indexing="ij")
-    angles = 2 * torch.pi * torch.einsum("fd,dhw->fhw", directions, torch.stack((columns, rows)))
-    return torch.cat((angles.cos(), angles.sin()))
 
 
 def prototypes(features: Tensor, masks: Tensor) -> Tensor:

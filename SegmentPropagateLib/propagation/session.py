@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagation.lanes import plan_lanes
+from SegmentPropagateLib.propagation.learning import FEWEST, Learner, Lesson
 from SegmentPropagateLib.propagation.overlaps import resolve_overlaps
 from SegmentPropagateLib.propagation.prompts import LinePrompt, MaskPrompt, Prompt
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, Propagator, SliceUpdate
@@ -33,6 +34,13 @@ class _Done(NamedTuple):
 
     lane: Lane
     keys_digest: str
+
+
+class _Learned(NamedTuple):
+    """What came of learning, and a digest of the key slices and masks that it was learned from."""
+
+    lesson: Lesson
+    digest: str
 
 
 class Session:
@@ -68,6 +76,7 @@ class Session:
         self._keys: dict[int, dict[int, NDArray[np.bool_]]] = {}
         self._results: dict[int, dict[int, SliceResult]] = {}
         self._done: dict[int, list[_Done]] = {}
+        self._lessons: dict[int, _Learned] = {}
         self._absent = SliceResult.of_mask(np.zeros(self.stack.slice_shape, dtype=bool), "empty", -np.inf, np.nan)
         propagator.open(self.stack, self.settings)
 
@@ -176,6 +185,36 @@ class Session:
         lanes = self.plan(first, last, own)  # at once, so that a mistake does not wait for the first step
         return self._run(lanes)
 
+    def learn(self) -> Generator[tuple[int, int], None, None]:
+        """Let the model learn from the key slices of every object that has enough, for all runs until `unlearn`.
+
+        What it has learned counts only where it would have helped on key slices left out; see `lessons`. Yields the
+        steps done and how many there are; closing the generator leaves everything as it was.
+
+        Raises:
+            InputError: the model cannot learn, or no object has enough key slices.
+        """
+        learner = self._propagator
+        if not isinstance(learner, Learner):
+            name = learner.info["model"]
+            raise InputError(
+                f"The model '{name}' cannot learn from key slices: choose 'starter' or one made from it, or do without."
+            )
+        if max(map(len, self._keys.values()), default=0) < FEWEST:
+            raise InputError(f"Learning takes {FEWEST} key slices of an object or more: outline or name another slice.")
+        return self._learn(learner)
+
+    def unlearn(self) -> None:
+        """Forget what was learned; results stay until the next run."""
+        self._lessons.clear()
+        if isinstance(self._propagator, Learner):
+            self._propagator.unlearn()
+
+    @property
+    def lessons(self) -> dict[int, Lesson]:
+        """Object id -> what came of learning from its key slices."""
+        return {object_id: it.lesson for object_id, it in self._lessons.items() if object_id in self._keys}
+
     def results(self, object_id: int) -> dict[int, SliceResult]:
         """Slice index -> result, ascending, of every slice that has one."""
         return dict(sorted(self._results.get(object_id, {}).items()))
@@ -197,6 +236,13 @@ class Session:
         present = {key: results[slice_index] for key, results in self._results.items() if slice_index in results}
         strengths = {key: self._strength(result) for key, result in present.items()}
         return resolve_overlaps({key: result.mask for key, result in present.items()}, strengths)
+
+    def _learn(self, learner: Learner) -> Generator[tuple[int, int], None, None]:
+        digests = {object_id: self._digest(object_id, self.keys(object_id)) for object_id in self._keys}
+        known = {object_id for object_id, it in self._lessons.items() if it.digest == digests.get(object_id)}
+        new = {object_id: dict(masks) for object_id, masks in self._keys.items() if object_id not in known}
+        lessons = yield from learner.learn(new)
+        self._lessons |= {object_id: _Learned(lesson, digests[object_id]) for object_id, lesson in lessons.items()}
 
     def _run(self, lanes: list[Lane]) -> Generator[SliceUpdate, None, None]:
         if not lanes:
@@ -234,9 +280,15 @@ class Session:
         return [lane for lane in lanes if _Done(lane, self._keys_digest(lane)) not in done]
 
     def _keys_digest(self, lane: Lane) -> str:
+        learned = self._lessons.get(lane.object_id)
+        lesson = learned.digest if learned is not None and learned.lesson.weight else ""
+        return self._digest(lane.object_id, lane.keys) + lesson
+
+    def _digest(self, object_id: int, keys: Iterable[int]) -> str:
         digest = hashlib.sha256()
-        for key in lane.keys:
-            digest.update(np.packbits(self._keys[lane.object_id][key]).tobytes())
+        for key in keys:
+            digest.update(key.to_bytes(8, "little"))
+            digest.update(np.packbits(self._keys[object_id][key]).tobytes())
         return digest.hexdigest()
 
     def _strength(self, result: SliceResult) -> NDArray[np.floating]:

@@ -104,10 +104,11 @@ class Downloading(Reply):
 
 @dataclass(frozen=True)
 class Preparing(Reply):
-    """What happens first: the model is loaded, the session's slices are made, the finished cases are looked through."""
+    """What happens first: the model is loaded, the session's slices are made, the finished cases are looked through,
+    the model learns from key slices."""
 
     word = "preparing"
-    what: Literal["model", "session", "support"]
+    what: Literal["model", "session", "support", "lesson"]
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,7 @@ class Done(Reply):
         seconds: how long it took.
         peak_mib: largest memory of the worker so far, MiB; None where the system does not say.
         info: facts about the model, JSON-able.
+        lessons: `(object id, sentence)`, what came of learning from its key slices; none where that was not asked for.
     """
 
     word = "done"
@@ -221,6 +223,7 @@ class Done(Reply):
     seconds: Amount
     peak_mib: Amount | None
     info: Mapping[str, Any]
+    lessons: tuple[tuple[Count, Sentence], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ from SegmentPropagateLib.worker.replies import (
 )
 from SegmentPropagateLib.worker.setup import Setup
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of the requests and replies; the frames around them have one of their own."""
 
 
@@ -206,6 +206,7 @@ class Propagate(Request):
         first: first slice with the object; None leaves open where it begins.
         last: last slice with it, inclusive; None leaves open where it ends.
         resolve_overlaps: give contested pixels to one of the objects.
+        adapt: `stack` learns from the key slices of objects that have enough; see `Session.learn`.
     """
 
     word = "propagate"
@@ -216,6 +217,7 @@ class Propagate(Request):
     first: Index | None
     last: Index | None
     resolve_overlaps: bool
+    adapt: Literal["off", "stack"] = "off"
 
     def check(self) -> None:
         """Keys and ends lie in the volume, and every key has an outline of the slices' shape."""
@@ -250,7 +252,7 @@ class Propagate(Request):
         return every.difference(self.keys)
 
     def check_reply(self, reply: Reply) -> None:
-        """The slice is one of the range, no key, of an object that was asked for, and of its shape."""
+        """A slice is one of the range, no key, of its shape, and as a lesson of an object that was asked for."""
         most = len(self.places)
         for name in ("total", "done", "computed"):
             if (getattr(reply, name, None) or 0) > most:
@@ -259,6 +261,11 @@ class Propagate(Request):
             _check_place(reply, self.object_ids, self.slices, self.setup)
             if (reply.object_id, reply.slice_index) in self.keys:
                 reject(f"{reply.word}.slice_index", "no key slice", reply.slice_index)
+        if isinstance(reply, Done):
+            learned = self.object_ids if self.adapt == "stack" else ()
+            for number, (object_id, _sentence) in enumerate(reply.lessons):
+                if object_id not in learned:
+                    reject(f"{reply.word}.lessons[{number}][0]", "an object that was to be learned", object_id)
 
 
 @dataclass(frozen=True, eq=False)

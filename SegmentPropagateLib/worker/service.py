@@ -139,6 +139,7 @@ class Service:
         began = time.monotonic()
         session = self._open_session(request.setup, send, cancelled)
         set_keys(session, dict(zip(request.keys, request.masks, strict=True)))
+        _adapt(session, request, send, cancelled)
         stale = {(lane.object_id, index) for lane in session.plan(request.first, request.last) for index in lane.slices}
         send(Started(len(stale), session.gray.preset, printable(session.gray.note)))
         slices = _Slices(session, request.slices, send)
@@ -151,8 +152,9 @@ class Service:
         if cancelled():
             raise CancelledError("The run was cancelled.")
         slices.send_changed(request.resolve_overlaps)
-        info = self._model.propagator.info if self._model else {}
-        send(Done(slices.computed, time.monotonic() - began, peak_memory_mib(), dict(info)))
+        info = dict(self._model.propagator.info) if self._model else {}
+        lessons = tuple((object_id, lesson.sentence) for object_id, lesson in session.lessons.items())
+        send(Done(slices.computed, time.monotonic() - began, peak_memory_mib(), info, lessons))
 
     def trust(self, request: Trust, send: Send, cancelled: Cancelled) -> None:
         """Say which slices of a mask can be trusted; no model is loaded, and no key made."""
@@ -259,6 +261,18 @@ def set_keys(session: Session, wanted: Mapping[tuple[int, int], NDArray[np.bool_
                 session.remove_key(object_id, index)
     for (object_id, index), mask in wanted.items():
         session.add_key(object_id, index, MaskPrompt(mask))
+
+
+def _adapt(session: Session, request: Propagate, send: Send, cancelled: Cancelled) -> None:
+    """Let the session learn from its keys, or forget what it has learned, as the request has it."""
+    if request.adapt == "off":
+        session.unlearn()
+        return
+    send(Preparing("lesson"))
+    with closing(session.learn()) as steps:
+        for _ in steps:
+            if cancelled():
+                raise CancelledError("Learning from the key slices was cancelled.")
 
 
 def _scores(result: SliceUpdate | SliceResult) -> dict[str, float | None]:

@@ -72,6 +72,9 @@ SEAM = (
 FOREIGN = {
     "torch": (
         "networks",
+        "propagators.stacking.head",
+        "propagators.stacking.lessons",
+        "propagators.stacking.looks",
         "propagators.tracking",
         "models.devices",
         "models.loading",

@@ -9,12 +9,12 @@ from SegmentPropagateLib.prompting.sap_net import (
     ALPHA,
     biased_dice,
     fit,
-    fourier,
     largest_components,
     prototypes,
     scores,
 )
 from SegmentPropagateLib.prompting.source import Support, find_source
+from SegmentPropagateLib.propagators.tracking.places import fourier
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.geometry import Geometry, Plane
 from SegmentPropagateLib.volumes.labels import Labels

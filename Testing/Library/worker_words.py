@@ -49,7 +49,7 @@ RIGHT_REQUESTS = (
     TakeVolume("v", VOXELS),
     Inspect("model.pt", 256),
     Segment(SETUP, 3, 4, (0, 0, 6, 5), ((1, 2.5), (3, 4)), (True, False)),
-    Propagate(SETUP, ((1, 2), (2, 0)), np.stack([MASK, MASK]), 0, None, True),
+    Propagate(SETUP, ((1, 2), (2, 0)), np.stack([MASK, MASK]), 0, None, True, "stack"),
     Trust(SETUP, (1, 2, 0), np.ones((3, 2, 4), bool)),
     Suggest(SETUP, ("Liver", "Left kidney"), ("/finished",), (("/a.nrrd", "/a.seg.nrrd"),)),
     Cancel(),
@@ -65,7 +65,7 @@ RIGHT_REPLIES = (
     Started(7, "abdomen", ""),
     Outlined.of_mask(3, 4, MASK),
     SliceDone.of_mask(1, 3, MASK, presence=-2.5, predicted_iou=0.75, done=4),
-    Done(7, 1.5, 300.0, {"model": "starter"}),
+    Done(7, 1.5, 300.0, {"model": "starter"}, ((1, "Learned."),)),
     Trusted((1, 3), (2,)),
     Suggesting(3, 7),
     Suggested.of_mask(
@@ -136,6 +136,7 @@ WRONG = {
         "first": ("0", -1, 5, 1.0, True),
         "last": ("0", -1, 5, 1.0, True),
         "resolve_overlaps": (None, 1, "true"),
+        "adapt": (None, "learn", True),
     },
     Welcome: {"protocol": NO_COUNT, "version": NO_TEXT, "pid": NO_COUNT, "missing": (None, "torch", [1], [""])},
     VolumeTaken: {"volume": NO_TEXT},
@@ -163,6 +164,7 @@ WRONG = {
         "seconds": (None, *NO_NUMBER, -1),
         "peak_mib": (*NO_NUMBER, -1),
         "info": (None, [], "starter"),
+        "lessons": (None, "Learned.", [[1]], [[0, "Learned."]], [[1, ""]], [["1", "Learned."]]),
     },
     Trust: {
         **OF_SETUP,

@@ -1089,6 +1089,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Learning from your slices...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Loading the model '{name}'...</source>
             <translation type="unfinished" />
         </message>
@@ -1467,6 +1471,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>From three key slices of a segment on: learn what propagation gets wrong on each of them when it starts from its neighbors, and put it right on all other slices, where that would have helped on key slices left out. Your own slices are never changed. In 30 trials on real volumes it was used 9 times: DSC between .056 better and .004 worse. Takes one to five times as long as the run itself, also after each correction.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Go on with the next segment: of the template, an empty one, or a new one, with the same prompt ready (key O). What waits for the last one is accepted first, or kept, as set under Cases.</source>
             <translation type="unfinished" />
         </message>
@@ -1516,6 +1524,10 @@
         </message>
         <message>
             <source>Last slice:</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Learn from my slices</source>
             <translation type="unfinished" />
         </message>
         <message>

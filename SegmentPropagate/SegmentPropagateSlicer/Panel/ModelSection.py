@@ -21,7 +21,7 @@ from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
 
 RECENT_KEY = "SegmentPropagate/recentCheckpoints"
-REMEMBERED = ("model", "device", "precision")
+REMEMBERED = ("model", "device", "precision", "adapt")
 RECENT_FILES = 8
 OPEN_FILE_FILTER = " ".join(f"*{ending}" for ending in FILE_ENDINGS)
 
@@ -85,7 +85,7 @@ class ModelSection:
     # ---- remembered choices -------------------------------------------------------------------------------------
 
     def restoreRemembered(self, networksMissing: bool) -> None:
-        """Take model, device and precision of the last Slicer session into a parameter node that has none.
+        """Take what was chosen in the last Slicer session into a parameter node that has none of it.
 
         Args:
             networksMissing: whether PyTorch or SAM 2 are not installed; the first model is then the classical one.

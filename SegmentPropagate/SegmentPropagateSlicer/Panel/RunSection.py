@@ -3,11 +3,13 @@
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
 from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
+from SegmentPropagateSlicer.Runs.Run import canLearn
 from SegmentPropagateSlicer.Scene.SliceGrid import unionOfEnds
 from SegmentPropagateSlicer.Values.Amounts import byteSize, duration
 from SegmentPropagateSlicer.Values.State import State
@@ -31,6 +33,7 @@ class RunSection:
         ui, logic = context.ui, context.logic
         self._icon = qt.QIcon(context.icon("propagate"))
         ui.propagateButton.connect("clicked()", context.status.guarded(self.toggle))
+        ui.adaptCheckBox.connect("clicked()", context.status.guarded(self._takeAdapt))
         logic.stateChanged.connect(self._onState)
         logic.progressChanged.connect(self._onProgress)
         logic.downloadProgressed.connect(self._onDownload)
@@ -75,6 +78,10 @@ class RunSection:
         keyed = {key.segmentId for key in self.context.logic.keys if key.plane == plane}
         return [segmentId for segmentId in self.context.segmentIds() if segmentId in keyed]
 
+    def _takeAdapt(self) -> None:
+        self.context.parameters.adapt = "stack" if self.context.ui.adaptCheckBox.checked else "off"
+        slicer.app.userSettings().setValue("SegmentPropagate/adapt", self.context.parameters.adapt)
+
     def problem(self) -> str:
         """What is missing before a run can start, in one sentence; empty when nothing is."""
         parameters = self.context.parameters
@@ -99,6 +106,11 @@ class RunSection:
                 return _("The first slice ({first}) lies after the last slice ({last}).").format(first=first, last=last)
         return ""
 
+    def _keyPlaces(self) -> list[tuple[str, int]]:
+        plane, ids = self.context.plane(), self.context.segmentIds()
+        keys = [key for key in self.context.logic.keys if key.plane == plane and key.segmentId in ids]
+        return [(key.segmentId, key.sliceIndex) for key in keys]
+
     def _waiting(self) -> str:
         """What is to be done first where a run would replace the proposal for another segment; else empty."""
         proposed = self.context.logic.proposed if self.context.logic.state == State.REVIEW else None
@@ -121,6 +133,8 @@ class RunSection:
             ui.propagateButton.text = _("Cancel") if busy else _("Propagate")
         ui.propagateButton.setIcon(qt.QIcon() if busy else self._icon)
         ui.propagateButton.enabled = state != State.CANCELLING and not problem
+        ui.adaptCheckBox.setChecked(self.context.parameters.adapt == "stack")
+        ui.adaptCheckBox.enabled = not busy and canLearn(self._keyPlaces())
         ui.progressBar.setVisible(busy)
         ui.estimateLabel.setVisible(not busy)
         if not busy:

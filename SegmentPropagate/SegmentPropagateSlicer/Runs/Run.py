@@ -1,7 +1,8 @@
 """One run: what was asked for and what came back."""
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,8 @@ from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Words import tr as _
 
+LEARN_FROM = 3
+"""Key slices of a segment from which on learning from them is offered."""
 TOGETHER_S = 0.01
 """Slices that come within this time were computed together: they do not tell how long one takes."""
 
@@ -149,6 +152,7 @@ class Run:
             first=self.given[0],
             last=self.given[1],
             resolve_overlaps=self.resolveOverlaps,
+            adapt=self.settings.adapt if canLearn(self.keys) else "off",
         )
 
     def take(self, reply: SliceDone) -> tuple[str, int, Proposal]:
@@ -163,6 +167,11 @@ class Run:
         proposal.area  # noqa: B018  kept by the proposal: now it is a moment, for all slices at the end it would be felt
         self.progress.keep(segmentId, index, proposal, reply.done)
         return segmentId, index, proposal
+
+
+def canLearn(keys: Iterable[tuple[str, int]]) -> bool:
+    """Whether one of the segments has enough key slices, `(segmentId, slice)`, to learn from."""
+    return max(Counter(segmentId for segmentId, _index in keys).values(), default=0) >= LEARN_FROM
 
 
 def checkedEnds(grid: SliceGrid, given: tuple[int | None, int | None]) -> tuple[int, int]:

@@ -142,8 +142,14 @@ class RunController:
     def _onDone(self, run: Run, reply: Done) -> None:
         self.run, self.review = None, run
         self._runner.noteLoaded(run.settings)
+        for number, sentence in reply.lessons:
+            self.noticeGiven.emit(self._named(run.segmentIds[number - 1], sentence) if reply.lessons[1:] else sentence)
         self._setState(State.REVIEW)  # first: whatever follows, the panel is no longer busy
         self._estimates.record(run, self._nodes[0], reply.peak_mib)
+
+    def _named(self, segmentId: str, sentence: str) -> str:
+        segment = self._nodes[1].GetSegmentation().GetSegment(segmentId)
+        return f"{segment.GetName() if segment is not None else segmentId}: {sentence}"
 
     def _revert(self, run: Run, sentence: str) -> None:
         """Back to the review before the run, or to nothing."""

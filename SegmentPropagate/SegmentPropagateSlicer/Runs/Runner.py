@@ -83,10 +83,9 @@ class Runner:
         if isinstance(reply, Remote):
             self.statusChanged.emit(_remoteSentence(reply))
             return
-        isModel = reply.what == "model"
-        self.statusChanged.emit(
-            _("Loading the model '{name}'...").format(name=name) if isModel else _("Preparing the slices...")
-        )
+        loading = _("Loading the model '{name}'...").format(name=name)
+        doing = {"model": loading, "lesson": _("Learning from your slices...")}
+        self.statusChanged.emit(doing.get(reply.what, _("Preparing the slices...")))
 
     def _onVolume(self, reply: Reply, onReply: Callable[[Reply], None]) -> None:
         if isinstance(reply, Failed):

@@ -140,6 +140,7 @@ class Parameters:
     roi = Text("auto", ("auto", "off"))
     stopAfterEmpty = Whole()
     intensity = Text("auto")
+    adapt = Text("off", ("off", "stack"))
 
     templateName = Text()  # path of a template, or where it comes from
     template = Text("[]")  # as `template_as_json` writes it

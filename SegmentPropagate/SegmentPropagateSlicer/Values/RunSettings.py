@@ -33,6 +33,7 @@ class RunSettings:
         passMode: `independent` or `coupled`.
         shortSlices: length of the short memory; None takes the checkpoint's own.
         stopAfterEmpty: end after so many empty slices in a row; None never ends early.
+        adapt: `stack` learns from the key slices, where there are enough.
     """
 
     model: str = "classical"
@@ -45,6 +46,7 @@ class RunSettings:
     passMode: Literal["independent", "coupled"] = "independent"
     shortSlices: int | None = None
     stopAfterEmpty: int | None = None
+    adapt: Literal["off", "stack"] = "off"
 
     @property
     def modelChoice(self) -> ModelChoice:

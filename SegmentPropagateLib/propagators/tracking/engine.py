@@ -18,10 +18,10 @@ from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.tracking.appearance import CHOOSERS
 from SegmentPropagateLib.propagators.tracking.course import Objects, PromptOutcomes, Propagation
-from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache
+from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache, Features
 from SegmentPropagateLib.propagators.tracking.open_stack import OpenStack
 from SegmentPropagateLib.propagators.tracking.tracker import Outcome, Tracker
-from SegmentPropagateLib.propagators.tracking.views import ViewFinder
+from SegmentPropagateLib.propagators.tracking.views import View, ViewFinder
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 DTYPES: Mapping[str, torch.dtype] = {"exact": torch.float32, "bf16": torch.bfloat16}
@@ -118,6 +118,29 @@ class NetworkPropagator:
         if self._keeps_prompt_memory:
             self._prompted[slice_index, (logits > 0).tobytes()] = outcome
         return logits
+
+    def look(self, index: int, view: View, key: int, mask: NDArray[np.bool_]) -> list[torch.Tensor]:
+        """What the network sees of a slice in a view, in the colors that it chooses for a key slice.
+
+        Args:
+            index: of the slice.
+            view: what is looked at.
+            key: the key slice.
+            mask: its mask, bool `(rows, columns)`.
+
+        Returns:
+            Float32 maps `(C, h, w)` on the CPU, coarsest first.
+        """
+        opened = self._opened_stack()
+        appearance = self._choose_appearance(opened.stack, key, view, mask, opened.tracker.image_size)
+
+        def see(_: Sequence[object]) -> list[Features]:
+            return [opened.features(index, view, appearance)]
+
+        seen = opened.in_batches(see, [index], when_moved=lambda: None)[0]
+        side = round(seen.top.shape[1] ** 0.5)
+        top = seen.top.transpose(1, 2).unflatten(2, (side, side))
+        return [level[0].float().cpu().clone() for level in (top, *seen.fine)]  # copies, which can be trained on
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run."""
