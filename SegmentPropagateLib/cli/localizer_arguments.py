@@ -15,8 +15,8 @@ def add_train_localizer(parser: argparse.ArgumentParser) -> None:
     """
     images = "folder, or CSV or JSON list, of images of one kind; labels beside them are not read"
     parser.add_argument("dataset", metavar="IMAGES", help=images)
-    parser.add_argument("-o", "--output", required=True, metavar="LOCALIZER.pt", help="the localizer; its log beside it")
-    parser.add_argument("--steps", type=count, metavar="N", help="optimizer steps (default: 4000, half an hour on a CPU)")
+    parser.add_argument("-o", "--output", required=True, metavar="LOCALIZER.pt", help="its log lies beside it")
+    parser.add_argument("--steps", type=count, metavar="N", help="default: 4000, about half an hour on a CPU")
     parser.add_argument("--batch", type=count, metavar="N", help="volumes per step (default: 4)")
     parser.add_argument("--voxel-mm", type=int, choices=(3, 6, 9, 12), help="what it sees; default 9, in the paper 3")
     parser.add_argument("--width", type=int, choices=range(4, 65, 4), metavar="N", help="channels, default 8; 4 to 64")

@@ -20,6 +20,7 @@ from SegmentPropagateLib.networks.fit import Fit, fit_of
 from SegmentPropagateLib.networks.safe_load import read_weights
 from SegmentPropagateLib.networks.sam2 import new_fuser
 
+
 @dataclass(frozen=True)
 class CheckpointSummary(Fit):
     """What `inspect_checkpoint` found in a model file, beside how it fits the network.

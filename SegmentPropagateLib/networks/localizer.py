@@ -113,8 +113,8 @@ def sample(maps: Tensor, voxels: Tensor, stride: int) -> Tensor:
 
 
 def offsets_mm(to: Tensor, start: Tensor) -> Tensor:
-    """The way from one latent place to another, `(..., 3)` in mm along S, A, R; back it is the same with its sign turned.
+    """The way from one latent place to another, `(..., 3)` in mm along S, A, R: the paper's `r tanh(p_s - p_q)`.
 
-    The paper's `r tanh(p_s - p_q)`.
+    The way back is the same with its sign turned.
     """
     return torch.tensor(FARTHEST_MM, dtype=to.dtype, device=to.device) * torch.tanh(to - start)

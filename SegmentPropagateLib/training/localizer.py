@@ -181,9 +181,7 @@ class _Run:
         error = float(np.median([it.error_mm for it in losses]))
         return {**{name: float(value.detach()) for name, value in values.items()}, "error_mm": error}
 
-    def _save(
-        self, head: Mapping[str, Any], run: str, records: list[dict[str, Any]], card: LocalizerCard
-    ) -> None:
+    def _save(self, head: Mapping[str, Any], run: str, records: list[dict[str, Any]], card: LocalizerCard) -> None:
         card = LocalizerCard(
             **{
                 **card.to_dict(),

@@ -34,7 +34,7 @@ from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.phantoms.bodies import Body, make_body
 from SegmentPropagateLib.process import peak_memory_mib
-from SegmentPropagateLib.prompting.finished import Finished, read_finished
+from SegmentPropagateLib.prompting.finished import Finished, FinishedCases, read_finished
 from SegmentPropagateLib.prompting.source import Proposal, Support, best_source, find_source
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.reports.metrics import dice
@@ -67,6 +67,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "evaluation")
     parser.add_argument("--source", default=best_source(), help="default %(default)s")
+    parser.add_argument("--localizer", type=Path, help="file for --source landmarks")
     parser.add_argument("--section", choices=("real", "unrelated", "bodies"), action="append")
     parser.add_argument("--queries", type=int, default=40, help="drawn bodies to suggest in")
     parser.add_argument("--supports", type=int, default=5, help="drawn bodies to suggest from")
@@ -187,35 +188,42 @@ def _unrelated(arguments: argparse.Namespace) -> Iterator[Row]:
 def _bodies(arguments: argparse.Namespace) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         templates = [make_body(1000 + number) for number in range(arguments.supports)]
-        for number, body in enumerate(templates):
-            home = Path(folder) / str(number)
-            home.mkdir()
-            volume, labels = _as_files(body)
-            write_volume(home / "image.nii.gz", volume)
-            masks = {value: labels.mask(value) for value in labels.values}
-            write_segmentation(home / "labels.nii.gz", masks, volume.geometry)
-        finished = read_finished(folder)
+        finished = finished_bodies(Path(folder), templates)
         values = [segment.value for segment in finished.segments]
+        support = Support(cases=finished.cases, localizer=arguments.localizer)
         for seed in range(arguments.queries):
-            volume, labels = _as_files(make_body(seed))
-            drafts, seconds = _suggested(arguments.source, volume, Support(cases=finished.cases), values)
+            volume, labels = as_files(make_body(seed))
+            drafts, seconds = _suggested(arguments.source, volume, support, values)
             for draft in drafts:
                 there = labels.mask(draft.label)
                 row = {"query": seed, "seconds": seconds, **_row(draft, there)}
                 if there.any():
-                    row["iou"] = _box_iou(draft, there, volume.geometry)
-                    row["mean_iou"] = _mean_box_iou(templates, draft.label, there)
+                    row["iou"] = box_iou(draft, there, volume.geometry)
+                    row["mean_iou"] = mean_box_iou(templates, draft.label, there)
                 yield row
 
 
-def _as_files(body: Body) -> tuple[Volume, Labels]:
+def finished_bodies(folder: Path, bodies: list[Body]) -> FinishedCases:
+    """The bodies as finished cases, written to the folder."""
+    for number, body in enumerate(bodies):
+        home = folder / str(number)
+        home.mkdir()
+        volume, labels = as_files(body)
+        write_volume(home / "image.nii.gz", volume)
+        masks = {value: labels.mask(value) for value in labels.values}
+        write_segmentation(home / "labels.nii.gz", masks, volume.geometry)
+    return read_finished(folder)
+
+
+def as_files(body: Body) -> tuple[Volume, Labels]:
+    """A drawn body as it would be read from files."""
     k, j, i = body.phantom.spacing_kji_mm
     geometry = Geometry(body.phantom.values.shape, np.diag([-i, -j, k, 1.0]))
     segments = tuple(default_segment(value) for value in sorted(body.phantom.names))
     return Volume(body.phantom.values, geometry, "body"), Labels((body.phantom.labels,), geometry, segments)
 
 
-def _box_iou(draft: Proposal, there: Any, geometry: Geometry) -> float:
+def box_iou(draft: Proposal, there: Any, geometry: Geometry) -> float:
     if draft.box_mm is None:
         return 0.0
     corners = np.array(np.nonzero(there))
@@ -224,7 +232,7 @@ def _box_iou(draft: Proposal, there: Any, geometry: Geometry) -> float:
     return _iou(np.array(draft.box_mm), world)
 
 
-def _mean_box_iou(templates: list[Body], label: int, there: Any) -> float:
+def mean_box_iou(templates: list[Body], label: int, there: Any) -> float:
     """Of the mean of the templates' boxes, as shares of their fields of view."""
     boxes = []
     for body in templates:

@@ -64,7 +64,14 @@ def agreement_of(carried: Carried, axis: int) -> Agreement:
     return Agreement(float(1 - (1 - overlap) * (1 - exact)), along, key)
 
 
-def judged(label: int, carried: Carried | None, lattice: Lattice, volume: Volume, plane: Plane) -> Proposal:
+def judged(
+    label: int,
+    carried: Carried | None,
+    lattice: Lattice,
+    volume: Volume,
+    plane: Plane,
+    agreement: Agreement | None = None,
+) -> Proposal:
     """The draft for a label.
 
     Args:
@@ -73,12 +80,13 @@ def judged(label: int, carried: Carried | None, lattice: Lattice, volume: Volume
         lattice: of the volume.
         volume: the image.
         plane: of the slices.
+        agreement: how far it can be believed; None compares what the starts carry.
     """
     beyond = Proposal(label, "not here", source="atlas", reason="It lies beyond the field of view of the image.")
     if carried is None:
         return beyond
     along = ALONG.index(Plane.parse(plane))
-    agreement = agreement_of(carried, along)
+    agreement = agreement or agreement_of(carried, along)
     confidence = round(float(np.clip(agreement.overall, 0, 1)), 4)
     disagreeing = f"The ways to lay the finished cases over the image agree on little of it ({confidence:.2f})."
     if confidence < UNSURE:

@@ -29,6 +29,14 @@ def image_of(body: Body, step: int) -> NDArray[np.float32]:
     return image.astype(np.float32)
 
 
+def mask_of(body: Body, step: int) -> NDArray[np.bool_]:
+    """Voxels of `image_of` that have a point of the body; there is always one, also where the middle is air."""
+    mask = body.body
+    for axis, size in enumerate(mask.shape):
+        mask = np.logical_or.reduceat(mask, np.arange(0, size, step), axis)
+    return mask
+
+
 def to_voxels(points: NDArray[Any], step: int) -> NDArray[np.float64]:
     """Points of the lattice, `(..., 3)`, as places among the voxels of `image_of`."""
     return (np.asarray(points, dtype=np.float64) - (step - 1) / 2) / step
