@@ -1,7 +1,7 @@
 """Training a localizer on volumes that nobody has annotated: `segment-propagate train-localizer`.
 
-Every step draws its volumes, views and points anew from the seed and its own number, so that a run that was stopped goes
-on to exactly the weights it would have had.
+Every step draws its volumes, views and points anew from the seed and its own number, so that a run that was stopped
+goes on to exactly the weights it would have had.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class LocalizerSettings:
 
 
 def train_localizer(
-    dataset: str | Path, output: str | Path, settings: LocalizerSettings, conduct: Conduct = Conduct()
+    dataset: str | Path, output: str | Path, settings: LocalizerSettings, conduct: Conduct
 ) -> dict[str, Any]:
     """Train a localizer.
 
@@ -162,8 +162,7 @@ class _Run:
             pairs = [((views[n], views[n + 1]), (each[n], each[n + 1])) for n in range(0, len(views), 2)]
             found = [pair_loss(*pair, voxel_mm(settings.step), rng, settings.points) for pair in pairs]
             losses = [loss for loss in found if loss is not None]
-            record = self._learn(losses, number)
-        return record
+            return self._learn(losses, number)
 
     def _learn(self, losses: Sequence[PairLoss], number: int) -> dict[str, float]:
         """Step down the mean loss; where no pair shows anything, stay."""

@@ -133,9 +133,8 @@ def _looked_up(seen: Seen, codes: Codes, number: int, voxel: Points) -> tuple[Po
     center = np.clip(voxel, 0, last)
     if np.abs(center - voxel).max() > reach:
         return voxel, -1.0
-    axes = [
-        np.arange(max(0.0, middle - reach), min(end, middle + reach) + 1e-9, _FINE) for middle, end in zip(center, last)
-    ]
+    low, high = np.maximum(center - reach, 0), np.minimum(center + reach, last)
+    axes = [np.arange(start, end + 1e-9, _FINE) for start, end in zip(low, high, strict=True)]
     places = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     likeness = torch.zeros(len(places))
     for maps, vectors, stride in zip(seen.maps.features, codes.features, STRIDES, strict=True):

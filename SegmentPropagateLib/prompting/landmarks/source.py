@@ -59,9 +59,7 @@ class Landmarks:
             InputError: there is no localizer, there are no finished cases, or one of the files cannot be read.
         """
         if support.localizer is None:
-            raise InputError(
-                "The source 'landmarks' needs a localizer: train one by train-localizer, give --localizer."
-            )
+            raise InputError("The source 'landmarks' needs a localizer: give what train-localizer wrote.")
         cases = support.cases
         if not cases:
             raise InputError("The source 'landmarks' needs finished cases: give a folder of images with their labels.")

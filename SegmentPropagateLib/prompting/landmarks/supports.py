@@ -122,7 +122,7 @@ def whole_ones(examples: Sequence[Example]) -> list[Example]:
 
 
 def shown(examples: Sequence[Example]) -> tuple[Codes, list[Shown]]:
-    """Landmarks of a label, averaged over the examples, `6 x parts` of them from the lowest part on, and its outlines."""
+    """Landmarks of a label, averaged over the examples, six a part from the lowest on, and its outlines."""
     count = parts_for([float(np.ptp(example.surface[:, 0])) for example in examples])
     cut = [parts_of(example.surface, count) for example in examples]
     if len({len(parts) for parts in cut}) > 1:
