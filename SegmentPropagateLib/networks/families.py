@@ -195,6 +195,7 @@ _INSTEAD = "give a SAM 2, MedSAM2 or SLM-SAM 2 file"
 _FOREIGN: Mapping[str, str] = {
     r"(image_encoder\.blocks\.|image_encoder\.neck\.0\.|mask_decoder\.)": "a SAM 1 or MedSAM 1 network",
     r"(vision_encoder\.|model\.vision_encoder\.)": "a SAM 2 network of the transformers library",
+    r"(rdr|mss)\.": "a localizer of landmarks, for suggest --localizer",
     r"(encoder\.stages\.|conv_blocks_context\.|decoder\.seg_layers\.)": "an nnU-Net network",
 }
 
