@@ -15,7 +15,7 @@ from SegmentPropagateLib.files import Outputs, file_sha256, writing
 from SegmentPropagateLib.networks.adapters.delta import completed, find_base
 from SegmentPropagateLib.networks.build import build_network, expected_shapes
 from SegmentPropagateLib.networks.card import Card
-from SegmentPropagateLib.networks.families import FAMILIES, Family, NetworkConfig, prefix_of, recognize
+from SegmentPropagateLib.networks.families import FAMILIES, Family, NetworkConfig, prefix_of, recognize, refuse_foreign
 from SegmentPropagateLib.networks.fit import Fit, fit_of
 from SegmentPropagateLib.networks.safe_load import read_weights
 from SegmentPropagateLib.networks.sam2 import new_fuser
@@ -196,7 +196,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
     """State dict by the network's own names, and the card as it is stored."""
     state, card = read_weights(path)
     prefix = prefix_of(state)
-    return {name[len(prefix) :]: tensor for name, tensor in state.items()}, card
+    own = {name[len(prefix) :]: tensor for name, tensor in state.items()}
+    refuse_foreign(own, str(path))  # before its card, which is another kind's too
+    return own, card
 
 
 def _count(state: Mapping[str, Tensor]) -> int:

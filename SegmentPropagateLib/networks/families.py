@@ -166,9 +166,7 @@ def recognize(shapes: Shapes, image_size: int | None, origin: str) -> NetworkCon
     Raises:
         CheckpointError: it is no network of ours; the message says what it is where that is known.
     """
-    for mark, kind in _FOREIGN.items():
-        if any(re.match(mark, name) for name in shapes):
-            raise CheckpointError(f"{origin} holds {kind}, which cannot run here: {_INSTEAD}.")
+    refuse_foreign(shapes, origin)
     family = next((family for family in FAMILIES.values() if family.owns(shapes)), None)
     if family is None:
         trunks = [family.trunk for family in FAMILIES.values()]
@@ -184,6 +182,14 @@ def recognize(shapes: Shapes, image_size: int | None, origin: str) -> NetworkCon
         )
     size = family.image_size if image_size is None else image_size
     return NetworkConfig(family.name, image_size=size, **family.measure(shapes, origin))
+
+
+def refuse_foreign(names: Iterable[str], origin: str) -> None:
+    """Raise CheckpointError where names of tensors give another kind of network away."""
+    for name in names:
+        kind = next((kind for mark, kind in _FOREIGN.items() if re.match(mark, name)), None)
+        if kind is not None:
+            raise CheckpointError(f"{origin} holds {kind}, which cannot run here: {_INSTEAD}.")
 
 
 WRAPPED_AT_MOST = 8

@@ -1,6 +1,7 @@
 """Training a localizer, and its file: goes on where it was stopped, and is no other model."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,23 +40,22 @@ def weights_of(path):
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_weights_it_would_have_had(images, tmp_path):
-    def tick(record, steps):
-        assert steps == 4
+    def tick(record, _steps):
         if record["step"] == 2:
             raise Stop
 
     facts = train_localizer(images, tmp_path / "whole.pt", SMALL, Conduct())
     assert facts["steps"] == 4
+    conduct = Conduct(save_seconds=0, tick=tick)
     with pytest.raises(Stop):
-        train_localizer(images, tmp_path / "stopped.pt", SMALL, Conduct(save_seconds=0, tick=tick))
+        train_localizer(images, tmp_path / "stopped.pt", SMALL, conduct)
     train_localizer(images, tmp_path / "stopped.pt", SMALL, Conduct(resume=True))
     whole, stopped = weights_of(tmp_path / "whole.pt"), weights_of(tmp_path / "stopped.pt")
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)
     logs = [json.loads((tmp_path / f"{name}.log.json").read_text()) for name in ("whole", "stopped")]
     assert logs[0]["records"] == logs[1]["records"]
     with pytest.raises(InputError, match="other settings"):
-        other = LocalizerSettings(**{**vars(SMALL), "seed": 2})
-        train_localizer(images, tmp_path / "whole.pt", other, Conduct(resume=True))
+        train_localizer(images, tmp_path / "whole.pt", replace(SMALL, seed=2), Conduct(resume=True))
     with pytest.raises(InputError, match="exists already"):
         train_localizer(images, tmp_path / "whole.pt", SMALL, Conduct())
 
