@@ -20,6 +20,8 @@ STARTS = 96
 """Voxels of the body from which is jumped; the paper takes one by chance, and a median of many bears out better."""
 NEAR_MM = 28.0
 """How far from where a jump ends is looked for what looks the same."""
+BEYOND = -1.0
+"""Likeness of a landmark that lies further outside than is looked."""
 
 _AGAIN = 2  # jumps more, from nearby: short ones are surer
 _AGAIN_MM, _AGAIN_STARTS = 18.0, 48
@@ -69,7 +71,7 @@ class Found:
     Args:
         points: of its lattice, `(N, 3)`; those beyond the field of view where they should be.
         jumps: the same before the look around.
-        likeness: cosine of the features there and in the finished cases, mean of the levels, `(N,)`.
+        likeness: cosine of the features there and in the finished cases, mean of the levels, `(N,)`; or `BEYOND`.
     """
 
     points: Points
@@ -132,8 +134,8 @@ def _looked_up(seen: Seen, codes: Codes, number: int, voxel: Points) -> tuple[Po
     last = np.array(seen.shape) - 1
     center = np.clip(voxel, 0, last)
     if np.abs(center - voxel).max() > reach:
-        return voxel, -1.0
-    low, high = np.maximum(center - reach, 0), np.minimum(center + reach, last)
+        return voxel, BEYOND
+    low, high = np.maximum(center - reach, -0.5), np.minimum(center + reach, last + 0.5)  # to the voxels' faces
     axes = [np.arange(start, end + 1e-9, _FINE) for start, end in zip(low, high, strict=True)]
     places = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     likeness = torch.zeros(len(places))

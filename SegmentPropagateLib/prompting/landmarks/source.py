@@ -17,12 +17,12 @@ import numpy as np
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.networks.localizer_file import load_localizer
 from SegmentPropagateLib.prompting.atlas.grid import ALONG, Body, body_of
-from SegmentPropagateLib.prompting.atlas.judgement import Agreement, judged
+from SegmentPropagateLib.prompting.atlas.judgement import FOUND, UNSURE, Agreement, judged
 from SegmentPropagateLib.prompting.finished import Finished
 from SegmentPropagateLib.prompting.landmarks.drawing import carried_by
 from SegmentPropagateLib.prompting.landmarks.grid import modality_of
 from SegmentPropagateLib.prompting.landmarks.points import box_of
-from SegmentPropagateLib.prompting.landmarks.search import Found, Seen, located, seen_of
+from SegmentPropagateLib.prompting.landmarks.search import BEYOND, Found, Seen, located, seen_of
 from SegmentPropagateLib.prompting.landmarks.supports import (
     SUPPORTS,
     Example,
@@ -38,6 +38,10 @@ from SegmentPropagateLib.prompting.landmarks.supports import (
 from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.volume import Volume
+
+LIKENESS = (0.6, 0.84)
+"""Mean cosine of landmarks from which on a label is shown, and from which on it is found; see
+Testing/Experiments/RESULTS.md."""
 
 
 class Landmarks:
@@ -133,25 +137,31 @@ def _proposed(label: int, examples: Sequence[Example], work: _Work) -> Proposal:
     found = located(work.seen, codes, work.look)
     boxes = box_of(found.points.reshape(-1, 6, 3))
     carried = carried_by(boxes, outlines, work.body)
-    beyond = _absent(label, "It lies beyond the field of view of the image.")
-    if carried is None or _is_beyond(found, work.body):
-        return beyond
+    share = share_inside(found, work.body)
+    if carried is None or share == 0:
+        return _absent(label, "It lies beyond the field of view of the image.")
     along = ALONG.index(Plane.parse(work.plane))
-    confidence = confidence_of(found)
+    confidence = round(likeness_of(found) * share**0.5, 4)
     middle = np.clip(boxes.mean(axis=(0, 1)), 0, np.array(work.body.gray.shape) - 1)
     length = carried.box[along].stop - carried.box[along].start
     agreement = Agreement(confidence, np.full(length, confidence, np.float32), middle)
     draft = judged(label, carried, work.body.lattice, work.volume, work.plane, agreement)
-    reason = draft.reason and f"What is seen at its landmarks is not much like the finished cases ({confidence:.2f})."
+    reason = draft.reason and f"Its landmarks look little like those of the finished cases ({confidence:.2f})."
     return replace(draft, source="landmarks", reason=reason)
 
 
-def _is_beyond(found: Found, body: Body) -> bool:
-    """Whether the middle of where the landmarks should be lies outside."""
-    middle = found.jumps.mean(axis=0)
-    return bool(((middle < 0) | (middle > np.array(body.gray.shape) - 1)).any())
+def likeness_of(found: Found) -> float:
+    """How far the landmarks that are in reach look like those of the finished cases, 0..1, on the scale of `FOUND`."""
+    seen = found.likeness[found.likeness > BEYOND]
+    if not len(seen):
+        return 0.0
+    doubtful, sure = LIKENESS
+    return float(np.clip(UNSURE + (FOUND - UNSURE) * (seen.mean() - doubtful) / (sure - doubtful), 0, 1))
 
 
-def confidence_of(found: Found) -> float:
-    """How alike the landmarks look to those of the finished cases, 0..1."""
-    return float(np.clip(found.likeness.mean(), 0, 1))
+def share_inside(found: Found, body: Body) -> float:
+    """How much of the box that the jumps span lies within the volume: what is outside looks like its border."""
+    box = box_of(found.jumps.reshape(-1, 6, 3))
+    ends = np.stack([box[:, 0].min(axis=0), box[:, 1].max(axis=0)])
+    low, high = np.clip(ends, 0, np.array(body.gray.shape) - 1)
+    return float(np.prod((high - low) / np.maximum(ends[1] - ends[0], 1e-6)))
