@@ -77,6 +77,9 @@ def test_the_command_line_trains_and_suggests(images, tmp_path, capsys):
     assert main([*suggest, "--source", "landmarks", *out]) == 2
     assert main([*suggest, "--localizer", str(path), *out]) == 2
     assert capsys.readouterr().err.count("belong together") == 2
+    propagate = ["propagate", str(images / "anna.nii.gz"), "--box", "1,1,5,5", "--key-slice", "3"]
+    assert main([*propagate, "--localizer", str(path), *out]) == 2
+    assert "--source landmarks" in capsys.readouterr().err
 
 
 def test_images_of_two_kinds_and_images_of_air_are_refused(images, tmp_path):
