@@ -96,14 +96,8 @@ def judged(
     present = np.flatnonzero(stack_of(mask, axis).any(axis=(1, 2))) + box[axis].start
     if not len(present):
         return beyond
-    matrix, offset = lattice.to_voxels(volume.geometry)
-    key = int(present[np.argmin(np.abs(present - (matrix @ agreement.key + offset)[axis]))])
-    # Grid slices of the volume's slices; the two are parallel but for an oblique volume's tilt.
-    ratio = float(np.linalg.inv(matrix)[along, axis])
-    nearest = (
-        agreement.key[along] - carried.box[along].start + ratio * (np.arange(box[axis].start, box[axis].stop) - key)
-    )
-    believed = agreement.along[np.clip(np.rint(nearest).astype(int), 0, len(agreement.along) - 1)]
+    places = lattice.to_voxels(volume.geometry)
+    key, believed = _along_slices(agreement, carried.box[along].start, box[axis], present, places, (along, axis))
     slices = _slices(mask, box, axis, believed, volume.geometry.shape_kji)
     slices[key] = replace(slices[key], source="key")
     status: Status = "found" if confidence >= FOUND else "unsure"
@@ -120,6 +114,32 @@ def judged(
         slices=slices,
         box_mm=_box_mm(mask, box, volume.geometry),
     )
+
+
+def _along_slices(
+    agreement: Agreement,
+    start: int,
+    span: slice,
+    present: NDArray[np.intp],
+    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+    axes: tuple[int, int],
+) -> tuple[int, Image]:
+    """The key slice, of those that are present, and how far the label is believed on every slice.
+
+    Args:
+        agreement: on the label.
+        start: of the carried box, along the axis of the lattice.
+        span: the slices.
+        present: those with the label.
+        places: from the lattice to voxels, see `Lattice.to_voxels`.
+        axes: of the lattice and of the array, across the slices.
+    """
+    (along, axis), (matrix, offset) = axes, places
+    key = int(present[np.argmin(np.abs(present - (matrix @ agreement.key + offset)[axis]))])
+    # Grid slices of the volume's slices; the two are parallel but for an oblique volume's tilt.
+    ratio = float(np.linalg.inv(matrix)[along, axis])
+    nearest = agreement.key[along] - start + ratio * (np.arange(span.start, span.stop) - key)
+    return key, agreement.along[np.clip(np.rint(nearest).astype(int), 0, len(agreement.along) - 1)]
 
 
 def _ends(
