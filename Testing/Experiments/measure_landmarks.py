@@ -23,6 +23,7 @@ from SegmentPropagateLib.networks.localizer_file import load_localizer
 from SegmentPropagateLib.phantoms.bodies import make_body
 from SegmentPropagateLib.prompting.atlas.fusion import outline_of
 from SegmentPropagateLib.prompting.atlas.grid import MM, body_of
+from SegmentPropagateLib.prompting.atlas.judgement import FOUND, UNSURE
 from SegmentPropagateLib.prompting.landmarks.points import extreme_points, surface_of
 from SegmentPropagateLib.prompting.landmarks.search import located, seen_of
 from SegmentPropagateLib.prompting.landmarks.source import Landmarks
@@ -118,11 +119,12 @@ def told(rows: list[Row]) -> Iterator[str]:
     rdr, mss = (np.mean([row[key] for row in off]) for key in ("rdr_mm", "mss_mm"))
     less = interval([(row["query"], row["mss_mm"] - row["rdr_mm"]) for row in off])
     yield f"landmarks off by {rdr:.1f} mm by RDR alone, {mss:.1f} mm with MSS, difference {less}"
-    for status in ("found", "unsure"):
-        some = [row for row in here if row["status"] == status]
+    for name, low, high in (("taken to be here", FOUND, 2.0), ("doubtful", UNSURE, FOUND)):
+        some = [row for row in here if low <= row["confidence"] < high]
         good = np.mean([row["key_dsc"] for row in some]) if some else np.nan
-        yield f"{status}: {len(some)} of {len(here)}, key DSC {good:.2f}"
-    yield f"absent and not found: {np.mean([row['status'] != 'found' for row in absent]):.3f} of {len(absent)}"
+        yield f"{name}: {len(some)} of {len(here)}, key DSC {good:.2f}"
+    doubted = np.mean([row["confidence"] < FOUND for row in absent])
+    yield f"absent and not taken to be here: {doubted:.3f} of {len(absent)}"
     yield f"{np.mean([row['seconds'] for row in rows]):.1f} CPU s each"
 
 

@@ -201,7 +201,8 @@ def test_organs_of_a_case_are_found_in_the_case_itself(template, localizer):
     folder, values, labels = template
     for draft in propose(folder, localizer, values):
         truth = labels == draft.label
-        assert (draft.status, draft.source) == ("found", "landmarks")
+        assert (draft.status, draft.source) == ("unsure", "landmarks")  # here, and to be looked at
+        assert draft.confidence > 0.7
         assert dice(whole(draft, truth.shape), truth) > 0.85
         assert truth[draft.key_slice].any()
 
@@ -267,7 +268,7 @@ def test_a_case_of_air_is_passed_over_and_the_next_one_taken(template, localizer
     assert "'air' shows no body" in draft.reason
     save_case(tmp_path, "anna", values, labels, placed(values))
     (draft,) = propose(tmp_path, localizer, values, labels=[9])
-    assert draft.status == "found"
+    assert draft.status == "unsure"
 
 
 def test_what_is_missing_is_asked_for(template, localizer):

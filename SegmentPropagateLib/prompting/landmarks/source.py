@@ -40,8 +40,11 @@ from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.volume import Volume
 
 LIKENESS = (0.6, 0.84)
-"""Mean cosine of landmarks from which on a label is shown, and from which on it is found; see
-Testing/Experiments/RESULTS.md."""
+"""Mean cosine of landmarks from which on a label is shown, and from which on it is taken to be here.
+
+Nothing is called found all the same: outlines on key slices had a mean DSC of .5, whatever the likeness
+(Testing/Experiments/RESULTS.md).
+"""
 
 
 class Landmarks:
@@ -146,7 +149,14 @@ def _proposed(label: int, examples: Sequence[Example], work: _Work) -> Proposal:
     length = carried.box[along].stop - carried.box[along].start
     agreement = Agreement(confidence, np.full(length, confidence, np.float32), middle)
     draft = judged(label, carried, work.body.lattice, work.volume, work.plane, agreement)
-    reason = draft.reason and f"Its landmarks look little like those of the finished cases ({confidence:.2f})."
+    if draft.status == "not here" and confidence >= UNSURE:  # no voxel of it is seen
+        return replace(draft, source="landmarks")
+    reason = f"Its landmarks look little like those of the finished cases ({confidence:.2f})."
+    if draft.status == "found":  # likeness tells whether it is here, and nothing of how well it is outlined
+        draft, reason = (
+            replace(draft, status="unsure"),
+            "Landmarks say where it is, not how exactly: look at its outline.",
+        )
     return replace(draft, source="landmarks", reason=reason)
 
 
