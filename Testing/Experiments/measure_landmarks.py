@@ -2,7 +2,7 @@
 
 python measure_landmarks.py --bodies FOLDER            # 60 bodies to train on
 segment-propagate train-localizer FOLDER -o localizer.pt
-python measure_landmarks.py --localizer localizer.pt   # the table, and build/landmarks.json
+python measure_landmarks.py --localizer localizer.pt   # the figures, and landmarks.json
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--bodies", type=Path, help="write bodies to train on there, and nothing else")
     parser.add_argument("--localizer", type=Path, help="what was trained on them")
     parser.add_argument("--queries", type=int, nargs=2, default=(0, 40), help="first seed, and the one after the last")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "landmarks.json")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("landmarks.json"))
     arguments = parser.parse_args()
     if arguments.bodies is not None:
         arguments.bodies.mkdir(parents=True, exist_ok=True)
@@ -55,8 +55,7 @@ def main() -> None:
             write_volume(arguments.bodies / f"body{seed}.nii.gz", as_files(make_body(seed))[0])
         return
     rows = list(_rows(arguments.localizer, range(*arguments.queries)))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(rows, indent=1))
+    arguments.out.write_text(json.dumps({"figures": list(told(rows)), "labels": by_label(rows)}, indent=1) + "\n")
     print("\n".join(told(rows)))  # noqa: T201 - the result
 
 
@@ -126,6 +125,18 @@ def told(rows: list[Row]) -> Iterator[str]:
     doubted = np.mean([row["confidence"] < FOUND for row in absent])
     yield f"absent and not taken to be here: {doubted:.3f} of {len(absent)}"
     yield f"{np.mean([row['seconds'] for row in rows]):.1f} CPU s each"
+
+
+def by_label(rows: list[Row]) -> dict[int, Row]:
+    """Means of each label over the queries that show it."""
+    labels: dict[int, Row] = {}
+    for label in sorted({row["label"] for row in rows if row["here"]}):
+        here = [row for row in rows if row["here"] and row["label"] == label]
+        labels[label] = {"count": len(here)}
+        for name in ("iou", "mean_iou", "key_dsc", "rdr_mm", "mss_mm"):
+            values = [row[name] for row in here if name in row]
+            labels[label][name] = round(float(np.mean(values)), 3) if values else None
+    return labels
 
 
 def interval(values: list[tuple[int, float]]) -> str:
