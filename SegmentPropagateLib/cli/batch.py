@@ -182,7 +182,7 @@ def start(
 def _arguments(settings: Mapping[str, Any], job: Job, folder: Path) -> argparse.Namespace:
     """What `propagate` would be told for a case."""
     own: dict[str, Any] = {"mask": None, "box": None, "points": None, "line": None, "name": None, "range": None}
-    own |= {"draft": None, "source": None, "adapt": "off", "quiet": True}
+    own |= {"draft": None, "source": None, "localizer": None, "adapt": "off", "quiet": True}
     own |= {name: str(folder / OUTPUTS[name]) for name in ("overlay", "report")}
     words = {**settings, **own, **job.inputs, **job.options, "output": str(folder / OUTPUTS["segmentation"])}
     if words["box"]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from SegmentPropagateLib.cli.console import progress_bar
@@ -16,7 +18,7 @@ from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.volume import Volume
 
 SOURCES_OF = {
-    "support": ("auto", "atlas-memory", "atlas", "support-memory", "support-memory-walk"),
+    "support": ("auto", "atlas-memory", "atlas", "support-memory", "support-memory-walk", "landmarks"),
     "draft": ("draft",),
     "mask": ("prototypes", "carried-points"),
 }
@@ -88,6 +90,7 @@ def read_drafts(arguments: argparse.Namespace, volume: Volume, notes: list[str])
     if name not in SOURCES_OF[kind]:
         raise InputError(f"--source {name} does not go with --{kind}: choose {' or '.join(SOURCES_OF[kind])}.")
     basis = _basis(kind, getattr(arguments, kind), volume, notes)
+    support = replace(basis.support, localizer=_localizer(arguments, name))
     segments = _wanted(basis, arguments)
     with progress_bar(arguments.quiet, unit="step") as bar:
 
@@ -97,8 +100,14 @@ def read_drafts(arguments: argparse.Namespace, volume: Volume, notes: list[str])
 
         values = [segment.value for segment in segments]
         source = find_source(best_source() if name == "auto" else name)
-        proposals = source.propose(volume, values, basis.support, Plane.parse(arguments.plane), tick)
+        proposals = source.propose(volume, values, support, Plane.parse(arguments.plane), tick)
     return [Draft(segment, proposal) for segment, proposal in zip(segments, proposals, strict=True)]
+
+
+def _localizer(arguments: argparse.Namespace, name: str) -> Path | None:
+    if (arguments.localizer is not None) != (name == "landmarks"):
+        raise InputError("--source landmarks and --localizer belong together: give both, or none.")
+    return None if arguments.localizer is None else Path(arguments.localizer)
 
 
 def _basis(kind: str, path: str, volume: Volume, notes: list[str]) -> _Basis:

@@ -97,6 +97,8 @@ def _check_drafting(arguments: argparse.Namespace) -> None:
     if drafting is None:
         if arguments.unsure:
             raise InputError("--unsure belongs to --support and --draft: nothing is suggested without them.")
+        if arguments.localizer is not None:
+            raise InputError("--localizer belongs to --source landmarks, which nothing here asks for.")
         return
     if drafting == "source" and arguments.mask is None:
         raise InputError("--source belongs to --support and --mask: it says what drafts are made of them.")

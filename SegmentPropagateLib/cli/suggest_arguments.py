@@ -8,10 +8,14 @@ from SegmentPropagateLib.cli.words import label
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
 
 PLANES = ("axial", "coronal", "sagittal")
-SOURCES = ("auto", "atlas-memory", "atlas", "support-memory", "support-memory-walk", "prototypes", "carried-points")
+SOURCES = (
+    *("auto", "atlas-memory", "atlas", "support-memory", "support-memory-walk", "landmarks"),
+    *("prototypes", "carried-points"),
+)
 _SOURCE_HELP = (
-    "atlas-memory (default for --support), atlas, support-memory: from finished cases; prototypes, carried-points: "
-    "from outlined slices of --mask, as SAM^Med has them, for slices without neighbors: from three slices of 11 "
+    "atlas-memory (default for --support), atlas, support-memory: from finished cases; landmarks: the same by MedLAM, "
+    "with --localizer, worse than atlas wherever both were measured; prototypes, carried-points: from outlined slices "
+    "of --mask, as SAM^Med has them, for slices without neighbors: from three slices of 11 "
     "objects they reached a mean DSC of .80 and .68 on the others, plain propagation .88; three slices away the "
     "points had .71, a copy .81"
 )
@@ -39,5 +43,6 @@ def add_suggest(parser: argparse.ArgumentParser) -> None:
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add `--source`."""
+    """Add `--source`, and the file that one of the sources needs."""
     parser.add_argument("--source", choices=SOURCES, help=_SOURCE_HELP)
+    parser.add_argument("--localizer", metavar="FILE", help="for --source landmarks: what train-localizer wrote")

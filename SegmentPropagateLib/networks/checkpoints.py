@@ -15,18 +15,15 @@ from SegmentPropagateLib.files import Outputs, file_sha256, writing
 from SegmentPropagateLib.networks.adapters.delta import completed, find_base
 from SegmentPropagateLib.networks.build import build_network, expected_shapes
 from SegmentPropagateLib.networks.card import Card
-from SegmentPropagateLib.networks.families import FAMILIES, Family, NetworkConfig, prefix_of, recognize
+from SegmentPropagateLib.networks.families import FAMILIES, Family, NetworkConfig, prefix_of, recognize, refuse_foreign
+from SegmentPropagateLib.networks.fit import Fit, fit_of
 from SegmentPropagateLib.networks.safe_load import read_weights
 from SegmentPropagateLib.networks.sam2 import new_fuser
 
-NAMED_AT_MOST = 5
-STORED_AS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-"""Kinds of number that weights may be stored as."""
-
 
 @dataclass(frozen=True)
-class CheckpointSummary:
-    """What `inspect_checkpoint` found in a model file.
+class CheckpointSummary(Fit):
+    """What `inspect_checkpoint` found in a model file, beside how it fits the network.
 
     Args:
         path: the file.
@@ -38,10 +35,6 @@ class CheckpointSummary:
         parameters: how many numbers the weights are, those of the base included where the file is a delta.
         own_parameters: how many of them the file itself holds.
         dtypes: kinds of number they are stored as.
-        missing: tensors that the network needs and the file lacks.
-        unexpected: tensors that the network has no place for.
-        misshaped: tensors of another shape or kind, each with `name (file shape, needed shape)`.
-        non_finite: tensors that hold NaN or infinity.
     """
 
     path: Path
@@ -53,21 +46,6 @@ class CheckpointSummary:
     parameters: int
     own_parameters: int
     dtypes: tuple[str, ...]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    misshaped: tuple[str, ...]
-    non_finite: tuple[str, ...]
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What keeps the file from being used, one phrase each; empty for a good file."""
-        lists = {
-            "missing": self.missing,
-            "unexpected": self.unexpected,
-            "of another shape or kind": self.misshaped,
-            "with NaN or infinite values": self.non_finite,
-        }
-        return tuple(f"{len(names)} {what} ({_first(names)})" for what, names in lists.items() if names)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -209,10 +187,7 @@ def _examine(path: Path, image_size: int | None, bases: Iterable[Path]) -> tuple
         parameters=parameters,
         own_parameters=own_parameters,
         dtypes=tuple(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()})),
-        missing=tuple(name for name in expected if name not in shapes),
-        unexpected=tuple(name for name in shapes if name not in expected),
-        misshaped=tuple(_misfits(state, expected)),
-        non_finite=tuple(name for name, tensor in state.items() if not _is_finite(tensor)),
+        **vars(fit_of(state, expected)),
     )
     return summary, state
 
@@ -221,7 +196,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
     """State dict by the network's own names, and the card as it is stored."""
     state, card = read_weights(path)
     prefix = prefix_of(state)
-    return {name[len(prefix) :]: tensor for name, tensor in state.items()}, card
+    own = {name[len(prefix) :]: tensor for name, tensor in state.items()}
+    refuse_foreign(own, str(path))  # before its card, which is another kind's too
+    return own, card
 
 
 def _count(state: Mapping[str, Tensor]) -> int:
@@ -256,27 +233,3 @@ def _complete(card: Card | None, config: NetworkConfig, path: Path, sha256: str)
         name=card.name or path.stem,
         sha256=sha256,
     )
-
-
-def _misfits(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
-    misfits = []
-    for name, tensor in state.items():
-        shape = expected.get(name, tuple(tensor.shape))
-        if tuple(tensor.shape) != shape:
-            misfits.append(f"{name} {list(tensor.shape)} instead of {list(shape)}")
-        elif tensor.dtype not in STORED_AS:
-            misfits.append(f"{name} of {tensor.dtype} instead of plain floating-point numbers")
-    return misfits
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    if tensor.dtype not in STORED_AS:  # told as a misfit
-        return True
-    # The sum is several times as quick as looking at every number, and NaN and infinity do not vanish in it.
-    # What float32 cannot hold becomes infinite when the file is loaded.
-    return bool(tensor.sum(dtype=torch.float32).isfinite()) or bool(tensor.to(torch.float32).isfinite().all())
-
-
-def _first(names: tuple[str, ...]) -> str:
-    more = len(names) - NAMED_AT_MOST
-    return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")

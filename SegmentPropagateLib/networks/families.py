@@ -166,9 +166,7 @@ def recognize(shapes: Shapes, image_size: int | None, origin: str) -> NetworkCon
     Raises:
         CheckpointError: it is no network of ours; the message says what it is where that is known.
     """
-    for mark, kind in _FOREIGN.items():
-        if any(re.match(mark, name) for name in shapes):
-            raise CheckpointError(f"{origin} holds {kind}, which cannot run here: {_INSTEAD}.")
+    refuse_foreign(shapes, origin)
     family = next((family for family in FAMILIES.values() if family.owns(shapes)), None)
     if family is None:
         trunks = [family.trunk for family in FAMILIES.values()]
@@ -186,6 +184,14 @@ def recognize(shapes: Shapes, image_size: int | None, origin: str) -> NetworkCon
     return NetworkConfig(family.name, image_size=size, **family.measure(shapes, origin))
 
 
+def refuse_foreign(names: Iterable[str], origin: str) -> None:
+    """Raise CheckpointError where names of tensors give another kind of network away."""
+    for name in names:
+        kind = next((kind for mark, kind in _FOREIGN.items() if re.match(mark, name)), None)
+        if kind is not None:
+            raise CheckpointError(f"{origin} holds {kind}, which cannot run here: {_INSTEAD}.")
+
+
 WRAPPED_AT_MOST = 8
 """Parts of a name, between dots, in which a prefix is looked for."""
 
@@ -195,6 +201,7 @@ _INSTEAD = "give a SAM 2, MedSAM2 or SLM-SAM 2 file"
 _FOREIGN: Mapping[str, str] = {
     r"(image_encoder\.blocks\.|image_encoder\.neck\.0\.|mask_decoder\.)": "a SAM 1 or MedSAM 1 network",
     r"(vision_encoder\.|model\.vision_encoder\.)": "a SAM 2 network of the transformers library",
+    r"(rdr|mss)\.": "a localizer of landmarks, for suggest --localizer",
     r"(encoder\.stages\.|conv_blocks_context\.|decoder\.seg_layers\.)": "an nnU-Net network",
 }
 

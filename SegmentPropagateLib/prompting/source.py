@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -34,6 +35,7 @@ SOURCES: Mapping[str, str] = MappingProxyType(
         "atlas-memory": "SegmentPropagateLib.prompting.atlas_memory:AtlasMemory",
         "support-memory": "SegmentPropagateLib.prompting.support_memory:SupportMemory",
         "support-memory-walk": "SegmentPropagateLib.prompting.support_memory:WalkedMemory",
+        "landmarks": "SegmentPropagateLib.prompting.landmarks.source:Landmarks",
         "drawn": "SegmentPropagateLib.prompting.drawn:DrawnSlices",
     }
 )
@@ -50,10 +52,12 @@ class Support:
     Args:
         drawn: labels on the volume's own grid, of which single slices are outlined; None where nothing is.
         cases: finished cases, images with their labels.
+        localizer: file of a trained one, for the source `landmarks` alone.
     """
 
     drawn: Labels | None = None
     cases: tuple[Finished, ...] = ()
+    localizer: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,18 +110,7 @@ class Trainer:
 
     def state_like(self) -> dict[str, Any]:
         """A state with the names, shapes and kinds of one that `load_state_dict` takes, whatever its numbers."""
-        groups = self._optimizer.state_dict()["param_groups"]
-        weights = [weight for group in self._optimizer.param_groups for weight in group["params"]]
-        places = [place for group in groups for place in group["params"]]
-        moments = {
-            place: {"step": torch.tensor(0.0), "exp_avg": weight.detach(), "exp_avg_sq": weight.detach()}
-            for place, weight in zip(places, weights, strict=True)
-        }
-        return {
-            "network": dict(self.network.state_dict()),
-            "optimizer": {"state": moments, "param_groups": groups},
-            "step": 0,
-        }
+        return state_like(self.network, self._optimizer)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was taken."""
@@ -140,6 +129,22 @@ class Trainer:
         if self.settings.precision == "bf16":
             return torch.autocast(self._device.type, torch.bfloat16)
         return nullcontext()
+
+
+def state_like(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """A state with the names, shapes and kinds of one of this network and its Adam, whatever its numbers."""
+    groups = optimizer.state_dict()["param_groups"]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    places = [place for group in groups for place in group["params"]]
+    moments = {
+        place: {"step": torch.tensor(0.0), "exp_avg": weight.detach(), "exp_avg_sq": weight.detach()}
+        for place, weight in zip(places, weights, strict=True)
+    }
+    return {
+        "network": dict(network.state_dict()),
+        "optimizer": {"state": moments, "param_groups": groups},
+        "step": 0,
+    }
 
 
 @contextmanager

@@ -5,6 +5,8 @@
     real        two abdominal CT volumes, each from the other; drafts and what the starter makes of them
     unrelated   volumes of other parts of the body from either of the two: nothing should be found
     bodies      drawn trunks of one layout, with fields of view by chance
+    swap        the same, from finished cases in which each organ has the next one's name
+    templates   the same, from one finished case and from three
 
 The references of the queries are read by this script alone. The bars, set before any of it was run:
 
@@ -13,6 +15,8 @@ The references of the queries are read by this script alone. The bars, set befor
 * unrelated: at most one organ found in each
 * bodies: box IoU >= that of the mean box + .40, with an interval above + .25; an organ beyond the field of view not
   found in >= 95 %
+* swap: DSC with an organ from its own cases less that from the next organ's >= .30
+* templates: DSC from three cases >= from one
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +37,9 @@ from SegmentPropagateLib.formats.cases import Case
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.models.loading import load_model
-from SegmentPropagateLib.phantoms.bodies import Body, make_body
+from SegmentPropagateLib.phantoms.bodies import ORGANS, Body, make_body
 from SegmentPropagateLib.process import peak_memory_mib
-from SegmentPropagateLib.prompting.finished import Finished, read_finished
+from SegmentPropagateLib.prompting.finished import Finished, FinishedCases, read_finished
 from SegmentPropagateLib.prompting.source import Proposal, Support, best_source, find_source
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.reports.metrics import dice
@@ -58,7 +63,10 @@ COMPACT = {
 }
 UNRELATED = ("ct_sarcoma", "ct_vertebra", "mr_t1c_brain_tumour", "mr_flair_ms_lesions_few", "mr_t1_sarcoma")
 
+SECTIONS = ("real", "unrelated", "bodies", "swap", "templates")  # the last two when they are asked for
+
 Row = dict[str, Any]
+PairOf = Callable[[tuple[Finished, ...]], tuple[tuple[Finished, ...], tuple[Finished, ...]]]
 
 
 def main() -> None:
@@ -67,16 +75,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "evaluation")
     parser.add_argument("--source", default=best_source(), help="default %(default)s")
-    parser.add_argument("--section", choices=("real", "unrelated", "bodies"), action="append")
+    parser.add_argument("--localizer", type=Path, help="file for --source landmarks")
+    parser.add_argument("--section", choices=SECTIONS, action="append")
     parser.add_argument("--queries", type=int, default=40, help="drawn bodies to suggest in")
     parser.add_argument("--supports", type=int, default=5, help="drawn bodies to suggest from")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    sections = arguments.section or ("real", "unrelated", "bodies")
+    sections = arguments.section or SECTIONS[:3]
     results: dict[str, list[Row]] = {}
     if "bodies" in sections:
         results["bodies"] = list(_bodies(arguments))
         _tell_bodies(results["bodies"])
+    for name, compared in (("swap", _swapped), ("templates", _one_and_three)):
+        if name in sections:
+            results[name] = list(_compared(arguments, compared))
+            _tell_compared(name, results[name])
     if (arguments.data / "MANIFEST.json").exists():
         if "real" in sections:
             results["real"] = [row for query, other in (PAIR, PAIR[::-1]) for row in _real(arguments, query, other)]
@@ -187,35 +200,87 @@ def _unrelated(arguments: argparse.Namespace) -> Iterator[Row]:
 def _bodies(arguments: argparse.Namespace) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         templates = [make_body(1000 + number) for number in range(arguments.supports)]
-        for number, body in enumerate(templates):
-            home = Path(folder) / str(number)
-            home.mkdir()
-            volume, labels = _as_files(body)
-            write_volume(home / "image.nii.gz", volume)
-            masks = {value: labels.mask(value) for value in labels.values}
-            write_segmentation(home / "labels.nii.gz", masks, volume.geometry)
-        finished = read_finished(folder)
+        finished = finished_bodies(Path(folder), templates)
         values = [segment.value for segment in finished.segments]
+        support = Support(cases=finished.cases, localizer=arguments.localizer)
         for seed in range(arguments.queries):
-            volume, labels = _as_files(make_body(seed))
-            drafts, seconds = _suggested(arguments.source, volume, Support(cases=finished.cases), values)
+            volume, labels = as_files(make_body(seed))
+            drafts, seconds = _suggested(arguments.source, volume, support, values)
             for draft in drafts:
                 there = labels.mask(draft.label)
                 row = {"query": seed, "seconds": seconds, **_row(draft, there)}
                 if there.any():
-                    row["iou"] = _box_iou(draft, there, volume.geometry)
-                    row["mean_iou"] = _mean_box_iou(templates, draft.label, there)
+                    row["iou"] = box_iou(draft, there, volume.geometry)
+                    row["mean_iou"] = mean_box_iou(templates, draft.label, there)
                 yield row
 
 
-def _as_files(body: Body) -> tuple[Volume, Labels]:
+def _swapped(cases: tuple[Finished, ...]) -> tuple[tuple[Finished, ...], tuple[Finished, ...]]:
+    """The cases, and the same in which every organ has the name of the one before it."""
+    organs = range(1, ORGANS + 1)
+    following = {organ: organ % ORGANS + 1 for organ in organs}
+    renamed = [
+        replace(it, values={organ: it.values[other] for organ, other in following.items() if other in it.values})
+        for it in cases
+    ]
+    return cases, tuple(renamed)
+
+
+def _one_and_three(cases: tuple[Finished, ...]) -> tuple[tuple[Finished, ...], tuple[Finished, ...]]:
+    return cases[:3], cases[:1]
+
+
+def _compared(arguments: argparse.Namespace, pair_of: PairOf) -> Iterator[Row]:
+    """DSC with organs that are there, of whole drafts from two sets of cases; 0 where there is no draft."""
+    organs = list(range(1, ORGANS + 1))
+    with tempfile.TemporaryDirectory() as folder:
+        templates = [make_body(1000 + number) for number in range(arguments.supports)]
+        pair = pair_of(finished_bodies(Path(folder), templates).cases)
+        for seed in range(arguments.queries):
+            volume, labels = as_files(make_body(seed))
+            supports = [Support(cases=cases, localizer=arguments.localizer) for cases in pair]
+            drafts = [_suggested(arguments.source, volume, support, organs)[0] for support in supports]
+            for first, second in zip(*drafts, strict=True):
+                there = labels.mask(first.label)
+                if there.any():
+                    figures = [dice(_whole(draft, there), there) for draft in (first, second)]
+                    yield {"query": seed, "label": first.label, "dsc": figures[0], "other_dsc": figures[1]}
+
+
+def _whole(draft: Proposal, like: Any) -> Any:
+    mask = np.zeros_like(like)
+    for index, result in draft.slices.items():
+        mask[index] = result.mask
+    return mask
+
+
+def _tell_compared(name: str, rows: list[Row]) -> None:
+    dsc, other = (np.mean([row[key] for row in rows]) for key in ("dsc", "other_dsc"))
+    by_query = _means(rows, lambda row: row["dsc"] - row["other_dsc"])
+    print(f"{name}: {len(rows)} organs, DSC {dsc:.3f} against {other:.3f}, difference {_interval(by_query)}")
+
+
+def finished_bodies(folder: Path, bodies: list[Body]) -> FinishedCases:
+    """The bodies as finished cases, written to the folder."""
+    for number, body in enumerate(bodies):
+        home = folder / str(number)
+        home.mkdir()
+        volume, labels = as_files(body)
+        write_volume(home / "image.nii.gz", volume)
+        masks = {value: labels.mask(value) for value in labels.values}
+        write_segmentation(home / "labels.nii.gz", masks, volume.geometry)
+    return read_finished(folder)
+
+
+def as_files(body: Body) -> tuple[Volume, Labels]:
+    """A drawn body as it would be read from files."""
     k, j, i = body.phantom.spacing_kji_mm
     geometry = Geometry(body.phantom.values.shape, np.diag([-i, -j, k, 1.0]))
     segments = tuple(default_segment(value) for value in sorted(body.phantom.names))
     return Volume(body.phantom.values, geometry, "body"), Labels((body.phantom.labels,), geometry, segments)
 
 
-def _box_iou(draft: Proposal, there: Any, geometry: Geometry) -> float:
+def box_iou(draft: Proposal, there: Any, geometry: Geometry) -> float:
     if draft.box_mm is None:
         return 0.0
     corners = np.array(np.nonzero(there))
@@ -224,7 +289,7 @@ def _box_iou(draft: Proposal, there: Any, geometry: Geometry) -> float:
     return _iou(np.array(draft.box_mm), world)
 
 
-def _mean_box_iou(templates: list[Body], label: int, there: Any) -> float:
+def mean_box_iou(templates: list[Body], label: int, there: Any) -> float:
     """Of the mean of the templates' boxes, as shares of their fields of view."""
     boxes = []
     for body in templates:
@@ -245,22 +310,29 @@ def _iou(a: Any, b: Any) -> float:
 def _tell_bodies(rows: list[Row]) -> None:
     here = [row for row in rows if row["here"]]
     absent = [row for row in rows if not row["here"]]
-    by_query = [
-        np.mean([row["iou"] - row["mean_iou"] for row in here if row["query"] == query])
-        for query in {row["query"] for row in here}
-    ]
-    rng = np.random.default_rng(0)
-    draws = rng.choice(by_query, (10_000, len(by_query))).mean(axis=1)
-    low, high = np.percentile(draws, (2.5, 97.5))
+    by_query = _means(here, lambda row: row["iou"] - row["mean_iou"])
     print(
         f"Drawn bodies: box IoU {np.mean([row['iou'] for row in here]):.3f}, of the mean box "
-        f"{np.mean([row['mean_iou'] for row in here]):.3f}, difference {np.mean(by_query):+.3f} "
-        f"({low:+.3f} to {high:+.3f}); "
+        f"{np.mean([row['mean_iou'] for row in here]):.3f}, difference {_interval(by_query)}; "
         f"absent and not found {np.mean([row['status'] != 'found' for row in absent]):.3f} of {len(absent)}; "
         f"found {np.mean([row['status'] == 'found' for row in here]):.2f} of {len(here)}, their key DSC "
         f"{np.mean([row['key_dsc'] for row in here if row['status'] == 'found']):.2f}; "
         f"{np.mean([row['seconds'] for row in rows]):.0f} CPU s each"
     )
+
+
+def _means(rows: list[Row], of: Callable[[Row], float]) -> list[float]:
+    """Of each query."""
+    return [
+        float(np.mean([of(row) for row in rows if row["query"] == query])) for query in {it["query"] for it in rows}
+    ]
+
+
+def _interval(values: list[float]) -> str:
+    """Their mean, and where it lies in 95 % of the draws of queries."""
+    draws = np.random.default_rng(0).choice(values, (10_000, len(values))).mean(axis=1)
+    low, high = np.percentile(draws, (2.5, 97.5))
+    return f"{np.mean(values):+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ FOREIGN = {
         "propagators.tracking",
         "models.devices",
         "models.loading",
+        "prompting.landmarks",
         "prompting.prototypes",
         "prompting.sap_net",
         "training",

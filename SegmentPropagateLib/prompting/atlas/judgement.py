@@ -64,7 +64,14 @@ def agreement_of(carried: Carried, axis: int) -> Agreement:
     return Agreement(float(1 - (1 - overlap) * (1 - exact)), along, key)
 
 
-def judged(label: int, carried: Carried | None, lattice: Lattice, volume: Volume, plane: Plane) -> Proposal:
+def judged(
+    label: int,
+    carried: Carried | None,
+    lattice: Lattice,
+    volume: Volume,
+    plane: Plane,
+    agreement: Agreement | None = None,
+) -> Proposal:
     """The draft for a label.
 
     Args:
@@ -73,12 +80,13 @@ def judged(label: int, carried: Carried | None, lattice: Lattice, volume: Volume
         lattice: of the volume.
         volume: the image.
         plane: of the slices.
+        agreement: how far it can be believed; None compares what the starts carry.
     """
     beyond = Proposal(label, "not here", source="atlas", reason="It lies beyond the field of view of the image.")
     if carried is None:
         return beyond
     along = ALONG.index(Plane.parse(plane))
-    agreement = agreement_of(carried, along)
+    agreement = agreement or agreement_of(carried, along)
     confidence = round(float(np.clip(agreement.overall, 0, 1)), 4)
     disagreeing = f"The ways to lay the finished cases over the image agree on little of it ({confidence:.2f})."
     if confidence < UNSURE:
@@ -88,14 +96,8 @@ def judged(label: int, carried: Carried | None, lattice: Lattice, volume: Volume
     present = np.flatnonzero(stack_of(mask, axis).any(axis=(1, 2))) + box[axis].start
     if not len(present):
         return beyond
-    matrix, offset = lattice.to_voxels(volume.geometry)
-    key = int(present[np.argmin(np.abs(present - (matrix @ agreement.key + offset)[axis]))])
-    # Grid slices of the volume's slices; the two are parallel but for an oblique volume's tilt.
-    ratio = float(np.linalg.inv(matrix)[along, axis])
-    nearest = (
-        agreement.key[along] - carried.box[along].start + ratio * (np.arange(box[axis].start, box[axis].stop) - key)
-    )
-    believed = agreement.along[np.clip(np.rint(nearest).astype(int), 0, len(agreement.along) - 1)]
+    places = lattice.to_voxels(volume.geometry)
+    key, believed = _along_slices(agreement, carried.box[along].start, box[axis], present, places, (along, axis))
     slices = _slices(mask, box, axis, believed, volume.geometry.shape_kji)
     slices[key] = replace(slices[key], source="key")
     status: Status = "found" if confidence >= FOUND else "unsure"
@@ -112,6 +114,32 @@ def judged(label: int, carried: Carried | None, lattice: Lattice, volume: Volume
         slices=slices,
         box_mm=_box_mm(mask, box, volume.geometry),
     )
+
+
+def _along_slices(
+    agreement: Agreement,
+    start: int,
+    span: slice,
+    present: NDArray[np.intp],
+    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+    axes: tuple[int, int],
+) -> tuple[int, Image]:
+    """The key slice, of those that are present, and how far the label is believed on every slice.
+
+    Args:
+        agreement: on the label.
+        start: of the carried box, along the axis of the lattice.
+        span: the slices.
+        present: those with the label.
+        places: from the lattice to voxels, see `Lattice.to_voxels`.
+        axes: of the lattice and of the array, across the slices.
+    """
+    (along, axis), (matrix, offset) = axes, places
+    key = int(present[np.argmin(np.abs(present - (matrix @ agreement.key + offset)[axis]))])
+    # Grid slices of the volume's slices; the two are parallel but for an oblique volume's tilt.
+    ratio = float(np.linalg.inv(matrix)[along, axis])
+    nearest = agreement.key[along] - start + ratio * (np.arange(span.start, span.stop) - key)
+    return key, agreement.along[np.clip(np.rint(nearest).astype(int), 0, len(agreement.along) - 1)]
 
 
 def _ends(
