@@ -11,6 +11,7 @@ from SegmentPropagateLib import __version__
 from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
 from SegmentPropagateLib.cli.serve_arguments import add_serve
 from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_source, add_suggest
+from SegmentPropagateLib.cli.tune_arguments import add_tune
 from SegmentPropagateLib.cli.words import (
     address,
     count,
@@ -72,6 +73,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_evaluate_all(commands)
     _add_finetune(commands)
+    tune = "teach a model what boxes and points mean for an object, in seconds"
+    example = "tune-prompts image.nii.gz --mask outlines.seg.nrrd --label kidney --model my-model.pt -o tuned.pt"
+    add_tune(_add_command(commands, "tune-prompts", tune, example))
     add_archive_commands(partial(_add_command, commands))
     serve = "let several people use the GPU of this computer"
     add_serve(_add_command(commands, "serve", serve, "serve --models starter classical"))
