@@ -9,7 +9,7 @@ from SegmentPropagateLib.cli.words import count, label
 from SegmentPropagateLib.formats.kinds import READABLE, listed
 from SegmentPropagateLib.volumes.presets import PRESETS
 
-STEPS = 60
+STEPS = 40
 SEED = 123
 
 

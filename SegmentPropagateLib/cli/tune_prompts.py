@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     _write(arguments, path, network, card, tuned)  # type: ignore[arg-type]
     took = duration(time.monotonic() - started)
     change = f"DSC {tuned.before:.3f} to {tuned.after:.3f} on slices that were left out"
-    if tuned.kept:
+    if tuned.rate is not None:
         say(f"Wrote {arguments.output}: tuned on {len(masks)} slices in {took}, {change}.")
     else:
         say(f"Wrote {arguments.output}: it answers as '{arguments.model}' does, as tuning did not help ({change}).")
@@ -100,8 +100,8 @@ def _write(arguments: argparse.Namespace, base: Path, network: Network, card: Ca
         name=Path(arguments.output).stem,
         base=base_of(base) if is_delta else {},
         parents={card.name or base.name: card.sha256},
-        recipe={"method": "tune-prompts", "steps": arguments.steps, "seed": arguments.seed},
-        metrics={"left_out_slices": {"before": tuned.before, "after": tuned.after, "kept": tuned.kept}},
+        recipe={"method": "tune-prompts", "steps": arguments.steps, "rate": tuned.rate, "seed": arguments.seed},
+        metrics={"left_out_slices": {"before": tuned.before, "after": tuned.after}},
         sha256="",
     )
     save_checkpoint(arguments.output, differences(network, before), card)

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.networks.card import Card
@@ -45,6 +46,10 @@ MOST_PARTS = 5
 """Into so many parts the slices are split, at most, each of which is left out once."""
 PROBES = 4
 """Prompts of each kind by which a slice is measured."""
+CORRECTED = 0.3
+"""Share of the steps whose prompts are corrected by clicks."""
+NOTHING = -1
+"""Label of a point that fills up a batch."""
 WEIGHTS = LossWeights(cross_entropy=1.0, iou=0.1, presence=0.3)
 
 
@@ -54,17 +59,18 @@ class TuningSettings:
 
     Args:
         steps: of the optimizer.
-        rate: of Adam.
+        rates: of Adam, one of which is chosen by the slices that are left out: embeddings that were trained have little
+            way to go, those that never saw a box a long one.
         batch: prompts per step.
         boxes: views of each slice, around boxes that are drawn once; what is encoded is kept.
         points: most points on the object, and most beside it.
-        clicks: most clicks that correct the answer to a box.
+        clicks: most clicks that correct an answer.
         jitter: how far a side of a box is off, as a share of the box's length.
         seed: of everything random.
     """
 
-    steps: int = 60
-    rate: float = 0.01
+    steps: int = 40
+    rates: tuple[float, ...] = (0.02, 0.2)
     batch: int = 6
     boxes: int = 3
     points: int = 5
@@ -79,13 +85,13 @@ class Tuned:
 
     Args:
         before: mean DSC of slices before, by boxes and by points.
-        after: the same by what had been tuned on the other slices.
-        kept: whether the network is the tuned one; else it is as it was.
+        after: the same by what had been tuned on the other slices, at the best rate.
+        rate: at which the network was tuned; None where that did not help and it is as it was.
     """
 
     before: float
     after: float
-    kept: bool
+    rate: float | None
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ def tune_prompts(
     looks = {index: tuner.looks(stack, index, mask) for index, mask in outlined.items()}
     numbers = list(looks)
     parts = [numbers[first::MOST_PARTS] for first in range(min(len(numbers), MOST_PARTS))]
-    total, done = settings.steps * (len(parts) + 1), 0
+    total, done = settings.steps * (len(parts) * len(settings.rates) + 1), 0
 
     def count() -> None:
         nonlocal done
@@ -136,16 +142,18 @@ def tune_prompts(
         tick(done, total)
 
     start = tuner.embeddings()
-    before, after = [], []
-    for part in parts:
-        before += [tuner.score(looks[index]) for index in part]
-        tuner.learn([look for index in numbers if index not in part for look in looks[index]], count)
-        after += [tuner.score(looks[index]) for index in part]
-        tuner.put(start)
-    kept = float(np.mean(after)) > float(np.mean(before))
-    if kept:
-        tuner.learn([look for index in numbers for look in looks[index]], count)
-    return Tuned(round(float(np.mean(before)), 4), round(float(np.mean(after)), 4), kept)
+    before = float(np.mean([tuner.score(looks[index]) for index in numbers]))
+    after = dict.fromkeys(settings.rates, 0.0)
+    for rate in settings.rates:
+        for part in parts:
+            tuner.learn([look for index in numbers if index not in part for look in looks[index]], rate, count)
+            after[rate] += sum(tuner.score(looks[index]) for index in part) / len(numbers)
+            tuner.put(start)
+    best = max(after, key=lambda rate: after[rate])
+    kept = best if after[best] > before else None
+    if kept is not None:
+        tuner.learn([look for index in numbers for look in looks[index]], kept, count)
+    return Tuned(round(before, 4), round(after[best], 4), kept)
 
 
 class _Tuner:
@@ -190,54 +198,59 @@ class _Tuner:
 
     # ---------------------------------------------------------------------------------------------------- learning
 
-    def learn(self, looks: Sequence[_Look], count: Callable[[], None]) -> None:
+    def learn(self, looks: Sequence[_Look], rate: float, count: Callable[[], None]) -> None:
         """Take all steps on prompts for these looks."""
         settings, rng = self._settings, np.random.default_rng(self._settings.seed)
         self._network.requires_grad_(False)
         for weight in self._weights:
             weight.requires_grad_(True)
-        optimizer = torch.optim.Adam(self._weights, settings.rate)
+        optimizer = torch.optim.Adam(self._weights, rate)
         for _ in range(settings.steps):
+            seen = [looks[number] for number in rng.integers(len(looks), size=settings.batch)]
+            points = self._prompts(seen, rng)
+            if rng.random() < CORRECTED:
+                points = self._corrected(seen, points, int(rng.integers(1, settings.clicks + 1)))
+            answer = self._answer(seen, points)
+            output = SliceOutput(answer.logits, answer.ious, answer.presence)
             optimizer.zero_grad()
-            for number in rng.integers(len(looks), size=settings.batch):
-                (self._loss(looks[number], rng) / settings.batch).backward()
-            torch.nn.utils.clip_grad_norm_(self._weights, 1.0)
+            slice_loss(output, _truth(seen), WEIGHTS).total.backward()
             optimizer.step()
             count()
         self._network.requires_grad_(False)
 
-    def _loss(self, look: _Look, rng: np.random.Generator) -> Tensor:
-        points = self._prompt(look, rng)
-        if look.around_box and rng.random() < 0.5:
-            points = self._corrected(look, points, int(rng.integers(1, self._settings.clicks + 1)))
-        answer = self._answer(look, points)
-        return slice_loss(SliceOutput(answer.logits, answer.ious, answer.presence), look.truth, WEIGHTS).total
+    def _prompts(self, looks: Sequence[_Look], rng: np.random.Generator) -> Points:
+        """A box or points for each look, `(B, N, 2)` and `(B, N)`, filled up with points that say nothing."""
+        drawn = [as_points(self._prompt(look, rng), look.view, self._tracker.image_size) for look in looks]
+        points, labels = zip(*drawn, strict=True)
+        filled = pad_sequence(list(points), batch_first=True), pad_sequence(list(labels), True, NOTHING)
+        return filled[0].to(self._device), filled[1].to(self._device)
 
-    def _prompt(self, look: _Look, rng: np.random.Generator) -> Points:
-        prompt: BoxPrompt | PointsPrompt
+    def _prompt(self, look: _Look, rng: np.random.Generator) -> BoxPrompt | PointsPrompt:
         if look.around_box:
-            prompt = jittered_box(look.mask, self._settings.jitter, rng)
-        else:
-            prompt = drawn_points(look.mask, self._settings.points, rng)
-        points, labels = as_points(prompt, look.view, self._tracker.image_size)
-        return points[None].to(self._device), labels[None].to(self._device)
+            return jittered_box(look.mask, self._settings.jitter, rng)
+        return drawn_points(look.mask, self._settings.points, rng)
 
     @torch.no_grad()
-    def _corrected(self, look: _Look, points: Points, clicks: int) -> Points:
-        """Add clicks into what is missed or exceeded, as long as the answer gets better: the best prompt is kept."""
-        best, best_dice = points, -1.0
+    def _corrected(self, looks: Sequence[_Look], points: Points, clicks: int) -> Points:
+        """Add clicks into what is missed or exceeded; of each look's prompts the one with the best answer is kept."""
+        truth = _truth(looks)
+        best, best_dice = points[1].clone(), torch.full((len(looks),), -1.0, device=self._device)
         for click in range(clicks + 1):
-            found = self._found(self._answer(look, points), look)
-            dice = _dice(found, look.truth)
-            if dice > best_dice:
-                best, best_dice = points, dice
+            found = self._found(self._answer(looks, points), truth)
+            dice = _dice(found, truth)
+            better = dice > best_dice
+            best = torch.where(better[:, None], points[1], best)
+            best_dice = torch.maximum(dice, best_dice)
             if click < clicks:
-                xy, label = correcting_click(found, look.truth)
+                xy, label = correcting_click(found, truth)
                 points = torch.cat([points[0], xy], 1), torch.cat([points[1], label], 1)
-        return best
+                best = functional.pad(best, (0, 1), value=NOTHING)
+        return points[0], best
 
-    def _answer(self, look: _Look, points: Points) -> Decoded:
-        return decode(self._network, look.maps, look.fine, embed_prompt(self._network, points))
+    def _answer(self, looks: Sequence[_Look], points: Points) -> Decoded:
+        maps = torch.cat([look.maps for look in looks])
+        fine = [torch.cat(levels) for levels in zip(*(look.fine for look in looks), strict=True)]
+        return decode(self._network, maps, fine, embed_prompt(self._network, points))
 
     # --------------------------------------------------------------------------------------------------- measuring
 
@@ -245,20 +258,24 @@ class _Tuner:
     def score(self, looks: Sequence[_Look]) -> float:
         """Mean DSC of a slice by boxes and points that are the same whenever it is measured."""
         rng = np.random.default_rng(self._settings.seed + 1)
-        dices = []
-        for look in looks:
-            for _ in range(PROBES):
-                answer = self._answer(look, self._prompt(look, rng))
-                dices.append(_dice(self._found(answer, look), look.truth))
-        return float(np.mean(dices))
+        truth = _truth(looks)
+        dices = [
+            _dice(self._found(self._answer(looks, self._prompts(looks, rng)), truth), truth) for _ in range(PROBES)
+        ]
+        return float(torch.cat(dices).mean())
 
     @staticmethod
-    def _found(answer: Decoded, look: _Look) -> Tensor:
-        logits = functional.interpolate(
-            answer.silenced[:, None], look.truth.shape[-2:], mode="bilinear", align_corners=False
-        )
-        return logits[:, 0] > 0
+    def _found(answer: Decoded, truth: Tensor) -> Tensor:
+        """What is segmented, bool `(B, S, S)`."""
+        size = truth.shape[-2:]
+        return functional.interpolate(answer.silenced[:, None], size, mode="bilinear", align_corners=False)[:, 0] > 0
 
 
-def _dice(found: Tensor, truth: Tensor) -> float:
-    return 2 * int((found & truth).sum()) / max(int(found.sum() + truth.sum()), 1)
+def _truth(looks: Sequence[_Look]) -> Tensor:
+    return torch.cat([look.truth for look in looks])
+
+
+def _dice(found: Tensor, truth: Tensor) -> Tensor:
+    """DSC `(B,)`."""
+    both = (found & truth).flatten(1).sum(1)
+    return 2 * both / (found.flatten(1).sum(1) + truth.flatten(1).sum(1)).clamp_min(1)
