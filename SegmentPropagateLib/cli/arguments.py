@@ -12,6 +12,7 @@ from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
 from SegmentPropagateLib.cli.localizer_arguments import add_train_localizer
 from SegmentPropagateLib.cli.serve_arguments import add_serve
 from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_source, add_suggest
+from SegmentPropagateLib.cli.tune_arguments import add_tune
 from SegmentPropagateLib.cli.words import (
     address,
     count,
@@ -75,6 +76,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_finetune(commands)
     learn = "learn from images without labels to find landmarks again, for suggest --source landmarks"
     add_train_localizer(_add_command(commands, "train-localizer", learn, "train-localizer my-images -o localizer.pt"))
+    tune = "teach a model what boxes and points mean for an object, in seconds"
+    example = "tune-prompts image.nii.gz --mask outlines.seg.nrrd --label kidney --model my-model.pt -o tuned.pt"
+    add_tune(_add_command(commands, "tune-prompts", tune, example))
     add_archive_commands(partial(_add_command, commands))
     serve = "let several people use the GPU of this computer"
     add_serve(_add_command(commands, "serve", serve, "serve --models starter classical"))

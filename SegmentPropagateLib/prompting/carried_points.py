@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.prompting.drawn import drawn_labels
-from SegmentPropagateLib.prompting.few_slices import proposal_of
+from SegmentPropagateLib.prompting.few_slices import each_label, proposal_of
 from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagators.prompted.outline import outline
 from SegmentPropagateLib.volumes.boxes import first_and_last
 from SegmentPropagateLib.volumes.geometry import Plane
-from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
+from SegmentPropagateLib.volumes.stack import ImageStack
 from SegmentPropagateLib.volumes.volume import Volume
 
 RING = (5, 8)
@@ -74,15 +74,10 @@ class CarriedPoints:
             InputError: there are no labels, or they lie on another grid than the volume.
         """
         drawn = drawn_labels(volume, support, "carried-points")
-        stack, _ = make_stack(volume, plane)
-        axis = volume.geometry.plane_axis(plane)
-        proposals = []
-        for label in labels:
-            masks = np.ascontiguousarray(stack_of(drawn.mask(label), axis))
-            found = drafts(stack, masks, self._rule)
-            proposals.append(proposal_of(label, "carried-points", masks, found))
-            tick(len(proposals), len(labels))
-        return proposals
+        return [
+            proposal_of(label, "carried-points", masks, drafts(stack, masks, self._rule))
+            for label, stack, masks in each_label(volume, labels, drawn, plane, tick)
+        ]
 
 
 def drafts(stack: ImageStack, masks: Mask, rule: Rule) -> dict[int, tuple[Mask, float]]:

@@ -7,12 +7,12 @@ from collections.abc import Collection
 import numpy as np
 
 from SegmentPropagateLib.prompting.drawn import drawn_labels
+from SegmentPropagateLib.prompting.few_slices import Mask, each_label
 from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
 from SegmentPropagateLib.prompting.trust import TRUSTED, trust_of
 from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.volumes.geometry import Plane
-from SegmentPropagateLib.volumes.labels import Labels
-from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
+from SegmentPropagateLib.volumes.stack import ImageStack
 from SegmentPropagateLib.volumes.volume import Volume
 
 
@@ -31,17 +31,12 @@ class MaskAsDraft:
             InputError: there are no labels, or they lie on another grid than the volume.
         """
         drawn = drawn_labels(volume, support, "draft")
-        stack, _ = make_stack(volume, plane)
-        axis = volume.geometry.plane_axis(plane)
-        proposals = []
-        for label in labels:
-            proposals.append(_proposal(label, stack, drawn, axis))
-            tick(len(proposals), len(labels))
-        return proposals
+        return [
+            _proposal(label, stack, masks) for label, stack, masks in each_label(volume, labels, drawn, plane, tick)
+        ]
 
 
-def _proposal(label: int, stack: ImageStack, drawn: Labels, axis: int) -> Proposal:
-    masks = np.ascontiguousarray(stack_of(drawn.mask(label), axis))
+def _proposal(label: int, stack: ImageStack, masks: Mask) -> Proposal:
     trust = trust_of(stack, masks)
     if not trust:
         return Proposal(label, "not here", source="draft", reason=f"The draft of label {label} is empty.")

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.prompting.source import Proposal
+from SegmentPropagateLib.prompting.source import Proposal, Tick
 from SegmentPropagateLib.propagation.results import SliceResult
+from SegmentPropagateLib.volumes.geometry import Plane
+from SegmentPropagateLib.volumes.labels import Labels
+from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
+from SegmentPropagateLib.volumes.volume import Volume
 
 Mask = NDArray[np.bool_]
+
+
+def each_label(
+    volume: Volume, labels: Collection[int], drawn: Labels, plane: Plane, tick: Tick
+) -> Iterator[tuple[int, ImageStack, Mask]]:
+    """Each label with the image's slices and its own, bool `(slices, rows, columns)`; ticks when one is done with."""
+    stack, _ = make_stack(volume, plane)
+    axis = volume.geometry.plane_axis(plane)
+    for done, label in enumerate(labels, 1):
+        yield label, stack, np.ascontiguousarray(stack_of(drawn.mask(label), axis))
+        tick(done, len(labels))
 
 
 def proposal_of(label: int, source: str, masks: Mask, drafts: Mapping[int, tuple[Mask, float]]) -> Proposal:

@@ -20,14 +20,14 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.checkpoints import load_network
 from SegmentPropagateLib.prompting.drawn import drawn_labels
-from SegmentPropagateLib.prompting.few_slices import proposal_of
+from SegmentPropagateLib.prompting.few_slices import each_label, proposal_of
 from SegmentPropagateLib.prompting.sap_net import fit, largest_components, prototypes, scores
 from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
 from SegmentPropagateLib.propagators.tracking.appearance import resize_mask, windows_appearance
 from SegmentPropagateLib.propagators.tracking.tracker import Tracker
 from SegmentPropagateLib.propagators.tracking.views import View, ViewFinder
 from SegmentPropagateLib.volumes.geometry import Plane
-from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
+from SegmentPropagateLib.volumes.stack import ImageStack
 from SegmentPropagateLib.volumes.volume import Volume
 
 SIDE = 40
@@ -52,19 +52,15 @@ class Prototypes:
             InputError: there are no labels, they lie on another grid, or one is outlined on a single slice.
         """
         drawn = drawn_labels(volume, support, "prototypes")
-        stack, _ = make_stack(volume, plane)
-        axis = volume.geometry.plane_axis(plane)
         network, _card = load_network(registry.bundled_folder() / "starter.pt", None)
         tracker = Tracker(network, torch.device("cpu"), torch.float32)
         proposals = []
-        for label in labels:
-            masks = np.ascontiguousarray(stack_of(drawn.mask(label), axis))
+        for label, stack, masks in each_label(volume, labels, drawn, plane, tick):
             count = int(masks.any(axis=(1, 2)).sum())
             if 0 < count < FEWEST:
                 raise InputError(f"Label {label} is outlined on {count} slice: 'prototypes' needs {FEWEST} or more.")
             found = _drafts(tracker, stack, masks) if count else {}
             proposals.append(proposal_of(label, "prototypes", masks, found))
-            tick(len(proposals), len(labels))
         return proposals
 
 

@@ -20,6 +20,7 @@ from SegmentPropagateLib.propagators.tracking.appearance import CHOOSERS
 from SegmentPropagateLib.propagators.tracking.course import Objects, PromptOutcomes, Propagation
 from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache, Features
 from SegmentPropagateLib.propagators.tracking.open_stack import OpenStack
+from SegmentPropagateLib.propagators.tracking.points import as_points, box_mask
 from SegmentPropagateLib.propagators.tracking.tracker import Outcome, Tracker
 from SegmentPropagateLib.propagators.tracking.views import View, ViewFinder
 from SegmentPropagateLib.volumes.stack import ImageStack
@@ -103,15 +104,14 @@ class NetworkPropagator:
     def segment_logits(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.float32]:
         """The same before thresholding: logits of shape (rows, columns)."""
         opened = self._opened_stack()
-        boxed = _box_mask(prompt, opened.stack.slice_shape)
+        boxed = box_mask(prompt, opened.stack.slice_shape)
         view = self._finder.around(boxed)
         appearance = self._choose_appearance(opened.stack, slice_index, view, boxed, opened.tracker.image_size)
-        points, labels = _as_points(prompt)
-        points = (points - (view.column, view.row)) / (view.columns, view.rows) * opened.tracker.image_size
+        points, labels = as_points(prompt, view, opened.tracker.image_size)
 
         def decode(_: Sequence[object]) -> list[Outcome]:
             features = opened.features(slice_index, view, appearance)
-            return [opened.tracker.take_points(features, torch.tensor(points, dtype=torch.float32), labels)]
+            return [opened.tracker.take_points(features, points, labels)]
 
         outcome = opened.in_batches(decode, [prompt], when_moved=lambda: None)[0]
         logits = opened.slice_logits(outcome, view)
@@ -157,24 +157,3 @@ class NetworkPropagator:
         if self._opened is None:
             raise RuntimeError("open() must come first")
         return self._opened
-
-
-def _as_points(prompt: BoxPrompt | PointsPrompt) -> tuple[NDArray[np.float64], torch.Tensor]:
-    """Points `(N, 2)` x, y and int32 labels `(N,)`; a box comes first, as its corners labelled 2 and 3."""
-    box = prompt if isinstance(prompt, BoxPrompt) else prompt.box
-    points = [] if box is None else [np.reshape(box.box_ij, (2, 2))]
-    labels = [] if box is None else [2, 3]
-    if isinstance(prompt, PointsPrompt):
-        points.append(prompt.points_ij)
-        labels += prompt.positive.astype(int).tolist()
-    return np.concatenate(points), torch.tensor(labels, dtype=torch.int32)
-
-
-def _box_mask(prompt: BoxPrompt | PointsPrompt, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The inside of the box as a mask; empty where there is none."""
-    mask = np.zeros(shape, dtype=bool)
-    box = prompt if isinstance(prompt, BoxPrompt) else prompt.box
-    if box is not None:
-        i0, j0, i1, j1 = box.box_ij
-        mask[max(int(j0), 0) : int(j1) + 1, max(int(i0), 0) : int(i1) + 1] = True
-    return mask

@@ -174,9 +174,13 @@ class Tracker:
         """
         with self._autocast():
             prompt = embed_prompt(self._network, (points.to(self.device)[None], labels.to(self.device)[None]))
-            tokens = features.top + self._network.no_mem_embed
-            tokens = tokens if self._fuser is None else self.fuse(2 * tokens)
-            return self._decode(tokens, [features], prompt)[0]
+            return self._decode(self._without_memory(features), [features], prompt)[0]
+
+    @torch.inference_mode()
+    def without_memory(self, features: Features) -> tuple[Tensor, list[Tensor]]:
+        """What the mask decoder takes where there is no memory: maps `(1, C, H, W)`, and the two finer ones."""
+        with self._autocast():
+            return self._map(self._without_memory(features)), list(features.fine)
 
     @torch.inference_mode()
     def remember(self, features: Sequence[Features], outcomes: Sequence[Outcome], given: bool) -> list[SliceMemory]:
@@ -200,6 +204,10 @@ class Tracker:
     def _encode_as_it_is(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         fine0, fine1, top = self._network.forward_image(image)["backbone_fpn"]
         return fine0, fine1, top.flatten(2).transpose(1, 2).contiguous()
+
+    def _without_memory(self, features: Features) -> Tensor:
+        tokens = features.top + self._network.no_mem_embed
+        return tokens if self._fuser is None else self.fuse(2 * tokens)
 
     def _read(self, looks: Sequence[Look], slices: int) -> Tensor:
         """Image tokens `(B, HW, C)` that have read all banks."""
