@@ -58,5 +58,5 @@ def _some(area: Mask, count: int, rng: np.random.Generator) -> NDArray[np.int64]
     depth = ndimage.distance_transform_edt(np.pad(area, 1))[1:-1, 1:-1][rows, columns]
     weights: Weights = (np.ones(len(depth)), depth, (depth <= NEAR_EDGE).astype(np.float64))[int(rng.integers(3))]
     count = min(count, int(np.count_nonzero(weights)))
-    chosen = rng.choice(len(rows), count, replace=False, p=weights / weights.sum()) if count else []
+    chosen = rng.choice(len(rows), count, replace=False, p=weights / weights.sum()) if count else np.arange(0)
     return np.stack([columns[chosen], rows[chosen]], axis=1)
