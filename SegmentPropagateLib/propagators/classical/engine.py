@@ -40,6 +40,11 @@ class ClassicalPropagator:
         stack = self._opened()
         return outline(stack.values[slice_index], stack.spacing_mm[1:], prompt)
 
+    def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
+        """Nothing: all that this computes depends on the outline that is not finished yet."""
+        del lanes, key_masks
+        return iter(())
+
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""
         stack = self._opened()
