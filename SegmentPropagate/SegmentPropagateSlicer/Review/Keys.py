@@ -152,6 +152,16 @@ class Keys:
             raise InputError(_("Choose a segment that has a key slice first."))
         return found
 
+    def drawn(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> dict[int, Proposal]:
+        """Slice -> `Proposal` of what a segment holds on its keys and on that slice; if nothing, this one is empty."""
+        places = [key.place for key in self if (key.segmentId, key.plane) == (segmentId, grid.plane)]
+        indices = dict.fromkeys([*(index for _segmentId, _plane, index in places), sliceIndex])
+        found = {
+            index: self.pinned.get((segmentId, grid.plane, index)) or self._read(grid, segmentId, index)
+            for index in indices
+        }
+        return {i: outline for i, outline in found.items() if outline.area} or {sliceIndex: found[sliceIndex]}
+
     def _outline(self, grid: SliceGrid, key: Key) -> Proposal:
         if key.place in self.pinned:
             return self.pinned[key.place]

@@ -1,0 +1,47 @@
+"""While she draws, the worker is told what, so that it is ready when she presses Propagate; nothing of that shows."""
+
+from contextlib import suppress
+
+import qt
+
+from SegmentPropagateLib.errors import SegmentPropagateError
+from SegmentPropagateSlicer.Panel.Context import Context
+from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
+
+PAUSE_MS = 2000
+"""After the first change that has not been told: time for a stroke or two, and no telling is nearer to another."""
+
+
+class Ahead:
+    """Tells the logic, now and then, what is being outlined.
+
+    Args:
+        context: `Context`.
+        rangeControls: `RangeControls`.
+    """
+
+    def __init__(self, context: Context, rangeControls: RangeControls) -> None:
+        self.context, self.rangeControls = context, rangeControls
+        self._timer = qt.QTimer(context.ui.propagateButton)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE_MS)
+        self._timer.connect("timeout()", context.status.guarded(self.tell))
+        context.logic.keysChanged.connect(self.noteDrawn)
+        context.logic.stateChanged.connect(self.stop)  # what a run, Accept or Discard changes was not drawn
+
+    def noteDrawn(self) -> None:
+        """An outline or the keys have changed."""
+        if self.context.isOpen and not self._timer.active:
+            self._timer.start()
+
+    def tell(self) -> None:
+        """Tell what the chosen view shows of the segment; what is missing is said when she asks for a run."""
+        context = self.context
+        with suppress(SegmentPropagateError):
+            (plane, index), segmentId = context.planeAndSlice(), context.currentSegmentId()
+            settings = context.parameters.runSettings(plane)
+            context.logic.getAhead(segmentId, index, self.rangeControls.given(segmentId), settings)
+
+    def stop(self, *_state: str) -> None:
+        """Nothing is told of what was drawn before."""
+        self._timer.stop()
