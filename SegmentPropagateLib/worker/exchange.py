@@ -15,7 +15,7 @@ from SegmentPropagateLib.worker.replies import (
     Suggested,
     SuggestionsDone,
 )
-from SegmentPropagateLib.worker.requests import GetAhead, Propagate, Request, TakeVolume
+from SegmentPropagateLib.worker.requests import GetAhead, Hello, Propagate, Request, TakeVolume
 
 
 class Exchange:
@@ -37,7 +37,7 @@ class Exchange:
     @property
     def is_awaited(self) -> bool:
         """Whether somebody waits for the answer by itself."""
-        return not isinstance(self._request, GetAhead | TakeVolume)
+        return not isinstance(self._request, GetAhead | Hello | TakeVolume)
 
     def cancel(self) -> None:
         """The request was cancelled, and may be answered so from now on."""
