@@ -225,7 +225,7 @@ class Session:
     def _run(self, lanes: list[Lane]) -> Generator[SliceUpdate, None, None]:
         if not lanes:
             return
-        digests = [_keys_digest(lane, self._keys[lane.object_id]) for lane in lanes]
+        digests = [self._keys_digest(lane, self._keys[lane.object_id]) for lane in lanes]
         pending: list[tuple[int, int, SliceResult]] = []  # not the updates: 200 slices' logits would take 200 MiB
         key_masks = {object_id: dict(masks) for object_id, masks in self._keys.items()}
         with closing(self._propagator.run(lanes, key_masks)) as updates:
@@ -256,7 +256,14 @@ class Session:
                 f"The range {first}:{last} leaves out the key slice of object {object_id} ({named}): widen the range."
             )
         done = self._done.get(object_id, [])
-        return [lane for lane in lanes if _Done(lane, _keys_digest(lane, masks)) not in done]
+        return [lane for lane in lanes if _Done(lane, self._keys_digest(lane, masks)) not in done]
+
+    @staticmethod
+    def _keys_digest(lane: Lane, masks: Mapping[int, NDArray[np.bool_]]) -> str:
+        digest = hashlib.sha256()
+        for key in lane.keys:
+            digest.update(np.packbits(masks[key]).tobytes())
+        return digest.hexdigest()
 
     def _strength(self, result: SliceResult) -> NDArray[np.floating]:
         if result.source == "key":
@@ -279,10 +286,3 @@ class Session:
                 f"The {name} {index} is outside the volume: "
                 f"{self.plane.value} slices run from 0 to {len(self.stack) - 1}."
             )
-
-
-def _keys_digest(lane: Lane, masks: Mapping[int, NDArray[np.bool_]]) -> str:
-    digest = hashlib.sha256()
-    for key in lane.keys:
-        digest.update(np.packbits(masks[key]).tobytes())
-    return digest.hexdigest()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,8 @@ class PartnerPropagator:
 
     def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
         """Let both get ahead."""
-        yield from self._network.get_ahead(lanes, key_masks)
-        yield from self._partner.get_ahead(lanes, key_masks)
+        for _ in zip_longest(self._network.get_ahead(lanes, key_masks), self._partner.get_ahead(lanes, key_masks)):
+            yield
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""

@@ -22,6 +22,8 @@ from SegmentPropagateLib.process import BEHIND, give_way
 from SegmentPropagateLib.propagation.prompts import MaskPrompt
 from SegmentPropagateLib.propagation.propagator import PropagationSettings
 from SegmentPropagateLib.propagation.session import Session
+from SegmentPropagateLib.propagators.classical import carrier
+from SegmentPropagateLib.propagators.classical.engine import AHEAD, ClassicalPropagator
 from SegmentPropagateLib.propagators.finishing import FinishingPropagator
 from SegmentPropagateLib.propagators.partner import PartnerPropagator
 from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
@@ -136,6 +138,45 @@ def test_memory_that_runs_out_ends_it_without_a_word(network, monkeypatch):
     assert list(session.get_ahead({1: {KEY: MASK}})) == []
     monkeypatch.undo()
     assert len(run(session)) == LAST
+
+
+# ---- the classical propagator --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def advanced(monkeypatch):
+    """One entry per slice that is registered."""
+    found, registered = [], carrier.register
+    monkeypatch.setattr(carrier, "register", lambda *images: found.append(1) or registered(*images))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("keys", "moved", "saved"),
+    [((4,), 0, True), ((4, 7), 0, True), ((4,), 1, False)],
+    ids=["one key", "between two", "another outline"],
+)
+def test_passes_that_were_begun_ahead_go_on_to_the_same_masks(advanced, keys, moved, saved):
+    volume, mask = drawn_volume((12, 40, 40))
+    ends = keys[0] - 1, keys[-1] + 2
+
+    def run(session):
+        before = len(advanced)
+        for key in keys:
+            session.add_key(1, key, MaskPrompt(mask[key]))
+        found = [(update.slice_index, update.logits, update.presence) for update in session.propagate(*ends)]
+        return found, len(advanced) - before
+
+    expected, needed = run(Session(ClassicalPropagator(), volume))
+    session, before = Session(ClassicalPropagator(), volume), len(advanced)
+    list(session.get_ahead({1: {key: np.roll(mask[key], moved, 1) for key in keys}}, *ends))
+    ahead = len(advanced) - before
+    found, left = run(session)
+    assert 0 < ahead <= AHEAD * 4
+    assert left == (needed - ahead if saved else needed)
+    for (index, logits, presence), (wanted, wanted_logits, wanted_presence) in zip(found, expected, strict=True):
+        assert (index, presence) == (wanted, wanted_presence)
+        assert np.array_equal(logits, wanted_logits)
 
 
 # ---- the session ---------------------------------------------------------------------------------------------------

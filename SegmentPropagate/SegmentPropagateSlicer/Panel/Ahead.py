@@ -22,6 +22,7 @@ class Ahead:
 
     def __init__(self, context: Context, rangeControls: RangeControls) -> None:
         self.context, self.rangeControls = context, rangeControls
+        self._isDrawn = False
         self._timer = qt.QTimer(context.ui.propagateButton)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE_MS)
@@ -31,7 +32,13 @@ class Ahead:
 
     def noteDrawn(self) -> None:
         """An outline or the keys have changed."""
-        if self.context.isOpen and not self._timer.active:
+        if self.context.isOpen:
+            self._isDrawn = True
+            self.noteSettings()
+
+    def noteSettings(self) -> None:
+        """The range or another setting may have changed; before anything is drawn that is nothing to get ready for."""
+        if self._isDrawn and not self._timer.active:
             self._timer.start()
 
     def tell(self) -> None:
@@ -44,4 +51,5 @@ class Ahead:
 
     def stop(self, *_state: str) -> None:
         """Nothing is told of what was drawn before."""
+        self._isDrawn = False
         self._timer.stop()

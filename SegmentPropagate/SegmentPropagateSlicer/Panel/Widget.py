@@ -258,6 +258,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onEditorModified)
 
     def _onParametersModified(self, _caller: vtk.vtkObject, _event: str) -> None:
+        self.ahead.noteSettings()
         self._refreshLater()
 
     def _onEditorModified(self, _caller: vtk.vtkObject, _event: str) -> None:
