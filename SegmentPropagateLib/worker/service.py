@@ -164,15 +164,15 @@ class Service:
         self._ahead = request
         send(Noted())
 
-    def get_ahead(self) -> Iterator[None]:
-        """Load what was last noted, and say how to go on: each step of the iterator computes a slice.
+    def get_ahead(self) -> Iterator[None] | None:
+        """Load what was last noted, and say how to go on: each step of the iterator computes a slice; None: nothing.
 
         Raises:
             SegmentPropagateError: it cannot be done; that is said to whoever asks for it in earnest.
         """
         request, self._ahead = self._ahead, None
         if request is None or _is_to_be_fetched(request.setup.model.name):
-            return iter(())
+            return None
         session = self._open_session(request.setup, lambda _reply: None, lambda: False)
         outlines: dict[int, dict[int, NDArray[np.bool_]]] = {}
         for (object_id, index), mask in zip(request.keys, request.masks, strict=True):

@@ -82,7 +82,7 @@ class Worker:
             return
         try:
             steps = self._service.get_ahead()
-            while self._messages.empty() and others_first.submit(next, steps, _END).result() is not _END:
+            while steps and self._messages.empty() and others_first.submit(next, steps, _END).result() is not _END:
                 pass
         except Exception as error:  # noqa: BLE001 - the border of the process; who asks in earnest is told
             logging.getLogger(__name__).debug("Nothing was done ahead: %s", error)

@@ -217,6 +217,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneClosing(self, _caller: vtk.vtkObject, _event: str) -> None:
         self.context.isSettling = True
+        self.ahead.stop()
         self.cases.saveBeforeItGoes()
         self.removeObservers(self._onParametersModified)
         self.context.parameters.node = None

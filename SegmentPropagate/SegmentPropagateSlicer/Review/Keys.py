@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Place = tuple[str, str, int]
 
+NEAREST = 8
+"""Slices that `Keys.drawn` reads: each takes some milliseconds."""
+
 
 class Keys:
     """An ordered set of `Key`, one per segment, plane and slice.
@@ -153,12 +156,12 @@ class Keys:
         return found
 
     def drawn(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> dict[int, Proposal]:
-        """Slice -> `Proposal` of what a segment holds on its keys and on that slice; if nothing, this one is empty."""
-        places = [key.place for key in self if (key.segmentId, key.plane) == (segmentId, grid.plane)]
-        indices = dict.fromkeys([*(index for _segmentId, _plane, index in places), sliceIndex])
+        """Slice -> `Proposal` of what a segment holds on a slice and on the keys next to it; if nothing, an empty one."""
+        slices = {key.sliceIndex for key in self if (key.segmentId, key.plane) == (segmentId, grid.plane)}
+        nearest = sorted({*slices, sliceIndex}, key=lambda index: abs(index - sliceIndex))[:NEAREST]
         found = {
             index: self.pinned.get((segmentId, grid.plane, index)) or self._read(grid, segmentId, index)
-            for index in indices
+            for index in nearest
         }
         return {i: outline for i, outline in found.items() if outline.area} or {sliceIndex: found[sliceIndex]}
 
