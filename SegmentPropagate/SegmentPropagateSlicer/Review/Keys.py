@@ -156,7 +156,7 @@ class Keys:
         return found
 
     def drawn(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> dict[int, Proposal]:
-        """Slice -> `Proposal` of what a segment holds on a slice and on the keys next to it; if nothing, an empty one."""
+        """Slice -> `Proposal` of what a segment holds on a slice and the keys next to it; if nothing, an empty one."""
         slices = {key.sliceIndex for key in self if (key.segmentId, key.plane) == (segmentId, grid.plane)}
         nearest = sorted({*slices, sliceIndex}, key=lambda index: abs(index - sliceIndex))[:NEAREST]
         found = {
