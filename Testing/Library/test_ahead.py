@@ -34,6 +34,7 @@ from SegmentPropagateLib.server.settings import Settings
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.volume import Volume
 from SegmentPropagateLib.worker.messages import Decoder, encode
+from SegmentPropagateLib.worker.remote.packing import pack_mask
 from SegmentPropagateLib.worker.remote.stream import Outbox
 from SegmentPropagateLib.worker.replies import Noted
 from SegmentPropagateLib.worker.requests import GetAhead, Hello, Propagate, TakeVolume
@@ -398,7 +399,7 @@ def test_a_server_takes_note_and_leaves_its_device_to_those_who_wait(model, answ
         fulfilling = asyncio.create_task(clerk.run())
         request = ahead()
         request = replace(request, setup=replace(request.setup, model=ModelChoice(model)))
-        clerk.take(request.to_message(4))
+        clerk.take(pack_mask(request.to_message(4)))
         await asyncio.wait_for(come.wait(), 10)
         fulfilling.cancel()
         await clerk.close()
