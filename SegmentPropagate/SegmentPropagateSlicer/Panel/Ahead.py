@@ -1,5 +1,6 @@
 """While she draws, the worker is told what, so that it is ready when she presses Propagate; nothing of that shows."""
 
+import time
 from contextlib import suppress
 
 import qt
@@ -9,7 +10,7 @@ from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
 
 PAUSE_MS = 2000
-"""After the first change that has not been told: time for a stroke or two, and no telling is nearer to another."""
+"""Between two tellings; the first is at once, as corrections are computed soon after a stroke."""
 
 
 class Ahead:
@@ -22,10 +23,9 @@ class Ahead:
 
     def __init__(self, context: Context, rangeControls: RangeControls) -> None:
         self.context, self.rangeControls = context, rangeControls
-        self._isDrawn = False
+        self._isDrawn, self._told = False, 0.0
         self._timer = qt.QTimer(context.ui.propagateButton)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(PAUSE_MS)
         self._timer.connect("timeout()", context.status.guarded(self.tell))
         context.logic.keysChanged.connect(self.noteDrawn)
         context.logic.stateChanged.connect(self.stop)  # what a run, Accept or Discard changes was not drawn
@@ -39,11 +39,13 @@ class Ahead:
     def noteSettings(self) -> None:
         """The range or another setting may have changed; before anything is drawn that is nothing to get ready for."""
         if self._isDrawn and not self._timer.active:
+            passed = round(1000 * (time.monotonic() - self._told))
+            self._timer.setInterval(max(0, PAUSE_MS - passed))
             self._timer.start()
 
     def tell(self) -> None:
         """Tell what the chosen view shows of the segment; what is missing is said when she asks for a run."""
-        context = self.context
+        context, self._told = self.context, time.monotonic()
         with suppress(SegmentPropagateError):
             (plane, index), segmentId = context.planeAndSlice(), context.currentSegmentId()
             settings = context.parameters.runSettings(plane)

@@ -19,7 +19,8 @@ from SegmentPropagateLib.propagators.prompted.outline import outline
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 AHEAD = 8
-"""Slices beside a key slice, in each direction, that are done before a run; more would be lost at the next stroke."""
+"""Slices beside a key slice, away from all others, that are done before a run; more would be lost at the next stroke.
+Between two keys all are: both have to be through before the first slice is seen."""
 
 PassName = tuple[int, bytes, range, bool]
 """Key slice, its mask, slices to visit, and whether the user says that the object is there on all of them."""
@@ -52,12 +53,14 @@ class ClassicalPropagator:
         """Begin the passes of a run from the same outlines, a slice of one of them per step."""
         passes = _Passes(self._opened(), key_masks, self._begun)
         drawn = [lane for lane in lanes if all(key_masks[lane.object_id][key].any() for key in lane.keys)]
-        wanted = [found for lane in drawn for leg in lane.legs for found in passes.needed(lane, leg)]
+        wanted: dict[Carrier, range] = {}
+        for found in (passes.needed(lane, leg) for lane in drawn for leg in lane.legs):
+            wanted |= {carrier: slices if len(found) > 1 else slices[:AHEAD] for carrier, slices in found}
         self._begun = passes.begun
-        for number in range(AHEAD):
-            for carrier, slices in wanted:
-                if number < len(slices):
-                    carrier.at(slices[number])
+        for step in zip_longest(*wanted.values()):
+            for carrier, index in zip(wanted, step, strict=True):
+                if index is not None:
+                    carrier.at(index)
                     yield
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
