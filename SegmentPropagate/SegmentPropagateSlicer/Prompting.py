@@ -47,8 +47,8 @@ class Prompting(Inputs):
     def getAhead(self, segmentId: str, sliceIndex: int, ends: Ends, settings: RunSettings) -> None:
         """Let the worker of this computer do what a run from this outline would begin with; nothing of it shows.
 
-        It is left alone during a run, and where it would forget what corrections of the proposal start from. A server
-        is told nothing: an image goes there when the user says so.
+        It is left alone during a run, where it would forget what corrections of the proposal start from, and where
+        memory may not suffice. A server is told nothing: an image goes there when the user says so.
 
         Args:
             segmentId: what is outlined.
@@ -61,6 +61,8 @@ class Prompting(Inputs):
         if self.state in State.BUSY or self.suggestions.isAsking or self._estimates.server or others:
             return
         volumeNode, _segmentationNode = self._nodes()
+        if self._estimates.of(settings, volumeNode, objects=1, slices=1, warm=True)["warning"]:
+            return
         self._ahead.tell(volumeNode, self._grid(settings.plane), settings, (segmentId, sliceIndex), (ends, review))
 
     # ---- a segment of another tool ------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import pytest
 from panel_fixtures import openedPanel
 from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Panel import Ahead
+from SegmentPropagateSlicer.Runs import Estimates
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Server import Server
 
@@ -166,6 +167,12 @@ def test_it_is_no_reason_not_to_compute_elsewhere_and_a_server_is_told_nothing(q
     tell(quiet)
     assert len(quiet.process.requests) == asked
     assert not quiet.process.isRunning
+
+
+def test_where_memory_may_not_suffice_that_is_hers_to_decide(bench, monkeypatch):
+    monkeypatch.setattr(Estimates, "available_memory_bytes", lambda: 10)
+    tell(bench)
+    assert kinds(bench) == []
 
 
 def test_a_run_is_not_disturbed_and_a_proposal_only_told_what_it_is_corrected_with(bench):
