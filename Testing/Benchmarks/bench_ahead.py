@@ -27,7 +27,7 @@ from worker_client import Client, setup  # noqa: E402
 from SegmentPropagateLib.worker.replies import Done, SliceDone, VolumeTaken  # noqa: E402
 from SegmentPropagateLib.worker.requests import GetAhead, Propagate, TakeVolume  # noqa: E402
 
-QUIET_S = 1.0
+QUIET_S = 5.0
 """A worker that takes no processor time for so long has done all that it does."""
 
 
