@@ -25,6 +25,27 @@ def let_waiting_threads_sleep() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
+BEHIND = 10
+"""How far behind others a thread is that gives way, of 19: not so far that one who waits for its end waits for ever."""
+
+
+def give_way() -> None:
+    """Let other threads of the computer go before this one, and before those that it starts; no way back.
+
+    Does nothing on systems that only know the priority of whole processes.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(BEHIND, os.getpriority(os.PRIO_PROCESS, thread)))
+    elif sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.WinDLL("kernel32")
+        kernel.GetCurrentThread.restype = ctypes.c_void_p
+        kernel.SetThreadPriority.argtypes = (ctypes.c_void_p, ctypes.c_int)
+        kernel.SetThreadPriority(kernel.GetCurrentThread(), -2)  # THREAD_PRIORITY_LOWEST
+
+
 @contextmanager
 def signals_handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Let signals that ask the process to end call a handler during the block; ignored ones stay so.

@@ -14,6 +14,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SegmentPropagateSlicer import Scripting
 from SegmentPropagateSlicer.Prompting import Prompting
+from SegmentPropagateSlicer.Review.Ahead import Ahead
 from SegmentPropagateSlicer.Review.Drafts import Drafts
 from SegmentPropagateSlicer.Review.Keys import Keys
 from SegmentPropagateSlicer.Review.PromptPreview import PromptPreview
@@ -71,7 +72,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         self._reviewer = Reviewer(control, self._keys, self._writer)
         self._prompt = PromptPreview(runner, self.preview)
         self._inspector = ModelInspector(self.process)
-        self.drafts = Drafts(runner, self._keys)
+        self.drafts, self._ahead = Drafts(runner, self._keys), Ahead(runner, self._keys)
         self.suggestions = Suggestions(runner, self.preview, self._keys, self._writer)
         for asking in (self._prompt, self._inspector, self.drafts, self.suggestions):
             asking.failed.connect(control.errorOccurred.emit)

@@ -8,14 +8,18 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateSlicer.Review.Ahead import Ahead
 from SegmentPropagateSlicer.Review.Drafts import Drafts
 from SegmentPropagateSlicer.Review.Keys import Keys
 from SegmentPropagateSlicer.Review.PromptPreview import Prompt, PromptPreview
 from SegmentPropagateSlicer.Review.Reviewer import Reviewer
 from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
 from SegmentPropagateSlicer.Review.Suggestions import Suggestions
+from SegmentPropagateSlicer.Runs.Estimates import Estimates
 from SegmentPropagateSlicer.Runs.RunController import RunController
 from SegmentPropagateSlicer.Scene.Inputs import Inputs
+from SegmentPropagateSlicer.Scene.SliceGrid import Ends
+from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Values.Suggestion import Suggestion, Support
 
@@ -25,7 +29,9 @@ class Prompting(Inputs):
 
     drafts: Drafts
     suggestions: Suggestions
+    _ahead: Ahead
     _control: RunController
+    _estimates: Estimates
     _keys: Keys
     _prompt: PromptPreview
     _reviewer: Reviewer
@@ -35,6 +41,29 @@ class Prompting(Inputs):
     def state(self) -> str:
         """One of `State`."""
         return self._control.state
+
+    # ---- before a run -------------------------------------------------------------------------------------------
+
+    def getAhead(self, segmentId: str, sliceIndex: int, ends: Ends, settings: RunSettings) -> None:
+        """Let the worker of this computer do what a run from this outline would begin with; nothing of it shows.
+
+        It is left alone during a run, where it would forget what corrections of the proposal start from, and where
+        memory may not suffice. A server is told nothing: an image goes there when the user says so.
+
+        Args:
+            segmentId: what is outlined.
+            sliceIndex: on which slice.
+            ends: first and last slice of its range; None where they are not given.
+            settings: `RunSettings` of the run that may follow.
+        """
+        review = self._control.review
+        others = review is not None and (settings != review.settings or segmentId not in review.segmentIds)
+        if self.state in State.BUSY or self.suggestions.isAsking or self._estimates.server or others:
+            return
+        volumeNode, _segmentationNode = self._nodes()
+        if self._estimates.of(settings, volumeNode, objects=1, slices=1, warm=True)["warning"]:
+            return
+        self._ahead.tell(volumeNode, self._grid(settings.plane), settings, (segmentId, sliceIndex), (ends, review))
 
     # ---- a segment of another tool ------------------------------------------------------------------------------
 

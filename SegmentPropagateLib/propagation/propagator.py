@@ -6,7 +6,7 @@ It knows slices and lanes; volumes, ranges, key bookkeeping and undo are the ses
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -94,6 +94,12 @@ class Propagator(Protocol):
 
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
         """Turn a box or points on a slice into a mask of shape (rows, columns)."""
+
+    def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
+        """Compute and keep, a step at a time, what `run` would be quicker with; no result depends on it.
+
+        Closing the iterator ends it, and so does the next `open` or `run`. A key mask may be empty: not drawn yet.
+        """
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run.

@@ -84,6 +84,10 @@ class FinishingPropagator:
         """Ask the other."""
         return self._inner.segment(slice_index, prompt)
 
+    def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
+        """Let the other get ahead."""
+        return self._inner.get_ahead(lanes, key_masks)
+
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, each a slice behind the other; see `propagator.Propagator.run`."""
         legs = [

@@ -7,8 +7,9 @@ and muscles; with the range given .86, .84 and .84; .81, .80 and .77.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,11 @@ class PartnerPropagator:
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
         """Ask the partner, whose method is made for prompts; the network has learned from finished outlines."""
         return self._partner.segment(slice_index, prompt)
+
+    def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
+        """Let both get ahead."""
+        for _ in zip_longest(self._network.get_ahead(lanes, key_masks), self._partner.get_ahead(lanes, key_masks)):
+            yield
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""

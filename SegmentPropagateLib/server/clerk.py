@@ -21,8 +21,8 @@ from SegmentPropagateLib.worker.messages import Message, MessageError
 from SegmentPropagateLib.worker.remote.desk import LOG, OFFER, VOXELS, WANTED
 from SegmentPropagateLib.worker.remote.packing import digest, pack_mask, unpack
 from SegmentPropagateLib.worker.remote.stream import Close, Outbox
-from SegmentPropagateLib.worker.replies import REPLIES, Cancelled, Failed, Remote, Reply
-from SegmentPropagateLib.worker.requests import Cancel, Propagate, Quit, Segment, TakeVolume
+from SegmentPropagateLib.worker.replies import REPLIES, Cancelled, Failed, Noted, Remote, Reply
+from SegmentPropagateLib.worker.requests import Cancel, GetAhead, Propagate, Quit, Segment, TakeVolume
 from SegmentPropagateLib.worker.worker import failure_of
 
 DIED = "The worker on the server ended unexpectedly: try again."
@@ -172,6 +172,9 @@ class Clerk:
             if isinstance(error, RefusedError):
                 raise
             self._emit(failure_of(error).to_message(job.identity))
+            return
+        if isinstance(request, GetAhead):  # and leave it: others compute on the same device
+            self._answer(job.identity, Noted())
             return
         async with AsyncExitStack() as stack:
             if isinstance(request, _NEED_SLOTS):

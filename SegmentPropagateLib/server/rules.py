@@ -9,10 +9,19 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.server.settings import Settings
 from SegmentPropagateLib.worker.messages import Message, MessageError, read_description, shown
 from SegmentPropagateLib.worker.remote.packing import unpack
-from SegmentPropagateLib.worker.requests import Hello, Inspect, Propagate, Request, Segment, read_request
+from SegmentPropagateLib.worker.requests import (
+    FromKeys,
+    GetAhead,
+    Hello,
+    Inspect,
+    Propagate,
+    Request,
+    Segment,
+    read_request,
+)
 
-ALLOWED = (Hello, Segment, Propagate, Inspect)
-"""Requests that a worker is given as they come; volumes are offered first, and `cancel` and `quit` are heeded here."""
+ALLOWED = (Hello, Segment, Propagate, Inspect, GetAhead)
+"""Requests that are answered; volumes are offered first, and `cancel` and `quit` are heeded here."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ def admit(message: Message, settings: Settings) -> Request:
     request = read_request(unpack(message, settings.mask_bytes))
     if isinstance(request, Inspect):
         _check_model(request.path, settings)
-    if isinstance(request, Segment | Propagate):
+    if isinstance(request, Segment | FromKeys):
         _check_model(request.setup.model.name, settings)
         model = replace(request.setup.model, device=settings.device)  # a panel knows the devices of its own computer
         return replace(request, setup=replace(request.setup, model=model))

@@ -15,7 +15,7 @@ from SegmentPropagateLib.worker.replies import (
     Suggested,
     SuggestionsDone,
 )
-from SegmentPropagateLib.worker.requests import Propagate, Request
+from SegmentPropagateLib.worker.requests import GetAhead, Hello, Propagate, Request, TakeVolume
 
 
 class Exchange:
@@ -33,6 +33,11 @@ class Exchange:
         self._computed = 0
         self._suggested: set[int] = set()  # labels
         self._missing = set(request.places) if isinstance(request, Propagate) else set()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the answer by itself."""
+        return not isinstance(self._request, GetAhead | Hello | TakeVolume)
 
     def cancel(self) -> None:
         """The request was cancelled, and may be answered so from now on."""

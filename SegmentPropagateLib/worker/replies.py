@@ -227,6 +227,14 @@ class Done(Reply):
 
 
 @dataclass(frozen=True)
+class Noted(Reply):
+    """It will be done when there is nothing else to do, and nothing more is said of it."""
+
+    word = "noted"
+    final = True
+
+
+@dataclass(frozen=True)
 class Trusted(Reply):
     """Which slices of a mask can be trusted.
 

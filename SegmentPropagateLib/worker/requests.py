@@ -26,6 +26,7 @@ from SegmentPropagateLib.worker.replies import (
     Downloading,
     Failed,
     Inspected,
+    Noted,
     Outlined,
     Preparing,
     Remote,
@@ -196,8 +197,8 @@ class Segment(Request):
 
 
 @dataclass(frozen=True, eq=False)
-class Propagate(Request):
-    """Fill a range of slices from key slices.
+class FromKeys(Request):
+    """Base of the requests that start from key slices.
 
     Args:
         setup: of the session.
@@ -205,19 +206,13 @@ class Propagate(Request):
         masks: their outlines, bool `(keys, rows, columns)`.
         first: first slice with the object; None leaves open where it begins.
         last: last slice with it, inclusive; None leaves open where it ends.
-        resolve_overlaps: give contested pixels to one of the objects.
-        adapt: `stack` learns from the key slices of objects that have enough; see `Session.learn`.
     """
 
-    word = "propagate"
-    answers = (Remote, Downloading, Preparing, Started, SliceDone, Done)
     setup: Setup
     keys: tuple[tuple[Count, Index], ...]
     masks: Annotated[NDArray[np.bool_], array_of("b", 3, "a bool array (keys, rows, columns)")]
     first: Index | None
     last: Index | None
-    resolve_overlaps: bool
-    adapt: Literal["off", "stack"] = "off"
 
     def check(self) -> None:
         """Keys and ends lie in the volume, and every key has an outline of the slices' shape."""
@@ -239,6 +234,32 @@ class Propagate(Request):
         """The range; what is left open ends with the volume."""
         first = 0 if self.first is None else self.first
         return range(first, self.setup.stack_shape[0] if self.last is None else self.last + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class GetAhead(FromKeys):
+    """Until the next request, do what a propagation from these keys would begin with; a mask may still be empty.
+
+    It downloads nothing, changes no result, and fails without a word.
+    """
+
+    word = "get_ahead"
+    answers = (Noted,)
+
+
+@dataclass(frozen=True, eq=False)
+class Propagate(FromKeys):
+    """Fill a range of slices from key slices.
+
+    Args:
+        resolve_overlaps: give contested pixels to one of the objects.
+        adapt: `stack` learns from the key slices of objects that have enough; see `Session.learn`.
+    """
+
+    word = "propagate"
+    answers = (Remote, Downloading, Preparing, Started, SliceDone, Done)
+    resolve_overlaps: bool
+    adapt: Literal["off", "stack"] = "off"
 
     @cached_property
     def object_ids(self) -> frozenset[int]:
@@ -295,9 +316,8 @@ class Trust(Request):
     def whole(self) -> NDArray[np.bool_]:
         """The masks of all slices, bool `(slices, rows, columns)`."""
         whole = np.zeros(self.setup.stack_shape, dtype=bool)
-        whole[tuple(slice(start, start + size) for start, size in zip(self.origin, self.masks.shape, strict=True))] = (
-            self.masks
-        )
+        box = tuple(slice(start, start + size) for start, size in zip(self.origin, self.masks.shape, strict=True))
+        whole[box] = self.masks
         return whole
 
     def check_reply(self, reply: Reply) -> None:

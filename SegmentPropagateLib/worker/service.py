@@ -9,7 +9,7 @@ import importlib.util
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from SegmentPropagateLib.worker.replies import (
     Done,
     Downloading,
     Inspected,
+    Noted,
     Outlined,
     Preparing,
     Reply,
@@ -44,6 +45,7 @@ from SegmentPropagateLib.worker.replies import (
 )
 from SegmentPropagateLib.worker.requests import (
     PROTOCOL,
+    GetAhead,
     Hello,
     Inspect,
     Propagate,
@@ -81,12 +83,14 @@ class Service:
         self._model: _Loaded | None = None
         self._volume: TakeVolume | None = None
         self._session: tuple[Setup, Session] | None = None
+        self._ahead: GetAhead | None = None
         self._handlers: Mapping[type[Request], Callable[[Any, Send, Cancelled], None]] = {
             Hello: self.hello,
             TakeVolume: self.take_volume,
             Inspect: self.inspect,
             Segment: self.segment,
             Propagate: self.propagate,
+            GetAhead: self.note_ahead,
             Trust: self.trust,
             Suggest: self.suggest,
         }
@@ -98,6 +102,7 @@ class Service:
             CancelledError: it was cancelled; nothing of it is kept.
             SegmentPropagateError: it cannot be done.
         """
+        self._ahead = None
         self._handlers[type(request)](request, send, cancelled)
 
     def hello(self, _request: Hello, send: Send, _cancelled: Cancelled) -> None:
@@ -155,6 +160,26 @@ class Service:
         info = dict(self._model.propagator.info) if self._model else {}
         lessons = tuple((object_id, lesson.sentence) for object_id, lesson in session.lessons.items())
         send(Done(slices.computed, time.monotonic() - began, peak_memory_mib(), info, lessons))
+
+    def note_ahead(self, request: GetAhead, send: Send, _cancelled: Cancelled) -> None:
+        """Keep in mind what could be computed ahead, until something else is asked."""
+        self._ahead = request
+        send(Noted())
+
+    def get_ahead(self) -> Iterator[None] | None:
+        """Load what was last noted, and say how to go on: each step of the iterator computes a slice; None: nothing.
+
+        Raises:
+            SegmentPropagateError: it cannot be done; that is said to whoever asks for it in earnest.
+        """
+        request, self._ahead = self._ahead, None
+        if request is None or _is_to_be_fetched(request.setup.model.name):
+            return None
+        session = self._open_session(request.setup, lambda _reply: None, lambda: False)
+        outlines: dict[int, dict[int, NDArray[np.bool_]]] = {}
+        for (object_id, index), mask in zip(request.keys, request.masks, strict=True):
+            outlines.setdefault(object_id, {})[index] = mask
+        return session.get_ahead(outlines, request.first, request.last)
 
     def trust(self, request: Trust, send: Send, cancelled: Cancelled) -> None:
         """Say which slices of a mask can be trusted; no model is loaded, and no key made."""
@@ -286,10 +311,9 @@ def _scores(result: SliceUpdate | SliceResult) -> dict[str, float | None]:
 
 def fetch_named(name: str, send: Send, cancelled: Cancelled) -> None:
     """Fetch a named model that is not at hand, telling every percent; what has arrived survives a cancellation."""
-    model = registry.REGISTRY.get(name)
-    if model is None or model.is_ready:
+    if not _is_to_be_fetched(name):
         return
-    told = -1
+    model, told = registry.REGISTRY[name], -1
 
     def progress(done: int, total: int | None) -> None:
         nonlocal told
@@ -301,6 +325,11 @@ def fetch_named(name: str, send: Send, cancelled: Cancelled) -> None:
             send(Downloading(done, total))
 
     download.fetch(model, progress=progress)
+
+
+def _is_to_be_fetched(name: str) -> bool:
+    model = registry.REGISTRY.get(name)
+    return model is not None and not model.is_ready
 
 
 def _state_of_file(name: str) -> tuple[int, int] | None:

@@ -14,10 +14,11 @@ import sys
 import threading
 import time
 import traceback
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 from SegmentPropagateLib.errors import CancelledError, OutOfMemoryError, SegmentPropagateError
-from SegmentPropagateLib.process import let_waiting_threads_sleep
+from SegmentPropagateLib.process import give_way, let_waiting_threads_sleep
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.worker.fields import identity_of
 from SegmentPropagateLib.worker.messages import Message, MessageError, printable, read_message, write_message
@@ -27,6 +28,7 @@ from SegmentPropagateLib.worker.service import LoadModel, Service
 
 GRACE_S = 10.0
 """How long a worker may go on with its slice after the other side has gone."""
+_END = object()
 LONGEST_SENTENCE = 1000  # characters
 OUT_OF_MEMORY = (
     "The worker ran out of memory: choose a smaller range, fewer segments, a smaller image size, or the CPU; "
@@ -61,9 +63,31 @@ class Worker:
             self._messages.put(None)
 
     def run(self) -> None:
-        """Answer requests until `read` has ended."""
-        while not self._ended.is_set() and (message := self._messages.get()) is not None:
-            self._answer(message)
+        """Answer requests until `read` has ended; while there is none, get ahead."""
+        with ThreadPoolExecutor(1, initializer=give_way) as others_first:  # starts no thread before it is needed
+            while not self._ended.is_set():
+                self._get_ahead(others_first)
+                message = self._messages.get()
+                if message is None:
+                    return
+                self._answer(message)
+
+    def _get_ahead(self, others_first: Executor) -> None:
+        """Compute what was noted, until a message comes.
+
+        Only the slices give way to other programs: whoever comes meanwhile needs the model and waits for it, but at
+        most for one slice.
+        """
+        if not self._messages.empty():
+            return
+        try:
+            steps = self._service.get_ahead()
+            while steps and self._messages.empty() and others_first.submit(next, steps, _END).result() is not _END:
+                pass
+        except Exception as error:  # noqa: BLE001 - the border of the process; who asks in earnest is told
+            logging.getLogger(__name__).debug("Nothing was done ahead: %s", error)
+            if is_out_of_memory(error):
+                self._service.forget()
 
     def _is_end(self, message: Message) -> bool:
         """Take one message: what ends things counts at once, the rest waits its turn, also to be refused."""

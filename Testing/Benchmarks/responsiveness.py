@@ -77,6 +77,8 @@ def run(slices):
     bench = Bench(slicer, process, drawn_object(slices), key=None)
     logic = bench.logic
     paint(bench, key)
+    settings = logic.settings
+    watch.measure("getAhead", lambda: logic.getAhead(bench.segment, key, (0, slices - 1), settings))
     watch.measure("addKey", lambda: logic.addKey(bench.segment, key))
     began = time.monotonic()
     watch.measure("startSession", lambda: logic.startSession([bench.segment], 0, slices - 1))

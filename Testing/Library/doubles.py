@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,13 @@ class ThresholdPropagator:
             inside[j0 : j1 + 1, i0 : i1 + 1] = True
             bright &= inside
         return bright
+
+    def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
+        self.ahead: list[int] = []
+        for lane in lanes:
+            for index in lane.slices:
+                self.ahead.append(index)
+                yield
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         self.runs.append(list(lanes))

@@ -68,6 +68,9 @@ class UndecidedPropagator:
     def segment(self, slice_index, prompt):
         raise NotImplementedError
 
+    def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
+        return iter(())
+
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[SliceUpdate]:
         nothing = np.zeros(self.shape, np.float32)
         for lane in lanes:

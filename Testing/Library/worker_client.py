@@ -27,10 +27,11 @@ class Client:
 
     Args:
         command: what Python is to run.
+        environment: of the worker, beside ours.
     """
 
-    def __init__(self, *command):
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    def __init__(self, *command, environment=None):
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | (environment or {})
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
             [sys.executable, *command], stdin=pipe, stdout=pipe, stderr=pipe, env=environment

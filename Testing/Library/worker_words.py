@@ -11,6 +11,7 @@ from SegmentPropagateLib.worker.replies import (
     Downloading,
     Failed,
     Inspected,
+    Noted,
     Outlined,
     Preparing,
     Remote,
@@ -26,6 +27,7 @@ from SegmentPropagateLib.worker.replies import (
 from SegmentPropagateLib.worker.requests import (
     PROTOCOL,
     Cancel,
+    GetAhead,
     Hello,
     Inspect,
     Propagate,
@@ -50,6 +52,7 @@ RIGHT_REQUESTS = (
     Inspect("model.pt", 256),
     Segment(SETUP, 3, 4, (0, 0, 6, 5), ((1, 2.5), (3, 4)), (True, False)),
     Propagate(SETUP, ((1, 2), (2, 0)), np.stack([MASK, MASK]), 0, None, True, "stack"),
+    GetAhead(SETUP, ((1, 2), (2, 0)), np.stack([MASK, MASK]), 0, None),
     Trust(SETUP, (1, 2, 0), np.ones((3, 2, 4), bool)),
     Suggest(SETUP, ("Liver", "Left kidney"), ("/finished",), (("/a.nrrd", "/a.seg.nrrd"),)),
     Cancel(),
@@ -66,6 +69,7 @@ RIGHT_REPLIES = (
     Outlined.of_mask(3, 4, MASK),
     SliceDone.of_mask(1, 3, MASK, presence=-2.5, predicted_iou=0.75, done=4),
     Done(7, 1.5, 300.0, {"model": "starter"}, ((1, "Learned."),)),
+    Noted(),
     Trusted((1, 3), (2,)),
     Suggesting(3, 7),
     Suggested.of_mask(
@@ -110,6 +114,13 @@ OF_SETUP = {
     "setup.session.settings.short_slices": ("7", 0, -1, 1.5, True),
     "setup.session.settings.stop_after_empty": ("3", 0, -1, 1.5, True),
 }
+OF_KEYS = {
+    **OF_SETUP,
+    "keys": (None, [], [[1, 2], [1, 2]], [[0, 2], [2, 0]], [[1, 5], [2, 0]], [[1], [2]], [[1, True]] * 2),
+    "masks": (*NO_ARRAY, np.zeros((2, 7, 6), bool), np.zeros((1, 6, 7), bool), np.zeros((2, 6, 7))),
+    "first": ("0", -1, 5, 1.0, True),
+    "last": ("0", -1, 5, 1.0, True),
+}
 OF_SLICE = {
     "object_id": NO_COUNT,
     "slice_index": NO_INDEX,
@@ -129,15 +140,8 @@ WRONG = {
         "points_ij": (None, [1, 2], [[1, 2, 3], [1, 2]], [["1", 2], [3, 4]], [[math.inf, 2], [3, 4]]),
         "positive": (None, [1, 0], [True], [True, False, True], "10"),
     },
-    Propagate: {
-        **OF_SETUP,
-        "keys": (None, [], [[1, 2], [1, 2]], [[0, 2], [2, 0]], [[1, 5], [2, 0]], [[1], [2]], [[1, True]] * 2),
-        "masks": (*NO_ARRAY, np.zeros((2, 7, 6), bool), np.zeros((1, 6, 7), bool), np.zeros((2, 6, 7))),
-        "first": ("0", -1, 5, 1.0, True),
-        "last": ("0", -1, 5, 1.0, True),
-        "resolve_overlaps": (None, 1, "true"),
-        "adapt": (None, "learn", True),
-    },
+    GetAhead: OF_KEYS,
+    Propagate: {**OF_KEYS, "resolve_overlaps": (None, 1, "true"), "adapt": (None, "learn", True)},
     Welcome: {"protocol": NO_COUNT, "version": NO_TEXT, "pid": NO_COUNT, "missing": (None, "torch", [1], [""])},
     VolumeTaken: {"volume": NO_TEXT},
     Inspected: {
@@ -192,6 +196,7 @@ WRONG = {
         "reason": (None, 3, "two\nlines", "\x1b[2J"),
     },
     SuggestionsDone: {"count": NO_INDEX, "seconds": (None, *NO_NUMBER, -1), "peak_mib": (*NO_NUMBER, -1)},
+    Noted: {},
     Cancelled: {},
     Failed: {"kind": (None, "bad luck", 1), "sentence": NO_TEXT},
     Cancel: {},

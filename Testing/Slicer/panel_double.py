@@ -161,6 +161,9 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         return self.suggestions.use(find, make)
 
     # ---- runs
+    def getAhead(self, segmentId, sliceIndex, ends, settings):
+        self.calls.append(("getAhead", segmentId, sliceIndex, ends, settings.plane))
+
     def computeOn(self, server):
         self.calls.append(("computeOn", server))
 

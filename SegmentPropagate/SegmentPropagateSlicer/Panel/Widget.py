@@ -12,6 +12,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
+from SegmentPropagateSlicer.Panel.Ahead import Ahead
 from SegmentPropagateSlicer.Panel.Context import EFFECT, VIEWS, Context, compositeOf
 from SegmentPropagateSlicer.Panel.FiguresLine import FiguresLine
 from SegmentPropagateSlicer.Panel.InputSection import InputSection
@@ -92,6 +93,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.objects = ObjectControls(context, self.prompt, self.run, self.review, preferences)
         self.cases = WorklistSection(context, self.inputs, self.prompt, self.objects)
         self.strokes = Strokes(context, self.prompt, preferences)
+        self.ahead = Ahead(context, self.range)
         self.figures = FiguresLine(context)
         self.steps = Steps(
             {
@@ -183,6 +185,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.context.isOpen = False
         self.shortcuts.uninstall()
         self.strokes.leaveViews()
+        self.ahead.stop()
         self.figures.stop()
         self.prompt.placement.stop()
         self.ui.segmentEditor.setActiveEffect(None)
@@ -214,6 +217,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _onSceneClosing(self, _caller: vtk.vtkObject, _event: str) -> None:
         self.context.isSettling = True
+        self.ahead.stop()
         self.cases.saveBeforeItGoes()
         self.removeObservers(self._onParametersModified)
         self.context.parameters.node = None
@@ -255,6 +259,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._onEditorModified)
 
     def _onParametersModified(self, _caller: vtk.vtkObject, _event: str) -> None:
+        self.ahead.noteSettings()
         self._refreshLater()
 
     def _onEditorModified(self, _caller: vtk.vtkObject, _event: str) -> None:
@@ -269,6 +274,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.context.parameters.view = view
         self.context.viewAtPaint = self.context.parameters.view
         self.strokes.noteDrawn()
+        self.ahead.noteDrawn()
         self._refreshLater()  # figures, and what is to be saved
 
     def _onSegmentModified(self, _caller: vtk.vtkObject, _event: str) -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Place = tuple[str, str, int]
 
+NEAREST = 8
+"""Slices that `Keys.drawn` reads: each takes some milliseconds."""
+
 
 class Keys:
     """An ordered set of `Key`, one per segment, plane and slice.
@@ -151,6 +154,16 @@ class Keys:
         if not found:
             raise InputError(_("Choose a segment that has a key slice first."))
         return found
+
+    def drawn(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> dict[int, Proposal]:
+        """Slice -> `Proposal` of what a segment holds on a slice and the keys next to it; if nothing, an empty one."""
+        slices = {key.sliceIndex for key in self if (key.segmentId, key.plane) == (segmentId, grid.plane)}
+        nearest = sorted({*slices, sliceIndex}, key=lambda index: abs(index - sliceIndex))[:NEAREST]
+        found = {
+            index: self.pinned.get((segmentId, grid.plane, index)) or self._read(grid, segmentId, index)
+            for index in nearest
+        }
+        return {i: outline for i, outline in found.items() if outline.area} or {sliceIndex: found[sliceIndex]}
 
     def _outline(self, grid: SliceGrid, key: Key) -> Proposal:
         if key.place in self.pinned:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from SegmentPropagateLib.worker.messages import printable
 from SegmentPropagateLib.worker.replies import Downloading, Failed, Preparing, Remote, Reply
-from SegmentPropagateLib.worker.requests import Propagate, Segment, Suggest, TakeVolume, Trust
+from SegmentPropagateLib.worker.requests import GetAhead, Propagate, Segment, Suggest, TakeVolume, Trust
 from SegmentPropagateLib.worker.setup import ModelChoice, Setup
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
@@ -56,13 +56,16 @@ class Runner:
         onReply: Callable[[Reply], None],
     ) -> int:
         """Send a request about a volume, which goes first where the worker does not have it; returns its id."""
-        identity = request.setup.volume
-        if self._sent != (self.process.generation, identity) or not self.process.isRunning:
+        if not self._has(request.setup.volume):
             self.statusChanged.emit(_("Handing the image to the worker..."))
-            volume = TakeVolume(identity, VolumeReader(volumeNode).voxels)
-            self.process.request(volume, lambda reply: self._onVolume(reply, onReply))
-            self._sent = self.process.generation, identity
+            self._handOver(volumeNode, request.setup.volume, onReply)
         return self.process.request(request, onReply)
+
+    def getAhead(self, volumeNode: slicer.vtkMRMLScalarVolumeNode, request: GetAhead) -> None:
+        """Have a run made ready, without a word: neither of the image on its way, nor of what goes wrong."""
+        if not self._has(request.setup.volume):
+            self._handOver(volumeNode, request.setup.volume, _hearNothing)
+        self.process.request(request, _hearNothing)
 
     def isWarm(self, settings: RunSettings) -> bool:
         """Whether the worker has the model of these `RunSettings` loaded."""
@@ -87,10 +90,24 @@ class Runner:
         doing = {"model": loading, "lesson": _("Learning from your slices...")}
         self.statusChanged.emit(doing.get(reply.what, _("Preparing the slices...")))
 
+    def _has(self, identity: str) -> bool:
+        return self.process.isRunning and self._sent == (self.process.generation, identity)
+
+    def _handOver(
+        self, volumeNode: slicer.vtkMRMLScalarVolumeNode, identity: str, onReply: Callable[[Reply], None]
+    ) -> None:
+        volume = TakeVolume(identity, VolumeReader(volumeNode).voxels)
+        self.process.request(volume, lambda reply: self._onVolume(reply, onReply))
+        self._sent = self.process.generation, identity
+
     def _onVolume(self, reply: Reply, onReply: Callable[[Reply], None]) -> None:
         if isinstance(reply, Failed):
             self._sent = None
             onReply(reply)
+
+
+def _hearNothing(_reply: Reply) -> None:
+    """The answer to what nobody has asked for."""
 
 
 def _remoteSentence(reply: Remote) -> str:

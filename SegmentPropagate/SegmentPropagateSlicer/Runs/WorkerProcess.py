@@ -109,7 +109,7 @@ class WorkerProcess:
         """
         if server == self._server:
             return
-        if self._open:
+        if any(exchange.is_awaited for exchange, _onReply in self._open.values()):
             raise InputError(_("The worker is busy: cancel what it does, or wait, before you choose where to compute."))
         self.stop()
         self._server = server

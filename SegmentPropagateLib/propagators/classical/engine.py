@@ -18,12 +18,20 @@ from SegmentPropagateLib.propagators.classical.carrier import ABSENT, Carrier, G
 from SegmentPropagateLib.propagators.prompted.outline import outline
 from SegmentPropagateLib.volumes.stack import ImageStack
 
+AHEAD = 8
+"""Slices beside a key slice, away from all others, that are done before a run; more would be lost at the next stroke.
+Between two keys all are: both have to be through before the first slice is seen."""
+
+PassName = tuple[int, bytes, range, bool]
+"""Key slice, its mask, slices to visit, and whether the user says that the object is there on all of them."""
+
 
 class ClassicalPropagator:
     """Carries masks without learning; implements `propagator.Propagator`."""
 
     def __init__(self) -> None:
         self._stack: ImageStack | None = None
+        self._begun: dict[PassName, Carrier] = {}  # ahead of a run, which goes on with them
         self._settings = PropagationSettings()
 
     @property
@@ -34,16 +42,32 @@ class ClassicalPropagator:
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
         """Take a new stack."""
         self._stack, self._settings = stack, settings
+        self._begun.clear()
 
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
         """Outline the object that a box or points name on one slice: bool `(rows, columns)`."""
         stack = self._opened()
         return outline(stack.values[slice_index], stack.spacing_mm[1:], prompt)
 
+    def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
+        """Begin the passes of a run from the same outlines, a slice of one of them per step."""
+        passes = _Passes(self._opened(), key_masks, self._begun)
+        drawn = [lane for lane in lanes if all(key_masks[lane.object_id][key].any() for key in lane.keys)]
+        wanted: dict[Carrier, range] = {}
+        for found in (passes.needed(lane, leg) for lane in drawn for leg in lane.legs):
+            wanted |= {carrier: slices if len(found) > 1 else slices[:AHEAD] for carrier, slices in found}
+        self._begun = passes.begun
+        for step in zip_longest(*wanted.values()):
+            for carrier, index in zip(wanted, step, strict=True):
+                if index is not None:
+                    carrier.at(index)
+                    yield
+
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""
         stack = self._opened()
-        passes = _Passes(stack, key_masks)
+        passes = _Passes(stack, key_masks, self._begun)
+        self._begun = {}
         walks = [_walk(lane, passes, self._settings, stack) for lane in lanes]
         for step in zip_longest(*walks):
             for update in step:
@@ -57,45 +81,60 @@ class ClassicalPropagator:
 
 
 class _Passes:
-    """All passes of one run; the two lanes between a pair of keys share theirs."""
+    """All passes of one run; the two lanes between a pair of keys share theirs.
 
-    def __init__(self, stack: ImageStack, key_masks: KeyMasks) -> None:
-        self._stack, self._key_masks = stack, key_masks
-        self._passes: dict[tuple[int, int, range], Carrier] = {}
+    Args:
+        stack: the slices.
+        key_masks: see `propagator.KeyMasks`.
+        known: passes that were begun before; those of them that are needed go on.
 
-    def guess(self, lane: Lane, bounds: tuple[int, int | None], leg: range, index: int) -> Guess:
-        """Guess one slice of a leg that starts beside `bounds[0]` and lies before `bounds[1]`, if that is a key.
+    Attributes:
+        begun: those that were needed.
+    """
 
-        Between two keys both have a say, each in proportion to its nearness.
-        """
-        near, far = bounds
+    def __init__(self, stack: ImageStack, key_masks: KeyMasks, known: Mapping[PassName, Carrier]) -> None:
+        self._stack, self._key_masks, self._known = stack, key_masks, known
+        self.begun: dict[PassName, Carrier] = {}
+        self._masks: dict[tuple[int, int], bytes] = {}
+
+    def guess(self, lane: Lane, leg: range, index: int) -> Guess:
+        """Guess one slice of a leg; between two keys both have a say, each in proportion to its nearness."""
+        near, far = _bounds(lane, leg)
+        guesses = [carrier.at(index) for carrier, _slices in self.needed(lane, leg)]
+        return guesses[0] if far is None else guesses[0].mixed(guesses[1], abs(index - near) / abs(far - near))
+
+    def needed(self, lane: Lane, leg: range) -> list[tuple[Carrier, range]]:
+        """The passes of a leg with their slices: from the key slice behind it, and from the one ahead, if any."""
+        near, far = _bounds(lane, leg)
         if far is None:
-            return self._pass(lane.object_id, near, leg, leg[-1] in lane.given_ends).at(index)
+            return [self._pass(lane.object_id, near, leg, leg[-1] in lane.given_ends)]
         step = 1 if far > near else -1
         # A key beyond is the user's word that the object goes on, as a given end is.
-        first = self._pass(lane.object_id, near, range(near + step, far, step), True).at(index)
-        second = self._pass(lane.object_id, far, range(far - step, near, -step), True).at(index)
-        share = abs(index - near) / abs(far - near)
-        return first.mixed(second, share)
+        return [
+            self._pass(lane.object_id, near, range(near + step, far, step), True),
+            self._pass(lane.object_id, far, range(far - step, near, -step), True),
+        ]
 
-    def _pass(self, object_id: int, key: int, slices: range, stated: bool) -> Carrier:
-        name = (object_id, key, slices)
-        if name not in self._passes:
-            self._passes[name] = Carrier(self._stack, key, self._key_masks[object_id][key], slices, stated)
-        return self._passes[name]
+    def _pass(self, object_id: int, key: int, slices: range, stated: bool) -> tuple[Carrier, range]:
+        mask = self._key_masks[object_id][key]
+        if (object_id, key) not in self._masks:
+            self._masks[object_id, key] = np.packbits(mask).tobytes()
+        name = (key, self._masks[object_id, key], slices, stated)
+        if name not in self.begun:
+            self.begun[name] = self._known.get(name) or Carrier(self._stack, key, mask, slices, stated)
+        return self.begun[name], slices
 
 
 def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, stack: ImageStack) -> Iterator[SliceUpdate]:
     """Yield the updates of one lane."""
     for leg in lane.legs:
-        bounds = _bounds(lane, leg)
         empty = 0
         for index in leg:
             if settings.stop_after_empty is not None and empty >= settings.stop_after_empty:
                 nothing = np.zeros(stack.slice_shape, dtype=bool)
                 yield SliceUpdate(lane.object_id, index, nothing, ABSENT, 0.0)
                 continue
-            guess = passes.guess(lane, bounds, leg, index)
+            guess = passes.guess(lane, leg, index)
             soft = np.clip(guess.soft, 1e-4, 1 - 1e-4)
             logits = np.log(soft / (1 - soft))
             mask = logits > 0

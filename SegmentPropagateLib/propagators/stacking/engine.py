@@ -7,7 +7,7 @@ the pair holds to be empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,6 +67,10 @@ class StackingPropagator:
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
         """Ask the pair."""
         return self._pair.segment(slice_index, prompt)
+
+    def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
+        """Let the pair get ahead."""
+        return self._pair.get_ahead(lanes, key_masks)
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, and put them right; see `propagator.Propagator.run`."""
@@ -170,6 +174,10 @@ class _Heard:
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
         """Ask the other."""
         return self._inner.segment(slice_index, prompt)
+
+    def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
+        """Let the other get ahead."""
+        return self._inner.get_ahead(lanes, key_masks)
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """What the other says; see `propagator.Propagator.run`."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,10 +150,30 @@ class Propagation:
                 yield self._finish(state, outcome)
             self._lanes = [state for state in self._lanes if state.rest]
 
+    def get_ahead(self, lanes: Sequence[Lane]) -> Iterator[None]:
+        """Encode what `run` looks at first, in the views in which it begins."""
+        return self._opened.encode_ahead(self._first_looks([self._start(lane) for lane in lanes if lane.slices]))
+
+    def _first_looks(self, states: Sequence[LaneState]) -> Iterator[tuple[int, View, Appearance]]:
+        """Slice, view and appearance of what lanes look at as long as their views stay; the key slices first."""
+        drawn = [state for state in states if self._finder.factor is None or self._everywhere(state.lane).any()]
+        for state in drawn:
+            masks = self._objects.key_masks[state.lane.object_id]
+            for key in state.lane.keys:
+                yield key, self._finder.for_memory(state.home, masks[key]), state.appearance
+        for step in zip_longest(*(state.rest for state in drawn)):
+            for state, index in zip(drawn, step, strict=True):
+                if index is not None:
+                    yield index, state.home, state.appearance
+
+    def _everywhere(self, lane: Lane) -> NDArray[np.bool_]:
+        """Where the object is on any of a lane's key slices."""
+        masks = self._objects.key_masks[lane.object_id]
+        return np.logical_or.reduce([masks[key] for key in lane.keys])
+
     def _start(self, lane: Lane) -> LaneState:
         masks = self._objects.key_masks[lane.object_id]
-        everywhere = np.logical_or.reduce([masks[key] for key in lane.keys])
-        view = self._finder.around(everywhere)
+        view = self._finder.around(self._everywhere(lane))
         key = min(lane.keys, key=lambda key: abs(key - lane.slices[0]))
         size = self._opened.tracker.image_size
         return LaneState(lane, view, self._objects.choose_appearance(self._opened.stack, key, view, masks[key], size))

@@ -30,10 +30,14 @@ class Features:
 
 
 class FeatureCache:
-    """The most recently used features, up to a number of bytes; the newest is always kept."""
+    """The most recently used features, up to a number of bytes; the newest is always kept.
+
+    Attributes:
+        limit: that number.
+    """
 
     def __init__(self, limit_mb: float) -> None:
-        self._limit = limit_mb * 2**20
+        self.limit = limit_mb * 2**20
         self._kept: OrderedDict[Hashable, Features] = OrderedDict()
         self._bytes = 0
 
@@ -48,7 +52,7 @@ class FeatureCache:
         features = compute()
         self._kept[key] = features
         self._bytes += features.bytes
-        while self._bytes > self._limit and len(self._kept) > 1:
+        while self._bytes > self.limit and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
             self._bytes -= oldest.bytes
         return features

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -142,10 +142,21 @@ class NetworkPropagator:
         top = seen.top.transpose(1, 2).unflatten(2, (side, side))
         return [level[0].float().cpu().clone() for level in (top, *seen.fine)]  # copies, which can be trained on
 
+    def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
+        """Encode the slices that `run` looks at first, a slice per step, as many as are kept.
+
+        What looks at a view around the object needs the outline that the run will begin with, to the pixel: its
+        windows of gray depend on it. What looks at whole slices needs none.
+        """
+        return self._propagation(key_masks).get_ahead(lanes)
+
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run."""
+        return self._propagation(key_masks).run(lanes)
+
+    def _propagation(self, key_masks: KeyMasks) -> Propagation:
         objects = Objects(key_masks, self._choose_appearance, self._prompted)
-        return Propagation(self._opened_stack(), self._finder, self._policy, self._settings, objects).run(lanes)
+        return Propagation(self._opened_stack(), self._finder, self._policy, self._settings, objects)
 
     def _policy_of(self, settings: PropagationSettings) -> MemoryPolicy:
         if not self._reads_short_bank:

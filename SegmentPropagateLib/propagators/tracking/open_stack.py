@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -56,6 +56,23 @@ class OpenStack:
             (index, view, appearance),
             lambda: self.tracker.encode(appearance.image(self.stack, index, view, self.tracker.image_size)),
         )
+
+    def encode_ahead(self, places: Iterable[tuple[int, View, Appearance]]) -> Iterator[None]:
+        """Encode slices, yielding after each, as long as none of them is pushed out by the next; the first is nearest.
+
+        Where memory runs out it is for those who need it: what was kept is forgotten, and nothing else is done.
+        """
+        held = 0
+        for place in dict.fromkeys(places):
+            try:
+                features = self.features(*place)
+            except torch.OutOfMemoryError:
+                self._cache.clear()
+                return
+            held += features.bytes
+            yield
+            if held + features.bytes > self._cache.limit:
+                return
 
     def take_mask(self, index: int, view: View, appearance: Appearance, mask: NDArray[np.bool_]) -> Outcome:
         """A mask of the whole slice `(rows, columns)` as the outcome in a view."""
