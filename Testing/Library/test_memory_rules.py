@@ -28,7 +28,10 @@ def random_scores(seed):
     random = np.random.default_rng(seed)
     areas = random.integers(0, 4, SLICES) * 25 * (random.random(SLICES) < 0.7)
     columns = (random.normal(0, 3, SLICES), random.random(SLICES), areas, random.random(SLICES))
-    return {index: Score(float(p), float(q), int(a), float(r)) for index, (p, q, a, r) in enumerate(zip(*columns))}
+    return {
+        index: Score(float(p), float(q), int(a), float(r))
+        for index, (p, q, a, r) in enumerate(zip(*columns, strict=True))
+    }
 
 
 def ranked(accepts):
@@ -177,9 +180,9 @@ def surviving(courses):
             kinds.append(kind)
     for pathway_counts in (True, False):
         for course in best_first:
-            if len(kept) < 3 and course not in kept:
-                if not pathway_counts or course.pathway not in [other.pathway for other in kept]:
-                    kept.append(course)
+            is_new = course.pathway not in [other.pathway for other in kept]
+            if len(kept) < 3 and course not in kept and (is_new or not pathway_counts):
+                kept.append(course)
     return sorted(kept, key=lambda course: -course.merit)
 
 
