@@ -34,7 +34,7 @@ SYSTEM_PACKAGES := libgl1 libegl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfont
 SLOW_PROGRAMS := dciodvfy Orthanc
 SLOW_PACKAGES := dicom3tools orthanc orthanc-dicomweb
 
-.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling fuzz bench evaluate screenshots starter ablation \
+.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling fuzz bench evaluate stops screenshots starter ablation \
   tune docs setup clean
 
 help:  ## these lines
@@ -79,6 +79,9 @@ evaluate: $(VENV)/ready  ## accuracy on real volumes, where they are at hand
 	@$(BIN)/python Testing/Benchmarks/evaluate.py --prompts
 	@$(BIN)/python Testing/Benchmarks/evaluate_suggest.py
 	@$(BIN)/python Testing/Benchmarks/evaluate_draft.py
+
+stops: $(VENV)/ready  ## what methods leave on slices without the object (.github/STOPS.md)
+	@$(BIN)/python Testing/Benchmarks/stops.py
 
 screenshots: $(VENV)/ready-for-tests $(VIEWS)/ready  ## the Slicer panel in its states, and a result in slice and 3-D views
 	@$(BIN)/python Testing/Harness/tools/screenshot_panel.py Resources/Screenshots

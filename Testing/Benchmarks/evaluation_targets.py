@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
-from SegmentPropagateLib.phantoms.phantom import make_phantom
+from SegmentPropagateLib.phantoms import phantom
 from SegmentPropagateLib.volumes.geometry import Geometry, Plane
 from SegmentPropagateLib.volumes.stack import stack_of
 from SegmentPropagateLib.volumes.volume import Volume
@@ -94,15 +94,16 @@ def read_targets(data: Path, only: str = "", others: bool = False) -> Iterator[T
 def drawn_target(
     seed: int, family: str, shape_kji: tuple[int, int, int] = (32, 96, 96), hardness: float | None = None
 ) -> Target | None:
-    """The target of a phantom; None where it is too small. See `phantoms.phantom.make_phantom`."""
-    drawn = make_phantom(seed, family, shape_kji, hardness)
+    """The target of a phantom; None where it is too small. See `phantom.make_phantom`."""
+    drawn = phantom.make_phantom(seed, family, shape_kji, hardness)
     truth = drawn.labels == 1
     areas = truth.sum(axis=(1, 2))
     if np.count_nonzero(areas) < SLICES or areas.max() < PIXELS:
         return None
     k, j, i = drawn.spacing_kji_mm
     volume = Volume(drawn.values, Geometry(shape_kji, np.diag([-i, -j, k, 1.0])))
-    return Target(f"phantom {seed}", family, (), volume, truth, int(areas.argmax()))
+    generator = tuple(sorted(Path(phantom.__file__).parent.glob("*.py")))
+    return Target(f"phantom {seed}", family, generator, volume, truth, int(areas.argmax()))
 
 
 def files_of(folder: Path) -> tuple[Path, Path]:
