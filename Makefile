@@ -91,8 +91,9 @@ screenshots: $(VENV)/ready-for-tests $(VIEWS)/ready  ## the Slicer panel in its 
 starter: $(VENV)/ready  ## train the bundled model anew
 	@$(BIN)/python -m SegmentPropagateLib.training.starter
 
-ablation: $(VENV)/ready  ## which memory bank does what
-	@$(BIN)/python Testing/Experiments/ablation.py
+PLAN ?= 2
+ablation: $(VENV)/ready  ## which memory bank does what (PLAN=1 is the first experiment; a GPU or a night)
+	@$(BIN)/python Testing/Experiments/ablation.py --plan $(PLAN)
 
 tune: $(VENV)/ready  ## fit the tuned numbers again, on phantoms and on real volumes where they are at hand
 	@for script in fit_stop_rule fit_partner fit_finishing fit_review measure_classical; do \

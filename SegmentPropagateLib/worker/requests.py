@@ -42,7 +42,7 @@ from SegmentPropagateLib.worker.replies import (
 )
 from SegmentPropagateLib.worker.setup import Setup
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of the requests and replies; the frames around them have one of their own."""
 
 
