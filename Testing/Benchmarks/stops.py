@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="real volumes, if any")
     parser.add_argument("--drawn", type=int, default=2, help="phantoms of each family; 0 leaves them out")
-    parser.add_argument("--only", default="", help="a part of a method's name")
+    parser.add_argument("--method", action="append", metavar="NAME", help="one row of the tables; may be given again")
     parser.add_argument("--rules-on-real", action="store_true", help="memory rules on real targets, too")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "evaluation", help="for what is already done")
     parser.add_argument("--out", type=Path, default=HERE / "stops.json")
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for side, targets in sides(arguments).items():
         rows = known.setdefault(side, {})
         for method in methods(with_rules=side == "drawn" or arguments.rules_on_real):
-            if arguments.only in method.name:
+            if arguments.method is None or method.name in arguments.method:
                 rows[method.name] = measured(method, targets, arguments.cache)
                 write(arguments.out, arguments.page, known)
 

@@ -56,7 +56,9 @@ def test_the_page_holds_the_figures_of_its_file_and_nothing_else_changes(stops, 
     stops.write(tmp_path / "stops.json", page, known)
     told = page.read_text()
     assert "| copy | 0.25 (0.10 to 0.40) | 12.3 |  |" in told
-    assert told.startswith("before\n") and told.endswith("after\n") and "old" not in told
+    assert told.startswith("before\n")
+    assert told.endswith("after\n")
+    assert "old" not in told
     assert json.loads((tmp_path / "stops.json").read_text()) == known
 
 
