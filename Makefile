@@ -34,7 +34,7 @@ SYSTEM_PACKAGES := libgl1 libegl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfont
 SLOW_PROGRAMS := dciodvfy Orthanc
 SLOW_PACKAGES := dicom3tools orthanc orthanc-dicomweb
 
-.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling fuzz bench evaluate screenshots starter ablation \
+.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling fuzz bench evaluate stops screenshots starter ablation \
   tune docs setup clean
 
 help:  ## these lines
@@ -80,6 +80,9 @@ evaluate: $(VENV)/ready  ## accuracy on real volumes, where they are at hand
 	@$(BIN)/python Testing/Benchmarks/evaluate_suggest.py
 	@$(BIN)/python Testing/Benchmarks/evaluate_draft.py
 
+stops: $(VENV)/ready  ## what methods leave on slices without the object (.github/STOPS.md)
+	@$(BIN)/python Testing/Benchmarks/stops.py
+
 screenshots: $(VENV)/ready-for-tests $(VIEWS)/ready  ## the Slicer panel in its states, and a result in slice and 3-D views
 	@$(BIN)/python Testing/Harness/tools/screenshot_panel.py Resources/Screenshots
 	@$(BIN)/python Testing/Harness/tools/screenshot_effect.py Resources/Screenshots
@@ -88,8 +91,9 @@ screenshots: $(VENV)/ready-for-tests $(VIEWS)/ready  ## the Slicer panel in its 
 starter: $(VENV)/ready  ## train the bundled model anew
 	@$(BIN)/python -m SegmentPropagateLib.training.starter
 
-ablation: $(VENV)/ready  ## which memory bank does what
-	@$(BIN)/python Testing/Experiments/ablation.py
+PLAN ?= 2
+ablation: $(VENV)/ready  ## which memory bank does what (PLAN=1 is the first experiment; a GPU or a night)
+	@$(BIN)/python Testing/Experiments/ablation.py --plan $(PLAN)
 
 tune: $(VENV)/ready  ## fit the tuned numbers again, on phantoms and on real volumes where they are at hand
 	@for script in fit_stop_rule fit_partner fit_finishing fit_review measure_classical; do \

@@ -27,6 +27,7 @@ from SegmentPropagateLib.cli.words import (
 )
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
+from SegmentPropagateLib.networks.memory_rules import PUBLISHED, RULES
 from SegmentPropagateLib.volumes.presets import PRESETS
 
 DEFAULT_MODEL = "starter"
@@ -145,6 +146,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     _add_licence(parser)
     parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=_INTENSITY_HELP)
     parser.add_argument("--short-slices", type=count, metavar="N", help="short memory (default: the model's own)")
+    parser.add_argument(
+        "--memory",
+        choices=tuple(RULES),
+        default=PUBLISHED,
+        metavar="NAME",
+        help=f"which slices a network reads again: {', '.join(RULES)}; `models` tells them apart; default %(default)s",
+    )
     parser.add_argument(
         "--pass-mode",
         choices=("independent", "coupled"),

@@ -34,7 +34,7 @@ from SegmentPropagateLib.propagation.propagator import Propagator
 RUNNER = f"{__name__}:start"
 _SETTINGS = (
     *("label", "key_slice", "plane", "model", "intensity", "short_slices"),
-    *("pass_mode", "device", "precision", "roi", "accept_licence"),
+    *("memory", "pass_mode", "device", "precision", "roi", "accept_licence"),
 )
 _NOT_OF_RESULTS = ("model", "device", "accept_licence")  # of the model its digest counts, whatever its file is called
 

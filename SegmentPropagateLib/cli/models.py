@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from SegmentPropagateLib.models.registry import REGISTRY, NamedModel, cache_folder
+from SegmentPropagateLib.networks.memory_rules import RULES
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -27,6 +28,12 @@ def run(arguments: argparse.Namespace) -> None:
         "a file of the same name that is put there by hand is taken as well. Any model file can be given by its path.",
         "SHA-256 'first use': the publisher's is not known to us; the first download's is recorded and then held to.",
     ]
+    lines += [
+        "",
+        "Memory rules (--memory NAME of propagate and batch), what networks read on the way, and whose they are:",
+    ]
+    widest = max(map(len, RULES))
+    lines += [f"  {name:<{widest}}  {rule.about} ({rule.source})" for name, rule in RULES.items()]
     print("\n".join(lines))  # noqa: T201 - this command's output
 
 

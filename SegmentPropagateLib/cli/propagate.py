@@ -81,7 +81,7 @@ def carry_out(
     for note in request.notes:
         say(note)
     model = open_model()
-    settings = PropagationSettings(arguments.roi, arguments.pass_mode, arguments.short_slices)
+    settings = PropagationSettings(arguments.roi, arguments.pass_mode, arguments.short_slices, memory=arguments.memory)
     session = Session(model, volume, plane=arguments.plane, intensity=arguments.intensity, settings=settings)
     if session.gray.note:
         say(session.gray.note)

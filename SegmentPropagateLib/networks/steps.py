@@ -75,6 +75,23 @@ class Decoded:
     tokens: Tensor
     presence: Tensor
 
+    @property
+    def unchosen(self) -> list[Decoded]:
+        """The candidates beside the best, each alone, in the order in which they were decoded."""
+        count = self.logits.shape[1]
+        order = torch.arange(count, device=self.ious.device).expand(len(self.ious), -1)
+        others = order[order != self.ious.argmax(dim=1, keepdim=True)].view(len(order), -1)
+        rows = torch.arange(len(order), device=order.device)
+        return [
+            Decoded(
+                self.logits[rows, column][:, None],
+                self.ious[rows, column][:, None],
+                self.tokens[rows, column][:, None] if self.tokens.shape[1] > 1 else self.tokens,
+                self.presence,
+            )
+            for column in others.unbind(dim=1)
+        ]
+
     def of_best(self, values: Tensor) -> Tensor:
         """Of values `(B, M or 1, ...)` those of the candidate with the highest predicted IoU, `(B, ...)`."""
         rows = torch.arange(len(values), device=values.device)

@@ -20,6 +20,10 @@ KeyMasks = Mapping[int, Mapping[int, NDArray[np.bool_]]]
 """object id -> key slice -> bool mask of shape (rows, columns)."""
 
 
+MemoryName = Literal["sam2", "sam2-stride", "sam2-near-keys", "sam3", "samurai", "dam4sam", "sam2long"]
+"""Rules of `networks.memory_rules`, which says what they do; the first is what networks were trained with."""
+
+
 @dataclass(frozen=True)
 class PropagationSettings:
     """What a user may change about a run without choosing another model.
@@ -30,12 +34,14 @@ class PropagationSettings:
             in reverse within one memory, as the released SLM-SAM2 script does.
         short_slices: length of the short memory bank; None takes the checkpoint's card.
         stop_after_empty: a lane ends after so many empty slices in a row; None never ends early.
+        memory: which remembered slices a network reads.
     """
 
     roi: Literal["auto", "off"] = "auto"
     pass_mode: Literal["independent", "coupled"] = "independent"
     short_slices: int | None = None
     stop_after_empty: int | None = None
+    memory: MemoryName = "sam2"
 
 
 @dataclass(frozen=True)

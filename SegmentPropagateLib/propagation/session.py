@@ -60,7 +60,7 @@ class Session:
         settings: see `PropagationSettings`.
 
     Raises:
-        InputError: for an unknown plane or preset.
+        InputError: for an unknown plane or preset, or a memory rule with a model that has no memory.
     """
 
     def __init__(
@@ -85,6 +85,11 @@ class Session:
         self._lessons: dict[int, _Learned] = {}
         self._absent = SliceResult.of_mask(np.zeros(self.stack.slice_shape, dtype=bool), "empty", -np.inf, np.nan)
         propagator.open(self.stack, self.settings)
+        if self.settings.memory != PropagationSettings.memory and "memory" not in propagator.info:
+            raise InputError(
+                f"The model '{propagator.info.get('model')}' remembers no slices: the memory rule "
+                f"'{self.settings.memory}' is for networks. Leave it out or choose another model."
+            )
 
     @property
     def object_ids(self) -> tuple[int, ...]:

@@ -75,27 +75,32 @@ def main() -> None:
     if not (arguments.data / "TARGETS.json").exists():
         print(f"Skipped: there are no evaluation volumes in '{arguments.data}'.")
         return
-    methods = [_model(name, arguments.roi) for name in arguments.model or ("classical", STARTER, "starter")]
+    settings = PropagationSettings(roi=arguments.roi)
+    methods = [model_method(name, settings) for name in arguments.model or ("classical", STARTER, "starter")]
     if arguments.prompts:
         sides = {
             side: list(read_targets(arguments.data, arguments.only, others))
             for side, others in (("targets", False), ("others", True))
         }
         every = [target for targets in sides.values() for target in targets]
-        rows = {method.name: list(_results(method, every, arguments.out, prompts_run)) for method in methods}
+        rows = {method.name: list(results_of(method, every, arguments.out, prompts_run)) for method in methods}
         write_prompt_report(arguments.out, {side: len(targets) for side, targets in sides.items()}, rows)
         return
     if not arguments.no_baselines:
-        sources = (HERE / "evaluation_baselines.py", *classical_sources("regions", "registration", "growcut"))
-        plain = PropagationSettings()
-        methods = [*(Method(name, make, sources, plain) for name, make in baselines().items()), *methods]
+        methods = [*baseline_methods(), *methods]
     targets = list(read_targets(arguments.data, arguments.only, arguments.others))
-    results = {method.name: list(_results(method, targets, arguments.out, both_ranges)) for method in methods}
+    results = {method.name: list(results_of(method, targets, arguments.out, both_ranges)) for method in methods}
     write_report(arguments.out, targets, results)
 
 
-def _model(name: str, roi: str) -> Method:
-    settings = PropagationSettings(roi=roi)
+def baseline_methods() -> list[Method]:
+    """The simplest ways to carry a mask."""
+    sources = (HERE / "evaluation_baselines.py", *classical_sources("regions", "registration", "growcut"))
+    return [Method(name, make, sources, PropagationSettings()) for name, make in baselines().items()]
+
+
+def model_method(name: str, settings: PropagationSettings) -> Method:
+    """A model by name, or the network of a file alone."""
     if name == "classical":
         return Method(name, lambda: _load(name), classical_sources(), settings)
     is_named = name in registry.REGISTRY
@@ -125,7 +130,7 @@ def classical_sources(*names: str) -> tuple[Path, ...]:
 Run = Callable[[Any, Target, PropagationSettings], tuple[dict[str, Any], Mapping[str, NDArray[np.bool_]]]]
 
 
-def _results(method: Method, targets: list[Target], out: Path, run: Run) -> Iterator[dict[str, Any]]:
+def results_of(method: Method, targets: list[Target], out: Path, run: Run) -> Iterator[dict[str, Any]]:
     """One result per target: what `run` finds, and in `masks` the file with its masks."""
     propagator = None
     own = ("evaluate", "evaluation_targets", "evaluation_prompts")

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
-from SegmentPropagateLib.volumes.geometry import Plane
+from SegmentPropagateLib.phantoms import phantom
+from SegmentPropagateLib.volumes.geometry import Geometry, Plane
 from SegmentPropagateLib.volumes.stack import stack_of
 from SegmentPropagateLib.volumes.volume import Volume
 
 PLANE = Plane.AXIAL
+SLICES, PIXELS = 5, 30
+"""What a drawn target or an organ that is not listed must be found on, and have on one of them, at least."""
 SAME_PATIENT = {"mr_t1_sarcoma": "ct_sarcoma"}
 """Cases that are no independent draws: resampled together."""
 
@@ -82,10 +85,25 @@ def read_targets(data: Path, only: str = "", others: bool = False) -> Iterator[T
                 mask = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
             truth = np.ascontiguousarray(stack_of(mask, axis))
             areas = truth.sum(axis=(1, 2))
-            if others and (np.count_nonzero(areas) < 5 or areas.max() < 30):
+            if others and (np.count_nonzero(areas) < SLICES or areas.max() < PIXELS):
                 continue
             key = int(areas.argmax())
             yield Target(case, entry["name"], (*files, label_file), volume, truth, key)
+
+
+def drawn_target(
+    seed: int, family: str, shape_kji: tuple[int, int, int] = (32, 96, 96), hardness: float | None = None
+) -> Target | None:
+    """The target of a phantom; None where it is too small. See `phantom.make_phantom`."""
+    drawn = phantom.make_phantom(seed, family, shape_kji, hardness)
+    truth = drawn.labels == 1
+    areas = truth.sum(axis=(1, 2))
+    if np.count_nonzero(areas) < SLICES or areas.max() < PIXELS:
+        return None
+    k, j, i = drawn.spacing_kji_mm
+    volume = Volume(drawn.values, Geometry(shape_kji, np.diag([-i, -j, k, 1.0])))
+    generator = tuple(sorted(Path(phantom.__file__).parent.glob("*.py")))
+    return Target(f"phantom {seed}", family, generator, volume, truth, int(areas.argmax()))
 
 
 def files_of(folder: Path) -> tuple[Path, Path]:

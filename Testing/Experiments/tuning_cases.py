@@ -8,22 +8,15 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from SegmentPropagateLib.phantoms.families import SCENES
-from SegmentPropagateLib.phantoms.phantom import make_phantom
-from SegmentPropagateLib.volumes.geometry import Geometry
-from SegmentPropagateLib.volumes.volume import Volume
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "Testing" / "Benchmarks"))
-from evaluation_targets import Target, read_targets  # noqa: E402 - the evaluation lies in the next folder
+from evaluation_targets import Target, drawn_target, read_targets  # noqa: E402 - the evaluation lies in the next folder
 
 SEEDS = range(8_000, 9_000)
 """The starter is trained on seeds far above and validated on those right above."""
 PHANTOM_SHAPE = (32, 96, 96)
-SLICES, PIXELS = 5, 30
-"""What a target must be found on, and have on one of them, at least; the evaluation's rule for other organs."""
 
 
 def parse(about: str, argv: list[str] | None = None) -> argparse.Namespace:
@@ -48,12 +41,6 @@ def phantoms(shape_kji: tuple[int, int, int] = PHANTOM_SHAPE) -> Iterator[Target
     """The targets of phantoms, all families in turn."""
     families = tuple(SCENES)
     for seed in SEEDS:
-        family = families[seed % len(families)]
-        drawn = make_phantom(seed, family, shape_kji)
-        truth = drawn.labels == 1
-        areas = truth.sum(axis=(1, 2))
-        if np.count_nonzero(areas) < SLICES or areas.max() < PIXELS:
-            continue
-        k, j, i = drawn.spacing_kji_mm
-        volume = Volume(drawn.values, Geometry(shape_kji, np.diag([-i, -j, k, 1.0])))
-        yield Target(f"phantom {seed}", family, (), volume, truth, int(areas.argmax()))
+        target = drawn_target(seed, families[seed % len(families)], shape_kji)
+        if target is not None:
+            yield target

@@ -1,3 +1,4 @@
+import dataclasses
 import importlib
 import json
 import sys
@@ -50,12 +51,7 @@ def test_a_gain_that_only_some_seeds_show_is_no_proof(ablation):
 
 
 def test_every_arm_starts_from_the_base_and_two_banks_start_as_their_sum(ablation):
-    base = {
-        name: t.clone()
-        for name, t in ablation.build_network(ablation.NetworkConfig("starter", "conv", ablation.SIZE, ablation.SHAPE))
-        .state_dict()
-        .items()
-    }
+    base = {name: t.clone() for name, t in ablation.build_network(ablation.QUICK.network).state_dict().items()}
     network = ablation.adapt(base, "base", 5, 0, ablation.QUICK)
     state = network.state_dict()
     for name, tensor in base.items():
@@ -74,6 +70,23 @@ def test_results_are_signed_with_the_code_that_they_depend_on(ablation, monkeypa
         (tmp_path / name).write_text("another")
     monkeypatch.setattr(ablation, "HERE", tmp_path)
     assert ablation.code_hash() != signed
+
+
+def test_the_second_plan_goes_on_from_the_bundled_network(ablation):
+    assert (EXPERIMENTS / ablation.SECOND.plan).exists()
+    assert ablation.SECOND.network.image_size == 96
+    assert ablation.SECOND.network.starter != ablation.SHAPE  # the bundled network's own sizes
+    assert ablation.code_hash(ablation.SECOND.plan) != ablation.code_hash()
+    assert ablation.SECOND.seeds >= 5
+
+
+@pytest.mark.slow
+def test_the_second_plan_runs_a_few_steps(ablation, tmp_path):
+    scale = dataclasses.replace(ablation.SECOND, **{**ablation.NOTHING, "base_steps": 1, "adapt_five": 1, "volumes": 1})
+    base = ablation.base_weights(tmp_path / "base.pt", scale)
+    assert base.keys() == ablation.base_weights(tmp_path / "base.pt", scale).keys()  # read, not trained again
+    run = ablation.run_arm(tmp_path, base, "M_O+M_R=1", 5, 0, scale)
+    assert 0 <= run["figures"][0]["absent"] <= 1
 
 
 @pytest.mark.slow

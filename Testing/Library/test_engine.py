@@ -11,7 +11,7 @@ from SegmentPropagateLib.errors import InputError, OutOfMemoryError
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import NetworkConfig
-from SegmentPropagateLib.networks.memory import POINTER_SLOTS, long_bank, select, short_bank
+from SegmentPropagateLib.networks.memory import POINTER_SLOTS, MemoryPolicy, long_bank, select, short_bank
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagation.session import Session
@@ -375,14 +375,14 @@ def test_bf16_gives_nearly_the_same_masks(family, variant, size):
 def test_a_lane_forgets_what_it_can_never_read_again_and_nothing_else(legs):
     start = legs[0][0] - legs[0].step
     state = LaneState(Lane(1, (start,), legs), home=None, appearance=None)
-    policy = (long_bank(), short_bank(7))
+    policy = MemoryPolicy((long_bank(), short_bank(7)))
     everything = set()
     while state.rest:
-        for bank in policy:
+        for bank in policy.banks:
             kept = select(bank, state.index, state.direction, (start,), set(state.seen), 99)
             assert kept == select(bank, state.index, state.direction, (start,), everything, 99)
         everything.add(state.index)
         state.seen[state.index] = None
-        state.forget()
+        state.forget(policy.reach)
         assert len(state.seen) <= 2 * POINTER_SLOTS
         state.advance()

@@ -113,6 +113,7 @@ OF_SETUP = {
     "setup.session.settings.pass_mode": (None, "both", 1),
     "setup.session.settings.short_slices": ("7", 0, -1, 1.5, True),
     "setup.session.settings.stop_after_empty": ("3", 0, -1, 1.5, True),
+    "setup.session.settings.memory": (None, "sam4", 2, ["sam3"]),
 }
 OF_KEYS = {
     **OF_SETUP,

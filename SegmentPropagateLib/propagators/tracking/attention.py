@@ -11,7 +11,7 @@ numbers come cheaper, up to rounding:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -35,11 +35,13 @@ class BankContents:
             tokens `(HW, M)`. The same number for each lane.
         pointers: `(B, P, M)` tokens of object pointers.
         pointer_times: `(B, P, M)` their temporal encoding.
+        weights: per lane, factors on the keys of each memory and of each pointer; none where empty.
     """
 
     memories: list[list[tuple[list[Tensor], Tensor, int]]]
     pointers: Tensor
     pointer_times: Tensor
+    weights: list[tuple[tuple[float, ...], tuple[float, ...]]] = field(default_factory=list)
 
 
 class KeptKeysAttention:
@@ -108,6 +110,10 @@ class KeptKeysAttention:
             for slot, (kept, _, age) in enumerate(memories):
                 torch.add(kept[index], offsets[age], out=lane[slot * tokens : (slot + 1) * tokens])
         keys[:, spatial:] = cross.k_proj(contents.pointers + contents.pointer_times)
+        for lane, (of_memories, of_pointers) in zip(keys, contents.weights, strict=False):
+            factors = keys.new_tensor([*of_memories, *of_pointers])
+            each = [tokens] * len(of_memories) + [pointers // max(len(of_pointers), 1)] * len(of_pointers)
+            lane *= factors.repeat_interleave(torch.tensor(each, device=keys.device))[:, None]
         return keys
 
     def _attend_self(self, layer: Any, x: Tensor) -> Tensor:

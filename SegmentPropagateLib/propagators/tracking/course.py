@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+import copy
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.networks.memory import MEMORY_SLOTS, POINTER_SLOTS, MemoryPolicy, Reads, select
+from SegmentPropagateLib.networks.memory import (
+    MEMORY_SLOTS,
+    AnchorRule,
+    MemoryPolicy,
+    Reads,
+    Remembered,
+    Score,
+    select_from,
+)
+from SegmentPropagateLib.networks.memory_rules import Course, best_courses, merit_after
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.tracking.appearance import Appearance, ChooseAppearance
 from SegmentPropagateLib.propagators.tracking.open_stack import OpenStack
+from SegmentPropagateLib.propagators.tracking.rivals import rival_overlap
 from SegmentPropagateLib.propagators.tracking.tracker import Look, Outcome, SliceMemory
 from SegmentPropagateLib.propagators.tracking.views import View, ViewFinder
 
@@ -32,11 +43,13 @@ class Seen:
         memory: what the network keeps.
         view: the view in which it was made.
         asked_from: the lane's own view when it was made.
+        score: what was said of the slice, where the policy asks for it.
     """
 
     memory: SliceMemory
     view: View
     asked_from: View
+    score: Score | None = None
 
 
 @dataclass
@@ -50,6 +63,9 @@ class LaneState:
         seen: slice -> what is remembered of it; key slices too.
         step: how many slices were done.
         empty_run: how many slices in a row were empty.
+        anchors: slices that are read like key slices.
+        merit: of the pathway; see `memory_rules.merit_after`.
+        told: outcomes that wait until it is known which pathway is the best, each with its slice and view.
     """
 
     lane: Lane
@@ -58,6 +74,9 @@ class LaneState:
     seen: dict[int, Seen] = field(default_factory=dict)
     step: int = 0
     empty_run: int = 0
+    anchors: tuple[int, ...] = ()
+    merit: float = 0.0
+    told: list[tuple[int, Outcome, View]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._visits = [(index, leg.step, index == leg[0]) for leg in self.lane.legs for index in leg]
@@ -78,12 +97,29 @@ class LaneState:
         """Slices still to be done, the next one first."""
         return [index for index, _, _ in self._visits[self.step :]]
 
-    def forget(self) -> None:
-        """Drop the memories that no slice to come can read: those farther behind it than any pointer is read from."""
+    def forget(self, reach: int | None) -> None:
+        """Drop the memories that no slice to come can read: those farther behind it than memories are read from."""
+        if reach is None:
+            return
         coming = self._visits[self.step + 1 :]
         for index in list(self.seen):
-            if not any(0 < (visit - index) * direction < POINTER_SLOTS for visit, direction, _ in coming):
+            is_read = any(0 < (visit - index) * direction <= reach for visit, direction, _ in coming)
+            if not is_read and index not in self.anchors:
                 del self.seen[index]
+
+    def fork(self) -> LaneState:
+        """Another course from here, with memories of its own."""
+        other = copy.copy(self)
+        other.seen, other.told = dict(self.seen), list(self.told)
+        return other
+
+    def keep_anchor(self, rule: AnchorRule, score: Score) -> None:
+        """Make the present slice an anchor where the rule admits it."""
+        starts = [index - step for index, step, is_first in self._visits[: self.step + 1] if is_first]
+        areas = [seen.score.area for seen in self.seen.values() if seen.score is not None]
+        last = self.anchors[-1] if self.anchors else starts[-1]
+        if rule.admits(score, areas, abs(self.index - last)):
+            self.anchors = (*self.anchors, self.index)[-rule.most :]
 
     def stop(self) -> None:
         """Leave the remaining slices alone."""
@@ -146,9 +182,10 @@ class Propagation:
         """Yield one update per slice of every lane."""
         self._lanes = [self._start(lane) for lane in lanes if lane.slices]
         while self._lanes:
-            for state, outcome in zip(self._lanes, self._step(self._lanes), strict=True):
-                yield self._finish(state, outcome)
-            self._lanes = [state for state in self._lanes if state.rest]
+            taken = self._step(self._lanes)
+            for _, group in groupby(taken, key=lambda pair: id(pair[0].lane)):
+                yield from self._finish(list(group))
+            self._lanes = [state for state, _ in taken if state.rest]
 
     def get_ahead(self, lanes: Sequence[Lane]) -> Iterator[None]:
         """Encode what `run` looks at first, in the views in which it begins."""
@@ -178,21 +215,51 @@ class Propagation:
         size = self._opened.tracker.image_size
         return LaneState(lane, view, self._objects.choose_appearance(self._opened.stack, key, view, masks[key], size))
 
-    def _step(self, states: list[LaneState]) -> list[Outcome]:
-        """Segment the next slice of every lane, and remember it where something follows."""
+    def _step(self, states: list[LaneState]) -> list[tuple[LaneState, Outcome]]:
+        """Segment the next slice of every lane, and remember it where something follows.
+
+        Returns lanes with their outcomes; the pathways of one lane beside each other, the best first.
+        """
         outcomes = dict(zip(map(id, states), self._look(states), strict=True))
         waiting = states
         for _ in range(VIEW_CORRECTIONS):
             waiting = [state for state in waiting if self._follow(state, outcomes[id(state)])]
             outcomes.update(zip(map(id, waiting), self._look(waiting), strict=True))
-        going_on = [state for state in states if len(state.rest) > 1]
-        remembered = self._remember(going_on, [outcomes[id(state)] for state in going_on])
-        for state, memory in zip(going_on, remembered, strict=True):
-            state.seen[state.index] = Seen(memory, state.view, state.view)
-            state.forget()
+        taken = [(state, outcomes[id(state)]) for state in states]
+        if self._policy.pathways > 1:
+            taken = [
+                pair for _, group in groupby(taken, key=lambda pair: id(pair[0].lane)) for pair in self._fork(group)
+            ]
+        going_on = [(state, outcome) for state, outcome in taken if len(state.rest) > 1]
+        self._lanes = [state for state, _ in taken]
+        for (state, outcome), memory in zip(going_on, self._remember(going_on), strict=True):
+            score = self._score(state, outcome) if self._policy.judges else None
+            if self._policy.anchors is not None and score is not None:
+                state.keep_anchor(self._policy.anchors, score)
+            state.seen[state.index] = Seen(memory, state.view, state.view, score)
+            state.forget(self._policy.reach)
         views = {(state.lane.object_id, state.view) for state in states}
         self._keys = {name: memory for name, memory in self._keys.items() if (name[0], name[2]) in views}
-        return [outcomes[id(state)] for state in states]
+        return taken
+
+    def _fork(self, pairs: Iterable[tuple[LaneState, Outcome]]) -> list[tuple[LaneState, Outcome]]:
+        """The best ways to go on, of all pathways of a lane and all masks that each has decoded."""
+        ways = [(state, way) for state, outcome in pairs for way in (outcome, *outcome.unchosen)]
+        courses = []
+        for state, way in ways:
+            iou = float(way.predicted_iou)
+            courses.append(Course(id(state), merit_after(state.merit, iou), float(way.presence), iou))
+        chosen = best_courses(courses, self._policy.pathways)
+        forked = [(ways[number][0].fork(), replace(ways[number][1], unchosen=())) for number in chosen]
+        for number, (state, _) in zip(chosen, forked, strict=True):
+            state.merit = courses[number].merit
+        return forked
+
+    def _score(self, state: LaneState, outcome: Outcome) -> Score:
+        mask = self._mask(outcome, state.view)
+        rivals = [self._mask(other, state.view) for other in outcome.unchosen]
+        rival = 1.0 if self._policy.anchors is None else rival_overlap(mask, rivals)
+        return Score(float(outcome.presence), float(outcome.predicted_iou), int(np.count_nonzero(mask)), rival)
 
     def _look(self, states: Sequence[LaneState]) -> list[Outcome]:
         groups: dict[tuple, list[int]] = {}
@@ -215,7 +282,7 @@ class Propagation:
             memories = {index: state.seen[index].memory for index in pointed - set(state.lane.keys)}
             memories |= {index: self._recall(state, index) for index in attended | (pointed & set(state.lane.keys))}
             features = self._opened.features(state.index, state.view, state.appearance)
-            looks.append(Look(features, reads, memories))
+            looks.append(Look(features, reads, memories, self._policy.wants_rivals))
             for index in state.seen.keys() - attended:
                 state.seen[index].memory.keys = None
         outcomes = self._opened.tracker.look(looks, len(self._opened.stack))
@@ -224,19 +291,22 @@ class Propagation:
                 seen.memory.keys = None
         return outcomes
 
-    def _remember(self, states: Sequence[LaneState], outcomes: Sequence[Outcome]) -> list[SliceMemory]:
+    def _remember(self, pairs: Sequence[tuple[LaneState, Outcome]]) -> list[SliceMemory]:
         def work(pairs: Sequence[tuple[LaneState, Outcome]]) -> list[SliceMemory]:
             features = [self._opened.features(state.index, state.view, state.appearance) for state, _ in pairs]
             device = self._opened.tracker.device
-            return self._opened.tracker.remember(features, [outcome.to(device) for _, outcome in pairs], given=False)
+            outcomes = [replace(outcome, unchosen=()).to(device) for _, outcome in pairs]
+            return self._opened.tracker.remember(features, outcomes, given=False)
 
-        return self._opened.in_batches(work, list(zip(states, outcomes, strict=True)), self._move)
+        return self._opened.in_batches(work, pairs, self._move)
 
     def _reads(self, state: LaneState) -> tuple[Reads, ...]:
         keys = state.lane.keys
         filled = state.seen.keys() - set(keys)
+        scores = {index: seen.score for index, seen in state.seen.items() if seen.score is not None}
+        remembered = Remembered(keys, filled, scores, state.anchors)
         slices = len(self._opened.stack)
-        return tuple(select(bank, state.index, state.direction, keys, filled, slices) for bank in self._policy.banks)
+        return tuple(select_from(bank, state.index, state.direction, remembered, slices) for bank in self._policy.banks)
 
     def _recall(self, state: LaneState, index: int) -> SliceMemory:
         """What the lane remembers of a slice, in its present view."""
@@ -249,7 +319,7 @@ class Propagation:
             if view != seen.view:
                 outcome = self._opened.change_view(memory.outcome, seen.view, view)
                 memory = self._opened.remember(index, view, state.appearance, outcome, given=False)
-            seen = state.seen[index] = Seen(memory, view, state.view)
+            seen = state.seen[index] = replace(seen, memory=memory, view=view, asked_from=state.view)
         return seen.memory
 
     def _recall_key(self, state: LaneState, key: int) -> SliceMemory:
@@ -275,18 +345,28 @@ class Propagation:
     def _mask(self, outcome: Outcome, view: View) -> NDArray[np.bool_]:
         return self._opened.slice_logits(outcome, view) > 0
 
-    def _finish(self, state: LaneState, outcome: Outcome) -> SliceUpdate:
-        """Go on to the next slice and report this one."""
-        logits = self._opened.slice_logits(outcome, state.view)
-        presence, iou = float(outcome.presence), float(outcome.predicted_iou)
-        mask = logits > 0
-        update = SliceUpdate(state.lane.object_id, state.index, mask, presence, iou, logits)
-        state.empty_run = 0 if mask.any() else state.empty_run + 1
-        state.advance()
+    def _finish(self, pathways: Sequence[tuple[LaneState, Outcome]]) -> Iterator[SliceUpdate]:
+        """Go on to the next slice and report this one; of several pathways nothing before the best is known."""
+        best, object_id = pathways[0][0], pathways[0][0].lane.object_id
         limit = self._settings.stop_after_empty
-        if limit is not None and state.empty_run >= limit:
-            state.stop()
-        return update
+        for state, outcome in pathways:
+            update = self._update(object_id, state.index, outcome, state.view)
+            state.empty_run = 0 if update.mask.any() else state.empty_run + 1
+            if self._policy.pathways > 1:
+                state.told.append((state.index, outcome, state.view))
+            else:
+                yield update
+            state.advance()
+        if limit is not None and best.empty_run >= limit:
+            for state, _ in pathways:
+                state.stop()
+        if not best.rest:
+            yield from (self._update(object_id, *told) for told in best.told)
+
+    def _update(self, object_id: int, index: int, outcome: Outcome, view: View) -> SliceUpdate:
+        logits = self._opened.slice_logits(outcome, view)
+        presence, iou = float(outcome.presence), float(outcome.predicted_iou)
+        return SliceUpdate(object_id, index, logits > 0, presence, iou, logits)
 
     def _move(self) -> None:
         """Bring the memories to the network's device."""

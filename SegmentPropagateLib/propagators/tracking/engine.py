@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import find_family
-from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
+from SegmentPropagateLib.networks.memory import MemoryPolicy
+from SegmentPropagateLib.networks.memory_rules import find_rule
 from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.networks.steps import memory_attentions
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
@@ -77,6 +78,7 @@ class NetworkPropagator:
             "device": str(tracker.device),
             "precision": next(name for name, dtype in DTYPES.items() if dtype == tracker.dtype),
             "short_slices": self._policy.banks[1].recent if len(self._policy.banks) > 1 else None,
+            "memory": self._settings.memory,
             "notes": list(self._opened.notes) if self._opened else [],
         }
 
@@ -84,7 +86,8 @@ class NetworkPropagator:
         """Forget the previous stack and take a new one; the same one again may have other settings.
 
         Raises:
-            InputError: the short memory bank cannot have the length that the settings ask for.
+            InputError: the settings ask for a memory rule that does not exist, or for a short memory bank of a length
+                that it cannot have.
         """
         self._policy = self._policy_of(settings)
         if self._opened is None or self._opened.stack is not stack:
@@ -159,10 +162,10 @@ class NetworkPropagator:
         return Propagation(self._opened_stack(), self._finder, self._policy, self._settings, objects)
 
     def _policy_of(self, settings: PropagationSettings) -> MemoryPolicy:
-        if not self._reads_short_bank:
-            return MemoryPolicy((long_bank(),))
-        slices = self._card.short_slices if settings.short_slices is None else settings.short_slices
-        return MemoryPolicy((long_bank(), short_bank(slices)))
+        slices = None
+        if self._reads_short_bank:
+            slices = self._card.short_slices if settings.short_slices is None else settings.short_slices
+        return find_rule(settings.memory).policy(slices)
 
     def _opened_stack(self) -> OpenStack:
         if self._opened is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch.nn import functional
 from SegmentPropagateLib.networks.memory import Reads, pointer_span
 from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.networks.steps import (
+    Decoded,
     Prompt,
     decode,
     embed_prompt,
@@ -36,16 +37,21 @@ class Outcome:
         pointer: object pointer `(C,)`.
         presence: object score `()`, a logit.
         predicted_iou: `()`, 0..1.
+        unchosen: the other masks that were decoded, where they were asked for.
     """
 
     logits: Tensor
     pointer: Tensor
     presence: Tensor
     predicted_iou: Tensor
+    unchosen: tuple[Outcome, ...] = ()
 
     def to(self, device: torch.device) -> Outcome:
         """A copy on another device."""
-        return Outcome(*(x.to(device) for x in (self.logits, self.pointer, self.presence, self.predicted_iou)))
+        logits, pointer, presence, iou = (
+            x.to(device) for x in (self.logits, self.pointer, self.presence, self.predicted_iou)
+        )
+        return Outcome(logits, pointer, presence, iou, tuple(other.to(device) for other in self.unchosen))
 
 
 @dataclass
@@ -75,11 +81,13 @@ class Look:
         features: of the slice.
         reads: per bank, which memories.
         memories: slice -> memory, all that `reads` names.
+        wants_unchosen: whether the masks that are not chosen are to be told.
     """
 
     features: Features
     reads: tuple[Reads, ...]
     memories: dict[int, SliceMemory]
+    wants_unchosen: bool = False
 
     @property
     def signature(self) -> tuple[tuple[int, int], ...]:
@@ -149,7 +157,7 @@ class Tracker:
         """
         with self._autocast():
             tokens = self._read(looks, slices)
-            return self._decode(tokens, [look.features for look in looks])
+            return self._decode(tokens, [look.features for look in looks], unchosen=looks[0].wants_unchosen)
 
     @torch.inference_mode()
     def take_mask(self, features: Features, mask: Tensor) -> Outcome:
@@ -223,16 +231,18 @@ class Tracker:
 
     def _contents(self, looks: Sequence[Look], index: int, slices: int) -> BankContents:
         span = pointer_span(slices)
-        memories, pointers, times = [], [], []
+        memories, pointers, times, weights = [], [], [], []
         for look in looks:
             reads = look.reads[index]
             entries = [(look.memories[key], age) for key, age in reads.spatial]
             memories.append([(self._keys(entry)[index], entry.tokens.to(self.dtype), age) for entry, age in entries])
+            if reads.spatial_weights:
+                weights.append((reads.spatial_weights, reads.pointer_weights))
             pointers.append([look.memories[key].outcome.pointer for key, _ in reads.pointers])
             times.append([self._times.encode(distance, span) for _, distance in reads.pointers])
         stacked = [torch.stack([torch.stack(lane) for lane in lanes]) for lanes in (pointers, times)]
         tokens, encoded = pointer_tokens(self._network, *stacked)
-        return BankContents(memories, tokens.to(self.dtype), encoded.to(self.dtype))
+        return BankContents(memories, tokens.to(self.dtype), encoded.to(self.dtype), weights)
 
     def _keys(self, memory: SliceMemory) -> list[list[Tensor]]:
         if memory.keys is None:
@@ -244,9 +254,18 @@ class Tracker:
         """Let the fuser smooth the sum of what both attentions have read; tokens `(B, H W, C)` in and out."""
         return self._fuser(self._map(tokens)).flatten(2).transpose(1, 2)
 
-    def _decode(self, tokens: Tensor, features: Sequence[Features], prompt: Prompt | None = None) -> list[Outcome]:
+    def _decode(
+        self, tokens: Tensor, features: Sequence[Features], prompt: Prompt | None = None, unchosen: bool = False
+    ) -> list[Outcome]:
         fine = [torch.cat([entry.fine[level] for entry in features]) for level in (0, 1)]
         decoded = decode(self._network, self._map(tokens), fine, prompt or self._no_prompt, self._places)
+        best = self._outcomes(decoded)
+        if not unchosen or decoded.logits.shape[1] == 1:
+            return best
+        others = zip(*(self._outcomes(other) for other in decoded.unchosen), strict=True)
+        return [replace(outcome, unchosen=rest) for outcome, rest in zip(best, others, strict=True)]
+
+    def _outcomes(self, decoded: Decoded) -> list[Outcome]:
         pointers = object_pointers(self._network, decoded)
         columns = (decoded.silenced, pointers, decoded.presence[:, 0].float(), decoded.of_best(decoded.ious).float())
         return [Outcome(*row) for row in zip(*columns, strict=True)]
