@@ -21,10 +21,10 @@ from SegmentPropagateLib.server.lease import LOST, Lease
 from SegmentPropagateLib.server.settings import RefusedError, Settings
 from SegmentPropagateLib.server.tokens import Tokens
 from SegmentPropagateLib.worker.messages import MessageError
+from SegmentPropagateLib.worker.protocol import PROTOCOL
 from SegmentPropagateLib.worker.remote.address import PATH
 from SegmentPropagateLib.worker.remote.packing import packings
 from SegmentPropagateLib.worker.remote.stream import VERSION, Close
-from SegmentPropagateLib.worker.requests import PROTOCOL
 
 GREETING_S = 10.0
 CLOSING_S = 5.0

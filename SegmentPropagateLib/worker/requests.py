@@ -2,7 +2,8 @@
 
 A request describes all that it needs (volume, model, settings, keys), never a step: a worker that was killed and
 started again needs no replay. All slice numbers and shapes are checked against the volume that the request names.
-A new one is a class here, its answer one in `replies`, and how a method of `service.Service`; count `PROTOCOL` up.
+A new one is a class here, its answer one in `replies`, and how a method of `service.Service`; `protocol.PROTOCOL` is
+counted up.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.worker.fields import Content, Count, Index, Rule, Text, array_of, kinds_of, reject
 from SegmentPropagateLib.worker.messages import Message, MessageError, shown
+from SegmentPropagateLib.worker.protocol import PROTOCOL, check_protocol
 from SegmentPropagateLib.worker.replies import (
     REPLIES,
     Cancelled,
@@ -42,23 +44,6 @@ from SegmentPropagateLib.worker.replies import (
     Welcome,
 )
 from SegmentPropagateLib.worker.setup import Setup
-
-PROTOCOL = 3
-"""Version of the requests and replies; the frames around them have one of their own."""
-
-
-class ProtocolError(MessageError):
-    """The other side speaks another version of the requests and replies."""
-
-
-def check_protocol(panel: object, worker: object) -> None:
-    """Raise ProtocolError where the two sides speak different protocols, saying which one is older."""
-    panel, worker = (version if isinstance(version, int) else 0 for version in (panel, worker))
-    if panel != worker:
-        older = "panel" if panel < worker else "worker"
-        raise ProtocolError(
-            f"The panel speaks protocol {panel}, the worker protocol {worker}: the {older} is older, update it."
-        )
 
 
 class Request(Content):

@@ -29,6 +29,7 @@ from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.volumes.stack import make_stack
 from SegmentPropagateLib.volumes.volume import Volume
 from SegmentPropagateLib.worker.messages import printable
+from SegmentPropagateLib.worker.protocol import PROTOCOL
 from SegmentPropagateLib.worker.replies import (
     Done,
     Downloading,
@@ -44,7 +45,6 @@ from SegmentPropagateLib.worker.replies import (
     Welcome,
 )
 from SegmentPropagateLib.worker.requests import (
-    PROTOCOL,
     GetAhead,
     Hello,
     Inspect,

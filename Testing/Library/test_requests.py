@@ -11,6 +11,7 @@ from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import PropagationSettings
 from SegmentPropagateLib.worker.fields import LARGEST, identity_of
 from SegmentPropagateLib.worker.messages import Decoder, Message, MessageError, encode
+from SegmentPropagateLib.worker.protocol import PROTOCOL, ProtocolError
 from SegmentPropagateLib.worker.replies import (
     REPLIES,
     Cancelled,
@@ -25,13 +26,11 @@ from SegmentPropagateLib.worker.replies import (
     VolumeTaken,
 )
 from SegmentPropagateLib.worker.requests import (
-    PROTOCOL,
     REQUESTS,
     Cancel,
     Hello,
     Inspect,
     Propagate,
-    ProtocolError,
     Quit,
     Segment,
     Suggest,

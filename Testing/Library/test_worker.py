@@ -9,6 +9,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.models.registry import find
 from SegmentPropagateLib.worker.fields import identity_of
 from SegmentPropagateLib.worker.messages import Message, read_message, write_message
+from SegmentPropagateLib.worker.protocol import PROTOCOL
 from SegmentPropagateLib.worker.replies import (
     Cancelled,
     Done,
@@ -21,7 +22,6 @@ from SegmentPropagateLib.worker.replies import (
     Welcome,
 )
 from SegmentPropagateLib.worker.requests import (
-    PROTOCOL,
     Hello,
     Inspect,
     Propagate,

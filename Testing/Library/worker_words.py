@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from SegmentPropagateLib.worker.fields import LARGEST
+from SegmentPropagateLib.worker.protocol import PROTOCOL
 from SegmentPropagateLib.worker.replies import (
     Cancelled,
     Done,
@@ -25,7 +26,6 @@ from SegmentPropagateLib.worker.replies import (
     Welcome,
 )
 from SegmentPropagateLib.worker.requests import (
-    PROTOCOL,
     Cancel,
     GetAhead,
     Hello,

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from SegmentPropagateLib.worker.messages import Message
+from SegmentPropagateLib.worker.protocol import PROTOCOL
 from SegmentPropagateLib.worker.replies import Done, Preparing, SliceDone, Started, VolumeTaken, Welcome
-from SegmentPropagateLib.worker.requests import PROTOCOL
 
 LIAR = str(Path(__file__).with_name("lying_worker.py"))
 NO_SUCH_PROCESS = (1 << 31) - 1

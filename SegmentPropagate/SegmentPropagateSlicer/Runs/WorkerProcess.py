@@ -17,8 +17,9 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.worker.exchange import Exchange
 from SegmentPropagateLib.worker.fields import identity_of
 from SegmentPropagateLib.worker.messages import Decoder, Message, MessageError, encode, printable, shown
+from SegmentPropagateLib.worker.protocol import ProtocolError
 from SegmentPropagateLib.worker.replies import Cancelled, Failed, Reply, Welcome
-from SegmentPropagateLib.worker.requests import Cancel, Hello, ProtocolError, Request
+from SegmentPropagateLib.worker.requests import Cancel, Hello, Request
 from SegmentPropagateSlicer.Runs.Program import (
     clientEnvironment,
     failedToStart,
