@@ -24,7 +24,6 @@ from SegmentPropagateLib.networks.sam2 import (
     memory_encoder,
 )
 
-
 LITE0_SCALE = 1 / 8
 """Lite0's features have a standard deviation of 6 to 13, those that they are added to of about 1."""
 

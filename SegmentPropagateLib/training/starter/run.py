@@ -1,6 +1,7 @@
 """Training the starter model on phantoms, and writing the file that is bundled: `make starter`.
 
-    python -m SegmentPropagateLib.training.starter [--out build/starter.pt] [--init starter] [--trunk FILE] [--minutes 50]
+    python -m SegmentPropagateLib.training.starter [--out build/starter.pt] [--minutes 50]
+    python -m SegmentPropagateLib.training.starter --init starter [--trunk efficientnet-lite0-57934424.pth]
 
 The run goes on from `build/starter.state.pt` where there is one, on any later day and on a GPU when there is one. What
 made training from nothing take off: short clips first, true masks in memory at first, a positional prior in the memory
@@ -42,7 +43,7 @@ from SegmentPropagateLib.training.forward import ClipPrompt, Teacher, policy_of
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
 from SegmentPropagateLib.training.resume import read_trainer
-from SegmentPropagateLib.training.starter.pretrained import LITE, SHA256, SOURCE, with_lite0
+from SegmentPropagateLib.training.starter.pretrained import LITE0, SHA256, SOURCE, with_lite0
 from SegmentPropagateLib.training.starter.targets import PhantomPool, draw_target
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import frozen_propagator, propagate_target
@@ -221,7 +222,7 @@ class StarterRun:
             clip_norm=1.0,
             precision=choose_precision("auto", device, FAMILY),
             seed=settings.seed,
-            learns=f"(?!{re.escape(LITE)})",  # drawn volumes have nothing to teach what has seen photographs
+            learns=f"(?!{re.escape(LITE0)})",  # drawn volumes have nothing to teach what has seen photographs
         )
         self._trainer = Trainer(network, policy_of(network, 1), trainer_settings, device)
         self._average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
