@@ -23,7 +23,7 @@ class Row(NamedTuple):
     expansion: int
     before: int
     width: int
-    count: int
+    blocks: int
 
 
 ROWS = (
@@ -45,7 +45,7 @@ class Lite0(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, STEM, 3, stride=2, padding=1)
-        self.blocks = nn.ModuleList(_Block(row, place == 0) for row in ROWS for place in range(row.count))
+        self.blocks = nn.ModuleList(_Block(row, place == 0) for row in ROWS for place in range(row.blocks))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Turn `(B, 3, S, S)` of about -1 to 1 into feature maps of strides 2, 4, 8 and 16."""

@@ -55,8 +55,9 @@ class ConvTrunk(nn.Module):
         self.lite = Lite0() if with_lite0 else None
         self.join = nn.ModuleList()
         for seen, width in zip(CHANNELS, channels, strict=True) if with_lite0 else ():
-            self.join.append(nn.Conv2d(seen, width, 1, bias=False))
-            nn.init.zeros_(self.join[-1].weight)
+            projection = nn.Conv2d(seen, width, 1, bias=False)
+            nn.init.zeros_(projection.weight)
+            self.join.append(projection)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Turn `(B, 3, S, S)` into feature maps of strides 2, 4, 8 and 16."""

@@ -34,7 +34,7 @@ def published(generator):
     layer("_conv_stem", "_bn0", torch.Size([32, 3, 3, 3]))
     number = 0
     for row in ROWS:
-        for before in (row.before, *(row.count - 1) * [row.width]):
+        for before in (row.before, *(row.blocks - 1) * [row.width]):
             name, inner = f"_blocks.{number}", before * row.expansion
             if row.expansion > 1:
                 layer(f"{name}._expand_conv", f"{name}._bn0", torch.Size([inner, before, 1, 1]))
@@ -58,7 +58,7 @@ def as_published(state, image):
 
     x, maps, number = functional.relu6(layer(image, "_conv_stem", "_bn0", 2)), {}, 0
     for row in ROWS:
-        for place in range(row.count):
+        for place in range(row.blocks):
             name, y = f"_blocks.{number}", x
             if row.expansion > 1:
                 y = functional.relu6(layer(y, f"{name}._expand_conv", f"{name}._bn0"))

@@ -77,7 +77,7 @@ def draw_target(
     if len(fitting) == 0:
         return None
     chances = np.sqrt(np.minimum(largest[fitting - 1], 2000.0))
-    chances *= [1 + 2 * _taken_over(labels, areas[:, part], part) for part in fitting]
+    chances *= [1 + 2 * _taken_over(labels, areas[:, part], int(part)) for part in fitting]
     part = int(rng.choice(fitting, p=chances / chances.sum()))
     starts = np.flatnonzero(areas[:, part] >= 0.35 * areas[:, part].max())
     starts = starts[starts + length <= len(labels)]
