@@ -145,3 +145,4 @@ def test_training_changes_all_but_the_published_weights(weights, tmp_path, monke
     assert all(torch.equal(stored[pretrained.LITE0 + name], wanted[name]) for name in wanted)
     assert all(stored[f"image_encoder.trunk.join.{stage}.weight"].any() for stage in range(4))
     assert (card.variant, len(card.parents[pretrained.SOURCE])) == ("conv+lite0", 64)
+    assert "Apache-2.0" in card.recipe["trunk"]

