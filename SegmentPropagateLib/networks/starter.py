@@ -24,9 +24,6 @@ from SegmentPropagateLib.networks.sam2 import (
     memory_encoder,
 )
 
-LITE0_SCALE = 1 / 8
-"""Lite0's features have a standard deviation of 6 to 13, those that they are added to of about 1."""
-
 
 class ConvTrunk(nn.Module):
     """Plain residual convolutions at strides 2, 4, 8 and 16, in place of Hiera.
@@ -64,7 +61,7 @@ class ConvTrunk(nn.Module):
         beside = () if self.lite is None else self.lite(image)
         maps = []
         for stage, join, seen in zip_longest(self.st, self.join, beside):
-            image = stage(image) if join is None else stage(image) + join(LITE0_SCALE * seen)
+            image = stage(image) if join is None else stage(image) + join(seen)
             maps.append(image)
         return maps
 
