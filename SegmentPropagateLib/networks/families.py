@@ -95,7 +95,8 @@ class NetworkConfig:
 
     Args:
         family: a name of `FAMILIES`.
-        variant: size of the Hiera trunk (`t`, `s`, `b+`, `l`), or `conv` for the starter.
+        variant: size of the Hiera trunk (`t`, `s`, `b+`, `l`); for the starter `conv`, or `conv+lite0` with a
+            pretrained trunk beside its own.
         image_size: side of the square input in pixels, a multiple of 32; weights do not depend on it.
         starter: sizes of the starter network; other families ignore it.
     """
@@ -248,7 +249,8 @@ def _measure_starter(shapes: Shapes, origin: str) -> dict[str, Any]:
         raise CheckpointError(
             f"{origin} is a starter network of width {largest}, where {STARTER_LARGEST} is the limit: get it again."
         )
-    return {"variant": "conv", "starter": shape}
+    has_lite0 = any(name.startswith("image_encoder.trunk.lite.") for name in shapes)
+    return {"variant": "conv+lite0" if has_lite0 else "conv", "starter": shape}
 
 
 def _blocks(shapes: Shapes, stage: int) -> int:
@@ -337,7 +339,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         for family in (  # the special ones first: a state dict belongs to the first that owns it
             Family(
                 "starter",
-                variants=("conv",),
+                variants=("conv", "conv+lite0"),
                 trunk="image_encoder.trunk.st.",
                 measure=_measure_starter,
                 # Weights trained at 128 had a DSC of .742 at 128, .762 at 160 and .755 at 192 on 32 organs that are

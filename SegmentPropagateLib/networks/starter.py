@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import torch
 from sam2.modeling.memory_attention import MemoryAttention
 from sam2.modeling.memory_encoder import CXBlock, Fuser
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from SegmentPropagateLib.networks.families import NetworkConfig
+from SegmentPropagateLib.networks.lite0 import CHANNELS, Lite0
 from SegmentPropagateLib.networks.sam2 import (
     COMMON,
     SINCE_2_1,
@@ -23,9 +26,16 @@ from SegmentPropagateLib.networks.sam2 import (
 
 
 class ConvTrunk(nn.Module):
-    """Plain residual convolutions at strides 2, 4, 8 and 16, in place of Hiera."""
+    """Plain residual convolutions at strides 2, 4, 8 and 16, in place of Hiera.
 
-    def __init__(self, channels: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    Args:
+        channels: of the four stages.
+        blocks: residual blocks of the four stages.
+        with_lite0: put a pretrained trunk beside them, whose features are added to each stage's. That begins with
+            nothing: a network that gains it says what it said before, until it is trained.
+    """
+
+    def __init__(self, channels: tuple[int, ...], blocks: tuple[int, ...], with_lite0: bool = False) -> None:
         super().__init__()
         self.channel_list = list(channels[::-1])  # read by ImageEncoder
         self.st = nn.ModuleList()
@@ -39,12 +49,19 @@ class ConvTrunk(nn.Module):
                 )
             )
             before, kernel = width, 3
+        self.lite = Lite0() if with_lite0 else None
+        self.join = nn.ModuleList()
+        for seen, width in zip(CHANNELS, channels, strict=True) if with_lite0 else ():
+            projection = nn.Conv2d(seen, width, 1, bias=False)
+            nn.init.zeros_(projection.weight)
+            self.join.append(projection)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Turn `(B, 3, S, S)` into feature maps of strides 2, 4, 8 and 16."""
+        beside = () if self.lite is None else self.lite(image)
         maps = []
-        for stage in self.st:
-            image = stage(image)
+        for stage, join, seen in zip_longest(self.st, self.join, beside):
+            image = stage(image) if join is None else stage(image) + join(seen)
             maps.append(image)
         return maps
 
@@ -66,6 +83,7 @@ class _ResidualBlock(nn.Module):
 def starter_network(config: NetworkConfig) -> ShortLongSam2:
     """The starter with random weights that train well from nothing."""
     shape, stride = config.starter, 8
+    trunk = ConvTrunk(shape.stage_channels, shape.stage_blocks, with_lite0=config.variant == "conv+lite0")
 
     attention_shape = AttentionShape(
         width=shape.width,
@@ -80,7 +98,7 @@ def starter_network(config: NetworkConfig) -> ShortLongSam2:
         return _with_place_prior(memory_attention(config.image_size // stride, attention_shape))
 
     network = ShortLongSam2(
-        image_encoder=image_encoder_of(ConvTrunk(shape.stage_channels, shape.stage_blocks), shape.width),
+        image_encoder=image_encoder_of(trunk, shape.width),
         memory_attention=attention(),
         memory_encoder=memory_encoder(shape.width, shape.memory_width, stride, blocks=1, layer_scale=0.1),
         short_attention=attention(),

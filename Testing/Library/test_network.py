@@ -211,9 +211,10 @@ def test_family_and_size_are_read_from_names_and_shapes(family, variant):
     assert recognize(expected_shapes(config), 512, "x.pt") == config
 
 
-def test_the_sizes_of_a_starter_are_read_from_its_shapes():
+@pytest.mark.parametrize("variant", FAMILIES["starter"].variants)
+def test_the_sizes_of_a_starter_are_read_from_its_shapes(variant):
     shape = StarterShape((16, 24, 32, 40), (0, 1, 1, 3), 64, 16, 2, 96, 128, 48)
-    config = NetworkConfig("starter", "conv", 192, shape)
+    config = NetworkConfig("starter", variant, 192, shape)
     assert recognize(expected_shapes(config), 192, "x.pt") == config
 
 

