@@ -86,7 +86,7 @@ def main() -> None:
         write_prompt_report(arguments.out, {side: len(targets) for side, targets in sides.items()}, rows)
         return
     if not arguments.no_baselines:
-        sources = (HERE / "evaluation_baselines.py", *classical_sources("regions", "registration", "growcut"))
+        sources = (HERE / "evaluation_baselines.py", *classical_sources("regions", "registration", "demons", "growcut"))
         plain = PropagationSettings()
         methods = [*(Method(name, make, sources, plain) for name, make in baselines().items()), *methods]
     targets = list(read_targets(arguments.data, arguments.only, arguments.others))
