@@ -149,6 +149,12 @@ class Propagation:
                 yield self._finish(state, outcome)
             self._lanes = [state for state in self._lanes if state.rest]
 
+    def leave(self, lane: Lane) -> None:
+        """Yield nothing more for a lane."""
+        for state in self._lanes:
+            if state.lane == lane:
+                state.stop()
+
     def _start(self, lane: Lane) -> LaneState:
         masks = self._objects.key_masks[lane.object_id]
         everywhere = np.logical_or.reduce([masks[key] for key in lane.keys])

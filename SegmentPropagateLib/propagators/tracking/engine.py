@@ -61,6 +61,7 @@ class NetworkPropagator:
         self._opened: OpenStack | None = None
         self._keeps_prompt_memory = keep_prompt_memory
         self._prompted: PromptOutcomes = {}
+        self._running: Propagation | None = None
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -122,7 +123,13 @@ class NetworkPropagator:
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run."""
         objects = Objects(key_masks, self._choose_appearance, self._prompted)
-        return Propagation(self._opened_stack(), self._finder, self._policy, self._settings, objects).run(lanes)
+        self._running = Propagation(self._opened_stack(), self._finder, self._policy, self._settings, objects)
+        return self._running.run(lanes)
+
+    def leave(self, lane: Lane) -> None:
+        """Spare the run that goes on the rest of a lane, for which it yields nothing more."""
+        if self._running is not None:
+            self._running.leave(lane)
 
     def _policy_of(self, settings: PropagationSettings) -> MemoryPolicy:
         if not self._reads_short_bank:
