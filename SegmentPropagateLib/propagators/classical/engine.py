@@ -5,8 +5,11 @@ It needs numpy, scipy and SimpleITK only, so it works where torch is not install
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -45,10 +48,11 @@ class ClassicalPropagator:
         stack = self._opened()
         passes = _Passes(stack, key_masks)
         walks = [_walk(lane, passes, self._settings, stack) for lane in lanes]
-        for step in zip_longest(*walks):
-            for update in step:
-                if update is not None:
-                    yield update
+        with ThreadPoolExecutor(min(len(walks), os.cpu_count() or 1) or 1) as threads:
+            while walks:
+                step = list(threads.map(next, walks, repeat(None)))
+                yield from (update for update in step if update is not None)
+                walks = [walk for walk, update in zip(walks, step, strict=True) if update is not None]
 
     def _opened(self) -> ImageStack:
         if self._stack is None:
@@ -57,11 +61,12 @@ class ClassicalPropagator:
 
 
 class _Passes:
-    """All passes of one run; the two lanes between a pair of keys share theirs."""
+    """All passes of one run; the two lanes between a pair of keys share theirs, whichever thread comes first."""
 
     def __init__(self, stack: ImageStack, key_masks: KeyMasks) -> None:
         self._stack, self._key_masks = stack, key_masks
-        self._passes: dict[tuple[int, int, range], Carrier] = {}
+        self._passes: dict[tuple[int, int, range], tuple[Carrier, Lock]] = {}
+        self._making = Lock()
 
     def guess(self, lane: Lane, bounds: tuple[int, int | None], leg: range, index: int) -> Guess:
         """Guess one slice of a leg that starts beside `bounds[0]` and lies before `bounds[1]`, if that is a key.
@@ -70,19 +75,23 @@ class _Passes:
         """
         near, far = bounds
         if far is None:
-            return self._pass(lane.object_id, near, leg, leg[-1] in lane.given_ends).at(index)
+            return self._guess(index, lane.object_id, near, leg, leg[-1] in lane.given_ends)
         step = 1 if far > near else -1
         # A key beyond is the user's word that the object goes on, as a given end is.
-        first = self._pass(lane.object_id, near, range(near + step, far, step), True).at(index)
-        second = self._pass(lane.object_id, far, range(far - step, near, -step), True).at(index)
+        first = self._guess(index, lane.object_id, near, range(near + step, far, step), True)
+        second = self._guess(index, lane.object_id, far, range(far - step, near, -step), True)
         share = abs(index - near) / abs(far - near)
         return first.mixed(second, share)
 
-    def _pass(self, object_id: int, key: int, slices: range, stated: bool) -> Carrier:
+    def _guess(self, index: int, object_id: int, key: int, slices: range, stated: bool) -> Guess:
         name = (object_id, key, slices)
-        if name not in self._passes:
-            self._passes[name] = Carrier(self._stack, key, self._key_masks[object_id][key], slices, stated)
-        return self._passes[name]
+        with self._making:
+            if name not in self._passes:
+                mask = self._key_masks[object_id][key]
+                self._passes[name] = Carrier(self._stack, key, mask, slices, stated), Lock()
+        carrier, lock = self._passes[name]
+        with lock:
+            return carrier.at(index)
 
 
 def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, stack: ImageStack) -> Iterator[SliceUpdate]:
