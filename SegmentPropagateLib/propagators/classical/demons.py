@@ -51,7 +51,7 @@ def demons(fixed: Image, moving: Image, field: Field, iterations: int, spacing: 
         difference /= norm
         update *= difference
         counted = norm.size - (0 if outside is None else np.count_nonzero(outside))
-        moved = float(np.einsum("ijk,ijk->", update, update, dtype=np.float64))
+        moved = float(np.einsum("ijk,ijk->", update, update))
         field = _smooth(field + _smooth(update, OF_UPDATE), OF_FIELD)
         if moved < counted * (AT_REST / spacing) ** 2:
             break
@@ -77,23 +77,20 @@ def warp(image: Image, field: Field) -> tuple[Image, NDArray[np.bool_] | None]:
     place = field.copy()
     place[0] += np.arange(rows, dtype=np.float32)[:, None]
     place[1] += np.arange(columns, dtype=np.float32)
-    beyond = None
-    if place.min() < -0.5 or (place.max((1, 2), keepdims=True) >= last + 0.5).any():
-        beyond = ((place < -0.5) | (place >= last + 0.5)).any(0)
-    np.clip(place, 0, last, out=place)
-    if beyond is not None:
-        place[:, beyond] = np.floor(place[:, beyond] + np.float32(0.5))
-    corner = np.minimum(place.astype(np.intp), last.astype(np.intp) - 1)
-    place -= corner
+    inner = np.clip(place, 0, last)
+    place -= inner
+    beyond = (np.abs(place, out=place) > 0.5).any(0)
+    if beyond.any():
+        inner[:, beyond] = np.floor(inner[:, beyond] + np.float32(0.5))
+    corner = np.minimum(inner.astype(np.intp), last.astype(np.intp) - 1)
+    inner -= corner
     at, flat = corner[0] * columns + corner[1], image.ravel()
-    upper, lower = (
-        left + place[1] * (right - left)
-        for left, right in ((flat[at + line], flat[at + line + 1]) for line in (0, columns))
-    )
-    lower -= upper
-    lower *= place[0]
-    upper += lower
-    return upper, beyond
+    upper, right, lower, last_right = (flat[start:][at] for start in (0, 1, columns, columns + 1))
+    for left, other, share in ((upper, right, inner[1]), (lower, last_right, inner[1]), (upper, lower, inner[0])):
+        other -= left
+        other *= share
+        left += other
+    return upper, beyond if beyond.any() else None
 
 
 def _gradient(image: Image, outside: NDArray[np.bool_] | None) -> Field:
