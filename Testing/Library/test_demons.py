@@ -55,6 +55,14 @@ def test_the_field_is_that_of_simpleitk(shift: tuple[float, float], spacing: int
     assert np.abs(found).max() > 0.3
 
 
+def test_large_images_are_blurred_as_small_ones_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    fixed, moving = pair((1.0, -0.6))
+    start = np.zeros((2, SIDE, SIDE), np.float32)
+    small = demons(fixed, moving, start, 6, 1)
+    monkeypatch.setattr("SegmentPropagateLib.propagators.classical.demons.BY_MATRIX", 0)
+    np.testing.assert_allclose(demons(fixed, moving, start, 6, 1), small, atol=1e-4)
+
+
 def test_a_field_at_rest_ends_the_iterations_as_in_simpleitk() -> None:
     fixed, moving = pair((0, 0))
     start = np.zeros((2, SIDE, SIDE), np.float32)

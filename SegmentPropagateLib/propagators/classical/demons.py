@@ -5,6 +5,8 @@ Step for step what SimpleITK's filter does, in a fifth of its time: that one tak
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,8 @@ ALIKE = 0.001
 """Difference of intensities that moves nothing."""
 AT_REST = 0.02
 """Root mean square of the update, over the spacing, below which nothing more is to come."""
+BY_MATRIX = 64
+"""Largest side that is blurred by a matrix."""
 
 Image = NDArray[np.float32]
 Field = NDArray[np.float32]
@@ -35,6 +39,7 @@ def demons(fixed: Image, moving: Image, field: Field, iterations: int, spacing: 
     slope = np.zeros_like(field)
     slope[0, 1:-1] = (fixed[2:] - fixed[:-2]) * np.float32(0.5)
     slope[1, :, 1:-1] = (fixed[:, 2:] - fixed[:, :-2]) * np.float32(0.5)
+    smooth_update, smooth_field = (_smoother(fixed.shape, taps) for taps in (OF_UPDATE, OF_FIELD))
     for _ in range(iterations):
         warped, outside = warp(moving, field)
         update = _gradient(warped, outside)
@@ -52,7 +57,7 @@ def demons(fixed: Image, moving: Image, field: Field, iterations: int, spacing: 
         update *= difference
         counted = norm.size - (0 if outside is None else np.count_nonzero(outside))
         moved = float(np.einsum("ijk,ijk->", update, update))
-        field = _smooth(field + _smooth(update, OF_UPDATE), OF_FIELD)
+        field = smooth_field(field + smooth_update(update))
         if moved < counted * (AT_REST / spacing) ** 2:
             break
     return field
@@ -113,18 +118,26 @@ def _gradient(image: Image, outside: NDArray[np.bool_] | None) -> Field:
     return gradient
 
 
-def _smooth(field: Field, taps: tuple[float, ...]) -> Field:
-    """The field blurred along both axes; beyond the edge the nearest pixel counts."""
-    for axis in (1, 2):
-        shifted = _beside(field, axis, len(taps) - 1)
-        middle = len(taps) - 1
-        total = shifted[middle] * np.float32(taps[0])
-        for number, tap in enumerate(taps[1:], start=1):
-            both = shifted[middle - number] + shifted[middle + number]
-            both *= np.float32(tap)
-            total += both
-        field = total
-    return field
+def _smoother(shape: tuple[int, ...], taps: tuple[float, ...]) -> Callable[[Field], Field]:
+    """What blurs a field of that shape along both axes; beyond the edge the nearest pixel counts.
+
+    Small ones by matrices, which take a quarter of the time there; BLAS would give larger ones to threads that spin.
+    """
+    if max(shape) > BY_MATRIX:
+        return lambda field: _blurred(_blurred(field, taps, 1), taps, 2)
+    rows, columns = (_blurred(np.eye(side, dtype=np.float32)[None], taps, 1)[0] for side in shape)
+    return lambda field: rows @ field @ columns.T
+
+
+def _blurred(field: Field, taps: tuple[float, ...], axis: int) -> Field:
+    middle = len(taps) - 1
+    shifted = _beside(field, axis, middle)
+    total = shifted[middle] * np.float32(taps[0])
+    for number, tap in enumerate(taps[1:], start=1):
+        both = shifted[middle - number] + shifted[middle + number]
+        both *= np.float32(tap)
+        total += both
+    return total
 
 
 def _beside(field: Field, axis: int, reach: int) -> list[Field]:
