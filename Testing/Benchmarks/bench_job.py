@@ -95,7 +95,7 @@ def do_job(folder: Path, name: str, ending: str) -> Phases:
 
     clock.ends("import")
     model, labels = JOBS[name]
-    chosen = [word for label in labels for word in ("--label", str(label))]
+    chosen = ["--label", *map(str, labels)]
     words = [str(folder / f"image.{ending}"), "--mask", str(folder / "labels.seg.nrrd"), *chosen, "--model", model]
     output = folder / f"out-{os.getpid()}.seg.nrrd"
     arguments = make_parser().parse_args(["propagate", *words, "--quiet", "-o", str(output)])
