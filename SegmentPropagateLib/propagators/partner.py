@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -30,7 +31,7 @@ user says that the object does. Worth .003 with the range given, and nothing on 
 Testing/Experiments/fit_partner.py."""
 
 AHEAD = 2
-"""Slices of every lane by which the partner may be ahead of the network: each works on a core of its own."""
+"""Slices of every lane by which the partner, which works in a thread of its own, may be ahead of the network."""
 
 
 @runtime_checkable
@@ -88,7 +89,7 @@ class PartnerPropagator:
                 if both[1].presence <= ABSENT and place in at_the_end and isinstance(self._network, Leaving):
                     left.add(at_the_end[place])
                     self._network.leave(at_the_end[place])
-            for other in partner if left else ():
+            for other in chain(waiting.values(), partner) if left else ():
                 if at_the_end.get((other.object_id, other.slice_index)) in left:
                     yield other
 
