@@ -84,7 +84,7 @@ def warp(image: Image, field: Field) -> tuple[Image, NDArray[np.bool_] | None]:
     place[1] += np.arange(columns, dtype=np.float32)
     inner = np.clip(place, 0, last)
     place -= inner
-    beyond = (np.abs(place, out=place) > 0.5).any(0)
+    beyond: NDArray[np.bool_] = np.any(np.abs(place, out=place) > 0.5, axis=0)
     if beyond.any():
         inner[:, beyond] = np.floor(inner[:, beyond] + np.float32(0.5))
     corner = np.minimum(inner.astype(np.intp), last.astype(np.intp) - 1)
