@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from SegmentPropagateLib.propagators.classical.demons import Image, demons, finer, warp
 
 LEVELS = ((4, 30), (2, 20), (1, 8))
-"""Shrink factor and iterations, coarse to fine; each factor is twice the next."""
+"""Shrink factor and iterations, coarse to fine; each factor is twice the next, the last is 1."""
 
 Scales = tuple[Image, ...]
 """An image on the grid of each of the `LEVELS`."""
