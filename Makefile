@@ -71,7 +71,8 @@ fuzz: $(VENV)/ready-for-tests  ## damaged files and frames, guided by what they 
 	@$(PIP) --only-binary :all: atheris 2>/dev/null || true
 	@$(BIN)/python Testing/Fuzz/fuzz.py
 
-bench: $(VENV)/ready  ## speed and memory against the upstream predictor
+bench: $(VENV)/ready  ## speed and memory: a whole job from file to file, and the engine against the upstream predictor
+	@$(BIN)/python Testing/Benchmarks/bench_job.py
 	@$(BIN)/python Testing/Benchmarks/bench.py
 
 evaluate: $(VENV)/ready  ## accuracy on real volumes, where they are at hand

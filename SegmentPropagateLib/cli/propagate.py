@@ -16,7 +16,7 @@ from SegmentPropagateLib.formats.kinds import listed
 from SegmentPropagateLib.formats.reading import read_volume
 from SegmentPropagateLib.formats.writing import check_output, check_source, write_segmentation
 from SegmentPropagateLib.models import download, registry
-from SegmentPropagateLib.models.loading import load_model
+from SegmentPropagateLib.models.loading import import_ahead, load_model
 from SegmentPropagateLib.process import peak_memory_mib
 from SegmentPropagateLib.propagation.propagator import PropagationSettings, Propagator
 from SegmentPropagateLib.propagation.session import Session
@@ -47,6 +47,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_outputs(arguments)
     if not is_there(arguments.model):
         registry.find(arguments.model)  # a mistyped name is told before a large volume is read
+    if is_there(arguments.image):
+        import_ahead(arguments.model)
 
     def open_model() -> Propagator:
         fetch_model(arguments, say)

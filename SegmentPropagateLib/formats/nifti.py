@@ -81,7 +81,7 @@ def write_labels(
         header = make_header(layer.dtype, geometry)
     except ValueError as error:
         raise InputError(f"{error}: choose another kind of output.") from error
-    with path.open("wb") as file, gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
+    with path.open("wb") as file, gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed:
         packed.write(header)  # without name and time: same masks, same bytes
         for plane in layer:
             packed.write(plane.astype(plane.dtype.newbyteorder("<"), copy=False).tobytes())

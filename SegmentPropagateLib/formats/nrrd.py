@@ -161,7 +161,7 @@ def write_array(path: Path, layers: Sequence[NDArray[Any]], geometry: Geometry, 
     lines = [*_grid_lines(layers, ijk_to_lps(geometry)), *fields, "", ""]
     with path.open("wb") as file:
         file.write("\n".join(lines).encode(errors="surrogateescape"))  # names as they were read
-        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:  # same masks, same bytes
+        with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed:  # same masks, same bytes
             for planes in zip(*layers, strict=True):
                 packed.write(np.stack(planes, axis=-1).tobytes())
 

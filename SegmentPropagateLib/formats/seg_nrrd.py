@@ -129,7 +129,7 @@ def _segment_lines(number: int, layer: int, info: SegmentInfo, extent: str) -> l
 
 def _extent(layer: NDArray[Any]) -> str:
     """First and last occupied i, j, k of a layer, as Slicer keeps it for the labelmap that segments share."""
-    box = bounding_box(layer != 0)
+    box = bounding_box(layer)
     if box is None:
         return "0 -1 0 -1 0 -1"
     return " ".join(f"{span.start} {span.stop - 1}" for span in reversed(box))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs, PathLike, check_writable, replacing
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, WRITABLE, WritableKind
+from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo, default_segment
 from SegmentPropagateLib.volumes.volume import Volume
@@ -116,11 +117,14 @@ def _stack_layers(
     layers: list[NDArray[np.unsignedinteger]] = [np.zeros(shape_kji, dtype=kind)]
     members: list[list[int]] = [[]]
     for value, mask in sorted(masks.items()):
-        home = next((n for n, layer in enumerate(layers) if not layer[mask].any()), None) if overlapping else 0
+        box = bounding_box(mask) or (slice(0),) * 3
+        inside = mask[box]
+        home = next((n for n, layer in enumerate(layers) if not layer[box][inside].any()), None) if overlapping else 0
         if home is None:
             home = len(layers)
             layers.append(np.zeros(shape_kji, dtype=kind))
             members.append([])
-        layers[home][mask & (layers[home] == 0)] = value
+        place = layers[home][box]
+        place[inside & (place == 0)] = value
         members[home].append(value)
     return layers, members

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.models import download, registry
@@ -69,6 +71,22 @@ def load_model(
     propagator = engine.NetworkPropagator(network, card, chosen, choose_precision(precision, chosen, family))
     has_partner = family.partner if partner is None else partner
     return as_run(propagator, family, ClassicalPropagator() if has_partner else None)
+
+
+def import_ahead(name_or_path: str | Path) -> None:
+    """Import what a model needs in a thread: torch takes 2 s, in which the caller can read a volume.
+
+    Args:
+        name_or_path: as for `load_model`, which then says what is missing, if anything is.
+    """
+    if str(name_or_path) != "classical":
+        Thread(target=_import_networks).start()
+
+
+def _import_networks() -> None:
+    with suppress(ImportError, OSError):
+        import SegmentPropagateLib.networks.checkpoints
+        import SegmentPropagateLib.propagators.tracking.engine  # noqa: F401
 
 
 def as_run(network: Seeing, family: Family, partner: Propagator | None) -> Propagator:

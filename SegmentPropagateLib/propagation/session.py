@@ -24,7 +24,7 @@ from SegmentPropagateLib.propagation.propagator import (
 )
 from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.volumes.geometry import Plane
-from SegmentPropagateLib.volumes.stack import make_stack
+from SegmentPropagateLib.volumes.stack import make_stack, stack_of
 from SegmentPropagateLib.volumes.volume import Volume
 
 Ranges = Mapping[int, tuple[int | None, int | None]]
@@ -250,15 +250,18 @@ class Session:
 
     def mask(self, object_id: int) -> NDArray[np.bool_]:
         """The object in the whole volume: bool `(k, j, i)`."""
-        return self._assemble({index: result.mask for index, result in self.results(object_id).items()})
+        volume = np.zeros(self.geometry.shape_kji, dtype=bool)
+        for index, result in self.results(object_id).items():
+            stack_of(volume, self.axis)[index] = result.mask
+        return volume
 
     def masks(self) -> dict[int, NDArray[np.bool_]]:
         """All objects in the whole volume, bool `(k, j, i)` each, with contested voxels given to one of them."""
-        slices: dict[int, dict[int, NDArray[np.bool_]]] = {object_id: {} for object_id in self._keys}
+        volumes = {object_id: np.zeros(self.geometry.shape_kji, dtype=bool) for object_id in self._keys}
         for index in sorted({index for results in self._results.values() for index in results}):
             for object_id, mask in self.resolved(index).items():
-                slices[object_id][index] = mask
-        return {object_id: self._assemble(masks) for object_id, masks in slices.items()}
+                stack_of(volumes[object_id], self.axis)[index] = mask
+        return volumes
 
     def resolved(self, slice_index: int) -> dict[int, NDArray[np.bool_]]:
         """Object id -> bool `(rows, columns)` on one slice, with contested pixels given to one of the objects."""
@@ -329,13 +332,6 @@ class Session:
         if result.claim is not None:
             strength[result.claim.rows, result.claim.columns] = result.claim.logits
         return strength
-
-    def _assemble(self, slices: dict[int, NDArray[np.bool_]]) -> NDArray[np.bool_]:
-        array = np.zeros(self.geometry.shape_kji, dtype=bool)
-        view = np.moveaxis(array, self.axis, 0)
-        for index, mask in slices.items():
-            view[index] = mask
-        return array
 
     def _check_slice(self, index: int, name: str) -> None:
         if not 0 <= index < len(self.stack):

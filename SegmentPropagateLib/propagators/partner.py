@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from itertools import zip_longest
-from typing import Any
+from itertools import chain, zip_longest
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, Propagator, SliceUpdate
+from SegmentPropagateLib.propagators.classical.carrier import ABSENT
+from SegmentPropagateLib.propagators.threaded import Threaded
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 NETWORK_SHARE = 0.43
@@ -28,13 +30,25 @@ LEADING_SHARE, DOUBT = 0.6, 0.2
 user says that the object does. Worth .003 with the range given, and nothing on the other organs. Fitted by
 Testing/Experiments/fit_partner.py."""
 
+LEAD = 2
+"""Slices of every lane by which the partner, which works in a thread of its own, may be ahead of the network."""
+
+
+@runtime_checkable
+class Leaving(Protocol):
+    """A propagator whose run can be spared the rest of a lane."""
+
+    def leave(self, lane: Lane) -> None:
+        """What would still be said of a lane is not needed."""
+
 
 class PartnerPropagator:
     """Averages two propagators; implements `propagator.Propagator`.
 
     Args:
         network: gives masks.
-        partner: gives masks, turns boxes and points into masks, and decides alone where an object has ended.
+        partner: gives masks, turns boxes and points into masks, and decides alone where an object has ended. Beyond
+            the last key slice an object of presence `ABSENT` does not come back, so the network need not look there.
     """
 
     def __init__(self, network: Propagator, partner: Propagator) -> None:
@@ -61,16 +75,36 @@ class PartnerPropagator:
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""
-        runs = (propagator.run(lanes, key_masks) for propagator in (self._network, self._partner))
+        runs = self._network.run(lanes, key_masks), Threaded(self._partner.run(lanes, key_masks), LEAD * len(lanes))
+        at_the_end = {(lane.object_id, index): lane for lane in lanes for index in _beyond_keys(lane)}
+        left: set[Lane] = set()
         waiting: dict[tuple[int, int], SliceUpdate] = {}
         with ExitStack() as stack:  # closes both, even where closing one of them fails
             network, partner = (stack.enter_context(closing(run)) for run in runs)
             for update in network:
                 place = update.object_id, update.slice_index
+                if at_the_end.get(place) in left:  # it could not be spared
+                    continue
                 while place not in waiting:
                     other = next(partner)
-                    waiting[other.object_id, other.slice_index] = other
-                yield average(update, waiting.pop(place))
+                    if at_the_end.get((other.object_id, other.slice_index)) in left:
+                        yield other
+                    else:
+                        waiting[other.object_id, other.slice_index] = other
+                both = update, waiting.pop(place)
+                yield average(*both)
+                if both[1].presence <= ABSENT and place in at_the_end and isinstance(self._network, Leaving):
+                    left.add(at_the_end[place])
+                    self._network.leave(at_the_end[place])
+            for other in chain(waiting.values(), partner) if left else ():
+                if at_the_end.get((other.object_id, other.slice_index)) in left:
+                    yield other
+
+
+def _beyond_keys(lane: Lane) -> range:
+    """The last leg of a lane, where no key slice lies ahead of it."""
+    leg = lane.legs[-1]
+    return range(0) if any((key - leg[-1]) * leg.step > 0 for key in lane.keys) else leg
 
 
 def average(network: SliceUpdate, partner: SliceUpdate) -> SliceUpdate:

@@ -42,7 +42,7 @@ def default_segment(value: int) -> SegmentInfo:
 
 def values_in(layer: NDArray[np.unsignedinteger]) -> list[int]:
     """Values other than 0 of `(k, j, i)`, ascending; slice by slice, so that no copy of the volume's size is made."""
-    return sorted({int(value) for plane in layer for value in np.unique(plane)} - {0})
+    return sorted({int(value) for plane in layer for value in np.unique(plane[plane != 0])})
 
 
 @dataclass(frozen=True, eq=False)

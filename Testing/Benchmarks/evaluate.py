@@ -95,7 +95,7 @@ def main() -> None:
 
 def baseline_methods() -> list[Method]:
     """The simplest ways to carry a mask."""
-    sources = (HERE / "evaluation_baselines.py", *classical_sources("regions", "registration", "growcut"))
+    sources = (HERE / "evaluation_baselines.py", *classical_sources("regions", "registration", "demons", "growcut"))
     return [Method(name, make, sources, PropagationSettings()) for name, make in baselines().items()]
 
 

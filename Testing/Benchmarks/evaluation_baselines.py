@@ -13,7 +13,7 @@ from scipy import ndimage
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.classical.growcut import growcut
 from SegmentPropagateLib.propagators.classical.regions import Region
-from SegmentPropagateLib.propagators.classical.registration import register
+from SegmentPropagateLib.propagators.classical.registration import register, scales_of
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 Carry = Callable[[NDArray[np.float32], NDArray[np.bool_], float], NDArray[np.float32]]
@@ -96,7 +96,7 @@ def demons_with_stop(images: NDArray[np.float32], mask: NDArray[np.bool_], dista
     result = np.zeros((len(images) - 1, *mask.shape), dtype=np.float32)
     soft = mask.astype(np.float32)
     for number in range(len(images) - 1):
-        soft = register(scaled[number + 1], scaled[number])(soft)
+        soft = register(scales_of(scaled[number + 1]), scales_of(scaled[number]))(soft)
         inside = soft > 0.5
         if inside.sum() < 0.05 * mask.sum():
             break

@@ -5,6 +5,7 @@ import pytest
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagators.classical.carrier import ABSENT
 from SegmentPropagateLib.propagators.partner import PartnerPropagator
 from SegmentPropagateLib.volumes.stack import ImageStack
 
@@ -99,6 +100,55 @@ def test_one_that_fails_to_close_does_not_keep_the_other_open(stuck):
     with pytest.raises(OSError, match="stuck"):
         updates.close()
     assert other.closed
+
+
+class Ends(Says):
+    """Says the same until a slice on which the object has ended."""
+
+    def __init__(self, logits, last):
+        super().__init__(logits)
+        self.last = last
+
+    def run(self, lanes, key_masks):
+        for update in super().run(lanes, key_masks):
+            gone = update.slice_index > self.last
+            yield SliceUpdate(1, update.slice_index, update.mask & (not gone), ABSENT if gone else 3.0, 0.7)
+
+
+class Tracks(Says):
+    """Looks at slices as long as it is not told to leave their lane."""
+
+    def __init__(self, logits):
+        super().__init__(logits)
+        self.looked, self.left = [], []
+
+    def leave(self, lane):
+        self.left.append(lane)
+
+    def run(self, lanes, key_masks):
+        for update in super().run(lanes, key_masks):
+            if not any(update.slice_index in lane.slices for lane in self.left):
+                self.looked.append(update.slice_index)
+                yield update
+
+
+@pytest.mark.parametrize(
+    ("keys", "leg", "looked"),
+    [
+        pytest.param((2,), range(3, 8), [3, 4, 5], id="the network looks once more, and not at the rest"),
+        pytest.param((2, 8), range(3, 8), [3, 4, 5, 6, 7], id="an object may come back before the next key"),
+    ],
+)
+def test_beyond_an_object_s_end_the_network_need_not_look(keys, leg, looked):
+    network = Tracks([1, 1, -1, -1])
+    lanes = [Lane(1, keys, (leg,))]
+    updates = list(PartnerPropagator(network, Ends([1, 1, -1, -1], 4)).run(lanes, {1: {2: KEY}}))
+    assert network.looked == looked
+    plain = list(PartnerPropagator(Says([1, 1, -1, -1]), Ends([1, 1, -1, -1], 4)).run(lanes, {1: {2: KEY}}))
+    assert [update.slice_index for update in updates] == [3, 4, 5, 6, 7]
+    for update, other in zip(updates, plain, strict=True):
+        assert (update.slice_index, update.presence) == (other.slice_index, other.presence)
+        assert np.array_equal(update.mask, other.mask)
 
 
 def test_both_get_the_stack_and_the_partner_answers_prompts():

@@ -41,7 +41,7 @@ def targets(tuning):
 def _hasty():
     """A classical propagator that takes less time over each slice."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registration, "LEVELS", ((4, 10),))
+        patch.setattr(registration, "LEVELS", ((4, 10), (2, 0), (1, 0)))
         patch.setattr(patches, "REACH", 1)
         yield
 

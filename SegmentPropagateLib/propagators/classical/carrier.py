@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from SegmentPropagateLib.propagators.classical.demons import Image
 from SegmentPropagateLib.propagators.classical.growcut import growcut
 from SegmentPropagateLib.propagators.classical.patches import fuse
 from SegmentPropagateLib.propagators.classical.regions import GRID, Region
-from SegmentPropagateLib.propagators.classical.registration import Image, register
+from SegmentPropagateLib.propagators.classical.registration import Scales, register, scales_of
 from SegmentPropagateLib.volumes.boxes import first_and_last
 from SegmentPropagateLib.volumes.robust import spread
 from SegmentPropagateLib.volumes.stack import ImageStack
@@ -91,8 +93,15 @@ def weigh(signs: Signs) -> float:
     return 0.59 * looks + 1.92 * agreement + 0.35 * sureness + 0.63 * shrinkage - 1.53
 
 
+class _View(NamedTuple):
+    """What the region shows of a slice, spanning about 0..1, and the same on coarser grids."""
+
+    image: Image
+    scales: Scales
+
+
 class Carrier:
-    """The way from one key slice in one direction; every slice is computed once, in order.
+    """The way from one key slice in one direction; every slice is computed once, in order, by one thread at a time.
 
     Args:
         stack: the slices.
@@ -104,21 +113,26 @@ class Carrier:
 
     def __init__(self, stack: ImageStack, key: int, mask: Mask, slices: range, stated: bool) -> None:
         self._stack, self._slices, self._stated = stack, slices, stated
+        self._turn = Lock()
         self._done: list[tuple[Region, Image | None, float]] = []  # in the small: whole slices would fill the memory
         self._region = Region.around(mask, stack.spacing_mm[1:])
-        self._image = self._region.take(stack.values[key])
+        image = self._region.take(stack.values[key])
         self._soft = self._region.take(mask)
         inside = self._inside()
         self._area = int(inside.sum())
-        self._range = tuple(float(value) for value in np.percentile(self._image, (1, 99)))
-        self._likelihood = _likelihood_ratio(_calm(self._image), inside)
-        self._unit = _unit(self._image, inside)
-        self._contrast = max(float(self._likelihood(_calm(self._image))[inside].mean()), 0.3)
+        self._range = tuple(float(value) for value in np.percentile(image, (1, 99)))
+        self._last = self._view(image)
+        self._likelihood = _likelihood_ratio(_calm(image), inside)
+        self._unit = _unit(image, inside)
+        self._contrast = max(float(self._likelihood(_calm(image))[inside].mean()), 0.3)
         self._grown: list[Image] = []
 
     def at(self, index: int) -> Guess:
         """Return the guess for a slice, computing those before it first."""
-        number = self._slices.index(index)
+        with self._turn:
+            return self._at(self._slices.index(index))
+
+    def _at(self, number: int) -> Guess:
         while len(self._done) <= number:
             ended = bool(self._done) and self.presence(self._done[-1][2]) <= 0
             soft, agreement = (None, ABSENT) if ended else self._advance(len(self._done))
@@ -134,18 +148,18 @@ class Carrier:
 
     def _advance(self, number: int) -> tuple[Image, float]:
         """Soft mask in the region, and the logit that the votes alone give the object's presence."""
-        self._follow()
+        self._follow(number)
         if not self._grown:
             self._grown = self._grow(number)
         image = self._region.take(self._stack.values[self._slices[number]])
-        fixed, moving = self._scaled(image), self._scaled(self._image)
-        brought = register(fixed, moving)
-        carried = fuse(fixed, brought(moving), brought(self._soft))
+        view, last = self._view(image), self._last
+        brought = register(view.scales, last.scales)
+        carried = fuse(view.image, brought(last.image), brought(self._soft))
         grown = self._grown.pop(0)
         likelihood = self._likelihood(_calm(image))
         votes = (carried - 0.5) + (grown - 0.5) + INTENSITY_VOTE * likelihood
         soft = _sigmoid(SHARPNESS * votes)
-        self._image, self._soft = image, carried  # goes on from its own result: feeding back gained nothing
+        self._last, self._soft = view, carried  # goes on from its own result: feeding back gained nothing
         return soft, self.judge(soft, grown, likelihood)
 
     def judge(self, soft: Image, grown: Image, likelihood: Image) -> float:
@@ -167,7 +181,7 @@ class Carrier:
             shrinkage=float(np.clip(np.log(area / max(self._area, 1)), -4.0, 0.5)),
         )
 
-    def _follow(self) -> None:
+    def _follow(self, number: int) -> None:
         """Move the region when the object comes near its border; region growing then starts anew."""
         inside = self._inside()
         margin = GRID // 10
@@ -183,6 +197,7 @@ class Carrier:
         shape = self._stack.slice_shape
         self._soft = moved.take(self._region.put(self._soft, shape))
         self._region, self._grown = moved, []
+        self._last = self._view(moved.take(self._stack.values[self._slices[number] - self._slices.step]))
 
     def _inside(self) -> Mask:
         inside = self._soft > 0.5
@@ -190,16 +205,16 @@ class Carrier:
             inside = self._soft >= max(float(self._soft.max()), 1e-6)
         return inside
 
-    def _scaled(self, image: Image) -> Image:
+    def _view(self, image: Image) -> _View:
         low, high = self._range
-        return np.clip((image - low) / (high - low + 1e-6), -0.2, 1.2).astype(np.float32)
+        scaled = np.clip((image - low) / (high - low + 1e-6), -0.2, 1.2).astype(np.float32)
+        return _View(scaled, scales_of(scaled))
 
     def _grow(self, number: int) -> list[Image]:
         """GrowCut from the present mask over the next slices: the object's share of the distances, 0..1, each."""
         start = self._slices[number] - self._slices.step
         indices = (start, *self._slices[number : number + REACH])
         images = np.stack([self._region.take(self._stack.values[index]) for index in indices])
-        self._image = images[0]
         size = GRID // COARSE
         coarse = images.reshape(len(images), size, COARSE, size, COARSE).mean((2, 4))
         key = self._inside().reshape(size, COARSE, size, COARSE).mean((1, 3)) >= 0.5

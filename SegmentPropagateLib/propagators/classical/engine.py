@@ -5,8 +5,11 @@ It needs numpy, scipy and SimpleITK only, so it works where torch is not install
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from itertools import zip_longest
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat, zip_longest
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -69,10 +72,11 @@ class ClassicalPropagator:
         passes = _Passes(stack, key_masks, self._begun)
         self._begun = {}
         walks = [_walk(lane, passes, self._settings, stack) for lane in lanes]
-        for step in zip_longest(*walks):
-            for update in step:
-                if update is not None:
-                    yield update
+        with ThreadPoolExecutor(min(len(walks), os.cpu_count() or 1) or 1) as threads:
+            while walks:
+                step = list(threads.map(next, walks, repeat(None)))
+                yield from (update for update in step if update is not None)
+                walks = [walk for walk, update in zip(walks, step, strict=True) if update is not None]
 
     def _opened(self) -> ImageStack:
         if self._stack is None:
@@ -81,7 +85,7 @@ class ClassicalPropagator:
 
 
 class _Passes:
-    """All passes of one run; the two lanes between a pair of keys share theirs.
+    """All passes of one run; the two lanes between a pair of keys share theirs, whichever thread comes first.
 
     Args:
         stack: the slices.
@@ -96,6 +100,7 @@ class _Passes:
         self._stack, self._key_masks, self._known = stack, key_masks, known
         self.begun: dict[PassName, Carrier] = {}
         self._masks: dict[tuple[int, int], bytes] = {}
+        self._naming = Lock()
 
     def guess(self, lane: Lane, leg: range, index: int) -> Guess:
         """Guess one slice of a leg; between two keys both have a say, each in proportion to its nearness."""
@@ -117,12 +122,13 @@ class _Passes:
 
     def _pass(self, object_id: int, key: int, slices: range, stated: bool) -> tuple[Carrier, range]:
         mask = self._key_masks[object_id][key]
-        if (object_id, key) not in self._masks:
-            self._masks[object_id, key] = np.packbits(mask).tobytes()
-        name = (key, self._masks[object_id, key], slices, stated)
-        if name not in self.begun:
-            self.begun[name] = self._known.get(name) or Carrier(self._stack, key, mask, slices, stated)
-        return self.begun[name], slices
+        with self._naming:
+            if (object_id, key) not in self._masks:
+                self._masks[object_id, key] = np.packbits(mask).tobytes()
+            name = (key, self._masks[object_id, key], slices, stated)
+            if name not in self.begun:
+                self.begun[name] = self._known.get(name) or Carrier(self._stack, key, mask, slices, stated)
+            return self.begun[name], slices
 
 
 def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, stack: ImageStack) -> Iterator[SliceUpdate]:

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
-from SegmentPropagateLib.propagators.classical.registration import Image
+from SegmentPropagateLib.propagators.classical.demons import Image
 from SegmentPropagateLib.volumes.robust import spread
 
 REACH = 2

@@ -54,7 +54,7 @@ class Region:
         if any(sigma):
             pixels = ndimage.gaussian_filter(pixels, sigma, mode="nearest")
         return ndimage.affine_transform(
-            pixels, np.diag(self.step_rc), offset, (self.size, self.size), output=np.float32, order=1, mode="nearest"
+            pixels, self.step_rc, offset, (self.size, self.size), output=np.float32, order=1, mode="nearest"
         )
 
     def put(self, soft: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -64,9 +64,7 @@ class Region:
         scale = (1 / self.step_rc[0], 1 / self.step_rc[1])
         back = (-offset[0] * scale[0], -offset[1] * scale[1])
         size = full[window].shape
-        full[window] = ndimage.affine_transform(
-            soft, np.diag(scale), back, size, output=np.float32, order=1, mode="constant"
-        )
+        full[window] = ndimage.affine_transform(soft, scale, back, size, output=np.float32, order=1, mode="constant")
         return full
 
     def _window(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[float, float]]:

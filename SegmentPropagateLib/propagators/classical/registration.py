@@ -6,40 +6,33 @@ from collections.abc import Callable
 
 import numpy as np
 import SimpleITK as sitk
-from numpy.typing import NDArray
+
+from SegmentPropagateLib.propagators.classical.demons import Image, demons, finer, warp
 
 LEVELS = ((4, 30), (2, 20), (1, 8))
-"""Shrink factor and iterations, coarse to fine."""
+"""Shrink factor and iterations, coarse to fine; each factor is twice the next, the last is 1."""
 
-Image = NDArray[np.float32]
+Scales = tuple[Image, ...]
+"""An image on the grid of each of the `LEVELS`."""
 
 
-def register(fixed: Image, moving: Image) -> Callable[[Image], Image]:
-    """Register `moving` onto `fixed`; what is returned brings anything of `moving`'s grid to its place on `fixed`.
+def scales_of(image: Image) -> Scales:
+    """Blur and shrink an image, float32 `(rows, columns)`, both multiples of the largest factor."""
+    stored = sitk.GetImageFromArray(image)
+    blurred = [sitk.SmoothingRecursiveGaussian(stored, max(0.5 * shrink, 0.6)) for shrink, _ in LEVELS]
+    return tuple(
+        np.array(sitk.GetArrayViewFromImage(one)[shrink // 2 :: shrink, shrink // 2 :: shrink])
+        for one, (shrink, _) in zip(blurred, LEVELS, strict=True)
+    )
 
-    Symmetric-forces demons (Vercauteren 2009) in three resolutions. All arrays are float32 `(rows, columns)` of one
-    shape; the images should span about 0..1. Beyond the edge the nearest pixel counts.
+
+def register(fixed: Scales, moving: Scales) -> Callable[[Image], Image]:
+    """Register one image onto another; what is returned brings anything of `moving`'s grid to its place on `fixed`.
+
+    The images should span about 0..1. Beyond the edge the nearest pixel counts.
     """
-    target, source = sitk.GetImageFromArray(fixed), sitk.GetImageFromArray(moving)
-    field = None
-    for shrink, iterations in LEVELS:
-        demons = sitk.FastSymmetricForcesDemonsRegistrationFilter()
-        demons.SetNumberOfThreads(1)  # sums of several threads differ from run to run
-        demons.SetNumberOfIterations(iterations)
-        demons.SetStandardDeviations(1.5)
-        demons.SetSmoothUpdateField(True)
-        demons.SetUpdateFieldStandardDeviations(1.0)
-        coarse_target, coarse_source = _coarse(target, shrink), _coarse(source, shrink)
-        if field is None:
-            field = demons.Execute(coarse_target, coarse_source)
-        else:
-            field = demons.Execute(coarse_target, coarse_source, sitk.Resample(field, coarse_target))
-    resample = sitk.ResampleImageFilter()
-    resample.SetReferenceImage(target)
-    resample.SetTransform(sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64)))
-    resample.SetUseNearestNeighborExtrapolator(True)
-    return lambda image: sitk.GetArrayFromImage(resample.Execute(sitk.GetImageFromArray(image)))
-
-
-def _coarse(image: sitk.Image, shrink: int) -> sitk.Image:
-    return sitk.Shrink(sitk.SmoothingRecursiveGaussian(image, max(0.5 * shrink, 0.6)), [shrink] * 2)
+    field = np.zeros((2, *fixed[0].shape), dtype=np.float32)
+    for number, (shrink, iterations) in enumerate(LEVELS):
+        field = finer(field) if number else field
+        field = demons(fixed[number], moving[number], field, iterations, shrink)
+    return lambda image: warp(image, field)[0]

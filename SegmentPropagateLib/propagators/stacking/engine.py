@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.propagation.learning import FEWEST, Gain, Lesson
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, Propagator, SliceUpdate
+from SegmentPropagateLib.propagators.partner import Leaving
 from SegmentPropagateLib.propagators.stacking.gate import WEIGHTS, Masks, gain_of, left_out, spread, weight_of
 from SegmentPropagateLib.propagators.tracking.views import View
 from SegmentPropagateLib.volumes.stack import ImageStack
@@ -24,7 +25,7 @@ from SegmentPropagateLib.volumes.stack import ImageStack
 if TYPE_CHECKING:
     from SegmentPropagateLib.propagators.stacking.lessons import Taught
 Heard = Generator[tuple[SliceUpdate, list[SliceUpdate]], None, None]
-"""What the pair says of a slice, and what its halves said."""
+"""What the pair says of a slice, and what its halves said; a half that was spared says what the pair does."""
 
 
 class Seeing(Propagator, Protocol):
@@ -108,7 +109,7 @@ class StackingPropagator:
     def _run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Heard:
         with closing(self._pair.run(lanes, key_masks)) as updates:
             for update in updates:
-                yield update, [half.take(update) for half in self._halves]
+                yield update, [half.take(update) or update for half in self._halves]
 
 
 class _Pupil:
@@ -187,6 +188,11 @@ class _Heard:
                 self._said[update.object_id, update.slice_index] = update
                 yield update
 
-    def take(self, place: SliceUpdate) -> SliceUpdate:
-        """What was said of the same object on the same slice."""
-        return self._said.pop((place.object_id, place.slice_index))
+    def leave(self, lane: Lane) -> None:
+        """Spare the other the rest of a lane; see `partner.Leaving`."""
+        if isinstance(self._inner, Leaving):
+            self._inner.leave(lane)
+
+    def take(self, place: SliceUpdate) -> SliceUpdate | None:
+        """What was said of the same object on the same slice; None where it was spared."""
+        return self._said.pop((place.object_id, place.slice_index), None)

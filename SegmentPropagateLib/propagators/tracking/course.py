@@ -208,6 +208,12 @@ class Propagation:
         masks = self._objects.key_masks[lane.object_id]
         return np.logical_or.reduce([masks[key] for key in lane.keys])
 
+    def leave(self, lane: Lane) -> None:
+        """Spare a lane the rest of its slices."""
+        for state in self._lanes:
+            if state.lane == lane:
+                state.stop()
+
     def _start(self, lane: Lane) -> LaneState:
         masks = self._objects.key_masks[lane.object_id]
         view = self._finder.around(self._everywhere(lane))

@@ -63,6 +63,7 @@ class NetworkPropagator:
         self._opened: OpenStack | None = None
         self._keeps_prompt_memory = keep_prompt_memory
         self._prompted: PromptOutcomes = {}
+        self._running: Propagation | None = None
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -155,7 +156,13 @@ class NetworkPropagator:
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run."""
-        return self._propagation(key_masks).run(lanes)
+        self._running = self._propagation(key_masks)
+        return self._running.run(lanes)
+
+    def leave(self, lane: Lane) -> None:
+        """Spare the run that goes on the rest of a lane."""
+        if self._running is not None:
+            self._running.leave(lane)
 
     def _propagation(self, key_masks: KeyMasks) -> Propagation:
         objects = Objects(key_masks, self._choose_appearance, self._prompted)
