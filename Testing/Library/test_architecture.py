@@ -63,6 +63,7 @@ SEAM = (
     "worker.fields",
     "worker.messages",
     "worker.remote.address",
+    "worker.protocol",
     "worker.replies",
     "worker.requests",
     "worker.setup",
