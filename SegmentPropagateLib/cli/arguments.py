@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from SegmentPropagateLib import __version__
 from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
+from SegmentPropagateLib.cli.project_arguments import add_project
 from SegmentPropagateLib.cli.serve_arguments import add_serve
 from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_source, add_suggest
 from SegmentPropagateLib.cli.words import (
@@ -72,6 +73,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_evaluate_all(commands)
     _add_finetune(commands)
+    project = "annotate many cases in rounds, each from what was accepted before"
+    add_project(_add_command(commands, "project", project, "project init my-project my-images --label kidney"))
     add_archive_commands(partial(_add_command, commands))
     serve = "let several people use the GPU of this computer"
     add_serve(_add_command(commands, "serve", serve, "serve --models starter classical"))
