@@ -9,13 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from SegmentPropagateLib.cli.console import printable, speaker
+from SegmentPropagateLib.cli.project_learning import learn_in
 from SegmentPropagateLib.cli.project_proposals import (
     Given,
     Proposer,
     agreements_of,
-    hand_out,
-    is_current,
-    write_proposal,
 )
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import is_there
@@ -84,18 +82,6 @@ def _next(arguments: argparse.Namespace, say: Say) -> None:
     say(f"{name}: edit {work} over the image {project.image(name)}, then `project accept {project.folder} '{name}'`.")
 
 
-def propose(proposer: Proposer, name: str, given: Given) -> Path:
-    """Propose a case and give it out; what was proposed for it before from the same is taken again."""
-    project = proposer.project
-    project.image(name)
-    state = project.state()
-    support = project.supporting(state, without=[name])
-    if given.is_any or not is_current(state.case(name).proposal, proposer.sha256, support):
-        finished = project.write_finished(state, without=[name]) if support else None
-        state = write_proposal(project, name, proposer.make(name, given, finished), proposer, support)
-    return hand_out(project, name, state)
-
-
 def _chosen(proposer: Proposer, by: str, say: Say) -> str:
     project = proposer.project
     state = project.state()
@@ -130,6 +116,12 @@ def _accept(arguments: argparse.Namespace, say: Say) -> None:
         say(f"{state.since_learning} cases are accepted in this round: `project learn {project.folder}` is due.")
 
 
+def _learn(arguments: argparse.Namespace, say: Say) -> None:
+    project = Project(arguments.folder, say)
+    with project.held():
+        learn_in(project, arguments.device, say, at_once=arguments.now, quiet=arguments.quiet)
+
+
 def _use(arguments: argparse.Namespace, say: Say) -> None:
     project = Project(arguments.folder, say)
     inside = project.folder / arguments.model
@@ -153,5 +145,14 @@ def _report(arguments: argparse.Namespace, say: Say) -> None:
 
 
 _ACTIONS: Mapping[str, Callable[[argparse.Namespace, Say], None]] = MappingProxyType(
-    {"init": _init, "status": _status, "next": _next, "accept": _accept, "use": _use, "report": _report}
+    {
+        "init": _init,
+        "status": _status,
+        "next": _next,
+        "accept": _accept,
+        "learn": _learn,
+        "use": _use,
+        "report": _report,
+        "simulate": simulate,
+    }
 )

@@ -78,7 +78,12 @@ def _add_next(add: Add) -> None:
     following.add_argument(
         "--key-slice", type=key_slices, metavar="K[,K2...]|auto", help="of --mask (default: auto) or --box"
     )
-    following.add_argument("--label", nargs="+", metavar="NAME", help="labels of --box; default: the project's first")
+    following.add_argument(
+        "--label",
+        nargs="+",
+        metavar="NAME",
+        help="labels of --box, or those of --mask that count; default: in the project's order, or all",
+    )
     _device(following)
     _quiet(following)
 

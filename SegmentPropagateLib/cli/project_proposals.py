@@ -22,12 +22,12 @@ from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.project.choosing import agreement
 from SegmentPropagateLib.project.folder import PROPOSALS, WORK, Project
-from SegmentPropagateLib.project.labels import numbers_in
+from SegmentPropagateLib.project.labels import numbers_in, read_stacks
 from SegmentPropagateLib.project.opinions import boxed, carried
 from SegmentPropagateLib.project.state import State
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.volumes.geometry import Geometry
-from SegmentPropagateLib.volumes.stack import stack_of
+from SegmentPropagateLib.volumes.stack import array_of, stack_of
 
 Say = Callable[[str], None]
 Masks = Mapping[int, NDArray[np.bool_]]
@@ -55,7 +55,7 @@ class Given:
         mask: label file with outlined key slices.
         box: boxes on key slices.
         key_slice: numbers of these, `auto` or None.
-        label: names of the labels of the boxes.
+        label: names of the labels of the boxes, or of those of the mask that count; None takes all.
     """
 
     mask: str | None = None
@@ -67,6 +67,11 @@ class Given:
     def is_any(self) -> bool:
         """Whether there is anything to start from."""
         return self.mask is not None or self.box is not None
+
+    @property
+    def kind(self) -> str:
+        """What to call it."""
+        return "mask" if self.mask is not None else "box" if self.box is not None else "support"
 
 
 @dataclass(frozen=True)
@@ -109,13 +114,14 @@ class Proposer:
         words = argparse.Namespace(model=self._path, accept_licence=False, quiet=self._quiet)
         return model_digest(words, self._say)
 
-    def make(self, name: str, given: Given, support: Path | None) -> Made:
+    def make(self, name: str, given: Given, support: Path | None, earlier: Mapping[str, Any] | None = None) -> Made:
         """Compute a result for a case.
 
         Args:
             name: of the case.
             given: by the annotator; goes before what is suggested.
             support: list of accepted cases; None where there are none.
+            earlier: entry of the proposal that she had before; labels that she has not given stay as they are there.
 
         Raises:
             InputError: there is nothing to start from, or it cannot be used.
@@ -130,7 +136,7 @@ class Proposer:
             done = propagate.carry_out(words, lambda: self._loaded, self._say)
         except NothingFoundError as error:
             self._say(f"{error} Give a key slice by --mask, or draw '{name}' from the start.")
-            return self._empty(name)
+            return Made({}, read_volume(self.project.image(name)).geometry, _prompts("support"))
         template = self.project.settings.segments
         numbers = numbers_in(template, done.request.segments)
         if not numbers:
@@ -138,10 +144,20 @@ class Proposer:
             raise InputError(f"What was given has none of the project's labels: name it as one of {names}.")
         masks = {value: done.masks[own] for value, own in numbers.items()}
         keys = {value: list(done.session.keys(own)) for value, own in numbers.items()}
-        drawn = keys if given.mask is not None else {}
-        kind = "mask" if given.mask is not None else "box" if given.box is not None else "support"
-        prompts = {"kind": kind, "keys": keys, "drawn": drawn}
-        return Made(masks, done.session.geometry, prompts)
+        made = Made(masks, done.session.geometry, _prompts(given.kind, keys, keys if given.mask is not None else {}))
+        return made if earlier is None or not given.is_any else self._over(earlier, made)
+
+    def _over(self, earlier: Mapping[str, Any], made: Made) -> Made:
+        """A result laid over an earlier proposal, which keeps the labels that are new in neither."""
+        settings, axis = self.project.settings, made.geometry.plane_axis(self.project.settings.plane)
+        old = read_stacks(self.project.kept(earlier), made.geometry, settings.segments, settings.plane)
+        masks = {**{value: array_of(stack, axis) for value, stack in old.items()}, **made.masks}
+        before, prompts = earlier["prompts"], dict(made.prompts)
+        for part in ("keys", "drawn"):
+            kept = {int(value): slices for value, slices in before.get(part, {}).items()}
+            prompts[part] = {**{value: it for value, it in kept.items() if value not in made.masks}, **prompts[part]}
+        prompts["over"] = {part: earlier[part] for part in ("file", "sha256", "prompts")}
+        return Made(masks, made.geometry, prompts)
 
     def agreement(self, name: str, made: Made) -> float:
         """How well a result agrees with a second opinion: the classical method's, or for this one that of boxes."""
@@ -152,13 +168,12 @@ class Proposer:
             return agreement(stacks, boxed(self._loaded, volume, plane, stacks))
         return agreement(stacks, carried(load_model("classical"), volume, plane, stacks, made.prompts["keys"]))
 
-    def _empty(self, name: str) -> Made:
-        return Made({}, read_volume(self.project.image(name)).geometry, {"kind": "support", "keys": {}, "drawn": {}})
-
     def _words(self, name: str, given: Given, support: Path | None) -> argparse.Namespace:
         """What `propagate` would be told."""
         settings = self.project.settings
         labels: dict[str, Any] = {"label": None, "name": None}
+        if given.mask is not None:
+            labels["label"] = given.label
         if given.box is not None:
             labels["name"] = given.label or [segment.name for segment in settings.segments[: len(given.box)]]
         words = {
@@ -176,6 +191,10 @@ class Proposer:
             "model": self._path,
         }
         return argparse.Namespace(**words)
+
+
+def _prompts(kind: str, keys: Mapping[int, list[int]] = {}, drawn: Mapping[int, list[int]] = {}) -> dict[str, Any]:
+    return {"kind": kind, "keys": dict(keys), "drawn": dict(drawn)}
 
 
 def write_proposal(
@@ -237,3 +256,16 @@ def hand_out(project: Project, name: str, state: State) -> Path:
         file.write(content)
     project.append("opened", case=name, work=project.place(path))
     return path
+
+
+def propose(proposer: Proposer, name: str, given: Given) -> Path:
+    """Propose a case and give it out; what was proposed for it before from the same is taken again."""
+    project = proposer.project
+    project.image(name)
+    state = project.state()
+    support = project.supporting(state, without=[name])
+    earlier = state.case(name).proposal
+    if given.is_any or not is_current(earlier, proposer.sha256, support):
+        finished = project.write_finished(state, without=[name]) if support else None
+        state = write_proposal(project, name, proposer.make(name, given, finished, earlier), proposer, support)
+    return hand_out(project, name, state)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import file_sha256
@@ -11,9 +12,9 @@ from SegmentPropagateLib.formats.reading import read_volume
 from SegmentPropagateLib.formats.worklist import DONE
 from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.project.folder import LABELS, Project
-from SegmentPropagateLib.project.labels import as_drawn, read_stacks, spacing_of
-from SegmentPropagateLib.reports.effort import Effort, measure_effort
-from SegmentPropagateLib.volumes.geometry import Plane
+from SegmentPropagateLib.project.labels import read_stacks, spacing_of
+from SegmentPropagateLib.reports.effort import Effort, Stack, measure_effort
+from SegmentPropagateLib.volumes.geometry import Geometry, Plane
 from SegmentPropagateLib.volumes.stack import array_of
 
 
@@ -48,13 +49,9 @@ def accept(
     accepted = read_stacks(mask, volume.geometry, settings.segments, settings.plane, notify)
     if not any(stack.any() for stack in accepted.values()):
         notify(f"'{mask}' shows none of the project's labels: the case is accepted as one without them.")
-    proposal, drawn = {}, {}
-    if known.proposal is not None:
-        kept = project.kept(known.proposal)
-        proposal = read_stacks(kept, volume.geometry, settings.segments, settings.plane)
-        drawn = as_drawn(known.proposal["prompts"].get("drawn", {}))
+    proposal = {} if known.proposal is None else proposed_by_machine(project, known.proposal, volume.geometry)
     axis = volume.geometry.plane_axis(Plane.parse(settings.plane))
-    effort = measure_effort(proposal, accepted, spacing_of(volume.geometry, settings.plane), drawn)
+    effort = measure_effort(proposal, accepted, spacing_of(volume.geometry, settings.plane))
     target = project.free_name(LABELS, name)
     masks = {value: array_of(stack, axis) for value, stack in accepted.items()}
     write_segmentation(target, masks, volume.geometry, settings.segments)
@@ -71,3 +68,27 @@ def accept(
         **effort._asdict(),
     )
     return effort
+
+
+def proposed_by_machine(project: Project, entry: Mapping[str, Any], like: Geometry) -> dict[int, Stack]:
+    """A proposal without the slices that the annotator had outlined for it: label -> `(slices, rows, columns)`.
+
+    They were her work. Where something had been proposed there before, she had that to go by; else they are empty.
+
+    Args:
+        project: whose proposal it is.
+        entry: of the proposal.
+        like: the grid of the image.
+
+    Raises:
+        InputError: a proposal's file was changed or is missing.
+    """
+    settings, prompts = project.settings, entry["prompts"]
+    stacks = read_stacks(project.kept(entry), like, settings.segments, settings.plane)
+    drawn = {int(label): slices for label, slices in prompts.get("drawn", {}).items()}
+    before = proposed_by_machine(project, prompts["over"], like) if drawn and prompts.get("over") else {}
+    for label, slices in drawn.items():
+        if label in stacks:
+            stacks[label] = stacks[label].copy()
+            stacks[label][slices] = before[label][slices] if label in before else False
+    return stacks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from SegmentPropagateLib.files import PathLike
 from SegmentPropagateLib.formats.reading import read_labels
@@ -53,8 +53,3 @@ def spacing_of(geometry: Geometry, plane: str) -> tuple[float, float, float]:
     axis = geometry.plane_axis(Plane.parse(plane))
     rows, columns = (mm for other, mm in enumerate(geometry.spacing_kji_mm) if other != axis)
     return geometry.spacing_kji_mm[axis], rows, columns
-
-
-def as_drawn(drawn: Mapping[str, Sequence[int]]) -> dict[int, list[int]]:
-    """Label -> slices that were outlined by hand, of an entry, whose keys are text."""
-    return {int(value): list(slices) for value, slices in drawn.items()}

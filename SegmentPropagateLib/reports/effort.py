@@ -7,7 +7,7 @@ of both sides where they differ). A border pixel has one of its 4 neighbors outs
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +45,6 @@ def measure_effort(
     proposal: Mapping[int, Stack],
     accepted: Mapping[int, Stack],
     spacing_mm: tuple[float, float, float],
-    drawn: Mapping[int, Collection[int]] | None = None,
 ) -> Effort:
     """Compare a proposal with what was accepted.
 
@@ -53,8 +52,6 @@ def measure_effort(
         proposal: label -> bool `(slices, rows, columns)`.
         accepted: the same; a label that only one of them has is empty in the other.
         spacing_mm: between slices, rows and columns.
-        drawn: label -> slices that the annotator had outlined before anything was proposed: they were her work, so
-            that the proposal counts as empty there.
 
     Raises:
         InputError: the masks differ in shape.
@@ -69,10 +66,6 @@ def measure_effort(
     voxels, path_mm = 0, 0.0
     for label in sorted({*proposal, *accepted}):
         before, after = (masks.get(label, np.zeros(shape, bool)) for masks in (proposal, accepted))
-        given = sorted((drawn or {}).get(label, ()))
-        if given:
-            before = before.copy()
-            before[given] = False
         changed = np.count_nonzero(before != after, axis=(1, 2))
         shown |= (before | after).any((1, 2))
         edited |= changed > 0
@@ -90,7 +83,7 @@ def added_path_mm(prediction: Stack, reference: Stack, pixel_mm: tuple[float, fl
         pixel_mm: between rows and columns.
     """
     added = np.count_nonzero(_borders(reference) & ~_borders(prediction))
-    return added * (pixel_mm[0] + pixel_mm[1]) / 2
+    return float(added * (pixel_mm[0] + pixel_mm[1]) / 2)
 
 
 def _borders(mask: Stack) -> Stack:
