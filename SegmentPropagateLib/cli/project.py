@@ -10,11 +10,8 @@ from types import MappingProxyType
 
 from SegmentPropagateLib.cli.console import printable, speaker
 from SegmentPropagateLib.cli.project_learning import learn_in
-from SegmentPropagateLib.cli.project_proposals import (
-    Given,
-    Proposer,
-    agreements_of,
-)
+from SegmentPropagateLib.cli.project_proposals import Given, Proposer, agreements_of, propose
+from SegmentPropagateLib.cli.project_simulate import simulate
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import is_there
 from SegmentPropagateLib.formats.templates import read_template, template_of_names
