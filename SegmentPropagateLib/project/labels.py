@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import PathLike
 from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.prompting.finished import joined
@@ -37,10 +38,13 @@ def read_stacks(
         notify: takes a sentence about what was left out.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or has labels and none of them is the project's.
     """
     labels = read_labels(path, like, notify)
     numbers = numbers_in(template, labels.segments)
+    if labels.segments and not numbers:
+        there, wanted = (", ".join(f"'{segment.name}'" for segment in of) for of in (labels.segments, template))
+        raise InputError(f"'{path}' has none of the project's labels: it has {there}, the project {wanted}.")
     for segment in labels.segments:
         if segment.value not in numbers.values():
             notify(f"'{segment.name}' of '{path}' is left out: the project has no label of that name or number.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def main() -> None:
 def drawn(folder: Path, family: int) -> Path:
     """The bodies of a family and their organs."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = [default_segment(value) for value in ORGANS[family]]
+    names = [replace(default_segment(value), name=f"organ {value}") for value in ORGANS[family]]
     for seed in range(BODIES):
         phantom = make_body(seed, family, MM, cropped=False).phantom
         chance = np.random.default_rng([family, seed])
@@ -80,7 +81,7 @@ def rounds_of(folder: Path, family: int, turn: int) -> list[dict[str, Any]]:
     listed.write_text(json.dumps(cases), encoding="utf-8")
     project = folder / f"turn-{turn}"
     if not (project / "project.json").exists():
-        names = [default_segment(value).name for value in ORGANS[family]]
+        names = [f"organ {value}" for value in ORGANS[family]]
         _type("project", "init", project, listed, "--label", *names, "--quiet")
     _type("project", "simulate", project, listed, "--rounds", ROUNDS, "--cases", PER_ROUND)
     accepted = Project(project).state().accepted
