@@ -8,7 +8,7 @@ import shutil
 from dataclasses import replace
 from typing import Any
 
-from SegmentPropagateLib.files import file_sha256
+from SegmentPropagateLib.files import file_sha256, replacing
 from SegmentPropagateLib.project.folder import MODELS, Project
 from SegmentPropagateLib.project.schedule import EPOCHS, RATE, held_out
 from SegmentPropagateLib.project.state import State
@@ -64,9 +64,10 @@ def learn(project: Project, recipe: FinetuneSettings, conduct: Conduct) -> dict[
     resumes = output.with_suffix(".state.pt").exists()
     dataset = project.write_finished(state)
     facts = finetune(dataset, project.model_path(state.model), output, settings, replace(conduct, resume=resumes))
-    for ending in _SHOWN:
-        output.with_suffix(ending).replace(models / f"{output.stem}{ending}")
     model = models / output.name
+    for ending in _SHOWN:  # copied: until the ledger tells of them, the run may have to be gone on with
+        with replacing(model.with_suffix(ending)) as part:
+            shutil.copyfile(output.with_suffix(ending), part)
     project.append(
         "learned",
         model=project.place(model),
