@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -76,7 +77,8 @@ def _next(arguments: argparse.Namespace, say: Say) -> None:
         proposer = Proposer(project, project.state().model, arguments.device, say, arguments.quiet)
         name = arguments.case or _chosen(proposer, arguments.by or project.settings.by, say)
         work = propose(proposer, name, given)
-    say(f"{name}: edit {work} over the image {project.image(name)}, then `project accept {project.folder} '{name}'`.")
+    image = project.image(name).resolve()
+    say(f"{name}: edit {work} over the image {image}, then `project accept {project.folder} {shlex.quote(name)}`.")
 
 
 def _chosen(proposer: Proposer, by: str, say: Say) -> str:

@@ -78,7 +78,7 @@ class Project:
             if not segments:
                 raise ValueError("no label")
             named = {name: told[name] for name in ("by", "learn_after", "plane", "seed")}
-            cases = [(entry["name"], entry["image"]) for entry in told["images"]]
+            cases = [(entry["name"], entry["image"]) for entry in told["training"]]
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise InputError(f"'{path}' is damaged: bring it back from a copy of the project.") from error
         self.settings = ProjectSettings(segments, **named)
@@ -112,7 +112,8 @@ class Project:
         Ledger.begin(folder / LEDGER, {"event": "begun", "at": now(), "model": _place(folder, model), "sha256": ""})
         told = {
             "template": template_as_json(settings.segments),
-            "images": [{"name": case.name, "image": _place(folder, case.image)} for case in cases],
+            # as lists of cases call it: the panel's worklist takes this file for one
+            "training": [{"name": case.name, "image": _place(folder, case.image)} for case in cases],
             "by": settings.by,
             "learn_after": settings.learn_after,
             "plane": settings.plane,

@@ -1,13 +1,14 @@
 """A project by its commands: propose, accept, measure; nothing that was written is lost."""
 
 import json
+from pathlib import Path
 
 import pytest
 from project_bench import GEOMETRY, KIDNEY, NAMES, act, ball, entries_of, here, project, truth  # noqa: F401
 
 from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.formats.reading import read_labels
-from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO
+from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO, Worklist
 from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.project.folder import Project
 from SegmentPropagateLib.project.holding import held
@@ -82,6 +83,15 @@ def test_an_accepted_case_reads_as_finetune_and_suggest_read_cases(project):
     labels = read_labels(cases[0].labels)
     assert (labels.mask(1) == truth("anna")).all()
     assert labels.segments[0].name == "kidney"
+
+
+def test_the_worklist_of_the_panel_opens_the_project_and_finds_the_proposal_to_be_edited(project):
+    act("next", "p", "--mask", "truth/anna.seg.nrrd")
+    worklist = Worklist.of("p/project.json", "p/work")
+    assert [(case.name, case.state) for case in worklist.cases] == [
+        (name, PROPOSED if name == "anna" else TO_DO) for name in NAMES
+    ]
+    assert worklist.cases[0].draft == worklist.cases[0].labels == Path("p/work/anna.seg.nrrd")
 
 
 def test_two_people_are_given_two_cases_and_the_end_is_told(project, capsys):
@@ -209,7 +219,7 @@ def test_mistakes_are_told_in_a_sentence_and_change_nothing(project, capsys, wor
 def test_settings_that_are_damaged_are_told(project, capsys):
     path = project.folder / "project.json"
     whole = json.loads(path.read_text())
-    for damaged in ("", "[]", json.dumps({**whole, "template": "[]"}), json.dumps({**whole, "images": [1]})):
+    for damaged in ("", "[]", json.dumps({**whole, "template": "[]"}), json.dumps({**whole, "training": [1]})):
         path.write_text(damaged)
         assert act("status", "p") == 2
         assert "is damaged" in capsys.readouterr().err
