@@ -29,6 +29,7 @@ from SegmentPropagateLib.models.registry import REGISTRY
 from SegmentPropagateLib.project.holding import held, now, person
 from SegmentPropagateLib.project.ledger import Ledger
 from SegmentPropagateLib.project.state import State, replay
+from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 
 SETTINGS, LEDGER, FINISHED = "project.json", "ledger.jsonl", "finished.json"
@@ -75,11 +76,13 @@ class Project:
         try:
             told = json.loads(text_of(path))
             segments = template_of_json(told["template"])
-            if not segments:
-                raise ValueError("no label")
             named = {name: told[name] for name in ("by", "learn_after", "plane", "seed")}
+            whole = all(type(named[name]) is int for name in ("learn_after", "seed")) and named["by"] in ORDERS
+            if not segments or not whole:
+                raise ValueError("no label, or settings of another kind")
+            Plane.parse(named["plane"])
             cases = [(entry["name"], entry["image"]) for entry in told["training"]]
-        except (ValueError, LookupError, TypeError, RecursionError) as error:
+        except (InputError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"'{path}' is damaged: bring it back from a copy of the project.") from error
         self.settings = ProjectSettings(segments, **named)
         self.images: Mapping[str, Path] = {str(name): self.folder / image for name, image in cases}

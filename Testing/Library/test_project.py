@@ -219,8 +219,10 @@ def test_mistakes_are_told_in_a_sentence_and_change_nothing(project, capsys, wor
 def test_settings_that_are_damaged_are_told(project, capsys):
     path = project.folder / "project.json"
     whole = json.loads(path.read_text())
-    for damaged in ("", "[]", json.dumps({**whole, "template": "[]"}), json.dumps({**whole, "training": [1]})):
-        path.write_text(damaged)
+    changes = {"template": "[]", "training": [1], "by": "size", "seed": "1", "learn_after": None, "plane": 3}
+    damaged = [{**whole, name: value} for name, value in changes.items()]
+    for text in ("", "[]", *map(json.dumps, damaged)):
+        path.write_text(text)
         assert act("status", "p") == 2
         assert "is damaged" in capsys.readouterr().err
 
