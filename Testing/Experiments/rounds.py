@@ -1,6 +1,6 @@
 """Do rounds make cases cheaper? Runs PLAN_ROUNDS.md.
 
-    python Testing/Experiments/rounds.py [--work build/rounds]
+    python Testing/Experiments/rounds.py [--work build/rounds] [--minutes N]
 
 Every project goes on where it was stopped, by its own ledger.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,14 +40,16 @@ def main() -> None:
     """Run what has not been run, and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "rounds")
+    parser.add_argument("--minutes", type=float, default=1e9, help="after which no further round is begun")
     arguments = parser.parse_args()
+    until = time.monotonic() + 60 * arguments.minutes
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     rows: list[dict[str, Any]] = []
     for family in ORGANS:
         folder = drawn(arguments.work / f"family-{family}", family)
         for turn in range(ROUNDS):
-            rows += rounds_of(folder, family, turn)
+            rows += rounds_of(folder, family, turn, until)
             (arguments.work / "results.json").write_text(json.dumps(summary(rows), indent=1), encoding="utf-8")
     print(json.dumps(summary(rows)["drawn"], indent=1))  # noqa: T201 - the result
 
@@ -69,7 +72,7 @@ def drawn(folder: Path, family: int) -> Path:
     return folder
 
 
-def rounds_of(folder: Path, family: int, turn: int) -> list[dict[str, Any]]:
+def rounds_of(folder: Path, family: int, turn: int, until: float) -> list[dict[str, Any]]:
     """What each case of a project has cost; the pairs of bodies come in turn."""
     order = [(place + turn * PER_ROUND) % BODIES for place in range(BODIES)]
     listed = folder / f"turn-{turn}.json"
@@ -82,7 +85,9 @@ def rounds_of(folder: Path, family: int, turn: int) -> list[dict[str, Any]]:
     if not (project / "project.json").exists():
         names = [f"organ {value}" for value in ORGANS[family]]
         _type("project", "init", project, listed, "--label", *names, "--quiet")
-    _type("project", "simulate", project, listed, "--rounds", ROUNDS, "--cases", PER_ROUND)
+    for number in range(1, ROUNDS + 1):
+        if time.monotonic() < until:
+            _type("project", "simulate", project, listed, "--rounds", number, "--cases", PER_ROUND)
     accepted = Project(project).state().accepted
     return [
         {
