@@ -148,7 +148,7 @@ class Proposer:
         return made if earlier is None or not given.is_any else self._over(earlier, made)
 
     def _over(self, earlier: Mapping[str, Any], made: Made) -> Made:
-        """A result laid over an earlier proposal, which keeps the labels that are new in neither."""
+        """A result with the labels of an earlier proposal that it does not have itself."""
         settings, axis = self.project.settings, made.geometry.plane_axis(self.project.settings.plane)
         old = read_stacks(self.project.kept(earlier), made.geometry, settings.segments, settings.plane)
         masks = {**{value: array_of(stack, axis) for value, stack in old.items()}, **made.masks}

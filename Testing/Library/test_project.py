@@ -1,16 +1,18 @@
 """A project by its commands: propose, accept, measure; nothing that was written is lost."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from project_bench import GEOMETRY, KIDNEY, NAMES, act, ball, entries_of, here, project, truth  # noqa: F401
 
+from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO, Worklist
 from SegmentPropagateLib.formats.writing import write_segmentation
-from SegmentPropagateLib.project.folder import Project
+from SegmentPropagateLib.project.folder import ORDERS, Project
 from SegmentPropagateLib.project.holding import held
 
 
@@ -243,3 +245,21 @@ def test_a_proposal_by_disagreement_is_kept_and_the_least_agreed_case_comes_firs
     assert act("next", "p", "--by", "disagreement") == 0
     assert states(project) == [DONE, PROPOSED, IN_WORK, IN_WORK]
     assert asked == ["berta", "clara", "doris"]  # not again: nothing has changed
+
+
+def test_every_action_explains_its_options_and_has_an_example_that_it_takes(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
+    parser = make_parser()
+    for action in ("init", "status", "next", "accept", "learn", "use", "report", "simulate"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["project", action, "--help"])
+        text = capsys.readouterr().out
+        options = re.findall(r"^  (-.*|[A-Z].*)\n( {24}\S)?", text, re.MULTILINE)
+        assert [option for option, below in options if not below and not re.search(r"\S  +\S", option)] == [], action
+        (example,) = re.findall(r"^example: segment-propagate (.*)$", text, re.MULTILINE)
+        assert parser.parse_args(example.split()).action == action
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_project_is_begun_with_any_order_that_it_knows(order):
+    assert make_parser().parse_args(["project", "init", "p", "images", "--label", "a", "--by", order]).by == order
