@@ -21,7 +21,9 @@ def add_project(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: of the command.
     """
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="ACTION", help="what to do; each has a --help of its own"
+    )
 
     def add(name: str, does: str, example: str) -> argparse.ArgumentParser:
         text = f"{does[0].upper()}{does[1:]}."
