@@ -92,7 +92,7 @@ def _chosen(proposer: Proposer, by: str, say: Say) -> str:
         raise InputError("All cases are done: see `project report`.")
     if by == "random":
         return choose_by_chance(names, state, project.settings.seed)
-    if by == "disagreement" and state.done:
+    if by == "disagreement" and state.usable:
         agreements = agreements_of(proposer, state, names, say)
         return least_agreed(agreements)
     return names[0]  # in order, or nothing is accepted yet that could suggest anything

@@ -65,6 +65,7 @@ def accept(
         model_sha256=None if known.proposal is None else known.proposal["model_sha256"],
         prompts={} if known.proposal is None else dict(known.proposal["prompts"]),
         seconds=seconds,
+        largest_area=max((int(stack.sum((1, 2)).max()) for stack in accepted.values()), default=0),
         **effort._asdict(),
     )
     return effort

@@ -2,7 +2,7 @@
 
     project.json        labels, images, and how the next case is chosen; written once
     ledger.jsonl        everything that happened since, see `ledger`
-    finished.json       list of the accepted cases, as `finetune` and `--support` read it; made anew from the ledger
+    finished.json       list of the accepted cases that are of use, as `finetune` and `--support` read it; made anew
     proposals/          what was proposed, kept to be compared with
     work/               copies of the proposals, to be edited
     labels/             what was accepted
@@ -190,9 +190,9 @@ class Project:
         return path
 
     def finished(self, state: State, without: Sequence[str] = ()) -> list[Case]:
-        """The accepted cases with their labels, in the order in which they were accepted first."""
+        """The accepted cases that are of use, with their labels, in the order in which they were accepted first."""
         found = []
-        for name in state.done:
+        for name in state.usable:
             accepted = state.case(name).accepted
             if accepted is not None and name not in without:
                 found.append(Case(name, self.image(name), self.folder / accepted["file"]))
@@ -200,7 +200,7 @@ class Project:
 
     def supporting(self, state: State, without: Sequence[str] = ()) -> dict[str, str]:
         """Accepted case -> digest of its labels: what suggestions are made from."""
-        entries = {name: state.case(name).accepted for name in state.done if name not in without}
+        entries = {name: state.case(name).accepted for name in state.usable if name not in without}
         return {name: entry["sha256"] for name, entry in entries.items() if entry is not None}
 
     def write_finished(self, state: State, without: Sequence[str] = ()) -> Path:

@@ -30,7 +30,7 @@ def settings_of(recipe: FinetuneSettings, project: Project, state: State) -> Fin
     rates = replace(recipe.rates, encoder=RATE * recipe.rates.encoder, rest=RATE * recipe.rates.rest)
     epochs = EPOCHS[min(state.round, len(EPOCHS)) - 1]
     plane, seed = project.settings.plane, project.settings.seed
-    aside = tuple(held_out(state.done))
+    aside = tuple(held_out(state.usable))
     return replace(recipe, rates=rates, epochs=epochs, steps=None, validation=aside, plane=plane, seed=seed)
 
 
@@ -51,9 +51,9 @@ def learn(project: Project, recipe: FinetuneSettings, conduct: Conduct) -> dict[
         InputError: an accepted file was changed or cannot be used, or a file cannot be written.
     """
     state = project.state()
-    for name in state.done:
+    for name in state.usable:
         project.kept(state.case(name).accepted or {})
-    settings, aside = settings_of(recipe, project, state), held_out(state.done)
+    settings, aside = settings_of(recipe, project, state), held_out(state.usable)
     models = project.folder / MODELS
     workshop = models / f"{_WORKSHOP}{_digest([state.model, project.supporting(state), state.round])}"
     for other in models.glob(f"{_WORKSHOP}*"):
@@ -72,7 +72,7 @@ def learn(project: Project, recipe: FinetuneSettings, conduct: Conduct) -> dict[
         "learned",
         model=project.place(model),
         sha256=file_sha256(model),
-        training=[name for name in state.done if name not in aside],
+        training=[name for name in state.usable if name not in aside],
         held_out=aside,
         dsc=facts["validation_dsc"],
         start_dsc=facts["start_dsc"],

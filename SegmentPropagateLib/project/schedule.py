@@ -35,7 +35,7 @@ def check_enough(project: Project, state: State, *, at_once: bool) -> None:
         state: of the project.
         at_once: whether fewer new ones will do.
     """
-    count = len(state.done)
+    count = len(state.usable)
     if count < LEAST_TO_LEARN:
         raise InputError(
             f"Learning needs {LEAST_TO_LEARN} accepted cases, two to learn from and two to be measured on, and there "

@@ -10,6 +10,8 @@ from typing import Any
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO
 
+SMALLEST_AREA = 12
+"""Pixels of an object on its largest slice; `training.data` learns from no smaller ones."""
 _NUMBER = (int, float)
 _PERHAPS = (int, float, type(None))
 
@@ -63,6 +65,12 @@ class State:
         return tuple(dict.fromkeys(name for name in names if self.cases[name].state == DONE))
 
     @property
+    def usable(self) -> tuple[str, ...]:
+        """Those of them that show enough of an object to suggest from and to learn from."""
+        accepted = ((name, self.cases[name].accepted) for name in self.done)
+        return tuple(name for name, entry in accepted if entry is not None and entry["largest_area"] >= SMALLEST_AREA)
+
+    @property
     def since_learning(self) -> int:
         """How many cases were accepted first in the present round."""
         first = {entry["case"]: entry["round"] for entry in reversed(self.accepted)}
@@ -106,6 +114,7 @@ EVENTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "file": str,
             "sha256": str,
             "seconds": _PERHAPS,
+            "largest_area": int,
             "slices": int,
             "slices_edited": int,
             "voxels_changed": int,

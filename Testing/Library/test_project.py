@@ -143,6 +143,16 @@ def test_a_suggestion_that_finds_nothing_leaves_an_empty_proposal(project, monke
     assert entries_of(project, "accepted")[-1]["voxels_changed"] == truth("berta").sum()
 
 
+def test_a_case_without_the_object_is_accepted_and_nothing_is_suggested_from_it(project):
+    write_segmentation("nothing.seg.nrrd", {7: ball() & False}, GEOMETRY, [KIDNEY])
+    assert act("accept", "p", "anna", "nothing.seg.nrrd") == 0
+    assert states(project)[0] == DONE
+    assert act("next", "p") == 2  # there is nothing to suggest from
+    accept_all(NAMES[1:2])
+    act("next", "p")
+    assert [case.name for case in find_cases("p/finished.json")] == ["berta"]
+
+
 def test_a_proposal_that_was_edited_in_its_place_is_no_measure_of_work(project, capsys):
     act("next", "p", "--mask", "truth/anna.seg.nrrd")
     write_segmentation("p/proposals/anna.seg.nrrd", {1: ball(0)}, GEOMETRY)

@@ -15,7 +15,7 @@ from SegmentPropagateLib.project.choosing import agreement, choose_by_chance, le
 from SegmentPropagateLib.project.folder import Project
 from SegmentPropagateLib.project.opinions import boxed, carried
 from SegmentPropagateLib.project.schedule import check_enough, held_out
-from SegmentPropagateLib.project.state import State
+from SegmentPropagateLib.project.state import SMALLEST_AREA, State
 from SegmentPropagateLib.volumes.volume import Volume
 
 
@@ -134,8 +134,10 @@ def learn(project, monkeypatch, *, better):
 
 
 def test_rounds_halve_the_rates_and_replay_all_cases_and_a_model_that_is_no_better_stays_unused(project, monkeypatch):
+    from SegmentPropagateLib.training import data
     from SegmentPropagateLib.training.settings import RECIPES
 
+    assert data.SMALLEST_AREA == SMALLEST_AREA
     act("use", "p", "starter")
     for name in NAMES:
         act("accept", "p", name, f"truth/{name}.seg.nrrd")

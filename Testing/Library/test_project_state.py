@@ -23,7 +23,14 @@ def opened(name):
 
 
 def accepted(name, voxels=3):
-    cost = {"slices": 4, "slices_edited": 1, "voxels_changed": voxels, "added_path_mm": 2.5, "seconds": None}
+    cost = {
+        "slices": 4,
+        "slices_edited": 1,
+        "voxels_changed": voxels,
+        "added_path_mm": 2.5,
+        "seconds": None,
+        "largest_area": 20,
+    }
     return {"event": "accepted", "case": name, "file": f"labels/{name}", "sha256": "a", **cost}
 
 
