@@ -1,5 +1,8 @@
 """A project of four small drawn cases, done in this process by a propagator that finds what is bright."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from doubles import ThresholdPropagator
@@ -37,18 +40,26 @@ class Bright:
         return [Proposal(label, "found", 5, mask, None, None, 0.9, "bright") for label in labels]
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """Images in `images`, what is right in `truth`; the present folder is theirs."""
-    monkeypatch.chdir(tmp_path)
-    for folder in ("images", "truth"):
-        (tmp_path / folder).mkdir()
+@pytest.fixture(scope="module")
+def drawn_cases(tmp_path_factory):
+    """Images in `images`, what is right in `truth`."""
+    folder = tmp_path_factory.mktemp("cases")
+    for name in ("images", "truth"):
+        (folder / name).mkdir()
     for name in NAMES:
         mask = truth(name)
         bright = mask.copy()
         bright[8] = False  # what the propagator misses
-        write_volume(f"images/{name}.nii.gz", Volume((bright * 100).astype(np.int16), GEOMETRY))
-        write_segmentation(f"truth/{name}.seg.nrrd", {7: mask}, GEOMETRY, [KIDNEY])
+        write_volume(folder / "images" / f"{name}.nii.gz", Volume((bright * 100).astype(np.int16), GEOMETRY))
+        write_segmentation(folder / "truth" / f"{name}.seg.nrrd", {7: mask}, GEOMETRY, [KIDNEY])
+    return folder
+
+
+@pytest.fixture
+def here(drawn_cases, tmp_path, monkeypatch):
+    """The present folder, with the drawn cases."""
+    shutil.copytree(drawn_cases, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(project_proposals, "load_model", lambda *args, **options: ThresholdPropagator())
     monkeypatch.setattr("SegmentPropagateLib.cli.drafts.find_source", lambda name: Bright())
     return tmp_path
@@ -67,7 +78,5 @@ def act(action, *words):
 
 def entries_of(project, event):
     """Entries of one kind, by what the ledger's file says."""
-    import json
-
     lines = (project.folder / "ledger.jsonl").read_text().splitlines()
     return [entry for entry in map(json.loads, lines) if entry["event"] == event]

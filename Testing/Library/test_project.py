@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from project_bench import GEOMETRY, KIDNEY, NAMES, act, ball, entries_of, here, project, truth  # noqa: F401
+from project_bench import GEOMETRY, KIDNEY, NAMES, act, ball, drawn_cases, entries_of, here, project, truth  # noqa: F401
 
 from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.formats.cases import find_cases

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from doubles import ThresholdPropagator
-from project_bench import GEOMETRY, NAMES, act, ball, entries_of, here, project, truth  # noqa: F401
+from project_bench import GEOMETRY, NAMES, act, ball, drawn_cases, entries_of, here, project, truth  # noqa: F401
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.writing import write_segmentation
