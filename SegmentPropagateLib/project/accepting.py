@@ -60,15 +60,20 @@ def accept(
         case=name,
         file=project.place(target),
         sha256=file_sha256(target),
-        proposal_sha256=None if known.proposal is None else known.proposal["sha256"],
-        model=None if known.proposal is None else known.proposal["model"],
-        model_sha256=None if known.proposal is None else known.proposal["model_sha256"],
-        prompts={} if known.proposal is None else dict(known.proposal["prompts"]),
+        **_made_from(known.proposal),
         seconds=seconds,
         largest_area=max((int(stack.sum((1, 2)).max()) for stack in accepted.values()), default=0),
         **effort._asdict(),
     )
     return effort
+
+
+def _made_from(proposal: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the entry of a result tells of the proposal before it."""
+    if proposal is None:
+        return {"proposal_sha256": None, "model": None, "model_sha256": None, "prompts": {}}
+    parts = {name: proposal[name] for name in ("model", "model_sha256", "prompts")}
+    return {"proposal_sha256": proposal["sha256"], **parts}
 
 
 def proposed_by_machine(project: Project, entry: Mapping[str, Any], like: Geometry) -> dict[int, Stack]:
