@@ -87,11 +87,22 @@ def peak_memory_mib() -> float | None:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes there, KiB elsewhere
 
 
-def is_running(pid: int) -> bool:
-    """Whether a process of that number is there; yes, where that cannot be told."""
+def is_running(pid: int, since: float | None = None) -> bool:
+    """Whether a process of that number is there; yes, where that cannot be told.
+
+    Args:
+        pid: its number.
+        since: seconds of the epoch; one that was started later is another process that was given the number.
+    """
     psutil = _psutil()
     if psutil is not None:
-        return bool(psutil.pid_exists(pid))
+        try:
+            there = bool(psutil.pid_exists(pid))
+            return there and (since is None or psutil.Process(pid).create_time() <= since + 1)
+        except psutil.NoSuchProcess:
+            return False
+        except psutil.Error:
+            return True
     if sys.platform == "win32":
         return True
     try:

@@ -10,6 +10,7 @@ from typing import NoReturn
 from SegmentPropagateLib import __version__
 from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
 from SegmentPropagateLib.cli.localizer_arguments import add_train_localizer
+from SegmentPropagateLib.cli.project_arguments import add_project
 from SegmentPropagateLib.cli.serve_arguments import add_serve
 from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_source, add_suggest
 from SegmentPropagateLib.cli.tune_arguments import add_tune
@@ -80,6 +81,8 @@ def make_parser() -> argparse.ArgumentParser:
     tune = "teach a model what boxes and points mean for an object, in seconds"
     example = "tune-prompts image.nii.gz --mask outlines.seg.nrrd --label kidney --model my-model.pt -o tuned.pt"
     add_tune(_add_command(commands, "tune-prompts", tune, example))
+    project = "annotate many cases in rounds, each from what was accepted before"
+    add_project(_add_command(commands, "project", project, "project init my-project my-images --label kidney"))
     add_archive_commands(partial(_add_command, commands))
     serve = "let several people use the GPU of this computer"
     add_serve(_add_command(commands, "serve", serve, "serve --models starter classical"))

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace, runner: str = RUNNER) -> None:
     _check_engine(arguments)
     jobs, settled = _cases(arguments, say)
     settings = {name: getattr(arguments, name) for name in _SETTINGS}
-    digest = _model_digest(arguments, say)
+    digest = model_digest(arguments, say)
     settled |= {name: value for name, value in settings.items() if name not in _NOT_OF_RESULTS}
     plan = Plan(jobs, out, json.dumps({**settled, "model": digest}, sort_keys=True))
     with opened(out, jobs, [arguments.support] if arguments.support else []):
@@ -148,7 +148,7 @@ def _summary(counts: Counter[str], plan: Plan) -> str:
     return f"{', '.join(parts)}."
 
 
-def _model_digest(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
+def model_digest(arguments: argparse.Namespace, say: Callable[[str], None]) -> str:
     """What tells a model from all others; its file is fetched once, before many processes want it."""
     found = registry.resolve(arguments.model)
     if isinstance(found, Path):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from SegmentPropagateLib.cli.console import ProgressLines, progress_bar, speaker
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable, is_there
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.families import FAMILIES, find_family
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 SETTINGS = (
     *("method", "rank", "epochs", "steps", "batch", "slices", "prompt", "clicks", "roi"),
@@ -38,25 +41,13 @@ def run(arguments: argparse.Namespace) -> None:
     from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out  # torch
 
     with progress_bar(quiet, unit="step") as bar:
-        lines = ProgressLines(say) if bar.disable else None
-
-        def tick(record: Mapping[str, Any], steps: int) -> None:
-            bar.total = steps
-            shown = {key: f"{record[key]:.3f}" for key in ("loss", "validation_dsc") if key in record}
-            bar.set_postfix(shown, refresh=False)
-            bar.update(record["step"] - bar.n)
-            if lines is not None:
-                words = {"loss": "loss", "validation_dsc": "validation DSC"}
-                facts = [f"{words[key]} {value}" for key, value in shown.items()]
-                lines.tell(record["step"], steps, facts, at_once="validation_dsc" in record)
-
         conduct = Conduct(
             resume=arguments.resume,
             skip_bad=arguments.skip_bad,
             device=arguments.device,
             precision=arguments.precision,
             say=say,
-            tick=tick,
+            tick=teller(bar, say),
         )
         words = (arguments.dataset, arguments.init, arguments.output, _settings(arguments), conduct)
         if arguments.leave_one_out:
@@ -66,6 +57,23 @@ def run(arguments: argparse.Namespace) -> None:
             return
         facts = finetune(*words)
     say(_summary(arguments.output, facts))
+
+
+def teller(bar: tqdm, say: Callable[[str], None]) -> Callable[[Mapping[str, Any], int], None]:
+    """What shows each step of a training on a bar, or now and then by a line where no bar can be drawn."""
+    lines = ProgressLines(say) if bar.disable else None
+
+    def tick(record: Mapping[str, Any], steps: int) -> None:
+        bar.total = steps
+        shown = {key: f"{record[key]:.3f}" for key in ("loss", "validation_dsc") if key in record}
+        bar.set_postfix(shown, refresh=False)
+        bar.update(record["step"] - bar.n)
+        if lines is not None:
+            words = {"loss": "loss", "validation_dsc": "validation DSC"}
+            facts = [f"{words[key]} {value}" for key, value in shown.items()]
+            lines.tell(record["step"], steps, facts, at_once="validation_dsc" in record)
+
+    return tick
 
 
 def _summary(output: str, facts: Mapping[str, Any]) -> str:
@@ -84,7 +92,7 @@ def _settings(arguments: argparse.Namespace) -> Any:
     """The recipe's settings, with what was typed in their place."""
     from SegmentPropagateLib.training.settings import RECIPES
 
-    recipe = RECIPES[arguments.recipe if arguments.recipe != "auto" else _recipe_for(arguments.init)]
+    recipe = RECIPES[arguments.recipe if arguments.recipe != "auto" else recipe_for(arguments.init)]
     typed = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
     if arguments.label is not None and "all" not in arguments.label:
         typed["labels"] = tuple(sorted(set(arguments.label)))
@@ -102,8 +110,8 @@ def _settings(arguments: argparse.Namespace) -> Any:
     return replace(recipe, **typed)
 
 
-def _recipe_for(init: str) -> str:
-    """A starter is trained as a starter, a MedSAM2 file as its authors do, all else as SLM-SAM 2."""
+def recipe_for(init: str) -> str:
+    """The recipe of a model: a starter is trained as one, a MedSAM2 file as its authors do, all else as SLM-SAM 2."""
     from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint
 
     found = registry.resolve(init)

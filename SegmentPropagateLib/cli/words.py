@@ -43,6 +43,13 @@ def count(text: str) -> int:
     return whole(text, 1, _MOST, "a whole number from 1")
 
 
+def seconds(text: str) -> float:
+    """A number of seconds, 0 or more."""
+    if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{0,6})?", text.strip()):
+        raise argparse.ArgumentTypeError(f"'{short(text)}' is not a number of seconds, such as 140")
+    return float(text)
+
+
 def side(text: str) -> int:
     """A side of an image in pixels."""
     return whole(text, 1, _LARGEST_SIDE, f"a side in pixels from 1 to {_LARGEST_SIDE}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,26 @@ def read_template(path: PathLike) -> tuple[SegmentInfo, ...]:
         found = _in_seg_nrrd(path)
     else:
         raise InputError(f"The template '{path}' is of an unknown kind: give a .json or a .seg.nrrd file.")
+    return _checked(found, f"The template '{path}' names")
+
+
+def _checked(found: Sequence[SegmentInfo], where: str) -> tuple[SegmentInfo, ...]:
     if not 1 <= len(found) <= _MOST_SEGMENTS:
-        raise InputError(f"The template '{path}' names {len(found)} segments: name 1 to {_MOST_SEGMENTS}.")
+        raise InputError(f"{where} {len(found)} segments: name 1 to {_MOST_SEGMENTS}.")
     name, times = Counter(info.name for info in found).most_common(1)[0]
     if times > 1:
-        raise InputError(f"The template '{path}' names '{name}' {times} times: give every segment a name of its own.")
+        raise InputError(f"{where} '{name}' {times} times: give every segment a name of its own.")
     return tuple(found)
+
+
+def template_of_names(names: Sequence[str]) -> tuple[SegmentInfo, ...]:
+    """Segments of which only the names are known, numbered from 1.
+
+    Raises:
+        InputError: a name is empty or there twice.
+    """
+    found = [_listed(name, number, f"Label {number}") for number, name in enumerate(names, start=1)]
+    return _checked(found, "The labels are")
 
 
 def template_as_json(segments: tuple[SegmentInfo, ...]) -> str:

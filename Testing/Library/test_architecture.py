@@ -28,7 +28,7 @@ LIBRARY_FLOORS = (
     ("models",),
     ("prompting",),
     ("training", "worker", "batch", "archive"),
-    ("server",),
+    ("server", "project"),
     ("cli",),
     ("__main__",),
 )

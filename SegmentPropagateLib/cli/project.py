@@ -1,0 +1,157 @@
+"""`segment-propagate project`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from SegmentPropagateLib.cli.console import printable, speaker
+from SegmentPropagateLib.cli.project_learning import learn_in
+from SegmentPropagateLib.cli.project_proposals import Given, Proposer, agreements_of, propose
+from SegmentPropagateLib.cli.project_simulate import simulate
+from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.files import is_there
+from SegmentPropagateLib.formats.templates import read_template, template_of_names
+from SegmentPropagateLib.formats.worklist import DONE, STATES
+from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.project.accepting import accept
+from SegmentPropagateLib.project.choosing import choose_by_chance, in_work, least_agreed, open_cases
+from SegmentPropagateLib.project.folder import LEAST_TO_LEARN, Project, ProjectSettings
+from SegmentPropagateLib.project.report import write_rounds
+
+Say = Callable[[str], None]
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Carry out an action."""
+    _ACTIONS[arguments.action](arguments, speaker(arguments.quiet))
+
+
+def _init(arguments: argparse.Namespace, say: Say) -> None:
+    found = registry.resolve(arguments.model)
+    if not isinstance(found, Path) and arguments.accept_licence:
+        found.accept_licence()
+    if arguments.learn_after < LEAST_TO_LEARN:
+        raise InputError(f"--learn-after must be {LEAST_TO_LEARN} or more: two to learn from, two to be measured on.")
+    segments = read_template(arguments.template) if arguments.template else template_of_names(arguments.label)
+    settings = ProjectSettings(segments, arguments.by, arguments.learn_after, arguments.plane, arguments.seed)
+    project = Project.begin(arguments.folder, arguments.images, arguments.model, settings)
+    names = ", ".join(segment.name for segment in segments)
+    say(f"Began '{arguments.folder}': {len(project.images)} cases, labels {names}, model {arguments.model}.")
+
+
+def _status(arguments: argparse.Namespace, say: Say) -> None:
+    project = Project(arguments.folder, say)
+    state = project.state()
+    counts = Counter(state.case(name).state for name in project.images)
+    told = ", ".join(f"{counts[word]} {word}" for word in reversed(STATES))
+    lines = [f"Round {state.round}, model {state.model}: {told}."]
+    for name in project.images:
+        case = state.case(name)
+        words = [name, case.state]
+        if case.state == DONE and case.accepted is not None:
+            words.append(_told(case.accepted))
+        elif case.work:
+            words.append(str(project.folder / case.work))
+        lines.append("  ".join(words))
+    print("\n".join(map(printable, lines)))  # noqa: T201 - this command's output
+
+
+def _told(entry: Mapping[str, object]) -> str:
+    """What a case has cost, in words."""
+    seconds = "" if entry["seconds"] is None else f"{entry['seconds']:g} s, "
+    return (
+        f"{seconds}{entry['slices_edited']} of {entry['slices']} slices edited, {entry['voxels_changed']} voxels "
+        f"changed, {entry['added_path_mm']:g} mm drawn"
+    )
+
+
+def _next(arguments: argparse.Namespace, say: Say) -> None:
+    project = Project(arguments.folder, say)
+    given = Given(arguments.mask, arguments.box, arguments.key_slice, arguments.label)
+    with project.held():
+        proposer = Proposer(project, project.state().model, arguments.device, say, arguments.quiet)
+        name = arguments.case or _chosen(proposer, arguments.by or project.settings.by, say)
+        work = propose(proposer, name, given)
+    image = project.image(name).resolve()
+    say(f"{name}: edit {work} over the image {image}, then `project accept {project.folder} {shlex.quote(name)}`.")
+
+
+def _chosen(proposer: Proposer, by: str, say: Say) -> str:
+    project = proposer.project
+    state = project.state()
+    names = open_cases(project, state)
+    if not names:
+        busy = in_work(project, state)
+        if busy:
+            raise InputError(f"All cases are done or in work ({', '.join(busy)}): accept one, or name it by --case.")
+        raise InputError("All cases are done: see `project report`.")
+    if by == "random":
+        return choose_by_chance(names, state, project.settings.seed)
+    if by == "disagreement" and state.usable:
+        agreements = agreements_of(proposer, state, names, say)
+        return least_agreed(agreements)
+    return names[0]  # in order, or nothing is accepted yet that could suggest anything
+
+
+def _accept(arguments: argparse.Namespace, say: Say) -> None:
+    project = Project(arguments.folder, say)
+    with project.held():
+        known = project.state().case(arguments.case)
+        project.image(arguments.case)
+        if arguments.mask is None and not known.work:
+            raise InputError(f"'{arguments.case}' was not given out by `project next`: name the label file as MASK.")
+        mask = Path(arguments.mask or project.folder / known.work)
+        if not is_there(mask):
+            raise InputError(f"'{mask}' does not exist: name the label file as MASK.")
+        effort = accept(project, arguments.case, mask, arguments.seconds, again=arguments.again, notify=say)
+        state = project.state()
+    say(f"Accepted {arguments.case}: {_told({**effort._asdict(), 'seconds': arguments.seconds})}.")
+    if state.since_learning >= project.settings.learn_after:
+        say(f"{state.since_learning} cases are accepted in this round: `project learn {project.folder}` is due.")
+
+
+def _learn(arguments: argparse.Namespace, say: Say) -> None:
+    project = Project(arguments.folder, say)
+    with project.held():
+        learn_in(project, arguments.device, say, at_once=arguments.now, quiet=arguments.quiet)
+
+
+def _use(arguments: argparse.Namespace, say: Say) -> None:
+    project = Project(arguments.folder, say)
+    inside = project.folder / arguments.model
+    model = str(inside) if arguments.model not in registry.REGISTRY and is_there(inside) else arguments.model
+    found = registry.resolve(model)
+    if not isinstance(found, Path) and arguments.accept_licence:
+        found.accept_licence()
+    with project.held():
+        place = project.place(model)
+        sha256 = Proposer(project, place, "auto", say).sha256
+        project.append("using", model=place, sha256=sha256)
+    say(f"{place} proposes from now on.")
+
+
+def _report(arguments: argparse.Namespace, say: Say) -> None:
+    project = Project(arguments.folder, say)
+    if not arguments.output.lower().endswith(".html"):
+        raise InputError(f"Cannot write '{arguments.output}': the name of a page must end in .html.")
+    write_rounds(Path(arguments.output), project.folder.resolve().name, project.state(), len(project.images))
+    say(f"Wrote {arguments.output}.")
+
+
+_ACTIONS: Mapping[str, Callable[[argparse.Namespace, Say], None]] = MappingProxyType(
+    {
+        "init": _init,
+        "status": _status,
+        "next": _next,
+        "accept": _accept,
+        "learn": _learn,
+        "use": _use,
+        "report": _report,
+        "simulate": simulate,
+    }
+)

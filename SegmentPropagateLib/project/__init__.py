@@ -1,0 +1,1 @@
+"""Rounds: cases proposed, corrected and accepted one after another, and what that cost."""

@@ -1,0 +1,54 @@
+"""Which case comes next: in order, by chance, or the one on which two runs agree least.
+
+The last is how MedSAM2's annotators were given their cases (Ma et al. 2025): a low agreement of two segmentations tells
+where a correction teaches most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from SegmentPropagateLib.formats.worklist import IN_WORK, PROPOSED, TO_DO
+from SegmentPropagateLib.project.folder import Project
+from SegmentPropagateLib.project.state import State
+from SegmentPropagateLib.reports.effort import Stack
+from SegmentPropagateLib.reports.metrics import dice
+
+
+def open_cases(project: Project, state: State) -> list[str]:
+    """Cases that nobody works on and that are not done, in the order of the images."""
+    return [name for name in project.images if state.case(name).state in (TO_DO, PROPOSED)]
+
+
+def in_work(project: Project, state: State) -> list[str]:
+    """Cases that somebody has been given."""
+    return [name for name in project.images if state.case(name).state == IN_WORK]
+
+
+def choose_by_chance(names: Sequence[str], state: State, seed: int) -> str:
+    """One of the names; the same for the same seed and number of accepted cases."""
+    return names[int(np.random.default_rng([seed, len(state.accepted)]).integers(len(names)))]
+
+
+def agreement(one: Mapping[int, Stack], other: Mapping[int, Stack]) -> float:
+    """Mean DSC of two results over the labels that one of them has; 1 where neither has any.
+
+    Args:
+        one: label -> bool `(slices, rows, columns)`; a missing label is empty.
+        other: the same, of the same shape.
+    """
+    scores = []
+    for label in sorted({*one, *other}):
+        masks = [result.get(label) for result in (one, other)]
+        there = next(mask for mask in masks if mask is not None)
+        first, second = (np.zeros_like(there) if mask is None else mask for mask in masks)
+        if first.any() or second.any():
+            scores.append(dice(first, second))
+    return float(np.mean(scores)) if scores else 1.0
+
+
+def least_agreed(agreements: Mapping[str, float]) -> str:
+    """The case of the lowest agreement; of equals the first."""
+    return min(agreements, key=lambda name: agreements[name])
