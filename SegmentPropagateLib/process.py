@@ -76,6 +76,13 @@ def signals_waiting() -> Iterator[None]:
             signal.raise_signal(number)
 
 
+def lower_priority() -> None:
+    """Let other processes of the machine go first, where `psutil` is installed to ask for it."""
+    psutil = _psutil()
+    if psutil is not None:
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 10)
+
+
 def peak_memory_mib() -> float | None:
     """Largest resident memory of this process so far, MiB; None on Windows where `psutil` is not installed."""
     if sys.platform == "win32":

@@ -365,4 +365,6 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     _add_device(parser)
     parser.add_argument("--resume", action="store_true", help="go on with the run of that name")
     parser.add_argument("--skip-bad", action="store_true", help="leave out cases that cannot be used")
+    told = "for programs: compute at low priority, tell the progress in lines of JSON on stdout"
+    parser.add_argument("--background", action="store_true", help=told)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")

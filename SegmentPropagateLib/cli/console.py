@@ -64,12 +64,18 @@ class ProgressLines:
         if not at_once and now - self._told_at < self._every_s:
             return
         self._told_at = now
+        seconds = self._left(now, done, total)
+        left = "" if seconds is None else f", {duration(seconds)} left"
+        self._say(", ".join([f"Step {done} of {total}", *facts]) + left)
+
+    def seconds_left(self, done: int, total: int) -> float | None:
+        """What is left at the speed since this was first asked; None where that is not known yet, or at the end."""
+        return self._left(self._clock(), done, total)
+
+    def _left(self, now: float, done: int, total: int) -> float | None:
         self._begin = self._begin or (now, done)
         begun_at, before = self._begin
-        left = ""
-        if before < done < total:
-            left = f", {duration((now - begun_at) / (done - before) * (total - done))} left"
-        self._say(", ".join([f"Step {done} of {total}", *facts]) + left)
+        return (now - begun_at) / (done - before) * (total - done) if before < done < total else None
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +16,9 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable, is_there
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.families import FAMILIES, find_family
+from SegmentPropagateLib.process import lower_priority
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the help of the command line does without
     from tqdm import tqdm
 
 SETTINGS = (
@@ -38,16 +41,19 @@ def run(arguments: argparse.Namespace) -> None:
         init.accept_licence()
     quiet = arguments.quiet or os.environ.get("RANK", "0") != "0"  # of several processes the first speaks
     say = speaker(quiet)
+    if arguments.background:
+        lower_priority()
+        _tell({"pid": os.getpid()})  # a launcher may stand between
     from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out  # torch
 
-    with progress_bar(quiet, unit="step") as bar:
+    with progress_bar(quiet or arguments.background, unit="step") as bar:
         conduct = Conduct(
             resume=arguments.resume,
             skip_bad=arguments.skip_bad,
             device=arguments.device,
             precision=arguments.precision,
             say=say,
-            tick=teller(bar, say),
+            tick=teller(bar, say, arguments.background),
         )
         words = (arguments.dataset, arguments.init, arguments.output, _settings(arguments), conduct)
         if arguments.leave_one_out:
@@ -57,23 +63,34 @@ def run(arguments: argparse.Namespace) -> None:
             return
         facts = finetune(*words)
     say(_summary(arguments.output, facts))
+    if arguments.background:
+        _tell({name: facts[name] for name in ("steps", "validation_dsc", "start_dsc", "kept_start")})
 
 
-def teller(bar: tqdm, say: Callable[[str], None]) -> Callable[[Mapping[str, Any], int], None]:
-    """What shows each step of a training on a bar, or now and then by a line where no bar can be drawn."""
-    lines = ProgressLines(say) if bar.disable else None
+def teller(bar: tqdm, say: Callable[[str], None], background: bool = False) -> Callable[[Mapping[str, Any], int], None]:
+    """What shows how far a run is: lines for a program, else the bar, else lines for people."""
+    lines = ProgressLines(say)
 
     def tick(record: Mapping[str, Any], steps: int) -> None:
+        if background:
+            _tell({**record, "steps": steps, "seconds_left": lines.seconds_left(record["step"], steps)})
+            return
         bar.total = steps
         shown = {key: f"{record[key]:.3f}" for key in ("loss", "validation_dsc") if key in record}
         bar.set_postfix(shown, refresh=False)
         bar.update(record["step"] - bar.n)
-        if lines is not None:
+        if bar.disable:
             words = {"loss": "loss", "validation_dsc": "validation DSC"}
             facts = [f"{words[key]} {value}" for key, value in shown.items()]
             lines.tell(record["step"], steps, facts, at_once="validation_dsc" in record)
 
     return tick
+
+
+def _tell(facts: Mapping[str, Any]) -> None:
+    """A line for the program that has started this one."""
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
 
 
 def _summary(output: str, facts: Mapping[str, Any]) -> str:

@@ -64,7 +64,8 @@ class Conduct:
         precision: `auto`, `exact` or `bf16`.
         save_seconds: longest time between two saves; 0 saves after every step.
         say: takes a sentence for the user.
-        tick: is called after every step with its record and the number of steps in all.
+        tick: is called after every step with its record and the number of steps in all; before the first one with the
+            figures of the starting point, where they are measured, as step 0.
     """
 
     resume: bool = False
@@ -198,6 +199,8 @@ class _Run:
                 ranking.add(Score.of_record(earlier))
         else:
             ranking = Ranking(self._measure(*_load(start)) if self._validating else None)
+            if ranking.start is not None:
+                self._conduct.tick({"step": 0, **ranking.start.to_record()}, self._steps)
         saved_at = time.monotonic()
         while not self._is_over(trainer, ranking):
             record: dict[str, Any] = {"step": trainer.step_count + 1, **self._step(trainer, card)}

@@ -101,7 +101,7 @@ FOREIGN = {
 }
 # The same for the Slicer half.
 MODULE_FOREIGN = {
-    "qt": ("Panel", "Effect", "Runs.WorkerProcess", "Runs.Program"),
+    "qt": ("Panel", "Effect", "Runs.WorkerProcess", "Runs.Program", "Runs.Training"),
     "ctk": ("Panel", "Effect"),
     "vtk": ("Scene", "Logic", "Panel", "Effect"),
     "torch": (),

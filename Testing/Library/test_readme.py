@@ -1,4 +1,4 @@
-"""What the README shows can be typed, and does what it says."""
+"""What the README and the pages that it was cut from show can be typed, and does what it says."""
 
 import re
 import shlex
@@ -28,7 +28,8 @@ def commands_of(block):
     return [words[1:] for words in lines]
 
 
-SHELL = [commands_of(block) for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S)]
+MORE = [(ROOT / ".github" / f"{name}.md").read_text(encoding="utf-8") for name in ("DRAFTS", "MODELS", "LIMITS")]
+SHELL = [commands_of(block) for text in (TEXT, *MORE) for block in re.findall(r"```sh\n(.*?)```", text, re.S)]
 ON_THE_DEMO = next(block for block in SHELL if block and block[0][0] == "propagate")
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 
@@ -90,7 +91,7 @@ def test_the_python_example_works_as_it_stands(in_demo_output, capsys):
 def test_make_lists_every_target_that_the_texts_name_and_one_line_for_each():
     told = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     listed = [line.split(maxsplit=2)[1] for line in told.splitlines()]
-    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", TEXT + CONTRIBUTING, re.M))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", "\n".join([TEXT, CONTRIBUTING, *MORE]), re.M))
     assert {"demo", "test"} <= named <= set(listed)
     assert len(listed) == len(set(listed))
 
@@ -119,3 +120,7 @@ def test_the_version_is_the_same_wherever_it_is_told():
         name: re.search(form, (ROOT / name).read_text(encoding="utf-8"), re.M).group(1) for name, form in told.items()
     }
     assert found == dict.fromkeys(told, __version__)
+
+
+def test_the_readme_reads_in_five_minutes():
+    assert len(TEXT.splitlines()) <= 235  # all else has a page beside it

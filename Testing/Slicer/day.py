@@ -122,10 +122,13 @@ class Day:
 
 
 @contextmanager
-def dayOf(slicer, process=None):
-    """The panel on an empty scene, with a worker, a new one unless given, whose drawn model finds the object."""
+def dayOf(slicer, process=None, training=None):
+    """The panel on an empty scene, with a worker, a new one unless given, whose drawn model finds the object.
+
+    `training`: what fine-tunes in the background.
+    """
     logic = SegmentPropagateLogic(process or WorkerProcess(DRAWN_WORKER), Estimates(Store()))
-    with openedPanel(slicer, logic=logic, fill=False) as panel:
+    with openedPanel(slicer, logic=logic, fill=False, training=training) as panel:
         panel.parameters.model, panel.parameters.intensity = "threshold", "none"
         panel.settle()
         yield Day(panel)

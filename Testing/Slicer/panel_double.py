@@ -239,6 +239,9 @@ class NothingMissing:
     def sentence(self):
         return ""
 
+    def reachesServers(self):
+        return True
+
 
 def drawnScores(first, last, key, jump=()):
     """Scores of a proposal that gets less sure away from its key."""

@@ -68,9 +68,11 @@ class OpenPanel:
 
 
 @contextmanager
-def openedPanel(app, logic=None, installer=None, fill=True):
+def openedPanel(app, logic=None, installer=None, fill=True, training=None):
     """The module's panel, opened and closed as Slicer does."""
-    widget = harness_panel.load_module(MODULE, logic=logic or DrivenLogic(), installer=installer or NothingMissing())
+    widget = harness_panel.load_module(
+        MODULE, logic=logic or DrivenLogic(), installer=installer or NothingMissing(), training=training
+    )
     scene = fillScene(app) if fill else (None, None, None)
     widget.parent.resize(430, 1000)
     widget.parent.enter()
@@ -78,10 +80,7 @@ def openedPanel(app, logic=None, installer=None, fill=True):
     opened.settle()
     yield opened
     assert pythonqt.stray_attributes(widget.parent) == []
-    widget.parent.exit()
-    app.app.moduleManager().unload("SegmentPropagate")
-    widget.parent.hide()
-    widget.parent.deleteLater()
+    harness_panel.unload_module(widget)
     opened.settle()
 
 

@@ -201,6 +201,65 @@ def test_images_of_the_scene_are_a_list_with_results_in_a_folder(slicer, tmp_pat
             ("T1", "T1.seg.nrrd"), ("T2_3", "T2_3.seg.nrrd")]  # fmt: skip
 
 
+@pytest.fixture
+def scene(slicer, tmp_path):
+    """Two images in one place; the second one has a segmentation that was drawn before."""
+    with dayOf(slicer) as day:
+        for name in ("T1", "T2"):
+            slicer.util.addVolumeFromArray(TRUTH.astype(np.int16) * 100, name=name)
+        day.settle()
+        drawn = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Drawn before")
+        drawn.SetReferenceImageGeometryParameterFromVolumeNode(slicer.util.getNode("T2"))
+        drawn.CreateDefaultDisplayNodes()
+        drawn.GetSegmentation().AddEmptySegment("", "Liver")
+        slicer.util.setSliceViewerLayers(background=slicer.util.getNode("T2"), foreground=slicer.util.getNode("T2"))
+        day.cases.useResults(str(tmp_path))
+        day.cases.use("*")
+        day.settle()
+        yield day
+
+
+def shown(day, view="Red"):
+    """Names of the images in a view, and of the segmentations that are visible."""
+    composite = day.app.mrmlScene.GetSingletonNode(view, "vtkMRMLSliceCompositeNode")
+    layers = composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()
+    nodes = day.app.util.getNodesByClass("vtkMRMLSegmentationNode")
+    images = [day.app.mrmlScene.GetNodeByID(layer).GetName() for layer in layers if layer]
+    return images, [node for node in nodes if node.GetDisplayNode().GetVisibility()]
+
+
+def test_the_views_show_the_image_of_the_scene_that_is_open_and_nothing_of_another(scene):
+    for name, key in (("T1", "X"), ("T2", "H"), ("T1", "X")):
+        assert scene.casework.name == name
+        for view in ("Red", "Green", "Yellow"):
+            assert shown(scene, view) == ([name], [scene.node])
+        scene.draw(TRUTH)
+        scene.key(key)
+
+
+def test_a_segmentation_that_an_image_of_the_scene_has_already_is_worked_on(slicer, scene, tmp_path):
+    scene.key("X")
+    assert (scene.casework.name, scene.node.GetName(), scene.names()) == ("T2", "Drawn before", ["Liver"])
+    scene.draw(TRUTH)
+    scene.key("H")
+    assert saved(tmp_path / "T2.seg.nrrd") == {"Liver": int(TRUTH.sum())}
+    scene.key("X")
+    assert scene.node.GetName() == "Drawn before"  # it stays in the scene, and is that file
+    assert np.array_equal(scene.mask(), TRUTH)
+
+
+def test_what_was_saved_before_goes_on_and_a_segmentation_of_the_scene_stays_aside(slicer, scene, tmp_path):
+    scene.key("X")
+    scene.draw(TRUTH)
+    scene.key("H")
+    drawn = slicer.util.getNode("Drawn before")
+    drawn.GetStorageNode().SetFileName(str(tmp_path / "other.seg.nrrd"))  # as in another scene file
+    scene.key("X")
+    assert scene.node is not drawn
+    assert np.array_equal(scene.mask(), TRUTH)
+    assert shown(scene) == (["T2"], [scene.node])
+
+
 def test_the_next_case_gets_the_segments_of_this_one_where_there_is_no_template(day):
     segment = day.node.GetSegmentation().GetNthSegment(0)
     segment.SetName("Tumor")

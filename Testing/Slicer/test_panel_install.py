@@ -2,6 +2,7 @@
 
 import os
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 from panel_fixtures import openedPanel
@@ -136,3 +137,33 @@ def test_the_samples_of_the_tutorial_are_slicers_own_with_their_digests(slicer, 
         digest = checksum.removeprefix("SHA256:")
         assert len(digest) == 64
         assert uri.endswith(f"SHA256/{digest}")
+
+
+@pytest.mark.parametrize(
+    ("address", "isNeeded"), [("wss://gpu.example.org", True), ("ssh://anna@gpu.example.org", False)]
+)
+def test_what_reaches_a_server_is_installed_when_the_server_is_tested(slicer, machine, address, isNeeded):
+    machine.installed = {"torch", "sam2", "hydra-core", "iopath"}
+    with openedPanel(slicer, installer=installerOn(machine)) as panel:
+        ui = panel.ui
+        panel.unfold(ui.testServerButton)
+        ui.computeOnSelector.setCurrentIndex(1)
+        ui.computeOnSelector.activated.emit(1)
+        ui.serverAddress.setText(address)
+        ui.serverAddress.editingFinished.emit()
+        assert ("Press Test first: it installs websockets, which is missing." in panel.sentence()) is isNeeded
+        assert machine.calls == []  # nothing is installed by the way
+        machine.failure = OSError("no network")
+        ui.testServerButton.click()
+        assert machine.calls == ([(("-r", "requirements-server.txt"), None)] if isNeeded else [])
+        if isNeeded:
+            assert (
+                panel.sentence() == "websockets could not be installed: no network. Check the network, then try again."
+            )
+
+
+def test_the_version_that_reaches_a_server_is_the_one_that_is_tested():
+    root = Path(__file__).resolve().parents[2]
+    wanted = (root / "SegmentPropagate" / "Resources" / "requirements-server.txt").read_text(encoding="utf-8")
+    known = (root / "constraints.txt").read_text(encoding="utf-8")
+    assert f"{wanted.splitlines()[-1]};" in known

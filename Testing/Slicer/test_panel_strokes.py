@@ -31,8 +31,8 @@ class Views:
     def GetInteractor(self):
         return self.interactors[self.name]
 
-    def resetSliceViews(self):
-        pass
+    def mrmlSliceLogics(self):
+        return vtk.vtkCollection()
 
     def press(self, name):
         self.interactors[name].InvokeEvent(vtk.vtkCommand.LeftButtonPressEvent)

@@ -126,6 +126,14 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Installing {name}...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Press Test first: it installs {name}, which is missing.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Server</source>
             <translation type="unfinished" />
         </message>
@@ -300,10 +308,6 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>SAM 2 could not be installed: {error} Check the network, then try again.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
             <source>The extension PyTorch is not installed: install it in the Extensions Manager and restart Slicer.</source>
             <translation type="unfinished" />
         </message>
@@ -317,6 +321,10 @@
         </message>
         <message>
             <source>{names} could not be installed; restart Slicer and press Install again.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{name} could not be installed: {error} Check the network, then try again.</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -356,6 +364,49 @@
         </message>
         <message>
             <source>{area} mm²</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
+        <name>Panel.LearnSection</name>
+        <message>
+            <source>, {time} left at most</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Cancel learning</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>DSC on the cases that were set aside; the gray line is the present model's.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Learn from these cases</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Learning: reading the cases, and measuring the present model...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Learning: step {step} of {steps}</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Model: {file}.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Open a worklist under Cases first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The classical propagator learns nothing: choose a network under Model.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>start {start:.3f}, best {best:.3f}</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -1110,6 +1161,45 @@
         </message>
     </context>
     <context>
+        <name>Runs.Training</name>
+        <message>
+            <source>A training is going on: wait for its end, or cancel it.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Better than the present model: DSC {dsc:.3f} instead of {start:.3f} on cases set aside.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Learning failed: {reason}</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Learning was cancelled: the present model stays as it is.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>No better than the present model (DSC {dsc:.3f} on cases set aside): kept.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Slicer's Python could not be started.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The folder '{folder}' cannot be written to.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>it ended without a word.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{count} cases are done, {least} are needed: two of them tell whether what is learned helps.</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
         <name>Runs.WorkerProcess</name>
         <message>
             <source>The worker could not be started ({program}).</source>
@@ -1171,10 +1261,6 @@
         </message>
         <message>
             <source>The segmentation has no segment '{id}' any more.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>segmentation</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -1258,6 +1344,10 @@
         </message>
         <message>
             <source>The {what} is under a transform that is not linear: harden the transform, or remove it.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>segmentation</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1379,6 +1469,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Choose what was learned as the model; others stay in the list.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Clear</source>
             <translation type="unfinished" />
         </message>
@@ -1460,6 +1554,10 @@
         </message>
         <message>
             <source>Field of view:</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Fine-tune the chosen model on the cases that are done, at least three, in the background: you can go on meanwhile. The present model stays as it is.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1788,6 +1886,10 @@
         </message>
         <message>
             <source>Use current slice as key</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Use the new model</source>
             <translation type="unfinished" />
         </message>
         <message>

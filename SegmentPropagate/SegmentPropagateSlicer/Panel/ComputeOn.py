@@ -8,9 +8,11 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.worker.messages import printable
 from SegmentPropagateLib.worker.remote.address import read_address
 from SegmentPropagateSlicer.Panel.Context import Context
+from SegmentPropagateSlicer.Panel.Installer import CLIENT_PACKAGE, Installer, InstallError
 from SegmentPropagateSlicer.Runs.Program import clientEnvironment, failedToStart, libraryFolder, python
 from SegmentPropagateSlicer.Values.Server import Server, chosenServer, remember, rememberedServer
 from SegmentPropagateSlicer.Values.Signal import Signal
@@ -23,10 +25,11 @@ class ComputeOn:
 
     Args:
         context: `Context`.
+        installer: installs what reaches a server, once it is asked for.
     """
 
-    def __init__(self, context: Context) -> None:
-        self.context, self.changed = context, Signal()
+    def __init__(self, context: Context, installer: Installer) -> None:
+        self.context, self.changed, self._installer = context, Signal(), installer
         ui, guarded = context.ui, context.status.guarded
         self._settings = slicer.app.userSettings()
         ui.computeOnSelector.addItem(_("This computer"), False)
@@ -42,10 +45,19 @@ class ComputeOn:
         self._show()
 
     def ask(self) -> None:
-        """Ask the server who it is, in the background; the status line has the answer."""
+        """Ask the server who it is, in the background; the status line has the answer.
+
+        This button also installs what is needed for it: pip blocks the main thread, and nobody presses it by chance.
+        """
         self._take()
         server = rememberedServer(self._settings)
-        read_address(server.address)
+        if self._misses(server):
+            self.context.status.say(_("Installing {name}...").format(name=CLIENT_PACKAGE))
+            slicer.app.processEvents()
+            try:
+                self._installer.installClient()
+            except InstallError as error:
+                raise InputError(str(error)) from error
         self.context.ui.testServerButton.enabled = False
         self.context.status.say(_("Asking {address}...").format(address=server.address))
         self._process.setProcessEnvironment(clientEnvironment(server))
@@ -82,7 +94,14 @@ class ComputeOn:
             say(_("Enter the server's address and the token that its keeper gave you."))
         else:
             host = read_address(server.address).host
-            say(_("The next run computes on {host}, which is sent the image.").format(host=host))
+            text = _("The next run computes on {host}, which is sent the image.").format(host=host)
+            if self._misses(server):
+                text += " " + _("Press Test first: it installs {name}, which is missing.").format(name=CLIENT_PACKAGE)
+            say(text)
+
+    def _misses(self, server: Server) -> bool:
+        """Whether something has to be installed to reach a server; InputError for an address that is none."""
+        return read_address(server.address).scheme != "ssh" and not self._installer.reachesServers()
 
     @property
     def _isServer(self) -> bool:

@@ -10,7 +10,7 @@ from SegmentPropagateLib.volumes.presets import PRESET_OF, Preset
 from SegmentPropagateSlicer.Panel.Context import Context, isImage
 from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE
 from SegmentPropagateSlicer.Values.State import State
-from SegmentPropagateSlicer.Worklist.Segments import newSegmentation
+from SegmentPropagateSlicer.Worklist.Segments import REFERENCE, newSegmentation, segmentationOf
 
 
 class InputSection:
@@ -136,7 +136,7 @@ class InputSection:
             self._noteChoice()
             parameters.switchInputs(before, after)
         keys = parameters.keys  # the logic forgets them, and the parameters follow it
-        if segmentation is not None and segmentation.GetNodeReference("referenceImageGeometryRef") is None:
+        if segmentation is not None and segmentation.GetNodeReference(REFERENCE) is None:
             segmentation.SetReferenceImageGeometryParameterFromVolumeNode(parameters.volume)
         editor.setSegmentationNode(segmentation)  # and selects its first segment
         editor.setSourceVolumeNode(parameters.volume)
@@ -165,16 +165,6 @@ class InputSection:
 def images() -> list[slicer.vtkMRMLScalarVolumeNode]:
     """The volumes of the scene that can be segmented."""
     return [node for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") if isImage(node)]
-
-
-def segmentationOf(
-    volume: slicer.vtkMRMLScalarVolumeNode | None, orFirst: bool = False
-) -> slicer.vtkMRMLSegmentationNode | None:
-    """The segmentation that was made on a volume; `orFirst` takes the first one where there is none. Or None."""
-    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    shown = [node for node in nodes if not node.GetHideFromEditors()]
-    own = [node for node in shown if volume and node.GetNodeReference("referenceImageGeometryRef") is volume]
-    return next(iter([*own, *(shown if orFirst else ())]), None)
 
 
 def presetTitle(preset: Preset) -> str:

@@ -1,4 +1,4 @@
-"""Brings PyTorch and SAM 2 into Slicer's Python, only when asked to, and only on the main thread."""
+"""Brings PyTorch, SAM 2 and what reaches a server into Slicer's Python: when asked to, and on the main thread."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from slicer.i18n import tr as _
 if TYPE_CHECKING:
     from PyTorchUtils import PyTorchUtilsLogic
 
+CLIENT_PACKAGE = "websockets"
 PACKAGES = ("torch", "sam2", "hydra-core", "iopath")
 TORCH_REQUIREMENT = ">=2.5.1" if sys.platform != "win32" else ">=2.5.1,<2.13"  # 2.13 has paths too long for Windows
 
@@ -32,7 +33,8 @@ class Installer:
     """Knows what the networks need, says what is missing, and installs it.
 
     Args:
-        requirements: path of requirements.txt, what sam2 needs beside torch.
+        requirements: path of requirements.txt, what sam2 needs beside torch; what reaches a server lies beside it, in
+            requirements-server.txt.
         sam2Requirements: path of requirements-sam2.txt, sam2 itself with its digest.
         pipInstall: `slicer.util.pip_install`, or what stands in for it.
         torchUtils: `PyTorchUtils.PyTorchUtilsLogic()` of the PyTorch extension; None looks for it.
@@ -46,6 +48,7 @@ class Installer:
         torchUtils: PyTorchUtilsLogic | None = None,
     ) -> None:
         self.requirements, self.sam2Requirements = str(requirements), str(sam2Requirements)
+        self.serverRequirements = str(Path(requirements).with_name("requirements-server.txt"))
         self._pipInstall = pipInstall or slicer.util.pip_install
         self._torchUtils = torchUtils
 
@@ -91,6 +94,19 @@ class Installer:
                 )
             )
 
+    def reachesServers(self) -> bool:
+        """Whether what reaches a server over the web is installed."""
+        return isInstalled(CLIENT_PACKAGE)
+
+    def installClient(self) -> None:
+        """Install what reaches a server, small and of a version that is tested.
+
+        Raises:
+            InstallError: one sentence on what failed.
+        """
+        with environment(PYTHONSAFEPATH="1"):
+            self._pip(["-r", self.serverRequirements], CLIENT_PACKAGE)
+
     def _installTorch(self) -> None:
         utils = self._torchUtils or findTorchUtils()
         try:
@@ -113,13 +129,13 @@ class Installer:
         with environment(SAM2_BUILD_CUDA="0"):
             self._pip(["--no-deps", "--no-build-isolation", "-r", self.sam2Requirements])
 
-    def _pip(self, arguments: list[str]) -> None:
+    def _pip(self, arguments: list[str], what: str = "SAM 2") -> None:
         try:
             self._pipInstall(arguments)
         except PIP_FAILURES as error:
             raise InstallError(
-                _("SAM 2 could not be installed: {error} Check the network, then try again.").format(
-                    error=lastLine(error)
+                _("{name} could not be installed: {error} Check the network, then try again.").format(
+                    name=what, error=lastLine(error)
                 )
             ) from error
 

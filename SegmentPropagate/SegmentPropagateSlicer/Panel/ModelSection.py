@@ -16,6 +16,7 @@ from SegmentPropagateLib.models.registry import FILE_ENDINGS, REGISTRY
 from SegmentPropagateSlicer.Panel.ComputeOn import ComputeOn
 from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.Devices import Devices
+from SegmentPropagateSlicer.Panel.Installer import Installer
 from SegmentPropagateSlicer.Panel.Licence import isConfirmed
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
@@ -31,9 +32,10 @@ class ModelSection:
 
     Args:
         context: `Context`.
+        installer: for what reaches a server.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, installer: Installer) -> None:
         self.context = context
         self._inspected: dict[str, str] = {}  # model -> sentence
         ui, guarded = context.ui, context.status.guarded
@@ -51,7 +53,7 @@ class ModelSection:
         context.logic.modelInspected.connect(self._onInspected)
         self.devices = Devices(guarded(self._fillDevices), ui.deviceSelector)
         self._fillDevices()
-        self.computeOn = ComputeOn(context)
+        self.computeOn = ComputeOn(context, installer)
 
     def stop(self) -> None:
         """End what was asked for in the background."""

@@ -59,9 +59,14 @@ class RangeControls:
         if not nodes:
             self._roiMenu.addAction(self.context.ui.rangeFromRoiButton.toolTip).enabled = False
 
-    def given(self, segmentId: str | None = None) -> Ends:
-        """`(first, last)` as the user gave them for a segment, the selected one unless named; None where not."""
-        return self.context.parameters.rangeOf(segmentId or self._segmentId(), self.context.plane())
+    def given(self) -> Ends:
+        """`(first, last)` as the user gave them for the selected segment; None where not."""
+        return self.context.parameters.rangeOf(self._segmentId(), self.context.plane())
+
+    def givenOf(self, segmentIds: Sequence[str]) -> dict[str, Ends]:
+        """segmentId -> the same of several segments."""
+        plane = self.context.plane()  # asked once: it is where the view is, and costs as much as all the rest
+        return {segmentId: self.context.parameters.rangeOf(segmentId, plane) for segmentId in segmentIds}
 
     def _segmentId(self) -> str:
         return self.context.currentSegmentId() if self.context.segmentIds() else ""
@@ -78,7 +83,7 @@ class RangeControls:
 
     def range(self, segmentIds: Sequence[str] = ()) -> tuple[int, int]:
         """`(first, last)` of the selected segment, or around those of several; what was not given is the volume's."""
-        ends = unionOfEnds([self.given(i) for i in segmentIds]) if segmentIds else self.given()
+        ends = unionOfEnds(self.givenOf(segmentIds).values()) if segmentIds else self.given()
         return rangeEnds(ends, self.context.logic.sliceCount(self.context.plane()))
 
     def _take(self, **ends: int) -> None:

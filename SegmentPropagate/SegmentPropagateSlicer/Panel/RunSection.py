@@ -1,5 +1,6 @@
 """Estimate, the button that propagates or cancels, progress."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import qt
@@ -10,7 +11,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
 from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
 from SegmentPropagateSlicer.Runs.Run import canLearn
-from SegmentPropagateSlicer.Scene.SliceGrid import unionOfEnds
+from SegmentPropagateSlicer.Scene.SliceGrid import rangeEnds, unionOfEnds
 from SegmentPropagateSlicer.Values.Amounts import byteSize, duration
 from SegmentPropagateSlicer.Values.State import State
 
@@ -65,7 +66,7 @@ class RunSection:
         self.context.status.clear()
         parameters = self.context.parameters
         logic.setSettings(parameters.runSettings(self.context.plane()))
-        ends = {segmentId: self.rangeControls.given(segmentId) for segmentId in self.segmentIdsWithKeys()}
+        ends = self.rangeControls.givenOf(self.segmentIdsWithKeys())
         first, last = unionOfEnds(list(ends.values()))
         if len(set(ends.values())) > 1:
             logic.startSession(list(ends), first, last, ends)
@@ -95,13 +96,15 @@ class RunSection:
             plane, _index = self.context.planeAndSlice()
         except InputError as error:
             return str(error)
-        waiting = self._waiting()
+        keyed = self.segmentIdsWithKeys()
+        waiting = self._waiting(keyed)
         if waiting:
             return waiting
-        if not self.segmentIdsWithKeys():
+        if not keyed:
             return _("Outline the object on one {plane} slice and use it as key.").format(plane=planeTitle(plane))
-        for segmentId in self.segmentIdsWithKeys():
-            first, last = self.rangeControls.range([segmentId])
+        count = self.context.logic.sliceCount(plane)
+        for ends in self.rangeControls.givenOf(keyed).values():
+            first, last = rangeEnds(ends, count)
             if first > last:
                 return _("The first slice ({first}) lies after the last slice ({last}).").format(first=first, last=last)
         return ""
@@ -111,11 +114,11 @@ class RunSection:
         keys = [key for key in self.context.logic.keys if key.plane == plane and key.segmentId in ids]
         return [(key.segmentId, key.sliceIndex) for key in keys]
 
-    def _waiting(self) -> str:
+    def _waiting(self, keyed: Sequence[str]) -> str:
         """What is to be done first where a run would replace the proposal for another segment; else empty."""
         proposed = self.context.logic.proposed if self.context.logic.state == State.REVIEW else None
         for segmentId in proposed[0] if proposed else ():
-            if segmentId not in self.segmentIdsWithKeys() and self.context.isThere(segmentId):
+            if segmentId not in keyed and self.context.isThere(segmentId):
                 text = _("The proposal for '{name}' waits for review: accept or discard it first.")
                 return text.format(name=self.context.segmentName(segmentId))
         return ""

@@ -18,6 +18,7 @@ from SegmentPropagateSlicer.Panel.FiguresLine import FiguresLine
 from SegmentPropagateSlicer.Panel.InputSection import InputSection
 from SegmentPropagateSlicer.Panel.InstallBanner import InstallBanner
 from SegmentPropagateSlicer.Panel.Installer import Installer
+from SegmentPropagateSlicer.Panel.LearnSection import LearnSection
 from SegmentPropagateSlicer.Panel.ModelSection import ModelSection
 from SegmentPropagateSlicer.Panel.ObjectControls import ObjectControls
 from SegmentPropagateSlicer.Panel.PromptSection import PromptSection
@@ -30,6 +31,7 @@ from SegmentPropagateSlicer.Panel.Steps import Steps
 from SegmentPropagateSlicer.Panel.Strokes import Strokes
 from SegmentPropagateSlicer.Panel.SuggestSection import SuggestSection
 from SegmentPropagateSlicer.Panel.WorklistSection import WorklistSection
+from SegmentPropagateSlicer.Runs.Training import Training
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Worklist.Preferences import Preferences
@@ -42,6 +44,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parent: the module panel.
         logic: `SegmentPropagateLogic`; None makes one.
         installer: `Installer`; None makes one.
+        training: `Training`; None makes one.
     """
 
     def __init__(
@@ -49,10 +52,11 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parent: qt.QWidget | None = None,
         logic: SegmentPropagateLogic | None = None,
         installer: Installer | None = None,
+        training: Training | None = None,
     ) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic = logic or SegmentPropagateLogic()
+        self.logic, self.training = logic or SegmentPropagateLogic(), training or Training()
         self.resources = Path(self.resourcePath("UI/SegmentPropagate.ui")).parents[1]
         self.installer = installer or Installer(
             self.resources / "requirements.txt", self.resources / "requirements-sam2.txt"
@@ -82,7 +86,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.detailsSection.hide()  # until there is something in it
         self.context = context = Context(ui, self.logic, Parameters(), status, self.resources)
         self.banner = InstallBanner(context, self.installer)
-        self.model = ModelSection(context)
+        self.model = ModelSection(context, self.installer)
         self.inputs = InputSection(context)
         preferences = Preferences(slicer.app.userSettings())
         self.suggest = SuggestSection(context, preferences, lambda: self.cases.casework.finishedFiles())
@@ -92,6 +96,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.review = ReviewSection(context)
         self.objects = ObjectControls(context, self.prompt, self.run, self.review, preferences)
         self.cases = WorklistSection(context, self.inputs, self.prompt, self.objects)
+        self.learn = LearnSection(context, self.cases.casework, self.model, self.installer, self.training)
         self.strokes = Strokes(context, self.prompt, preferences)
         self.ahead = Ahead(context, self.range)
         self.figures = FiguresLine(context)
@@ -105,7 +110,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             }
         )
         self.sections = (self.model, self.inputs, self.prompt, self.range, self.run, self.review, self.objects,
-                         self.cases, self.strokes, self.figures)  # fmt: skip
+                         self.cases, self.learn, self.strokes, self.figures)  # fmt: skip
         guarded = status.guarded
         self.shortcuts = Shortcuts(
             {
@@ -199,6 +204,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.prompt.placement.removeObservers()
         self.cases.saveBeforeItGoes()
         self.model.stop()
+        self.training.stop()
         self.logic.shutdown()
         for part in (self._refreshTimer, self.prompt.keyTable):  # last: what was done above may have started them
             part.stop()

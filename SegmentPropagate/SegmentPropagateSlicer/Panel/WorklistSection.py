@@ -68,7 +68,7 @@ class WorklistSection:
         ui.openListButton.setMenu(self._menu)
         ui.stateFilter.addItem(_("All"), "")
         for state in STATES:
-            ui.stateFilter.addItem(stateTitle(state), state)
+            ui.stateFilter.addItem(stateTitles()[state], state)
         ui.caseTable.setColumnCount(2)
         ui.caseTable.setHorizontalHeaderLabels([_("Case"), _("State")])
         ui.caseTable.verticalHeader().hide()
@@ -227,9 +227,7 @@ class WorklistSection:
         casework.open(case, (volume, segmentation))
         parameters.kept = case.kept
         self.context.logic.setKeys(parameters.keys)
-        layout = slicer.app.layoutManager()
-        if layout is not None:
-            layout.resetSliceViews()
+        slicer.util.setSliceViewerLayers(background=volume, foreground=None, label=None, fit=True)
         self._prompt.chooseMode(parameters.promptMode)
         text = _("Case '{name}' is open ({number} of {count}).")
         names = [known.name for known in casework.worklist.cases] if casework.worklist else []
@@ -296,14 +294,14 @@ class WorklistSection:
         shown = [(case.name, case.state) for case in (worklist.cases if worklist else ())
                  if state in ("", case.state) and part in case.name.lower()]  # fmt: skip
         if shown != self._shown:
-            self._shown = shown
+            self._shown, titles = shown, stateTitles()
             ui.caseTable.setRowCount(len(shown))
             for row, (name, known) in enumerate(shown):
                 item = qt.QTableWidgetItem(name)
                 if name in self._pictures:
                     item.setIcon(self._pictures[name])
                 ui.caseTable.setItem(row, 0, item)
-                ui.caseTable.setItem(row, 1, qt.QTableWidgetItem(stateTitle(known)))
+                ui.caseTable.setItem(row, 1, qt.QTableWidgetItem(titles[known]))
         names = [name for name, _state in shown]
         if self.casework.name in names:
             ui.caseTable.selectRow(names.index(self.casework.name))
@@ -322,7 +320,6 @@ class WorklistSection:
             self.context.ui.caseTable.item(row, 0).setIcon(self._pictures[name])
 
 
-def stateTitle(state: str) -> str:
-    """A state in the user's language."""
-    titles = {"to do": _("to do"), "proposed": _("proposed"), "in work": _("in work"), "done": _("done")}
-    return titles[state]
+def stateTitles() -> dict[str, str]:
+    """The states in the user's language."""
+    return {"to do": _("to do"), "proposed": _("proposed"), "in work": _("in work"), "done": _("done")}

@@ -56,7 +56,7 @@ class Keys:
 
     def picture(self, grid: SliceGrid, voxels: NDArray[Any], key: Key, size: int) -> NDArray[np.uint8]:
         """What a key has now, maybe nothing, on its slice of the voxels `(k, j, i)`: uint8 `(size, size, 3)`."""
-        outline = self.pinned.get(key.place) or self._read(grid, key.segmentId, key.sliceIndex)
+        outline = self.pinned.get(key.place) or self._read(PromptReader(grid), key.segmentId, key.sliceIndex)
         color = segmentOf(self._node(), key.segmentId).GetColor()
         return KeyPicture.draw(grid, slice_of(voxels, grid.axis, key.sliceIndex), outline, color, size)
 
@@ -97,7 +97,7 @@ class Keys:
 
     def add(self, grid: SliceGrid, segmentId: str, sliceIndex: int, confirmed: bool = False) -> None:
         """Make what is drawn on a slice a key; InputError where nothing is."""
-        outline = self._drawn(grid, segmentId, sliceIndex)
+        outline = self._drawn(PromptReader(grid), segmentId, sliceIndex)
         known = self.find(segmentId, grid.plane, sliceIndex)
         self._put(grid, segmentId, sliceIndex, outline, confirmed or bool(known and known.confirmed))
 
@@ -107,7 +107,8 @@ class Keys:
         if known is not None:
             self._replace(replace(known, confirmed=True))
             return
-        self._put(grid, segmentId, sliceIndex, proposal or self._read(grid, segmentId, sliceIndex), True)
+        outline = proposal or self._read(PromptReader(grid), segmentId, sliceIndex)
+        self._put(grid, segmentId, sliceIndex, outline, True)
         if proposal is not None:
             self.pinned[segmentId, grid.plane, sliceIndex] = proposal
 
@@ -139,10 +140,11 @@ class Keys:
             InputError: a segment without a key in the range, or a key whose outline is gone.
         """
         found: dict[tuple[str, int], Proposal] = {}
+        reader = PromptReader(grid)
         for segmentId, (first, last) in ranges.items():
             for key in [k for k in self if (k.segmentId, k.plane) == (segmentId, grid.plane)]:
                 if first <= key.sliceIndex <= last:
-                    outline = self._outline(grid, key)
+                    outline = self._outline(reader, key)
                     if outline.area:
                         found[segmentId, key.sliceIndex] = outline
             if not any(owner == segmentId for owner, _index in found):
@@ -157,38 +159,39 @@ class Keys:
 
     def drawn(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> dict[int, Proposal]:
         """Slice -> `Proposal` of what a segment holds on a slice and the keys next to it; if nothing, an empty one."""
+        reader = PromptReader(grid)
         slices = {key.sliceIndex for key in self if (key.segmentId, key.plane) == (segmentId, grid.plane)}
         nearest = sorted({*slices, sliceIndex}, key=lambda index: abs(index - sliceIndex))[:NEAREST]
         found = {
-            index: self.pinned.get((segmentId, grid.plane, index)) or self._read(grid, segmentId, index)
+            index: self.pinned.get((segmentId, grid.plane, index)) or self._read(reader, segmentId, index)
             for index in nearest
         }
         return {i: outline for i, outline in found.items() if outline.area} or {sliceIndex: found[sliceIndex]}
 
-    def _outline(self, grid: SliceGrid, key: Key) -> Proposal:
+    def _outline(self, reader: PromptReader, key: Key) -> Proposal:
         if key.place in self.pinned:
             return self.pinned[key.place]
         read = self._read if key.confirmed else self._drawn  # what is locked may hold nothing
-        outline = read(grid, key.segmentId, key.sliceIndex)
-        area = outline.area * grid.pixelAreaMm2
+        outline = read(reader, key.segmentId, key.sliceIndex)
+        area = outline.area * reader.grid.pixelAreaMm2
         if abs(area - key.areaMm2) > 1e-6:
             self._replace(replace(key, areaMm2=area))
         return outline
 
-    def _read(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> Proposal:
-        return proposalOfMask(PromptReader(grid).segmentMask(self._node(), segmentId, sliceIndex))
+    def _read(self, reader: PromptReader, segmentId: str, sliceIndex: int) -> Proposal:
+        return proposalOfMask(reader.segmentMask(self._node(), segmentId, sliceIndex))
 
     def _node(self) -> slicer.vtkMRMLSegmentationNode:
         if self.segmentationNode is None:
             raise InputError(_("Choose a segmentation first."))
         return self.segmentationNode
 
-    def _drawn(self, grid: SliceGrid, segmentId: str, sliceIndex: int) -> Proposal:
-        outline = self._read(grid, segmentId, sliceIndex)
+    def _drawn(self, reader: PromptReader, segmentId: str, sliceIndex: int) -> Proposal:
+        outline = self._read(reader, segmentId, sliceIndex)
         if not outline.area:
             raise InputError(
                 _("Segment '{name}' is empty on {plane} slice {index}: outline the object there first.").format(
-                    name=self._name(segmentId), plane=grid.plane, index=sliceIndex
+                    name=self._name(segmentId), plane=reader.grid.plane, index=sliceIndex
                 )
             )
         return outline

@@ -10,8 +10,9 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Review.Keys import Keys, Place
 from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Scene.Held import Held
+from SegmentPropagateSlicer.Scene.Kept import Kept
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
-from SegmentPropagateSlicer.Scene.SegmentWriter import Kept, SegmentWriter
+from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Proposal import Proposal, proposalOfMask
 from SegmentPropagateSlicer.Values.Words import tr as _

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Reviewer:
-    """Acts on the proposal of the `RunController`; keeps nothing of its own.
+    """Acts on the proposal of the `RunController`; keeps nothing of its own but scores that are still right.
 
     Args:
         control: has the proposal.
@@ -36,6 +36,7 @@ class Reviewer:
 
     def __init__(self, control: RunController, keys: Keys, writer: ReviewWriter) -> None:
         self._control, self._keys, self._writer = control, keys, writer
+        self._scores: dict[str, tuple[tuple[object, ...], list[Score]]] = {}  # segmentId -> what they are of, and they
 
     @property
     def review(self) -> Run:
@@ -58,7 +59,14 @@ class Reviewer:
     def scores(self, segmentId: str) -> list[Score]:
         """See `SegmentPropagateLogic.reviewScores`."""
         run = self._control.shown
-        return Suspicion.scores(run, segmentId, self._keys.confirmed(segmentId, run.grid.plane)) if run else []
+        if run is None:
+            self._scores.clear()
+            return []
+        confirmed = self._keys.confirmed(segmentId, run.grid.plane)
+        stamp = run, run.progress.kept, *confirmed
+        if self._scores.get(segmentId, ((),))[0] != stamp:
+            self._scores[segmentId] = stamp, Suspicion.scores(run, segmentId, confirmed)
+        return self._scores[segmentId][1]
 
     def nextSuspicious(self, segmentIds: Iterable[str], after: tuple[str, int] | None) -> tuple[str, int] | None:
         """`(segmentId, sliceIndex)` that is worth correcting next, or next after such a place; None when none is."""

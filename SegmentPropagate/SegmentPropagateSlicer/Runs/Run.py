@@ -28,6 +28,7 @@ class Progress:
 
     Attributes:
         proposals: segmentId -> slice -> `Proposal`.
+        kept: how often a proposal was kept.
         done: slices computed.
         total: slices to compute.
         began: when the run was asked for, on the monotonic clock.
@@ -37,7 +38,7 @@ class Progress:
 
     def __init__(self) -> None:
         self.proposals: dict[str, dict[int, Proposal]] = {}
-        self.done, self.total = 0, 0
+        self.kept, self.done, self.total = 0, 0, 0
         self.began = time.monotonic()
         self.started: float | None = None
         self.loadedModel = False
@@ -72,6 +73,7 @@ class Progress:
     def keep(self, segmentId: str, sliceIndex: int, proposal: Proposal, done: int | None = None) -> None:
         """A slice has come, the so-and-so-many-th that was computed; None where it was known from before."""
         self.proposals.setdefault(segmentId, {})[sliceIndex] = proposal
+        self.kept += 1
         self.count(done)
 
     def count(self, done: int | None) -> None:

@@ -179,7 +179,7 @@ class Held:
             return
         matrix = vtk.vtkMatrix4x4()
         image.GetImageToWorldMatrix(matrix)
-        world = worldFromLocal(self.segmentationNode, "segmentation") @ slicer.util.arrayFromVTKMatrix(matrix)
+        world = worldFromLocal(self.segmentationNode) @ slicer.util.arrayFromVTKMatrix(matrix)
         extent = unionOfExtents(image.GetExtent(), then.GetExtent() if then is not None else None) or ()
         layers: Iterable[tuple[int, tuple[int, ...]]] = ((k, extent[2:4]) for k in range(extent[4], extent[5] + 1))
         if now is not None and then is not None and label == labelThen:

@@ -104,5 +104,5 @@ def indexFromWorld(
 
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    world = worldFromLocal(segmentationNode, _("segmentation"))
+    world = worldFromLocal(segmentationNode)
     return np.linalg.inv(world @ slicer.util.arrayFromVTKMatrix(matrix))

@@ -16,6 +16,8 @@ from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, indexFromW
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 
+SLAB = 1 << 21
+"""Bytes that a processor has at hand."""
 Extent = tuple[int, ...]
 """First and last index along i, j, k, as VTK has it."""
 
@@ -209,6 +211,19 @@ def _fillStraight(
             layer[proposal.place] = proposal.box
             new[n][inside] = layer[rows][:, columns]
             layer[proposal.place] = False
+
+
+def slabsOf(lattice: Lattice, grid: SliceGrid) -> list[Lattice]:
+    """The lattice in pieces of `SLAB` voxels, one after another along k: new memory for all of it takes longest.
+
+    In one piece where the grids are tilted against each other: each would need the whole stack of proposals.
+    """
+    if _placesAlongAxes(lattice, grid) is None:
+        return [lattice]
+    layers, rows, columns = lattice.shape
+    step = max(1, SLAB // (rows * columns))
+    return [lattice.part((slice(k, min(k + step, layers)), slice(0, rows), slice(0, columns)))
+            for k in range(0, layers, step)]  # fmt: skip
 
 
 def _asSlice(indices: NDArray[np.int64]) -> slice | NDArray[np.int64]:

@@ -22,9 +22,14 @@ from SegmentPropagateSlicer.Scene.Labelmaps import (
 )
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, cornersOfRoi
 
+KEPT = 16
+"""Slices of labelmaps that a reader keeps: as many as segments have keys on, and 4 MB of 512 x 512."""
+
 
 class PromptReader:
     """Reads segments and markups on the slices of a `SliceGrid`.
+
+    Segments that share a labelmap have its slice read once: make another reader when something may have changed.
 
     Args:
         grid: the slices.
@@ -32,6 +37,7 @@ class PromptReader:
 
     def __init__(self, grid: SliceGrid) -> None:
         self.grid = grid
+        self._values: dict[tuple[slicer.vtkOrientedImageData, int], NDArray[Any]] = {}
 
     def segmentMask(
         self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, sliceIndex: int
@@ -46,7 +52,11 @@ class PromptReader:
         image, label = labelmap
         if image is None:
             return np.zeros(self.grid.shape, dtype=bool)
-        return self._valuesOf(segmentationNode, image, sliceIndex) == label
+        if (image, sliceIndex) not in self._values:
+            if len(self._values) == KEPT:
+                self._values.clear()
+            self._values[image, sliceIndex] = self._valuesOf(segmentationNode, image, sliceIndex)
+        return self._values[image, sliceIndex] == label
 
     def heldMask(self, segmentationNode: slicer.vtkMRMLSegmentationNode, sliceIndex: int) -> NDArray[np.bool_]:
         """What any segment holds on a slice: bool `(rows, columns)`; quick where segments share their labelmaps."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 import slicer
 import vtk
 from numpy.typing import NDArray
 
-from SegmentPropagateSlicer.Scene.Held import Held, Loan
+from SegmentPropagateSlicer.Scene.Held import Loan
+from SegmentPropagateSlicer.Scene.Kept import Kept, leaveOut
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Lattice,
@@ -25,37 +25,17 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     placesInVolume,
     readVoxels,
     sampleProposals,
+    slabsOf,
     unionOfExtents,
     voxelsOfSlices,
 )
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader, worldFromLocal
-from SegmentPropagateSlicer.Scene.Voxels import addVoxels, giveWay, removeVoxels
+from SegmentPropagateSlicer.Scene.Voxels import Change, Voxels
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 
 EDIT_EVERYWHERE = 0
 """vtkMRMLSegmentationNode.EditAllowedEverywhere"""
-
-Locks = Mapping[str, Sequence[tuple[SliceGrid, Sequence[int]]]]
-"""segmentId -> slices that nothing may change, a stack at a time."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What a write leaves alone.
-
-    Args:
-        locked: slices of segments that they themselves do not change.
-        given: slices of segments that others which overwrite them do not change: the locked ones, and the keys.
-        held: what the segments held before: what differs from it was drawn since, and stays drawn, or erased.
-        overwrites: whether other segments lose what this one gets, as the editor says.
-    """
-
-    locked: Locks = field(default_factory=dict)
-    given: Locks = field(default_factory=dict)
-    held: Held | None = None
-    overwrites: bool = True
-
 
 Snapshot = dict[str, tuple[Lattice, NDArray[np.bool_]]]
 """segmentId -> what it held on a slice, in its own grid."""
@@ -113,26 +93,26 @@ class SegmentWriter:
         Raises:
             InputError: before anything is changed.
         """
-        changes, counts = {}, dict.fromkeys(slices, 0)
+        changes: dict[str, Change] = {}
         for segmentId, proposals in slices.items():
-            change = self._changes(segmentationNode, volumeNode, grid, segmentId, proposals)
-            if change is None:
+            lattice = self._around(segmentationNode, volumeNode, grid, segmentId, proposals)
+            if lattice is None:
                 continue
-            lattice, added, removed = change
-            if kept is not None:
-                fixed = _fixed(kept, segmentId, lattice)
-                added &= ~fixed
-                added &= ~self._fixedByOthers(segmentationNode, segmentId, lattice, added, kept)
-                removed &= ~fixed
-            changes[segmentId] = lattice, added, removed
-            counts[segmentId] = int(np.count_nonzero(added)) + int(np.count_nonzero(removed))
+            changes[segmentId] = Change(lattice)
+            isMasked = self._editorNode is not None and self._editorNode.GetMaskMode() != EDIT_EVERYWHERE
+            for part in [lattice] if isMasked else slabsOf(lattice, grid):  # Slicer makes a mask of all segments
+                nodes, stack = (volumeNode, segmentationNode), (grid, proposals)
+                changes[segmentId].note(part, *self._changes(nodes, stack, segmentId, part, kept or Kept()))
+        counts = {segmentId: changes[segmentId].count if segmentId in changes else 0 for segmentId in slices}
         if any(counts.values()):
-            with self.inOneStep(segmentationNode):
-                for segmentId, (lattice, added, removed) in changes.items():
-                    removeVoxels(segmentationNode, segmentId, lattice, removed)
+            with self.inOneStep(segmentationNode), Voxels(segmentationNode) as voxels:
+                voxels.makeRoom({segmentId: change.lattice for segmentId, change in changes.items()})
+                for segmentId, change in changes.items():
+                    lattice, added = change.lattice, change.added
+                    voxels.remove(segmentId, lattice, change.removed)
                     if kept is None or kept.overwrites:
-                        giveWay(segmentationNode, self._overwritten(segmentationNode, segmentId), lattice, added)
-                    addVoxels(segmentationNode, segmentId, lattice, added)
+                        voxels.giveWay(self._overwritten(segmentationNode, segmentId), lattice, added)
+                    voxels.add(segmentId, lattice, added)
         return counts
 
     def snapshot(
@@ -163,11 +143,11 @@ class SegmentWriter:
         now = [readVoxels(*labelmapOf(segmentationNode, i), lattice.extent) for i, lattice, _old in kept]
         if all(np.array_equal(is_, was) for is_, (_i, _lattice, was) in zip(now, kept, strict=True)):
             return len(kept) == len(taken)
-        with self.inOneStep(segmentationNode):
+        with self.inOneStep(segmentationNode), Voxels(segmentationNode) as voxels:
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
-                removeVoxels(segmentationNode, segmentId, lattice, is_ & ~was)
+                voxels.remove(segmentId, lattice, is_ & ~was)
             for is_, (segmentId, lattice, was) in zip(now, kept, strict=True):
-                addVoxels(segmentationNode, segmentId, lattice, was & ~is_)
+                voxels.add(segmentId, lattice, was & ~is_)
         return len(kept) == len(taken)
 
     def lend(
@@ -199,12 +179,12 @@ class SegmentWriter:
             return
         lattice = Lattice(world, matrix, extent)
         old, (new, inSlices) = readVoxels(image, label, extent), sampleProposals(lattice, *stack)
-        free = inSlices & self._editable(segmentationNode, volumeNode, stack[0], segmentId, lattice)
-        free &= ~_fixed(kept, segmentId, lattice)
+        free = self._editable(segmentationNode, volumeNode, stack[0], segmentId, lattice, inSlices)
+        leaveOut(free, kept.fixed(segmentId, lattice))
         added, removed, asked = new & ~old & free, old & ~new & free, (across.plane, index) if isAsked else None
         loans = {segmentId: Loan(lattice, added, removed, asked)}
         if isAsked:  # as Accept would write it
-            added &= ~self._fixedByOthers(segmentationNode, segmentId, lattice, added, kept)
+            leaveOut(added, self._fixedByOthers(segmentationNode, segmentId, lattice, added, kept))
         overwritten = self._overwritten(segmentationNode, segmentId)
         for other, part, held in holdersOf(segmentationNode, overwritten, lattice, added):
             if isAsked:
@@ -213,12 +193,12 @@ class SegmentWriter:
                 added[indexOfExtent(part.extent, lattice.extent)] &= ~held
         loans = {i: loan for i, loan in loans.items() if loan.added.any() or loan.removed.any()}
         if loans:
-            with self.inOneStep(segmentationNode, isAsked):
+            with self.inOneStep(segmentationNode, isAsked), Voxels(segmentationNode) as voxels:
                 for lentId, loan in loans.items():
                     if kept.held is not None:
                         kept.held.noteLoan(lentId, loan)
-                    removeVoxels(segmentationNode, lentId, loan.lattice, loan.removed)
-                addVoxels(segmentationNode, segmentId, lattice, added)
+                    voxels.remove(lentId, loan.lattice, loan.removed)
+                voxels.add(segmentId, lattice, added)
 
     def takeBack(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, loan: Loan) -> None:
         """Take a loan back, as far as it is still there; no undo step, as giving it was none."""
@@ -226,9 +206,9 @@ class SegmentWriter:
             return
         if isStoredOn(segmentationNode, segmentId, loan.lattice):
             now = readVoxels(*labelmapOf(segmentationNode, segmentId), loan.lattice.extent)
-            with self.inOneStep(segmentationNode, False):
-                removeVoxels(segmentationNode, segmentId, loan.lattice, now & loan.added)
-                addVoxels(segmentationNode, segmentId, loan.lattice, loan.removed & ~now)
+            with self.inOneStep(segmentationNode, False), Voxels(segmentationNode) as voxels:
+                voxels.remove(segmentId, loan.lattice, now & loan.added)
+                voxels.add(segmentId, loan.lattice, loan.removed & ~now)
 
     @contextmanager
     def inOneStep(self, segmentationNode: slicer.vtkMRMLSegmentationNode, isUndoable: bool = True) -> Iterator[None]:
@@ -259,33 +239,32 @@ class SegmentWriter:
 
     def _changes(
         self,
-        segmentationNode: slicer.vtkMRMLSegmentationNode,
-        volumeNode: slicer.vtkMRMLScalarVolumeNode,
-        grid: SliceGrid,
+        nodes: tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLSegmentationNode],
+        stack: tuple[SliceGrid, Mapping[int, Proposal]],
         segmentId: str,
-        proposals: Mapping[int, Proposal],
-    ) -> tuple[Lattice, NDArray[np.bool_], NDArray[np.bool_]] | None:
-        """Where the segment would grow and shrink: its lattice, and bool `(k, j, i)` twice; None where nowhere."""
-        present = self._present(segmentationNode, volumeNode, grid, segmentId, proposals)
-        if present is None:
-            return None
-        lattice, old = present
-        new, inSlices = sampleProposals(lattice, grid, proposals)
-        inSlices &= self._editable(segmentationNode, volumeNode, grid, segmentId, lattice)
-        added, removed = new > old, old > new  # few arrays as large as the segment: new memory takes longest here
+        lattice: Lattice,
+        kept: Kept,
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where the segment would grow and shrink on a lattice: bool `(k, j, i)` twice."""
+        old = readVoxels(*labelmapOf(nodes[1], segmentId), lattice.extent)
+        new, inSlices = sampleProposals(lattice, *stack)
+        self._editable(nodes[1], nodes[0], stack[0], segmentId, lattice, inSlices)
+        leaveOut(inSlices, kept.fixed(segmentId, lattice))
+        added, removed = new > old, old > new
         added &= inSlices
         removed &= inSlices
-        return lattice, added, removed
+        leaveOut(added, self._fixedByOthers(nodes[1], segmentId, lattice, added, kept))
+        return added, removed
 
-    def _present(
+    def _around(
         self,
         segmentationNode: slicer.vtkMRMLSegmentationNode,
         volumeNode: slicer.vtkMRMLScalarVolumeNode,
         grid: SliceGrid,
         segmentId: str,
         proposals: Mapping[int, Proposal],
-    ) -> tuple[Lattice, NDArray[np.bool_]] | None:
-        """The lattice around everything that may change, and what the segment holds there; None for nothing."""
+    ) -> Lattice | None:
+        """The lattice around everything that may change; None for nothing."""
         image, label = labelmapOf(segmentationNode, segmentId)
         world, matrix = self._matrices(segmentationNode, volumeNode, image)
         extent = extentOfProposals(world, grid, proposals)
@@ -294,9 +273,7 @@ class SegmentWriter:
             extent = unionOfExtents(
                 extent, effectiveExtent(image, label, intersectionOfExtents(image.GetExtent(), slab))
             )
-        if extent is None:
-            return None
-        return Lattice(world, matrix, extent), readVoxels(image, label, extent)
+        return Lattice(world, matrix, extent) if extent is not None else None
 
     def _matrices(
         self,
@@ -314,7 +291,7 @@ class SegmentWriter:
             geometry = segmentation.GetConversionParameter(parameter)
             slicer.vtkSegmentationConverter.DeserializeImageGeometry(geometry, image, False)
         image.GetImageToWorldMatrix(matrix)
-        return worldFromLocal(segmentationNode, "segmentation") @ slicer.util.arrayFromVTKMatrix(matrix), matrix
+        return worldFromLocal(segmentationNode) @ slicer.util.arrayFromVTKMatrix(matrix), matrix
 
     def _editable(
         self,
@@ -323,9 +300,10 @@ class SegmentWriter:
         grid: SliceGrid,
         segmentId: str,
         lattice: Lattice,
+        editable: NDArray[np.bool_],
     ) -> NDArray[np.bool_]:
-        """Where the editor's masking allows a change: bool, True everywhere when there is no masking."""
-        node, editable = self._editorNode, np.ones(lattice.shape, dtype=bool)
+        """Make those of a mask `(k, j, i)` False where the editor's masking allows no change; returns the mask."""
+        node = self._editorNode
         if node is None:
             return editable
         if node.GetMaskMode() != EDIT_EVERYWHERE:
@@ -353,14 +331,15 @@ class SegmentWriter:
         lattice: Lattice,
         added: NDArray[np.bool_],
         kept: Kept,
-    ) -> NDArray[np.bool_]:
+    ) -> NDArray[np.bool_] | None:
         """Of what is added, what others hold by the user's hand, on keys or drawn just now, and would lose."""
-        found = np.zeros(lattice.shape, dtype=bool)
+        found: NDArray[np.bool_] | None = None
         others = self._overwritten(segmentationNode, segmentId)
         for other, part, held in holdersOf(segmentationNode, others, lattice, added):
             fixed = voxelsOfSlices(part, kept.given.get(other, ()))
             if kept.held is not None:
                 fixed |= kept.held.drawn(other, part)
+            found = np.zeros(lattice.shape, dtype=bool) if found is None else found
             found[indexOfExtent(part.extent, lattice.extent)] |= fixed & held
         return found
 
@@ -374,11 +353,3 @@ class SegmentWriter:
             return []
         display = segmentationNode.GetDisplayNode()
         return [i for i in others if display is None or display.GetSegmentVisibility(i)]
-
-
-def _fixed(kept: Kept, segmentId: str, lattice: Lattice) -> NDArray[np.bool_]:
-    """Voxels of a segment's own lattice that neither are added nor removed: locked, or drawn or erased by hand."""
-    fixed = voxelsOfSlices(lattice, kept.locked.get(segmentId, ()))
-    if kept.held is not None:
-        fixed |= kept.held.drawn(segmentId, lattice)
-    return fixed

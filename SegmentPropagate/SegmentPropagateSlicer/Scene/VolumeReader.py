@@ -12,12 +12,11 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.geometry import Geometry
 
 
-def worldFromLocal(node: slicer.vtkMRMLTransformableNode, what: str) -> NDArray[np.float64]:
+def worldFromLocal(node: slicer.vtkMRMLTransformableNode) -> NDArray[np.float64]:
     """4 x 4 matrix of the node's parent transforms, identity without any.
 
     Args:
-        node: vtkMRMLTransformableNode.
-        what: what to call the node in the message.
+        node: vtkMRMLTransformableNode: a volume or a segmentation.
 
     Raises:
         InputError: for a non-linear transform.
@@ -26,6 +25,7 @@ def worldFromLocal(node: slicer.vtkMRMLTransformableNode, what: str) -> NDArray[
     if transform is None:
         return np.eye(4)
     if not transform.IsTransformToWorldLinear():
+        what = _("segmentation") if node.IsA("vtkMRMLSegmentationNode") else _("volume")
         raise InputError(
             _("The {what} is under a transform that is not linear: harden the transform, or remove it.").format(
                 what=what
@@ -78,7 +78,7 @@ class VolumeReader:
         matrix = vtk.vtkMatrix4x4()
         self.node.GetIJKToRASMatrix(matrix)
         local = slicer.util.arrayFromVTKMatrix(matrix)
-        return Geometry(self.node.GetImageData().GetDimensions()[::-1], worldFromLocal(self.node, _("volume")) @ local)
+        return Geometry(self.node.GetImageData().GetDimensions()[::-1], worldFromLocal(self.node) @ local)
 
     @property
     def modality(self) -> str | None:

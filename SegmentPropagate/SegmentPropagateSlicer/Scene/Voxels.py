@@ -2,48 +2,209 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 from numpy.typing import NDArray
 
+from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
-from SegmentPropagateSlicer.Scene.Lattice import Lattice, holdersOf, isOnGrid
+from SegmentPropagateSlicer.Scene.Lattice import (
+    Extent,
+    Lattice,
+    holdersOf,
+    indexOfExtent,
+    intersectionOfExtents,
+    isOnGrid,
+    unionOfExtents,
+)
+
+_Bits = tuple[Lattice, NDArray[np.uint8]]
 
 
-def addVoxels(
-    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, added: NDArray[np.bool_]
-) -> None:
-    """Add voxels of a lattice, bool `(k, j, i)`, to a segment; no other segment loses them."""
-    if added.any():
-        image, module = lattice.image(added), slicer.vtkSlicerSegmentationsModuleLogic
-        module.SetBinaryLabelmapToSegment(  # MODE_MERGE_MAX would write 1, which is another segment's value
-            image, segmentationNode, segmentId, module.MODE_MERGE_MASK, image.GetExtent(), False, []
-        )
+class Change:
+    """What a segment gets and loses, as bits: in bytes, that of twelve segments on 600 slices is 170 MB.
+
+    Args:
+        lattice: around all of it.
+    """
+
+    def __init__(self, lattice: Lattice) -> None:
+        self.lattice, self.count = lattice, 0
+        self._parts: tuple[list[_Bits], list[_Bits]] = [], []
+
+    def note(self, part: Lattice, added: NDArray[np.bool_], removed: NDArray[np.bool_]) -> None:
+        """Keep a part of it, two masks `(k, j, i)`."""
+        for masks, mask in zip(self._parts, (added, removed), strict=True):
+            count = int(np.count_nonzero(mask))
+            if count:
+                masks.append((part, np.packbits(mask)))
+                self.count += count
+
+    @property
+    def added(self) -> NDArray[np.bool_]:
+        """Bool `(k, j, i)` on the lattice."""
+        return self._whole(self._parts[0])
+
+    @property
+    def removed(self) -> NDArray[np.bool_]:
+        """Bool `(k, j, i)` on the lattice."""
+        return self._whole(self._parts[1])
+
+    def _whole(self, parts: Sequence[_Bits]) -> NDArray[np.bool_]:
+        mask = np.zeros(self.lattice.shape, dtype=bool)
+        for part, bits in parts:
+            where = indexOfExtent(part.extent, self.lattice.extent)
+            mask[where] = np.unpackbits(bits, count=int(np.prod(part.shape))).view(bool).reshape(part.shape)
+        return mask
 
 
-def removeVoxels(
-    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, lattice: Lattice, removed: NDArray[np.bool_]
-) -> None:
-    """Take voxels of a lattice, bool `(k, j, i)`, from a segment."""
-    if removed.any():
-        keep, module = lattice.image(removed), slicer.vtkSlicerSegmentationsModuleLogic
+class Voxels:
+    """Changes the segments of a segmentation within a `with`; whoever shows them is told at its end.
+
+    Slicer's `SetBinaryLabelmapToSegment` copies, crops and looks through a labelmap that is shared for each segment:
+    12 segments on 600 slices took it 1 s. Here voxels go straight into the labelmap, 0.2 s, and at the end Slicer is
+    asked once for each labelmap to do what else it does: crop, and mark it as changed. What does not fit into the
+    labelmap, as it has another grid or another segment is there that may be overlapped, is left to Slicer altogether,
+    and so are segments that are shown in 3-D: their surfaces have to follow.
+
+    Args:
+        segmentationNode: vtkMRMLSegmentationNode, stored as labelmaps.
+    """
+
+    def __init__(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
+        self._node = segmentationNode
+        self._untold: dict[str, None] = {}  # segment IDs, in the order they were changed
+
+    def __enter__(self) -> Voxels:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        segmentation = self._node.GetSegmentation()
+        cropped: list[slicer.vtkOrientedImageData] = []
+        for segmentId in self._untold:
+            image, _label = labelmapOf(self._node, segmentId)
+            if image is not None and image not in cropped:
+                cropped.append(image)
+                self._crop(image)
+            for event in (segmentation.SourceRepresentationModified, segmentation.RepresentationModified):
+                segmentation.InvokeEvent(event, segmentId)
+
+    def _crop(self, image: slicer.vtkOrientedImageData) -> None:
+        """Slicer crops a labelmap that a voxel is added to, and marks it as changed: give it one that is there."""
+        values = arrayOf(image)
+        place = np.unravel_index(values.argmax(), values.shape)
+        labelmap = image, int(values[place])
+        owners = [i for i in self._node.GetSegmentation().GetSegmentIDs() if labelmapOf(self._node, i) == labelmap]
+        if not labelmap[1] or not owners:
+            image.Modified()
+            return
+        whole = Lattice(np.eye(4), _matrixOf(image), image.GetExtent())
+        voxel = whole.part(tuple(slice(int(index), int(index) + 1) for index in place))
+        self._merge(owners[0], voxel.image(np.ones((1, 1, 1), dtype=bool)), _module().MODE_MERGE_MASK)
+
+    @property
+    def _hasSurfaces(self) -> bool:
+        """Whether there is something that is made of the labelmaps, to be kept up to date."""
+        names: list[str] = []
+        self._node.GetSegmentation().GetContainedRepresentationNames(names)
+        return len(names) > 1
+
+    def makeRoom(self, places: Mapping[str, Lattice]) -> None:
+        """Make labelmaps as large as what is going to be added, each once: that copies them.
+
+        Args:
+            places: segmentId -> around what it is going to get.
+        """
+        if self._hasSurfaces:
+            return
+        wanted: dict[slicer.vtkOrientedImageData, Extent] = {}
+        for segmentId, lattice in places.items():
+            image, label = labelmapOf(self._node, segmentId)
+            if image is not None and isOnGrid((image, label), lattice):
+                wanted[image] = unionOfExtents(wanted.get(image, image.GetExtent()), lattice.extent) or lattice.extent
+        for image, extent in wanted.items():
+            if extent != image.GetExtent():
+                room = slicer.vtkOrientedImageData()
+                room.SetExtent(extent)
+                room.SetImageToWorldMatrix(_matrixOf(image))
+                slicer.vtkOrientedImageDataResample.PadImageToContainImage(image, room, image, extent)
+
+    def add(self, segmentId: str, lattice: Lattice, added: NDArray[np.bool_]) -> None:
+        """Add voxels of a lattice, bool `(k, j, i)`, to a segment; no other segment loses them."""
+        box = bounding_box(added)
+        if box is None:
+            return
+        part, where = lattice.part(box), added[box]
+        self.makeRoom({segmentId: part})
+        label, found = self._valuesWithin(segmentId, part)
+        if found is None or not _isFree(found[0], where, label):
+            self._merge(segmentId, part.image(where), _module().MODE_MERGE_MASK)  # MAX would write 1: another's value
+            return
+        np.copyto(found[0], label, where=where)
+        self._untold[segmentId] = None
+
+    def remove(self, segmentId: str, lattice: Lattice, removed: NDArray[np.bool_]) -> None:
+        """Take voxels of a lattice, bool `(k, j, i)`, from a segment."""
+        box = bounding_box(removed)
+        if box is None:
+            return
+        part, where = lattice.part(box), removed[box]
+        if isOnGrid(labelmapOf(self._node, segmentId), part) and not self._hasSurfaces:
+            label, found = self._valuesWithin(segmentId, part, whole=False)
+            if found is not None:
+                values, index = found
+                for layer, off in zip(values, where[index], strict=True):  # in the processor's cache
+                    np.copyto(layer, 0, where=off & (layer == label))
+                self._untold[segmentId] = None
+            return
+        keep = part.image(where)
         arrayOf(keep)[...] = 1 - arrayOf(keep)
-        module.SetBinaryLabelmapToSegment(
-            keep, segmentationNode, segmentId, module.MODE_MERGE_MIN, keep.GetExtent(), False, []
-        )
+        self._merge(segmentId, keep, _module().MODE_MERGE_MIN)
+
+    def giveWay(self, others: Sequence[str], lattice: Lattice, added: NDArray[np.bool_]) -> None:
+        """Take from other segments what one gets; only from those that hold it."""
+        onGrid = [i for i in others if isOnGrid(labelmapOf(self._node, i), lattice)]
+        for other, part, held in holdersOf(self._node, onGrid, lattice, added):
+            self.remove(other, part, held)
+        for other in [i for i in others if i not in onGrid]:
+            self.remove(other, lattice, added)
+
+    def _valuesWithin(
+        self, segmentId: str, part: Lattice, whole: bool = True
+    ) -> tuple[int, tuple[NDArray[Any], tuple[slice, slice, slice]] | None]:
+        """A segment's label; its labelmap's values within a box, with their index in the box, to be changed.
+
+        None where the labelmap has none there, has another grid or, if that is asked for, not the whole box.
+        """
+        image, label = labelmapOf(self._node, segmentId)
+        if image is None or not isOnGrid((image, label), part) or self._hasSurfaces:
+            return label, None
+        common = intersectionOfExtents(part.extent, image.GetExtent())
+        if common is None or (whole and common != part.extent):
+            return label, None
+        return label, (arrayOf(image)[indexOfExtent(common, image.GetExtent())], indexOfExtent(common, part.extent))
+
+    def _merge(self, segmentId: str, image: slicer.vtkOrientedImageData, mode: int) -> None:
+        _module().SetBinaryLabelmapToSegment(image, self._node, segmentId, mode, image.GetExtent(), False, [])
 
 
-def giveWay(
-    segmentationNode: slicer.vtkMRMLSegmentationNode,
-    others: Sequence[str],
-    lattice: Lattice,
-    added: NDArray[np.bool_],
-) -> None:
-    """Take from other segments what one gets; only from those that hold it, as each removal takes long."""
-    onGrid = [i for i in others if isOnGrid(labelmapOf(segmentationNode, i), lattice)]
-    for other, part, held in holdersOf(segmentationNode, onGrid, lattice, added):
-        removeVoxels(segmentationNode, other, part, held)
-    for other in [i for i in others if i not in onGrid]:
-        removeVoxels(segmentationNode, other, lattice, added)
+def _module() -> type[slicer.vtkSlicerSegmentationsModuleLogic]:
+    return slicer.vtkSlicerSegmentationsModuleLogic
+
+
+def _matrixOf(image: slicer.vtkOrientedImageData) -> vtk.vtkMatrix4x4:
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return matrix
+
+
+def _isFree(values: NDArray[Any], where: NDArray[np.bool_], label: int) -> bool:
+    """Whether no other segment of a labelmap has one of the voxels, `(k, j, i)` both."""
+    return not any((on & (layer != 0) & (layer != label)).any() for layer, on in zip(values, where, strict=True))

@@ -120,4 +120,4 @@ def _worldOfImage(
 ) -> NDArray[np.float64]:
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    return worldFromLocal(segmentationNode, _("segmentation")) @ slicer.util.arrayFromVTKMatrix(matrix)
+    return worldFromLocal(segmentationNode) @ slicer.util.arrayFromVTKMatrix(matrix)

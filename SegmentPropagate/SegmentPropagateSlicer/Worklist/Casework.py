@@ -16,7 +16,13 @@ from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, WorkCase, Workli
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateSlicer.Scene.Labelmaps import segmentOf
 from SegmentPropagateSlicer.Values.Signal import Signal
-from SegmentPropagateSlicer.Worklist.Segments import newSegmentation
+from SegmentPropagateSlicer.Worklist.Segments import (
+    REFERENCE,
+    namelessSegments,
+    newSegmentation,
+    nextSegment,
+    segmentationOf,
+)
 
 _LABELMAP = "Binary labelmap"
 """vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()"""
@@ -35,7 +41,8 @@ class Casework:
         self.worklist: Worklist | None = None
         self.name: str | None = None  # of the open case
         self.nodes: Nodes | None = None  # of the open case
-        self._ofScene: dict[str, str] = {}  # case -> ID of its image, which was in the scene and stays there
+        self._ofScene: dict[str, str] = {}  # case -> ID of its image, which was in the scene
+        self._stays: set[str] = set()  # IDs of what was in the scene before the list
         self._stamp: tuple[int, int] | None = None  # of the result when it was read or written last
         self._saved: object = None  # what the segmentation held then
 
@@ -53,9 +60,11 @@ class Casework:
         cases = [Case(name, _fileOf(node) or _imageIn(results, name), _resultIn(results, name))
                  for name, node in sorted(known.items())]  # fmt: skip
         self._use(Worklist(cases, results, results), {name: node.GetID() for name, node in known.items()})
+        segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        self._stays = {node.GetID() for node in (*known.values(), *segmentations)}
 
     def _use(self, worklist: Worklist, ofScene: dict[str, str]) -> None:
-        self.worklist, self._ofScene = worklist, ofScene
+        self.worklist, self._ofScene, self._stays = worklist, ofScene, set()
         self.name = self.nodes = self._stamp = None
         self.changed.emit()
 
@@ -94,6 +103,9 @@ class Casework:
         known = slicer.mrmlScene.GetNodeByID(self._ofScene.get(case.name, ""))
         volume = cast("slicer.vtkMRMLScalarVolumeNode", known) if known is not None else _loadImage(case)
         try:
+            own = segmentationOf(volume) if case.name in self._ofScene else None
+            if own is not None and case.draft in (None, _fileOf(own)):  # else what was saved goes on, hers stays aside
+                return volume, _prepared(own, template)
             return volume, _loadLabels(case, volume) if case.draft else newSegmentation(volume, case.name, template)
         except InputError:
             if case.name not in self._ofScene:
@@ -103,13 +115,21 @@ class Casework:
     def open(self, case: WorkCase, nodes: Nodes) -> None:
         """Take a case that was loaded as the one that is worked on."""
         self.name, self.nodes, self._stamp, self._saved = case.name, nodes, stamp_of(case.labels), _contentOf(nodes[1])
+        self._showAlone(nodes[1])
         self._list().note(case.name, state=case.state if case.state == DONE else IN_WORK)
         self.changed.emit()
 
+    def _showAlone(self, segmentation: slicer.vtkMRMLSegmentationNode) -> None:
+        """Images of the scene may lie in one place: hide what belongs to those that are not open."""
+        for imageId in self._ofScene.values():
+            for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+                if node.GetNodeReferenceID(REFERENCE) == imageId and node.GetDisplayNode() is not None:
+                    node.GetDisplayNode().SetVisibility(node is segmentation)
+
     def close(self) -> None:
-        """Take the open case out of the scene; an image that was in the scene before the list stays."""
+        """Take the open case out of the scene; what was in the scene before the list stays."""
         for node in self.nodes or ():
-            if node.GetID() not in self._ofScene.values() and slicer.mrmlScene.IsNodePresent(node):
+            if node.GetID() not in self._stays and slicer.mrmlScene.IsNodePresent(node):
                 slicer.mrmlScene.RemoveNode(node)
         self.forget()
 
@@ -220,8 +240,17 @@ def _contentOf(node: slicer.vtkMRMLSegmentationNode) -> object:
     return node.GetID(), node.GetSegmentation().GetSegmentIDs(), times
 
 
-def _fileOf(node: slicer.vtkMRMLScalarVolumeNode) -> Path | None:
-    """The file that an image was loaded from, where it is still there."""
+def _prepared(node: slicer.vtkMRMLSegmentationNode, template: Sequence[SegmentInfo]) -> slicer.vtkMRMLSegmentationNode:
+    """A segmentation of the scene, with a segment to draw in: the first of the template where none has a name yet."""
+    node.CreateDefaultDisplayNodes()
+    ids = node.GetSegmentation().GetSegmentIDs()
+    if not ids or (template and list(ids) == namelessSegments(node)):
+        nextSegment(node, "", template)
+    return node
+
+
+def _fileOf(node: slicer.vtkMRMLStorableNode) -> Path | None:
+    """The file that a node was loaded from or saved to, where it is still there."""
     storage = node.GetStorageNode()
     path = Path(storage.GetFileName() or "") if storage is not None else Path()
     return path if path.is_file() and storage.GetNumberOfFileNames() == 0 else None

@@ -12,6 +12,8 @@ from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf, segmentOf
 
 TERMINOLOGY = "TerminologyEntry"
+REFERENCE = "referenceImageGeometryRef"
+"""vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole(): the image that a segmentation was made on"""
 GIVEN_BY_SLICER = re.compile(r"Segment(_\d+)?|\d+")
 """Names that a segment has before anybody has named it."""
 
@@ -94,6 +96,16 @@ def complete(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentIds: Itera
         segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
         if segment is not None:
             logic.SetSegmentStatus(segment, logic.Completed)
+
+
+def segmentationOf(
+    volume: slicer.vtkMRMLScalarVolumeNode | None, orFirst: bool = False
+) -> slicer.vtkMRMLSegmentationNode | None:
+    """The segmentation that was made on a volume; `orFirst` takes the first one where there is none. Or None."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    shown = [node for node in nodes if not node.GetHideFromEditors()]
+    own = [node for node in shown if volume and node.GetNodeReference(REFERENCE) is volume]
+    return next(iter([*own, *(shown if orFirst else ())]), None)
 
 
 def newSegmentation(

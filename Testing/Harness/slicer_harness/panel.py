@@ -191,6 +191,20 @@ def module_panel(path, widget_arguments):
     return panel, panel.make(widget_arguments)
 
 
+def unload_module(widget):
+    """What Slicer does with a module when it exits. A script then ends with `mrml.clear_scene()`.
+
+    Nodes that are still in the scene are deleted after Python and Qt, and call observers that are gone: a crash.
+    """
+    import slicer
+
+    widget.parent.exit()
+    slicer.app.moduleManager().unload(type(widget).__name__.removesuffix("Widget"))
+    widget.parent.hide()
+    widget.parent.deleteLater()
+    slicer.app.processEvents()
+
+
 def load_module(path, **widget_arguments):
     """Load ``<Name>.py`` as Slicer does; returns the ScriptedLoadableModuleWidget with ``setup()`` done.
 

@@ -35,6 +35,9 @@ KIDNEY, LIVER = "Left kidney", "Liver"
 class TorchMissing:
     """An installer that says what a fresh Slicer lacks."""
 
+    def reachesServers(self):
+        return False
+
     def sentence(self):
         from SegmentPropagateSlicer.Panel.Installer import sentenceAbout
 
@@ -199,9 +202,42 @@ def cases(slicer, widget):
     wait(slicer, lambda: not any(widget.ui.caseTable.item(row, 0).icon().isNull() for row in range(5)))
 
 
+def standin(state):
+    """In place of a training that takes hours."""
+    from SegmentPropagateSlicer.Runs.Training import Training
+
+    how = {"learning": "waits", "learned": "better"}.get(state)
+    return Training([sys.executable, str(ROOT / "Testing" / "Slicer" / "learning_process.py"), how]) if how else None
+
+
+def learning(slicer, widget):
+    """The bundled network learns from three finished cases, as a stand-in for the training has it."""
+    learn(slicer, widget)
+    wait(slicer, lambda: len(widget.training.points) == 3)
+
+
+def learned(slicer, widget):
+    """What was learned is better, and waits to be chosen."""
+    learn(slicer, widget)
+    wait(slicer, lambda: not widget.training.isRunning)
+
+
+def learn(slicer, widget):
+    """Three cases of five are done, and the bundled network learns from them."""
+    widget.context.parameters.model = "starter"
+    cases(slicer, widget)
+    widget.ui.caseDoneButton.click()
+    widget.cases.next()
+    slicer.app.processEvents()
+    widget.ui.learnButton.click()
+
+
 STATES = {
     f.__name__: f
-    for f in (idle, prompted, points, running, review, error, missing, template, suggesting, suggest, cases)
+    for f in (
+        *(idle, prompted, points, running, review, error, missing, template, suggesting, suggest, cases),
+        *(learning, learned),
+    )
 }
 
 
@@ -227,6 +263,7 @@ def main():
             widget = panel.load_module(
                 ROOT / "SegmentPropagate" / "SegmentPropagate.py",
                 installer=TorchMissing() if state == "missing" else NothingMissing(),
+                training=standin(state),
             )
             widget.parent.resize(WIDTH, 400)
             slicer.app.userSettings().clear()
@@ -243,14 +280,9 @@ def main():
             widget.refresh()
             slicer.app.processEvents()
             save(widget.parent, folder / f"panel-{state}-{'dark' if dark else 'light'}.png")
-            widget.exit()
-            widget.cleanup()
-            widget.parent.hide()
-            widget.parent.deleteLater()
-            slicer.app.processEvents()
+            panel.unload_module(widget)
+    mrml.clear_scene()
 
 
 if __name__ == "__main__":
     main()
-    sys.stdout.flush()
-    os._exit(0)  # all is written; Qt crashes when Python deletes what is left of the scene in any order
