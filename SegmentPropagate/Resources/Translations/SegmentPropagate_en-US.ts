@@ -1629,6 +1629,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Learn from these cases</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Leave open where the object begins and ends: the model decides, up to the ends of the volume.</source>
             <translation type="unfinished" />
         </message>

@@ -49,7 +49,7 @@ class Ahead:
         with suppress(SegmentPropagateError):
             (plane, index), segmentId = context.planeAndSlice(), context.currentSegmentId()
             settings = context.parameters.runSettings(plane)
-            context.logic.getAhead(segmentId, index, self.rangeControls.given(segmentId), settings)
+            context.logic.getAhead(segmentId, index, self.rangeControls.given(), settings)
 
     def stop(self, *_state: str) -> None:
         """Nothing is told of what was drawn before."""
