@@ -52,6 +52,7 @@ def test_a_second_process_is_told_who_has_the_project_and_it_is_free_when_that_w
         "not whole",
         holder(pid="1"),
     ],
+    ids=["gone", "this one", "given again", "no time", "nothing", "not whole", "no number"],
 )
 def test_what_a_process_that_is_gone_has_left_is_taken_over(tmp_path, told):
     (tmp_path / HOLDER).write_text(told)
