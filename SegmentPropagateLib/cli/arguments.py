@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from SegmentPropagateLib import __version__
 from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
@@ -101,6 +101,12 @@ def make_parser() -> argparse.ArgumentParser:
     _add_licence(demo)
     demo.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
+
+
+def propagate_words(**typed: Any) -> argparse.Namespace:
+    """What `propagate` is told when nothing but these is typed, whatever options it has."""
+    least = ["propagate", "IMAGE", "--mask", "LABELS", "--output", "OUT"]
+    return argparse.Namespace(**{**vars(make_parser().parse_args(least)), "mask": None, **typed})
 
 
 def _add_command(commands: argparse._SubParsersAction, name: str, does: str, example: str) -> argparse.ArgumentParser:

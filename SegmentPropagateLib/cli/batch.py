@@ -20,6 +20,7 @@ from SegmentPropagateLib.batch.pool import CarryOut, Crew, carry_out, environmen
 from SegmentPropagateLib.batch.records import OUTPUTS, prints_of
 from SegmentPropagateLib.batch.tables import PAGE
 from SegmentPropagateLib.cli import propagate
+from SegmentPropagateLib.cli.arguments import propagate_words
 from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.cli.drafts import NothingFoundError
 from SegmentPropagateLib.cli.named import find_segment
@@ -181,10 +182,9 @@ def start(
 
 def _arguments(settings: Mapping[str, Any], job: Job, folder: Path) -> argparse.Namespace:
     """What `propagate` would be told for a case."""
-    own: dict[str, Any] = {"mask": None, "box": None, "points": None, "line": None, "name": None, "range": None}
-    own |= {"draft": None, "source": None, "localizer": None, "adapt": "off", "quiet": True}
-    own |= {name: str(folder / OUTPUTS[name]) for name in ("overlay", "report")}
-    words = {**settings, **own, **job.inputs, **job.options, "output": str(folder / OUTPUTS["segmentation"])}
-    if words["box"]:
-        words["label"] = None  # they number the objects of label files
-    return argparse.Namespace(**words)
+    files = {name: str(folder / OUTPUTS[name]) for name in ("overlay", "report")}
+    own = {"quiet": True, **files, **job.inputs, **job.options, "output": str(folder / OUTPUTS["segmentation"])}
+    words = propagate_words(**{**settings, **own})
+    if words.box:
+        words.label = None  # they number the objects of label files
+    return words

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.cli import propagate
+from SegmentPropagateLib.cli.arguments import propagate_words
 from SegmentPropagateLib.cli.batch import model_digest
 from SegmentPropagateLib.cli.drafts import NothingFoundError
 from SegmentPropagateLib.errors import InputError
@@ -31,20 +32,6 @@ from SegmentPropagateLib.volumes.stack import array_of, stack_of
 
 Say = Callable[[str], None]
 Masks = Mapping[int, NDArray[np.bool_]]
-_PLAIN = {
-    "intensity": "auto",
-    "short_slices": None,
-    "pass_mode": "independent",
-    "precision": "auto",
-    "roi": "auto",
-    "points": None,
-    "line": None,
-    "range": None,
-    "draft": None,
-    "source": None,
-    "overlay": None,
-    "report": None,
-}
 
 
 @dataclass(frozen=True)
@@ -176,21 +163,19 @@ class Proposer:
             labels["label"] = given.label
         if given.box is not None:
             labels["name"] = given.label or [segment.name for segment in settings.segments[: len(given.box)]]
-        words = {
-            **_PLAIN,
+        return propagate_words(
             **labels,
-            "image": str(self.project.image(name)),
-            "mask": given.mask,
-            "box": given.box,
-            "key_slice": given.key_slice,
-            "plane": settings.plane,
-            "quiet": self._quiet,
-            "support": None if support is None else str(support),
-            "unsure": support is not None,
-            "output": str(self.project.folder / PROPOSALS / f"{name}.seg.nrrd"),
-            "model": self._path,
-        }
-        return argparse.Namespace(**words)
+            image=str(self.project.image(name)),
+            mask=given.mask,
+            box=given.box,
+            key_slice=given.key_slice,
+            plane=settings.plane,
+            quiet=self._quiet,
+            support=None if support is None else str(support),
+            unsure=support is not None,
+            output=str(self.project.folder / PROPOSALS / f"{name}.seg.nrrd"),
+            model=self._path,
+        )
 
 
 def _prompts(kind: str, keys: Mapping[int, list[int]] = {}, drawn: Mapping[int, list[int]] = {}) -> dict[str, Any]:
