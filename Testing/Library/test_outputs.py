@@ -128,7 +128,7 @@ def test_a_training_that_cannot_be_saved_ends_in_a_sentence_and_leaves_no_file(t
         with files_end_at(limit):
             assert main(words) == 2
         assert contents(tmp_path) == before, limit
-        advice, sentence = capsys.readouterr().err.splitlines()
+        advice, _start, sentence = capsys.readouterr().err.splitlines()
         assert "one case only" in advice
         assert "File too large" in sentence
 
