@@ -27,9 +27,10 @@ def test_learning_can_be_chosen_from_three_key_slices_of_a_segment_on(panel):
     box, other = panel.ui.adaptCheckBox, panel.segmentation.GetSegmentation().GetNthSegmentID(1)
     addKeys(panel, LEARN_FROM, other)
     addKeys(panel, LEARN_FROM - 1)
-    assert not box.enabled
+    assert box.isHidden()
     panel.logic.addKey(panel.segmentId, 20, "axial")
     panel.settle()
+    assert not box.isHidden()
     assert box.enabled
     panel.logic.go(State.RUNNING)
     panel.settle()

@@ -137,7 +137,8 @@ class RunSection:
         ui.propagateButton.setIcon(qt.QIcon() if busy else self._icon)
         ui.propagateButton.enabled = state != State.CANCELLING and not problem
         ui.adaptCheckBox.setChecked(self.context.parameters.adapt == "stack")
-        ui.adaptCheckBox.enabled = not busy and canLearn(self._keyPlaces())
+        ui.adaptCheckBox.enabled = not busy
+        ui.adaptCheckBox.setVisible(canLearn(self._keyPlaces()))
         ui.progressBar.setVisible(busy)
         ui.estimateLabel.setVisible(not busy)
         if not busy:
