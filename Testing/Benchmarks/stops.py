@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run what has not been run before, and write `stops.json` and the tables of the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="real volumes, if any")
-    parser.add_argument("--drawn", type=int, default=2, help="phantoms of each family; 0 leaves them out")
+    parser.add_argument("--drawn", type=int, default=4, help="phantoms of each family; 0 leaves them out")
     parser.add_argument("--method", action="append", metavar="NAME", help="one row of the tables; may be given again")
     parser.add_argument("--rules-on-real", action="store_true", help="memory rules on real targets, too")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "evaluation", help="for what is already done")
