@@ -92,10 +92,12 @@ def watch():
 
 @pytest.fixture
 def interruptible():
-    """As in a process in the foreground; one in the background ignores SIGINT."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """As in a process in the foreground; one in the background ignores SIGINT, and one that `nohup` began SIGHUP."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    former = {number: signal.signal(number, handler) for number, handler in usual.items()}
     yield
-    signal.signal(signal.SIGINT, former)
+    for number, handler in former.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
