@@ -82,7 +82,7 @@ def main() -> None:
     rows = json.loads(arguments.out.read_text()) if arguments.resume and arguments.out.exists() else {}
     if arguments.minutes:
         model = load_model("starter", device="cpu", precision="exact")
-        for task in sorted(_tasks(arguments), key=lambda task: (task.size, task.name)):
+        for task in sorted(tasks(arguments), key=lambda task: (task.size, task.name)):
             if time.monotonic() - began > 60 * arguments.minutes:
                 break
             if task.name not in rows:
@@ -94,7 +94,8 @@ def main() -> None:
     report(rows)
 
 
-def _tasks(arguments: argparse.Namespace) -> Iterator[Task]:
+def tasks(arguments: argparse.Namespace) -> Iterator[Task]:
+    """What is to be measured, of `--data`, `--only` and `--keys`."""
     for side in ("targets", "others"):
         for target in read_targets(arguments.data, arguments.only, others=side == "others"):
             for count in arguments.keys:
@@ -115,20 +116,20 @@ def measured(task: Task, model: Propagator) -> dict[str, Any]:
     """The row of one object."""
     first, last = task.target.extent
     first, last = max(0, first - MARGIN), min(len(task.target.truth), last + 1 + MARGIN)
-    volume, axis = _cut(task.target.volume, first, last)
+    volume, axis = cut(task.target.volume, first, last)
     truth, keys = task.target.truth[first:last], [key - first for key in task.keys]
     session = Session(model, volume, plane=PLANE)
     for key in keys:
         session.add_key(1, key, MaskPrompt(truth[key]))
     rest = np.setdiff1d(np.arange(len(truth)), keys)
     began = time.process_time()
-    before = _propagated(session, axis)
+    before = propagated(session, axis)
     plain = time.process_time() - began
     for _ in session.learn():
         pass
     lesson = session.lessons[1]
     learning = time.process_time() - began - plain
-    after = _propagated(session, axis)
+    after = propagated(session, axis)
     return {
         "patient": task.target.group,
         "keys": list(task.keys),
@@ -142,13 +143,14 @@ def measured(task: Task, model: Propagator) -> dict[str, Any]:
     }
 
 
-def _propagated(session: Session, axis: int) -> NDArray[np.bool_]:
+def propagated(session: Session, axis: int) -> NDArray[np.bool_]:
+    """Object 1 of a session, carried through: bool `(slices, rows, columns)`."""
     for _ in session.propagate():
         pass
     return np.moveaxis(session.mask(1), axis, 0)
 
 
-def _cut(volume: Volume, first: int, last: int) -> tuple[Volume, int]:
+def cut(volume: Volume, first: int, last: int) -> tuple[Volume, int]:
     """The volume's slices `first` to `last` - 1 along the plane, and the axis of the plane."""
     axis = volume.geometry.plane_axis(PLANE)
     place = tuple(slice(first, last) if it == axis else slice(None) for it in range(3))
@@ -169,7 +171,7 @@ def report(rows: dict[str, Any]) -> None:
 
 def _line(rows: list[dict[str, Any]]) -> str:
     gains = np.array([row["after"] - row["before"] for row in rows])
-    low, high = _interval(gains, [row["patient"] for row in rows])
+    low, high = interval(gains, [row["patient"] for row in rows])
     used = sum(row["weight"] > 0 for row in rows)
     better, worse = int((gains > 0.002).sum()), int((gains < -0.002).sum())
     return (
@@ -179,8 +181,8 @@ def _line(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _interval(gains: NDArray[np.float64], patients: list[str]) -> tuple[float, float]:
-    """95 % of the mean, whole patients drawn."""
+def interval(gains: NDArray[np.float64], patients: list[str]) -> tuple[float, float]:
+    """Of the mean, 95 %, whole patients drawn."""
     groups = [gains[[patient == name for patient in patients]] for name in sorted(set(patients))]
     sums, counts = np.array([it.sum() for it in groups]), np.array([len(it) for it in groups])
     drawn = np.random.default_rng(0).integers(len(groups), size=(DRAWS, len(groups)))
