@@ -137,10 +137,10 @@ def ended(line):
 
 
 class Relay:
-    """A line to a server that can be cut, as networks are."""
+    """A line to a server that can be cut, as networks are, or lose everything without an end being told."""
 
     def __init__(self, port):
-        self._server_port, self._pairs, self.is_down = port, [], False
+        self._server_port, self._pairs, self.is_down, self._silent = port, [], False, set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}/v1/worker"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -152,6 +152,11 @@ class Relay:
         for end in (end for pair in pairs for end in pair):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def silence(self):
+        """Let nothing through any more on the connections that there are; new ones are refused."""
+        self.is_down = True
+        self._silent.update(end for pair in self._pairs for end in pair)
 
     def close(self):
         self.cut(down=True)
@@ -171,11 +176,13 @@ class Relay:
             for ends in ((client, server), (server, client)):
                 threading.Thread(target=self._pump, args=ends, daemon=True).start()
 
-    @staticmethod
-    def _pump(source, sink):
+    def _pump(self, source, sink):
         with suppress(OSError):
             while data := source.recv(1 << 16):
-                sink.sendall(data)
+                if source not in self._silent:
+                    sink.sendall(data)
+        if source in self._silent:  # the other side is not told of an end either
+            return
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

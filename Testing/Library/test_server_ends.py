@@ -93,6 +93,19 @@ def test_a_line_that_stays_down_ends_the_session_with_a_sentence(server, relay):
     until(lambda: connects(server, "ben"))
 
 
+def test_a_line_on_which_nothing_comes_through_any_more_is_noticed_on_both_sides(tmp_path, monkeypatch):
+    for side in ("server.run", "worker.remote.proxy"):
+        monkeypatch.setattr(f"SegmentPropagateLib.{side}.PING_S", 0.1)
+        monkeypatch.setattr(f"SegmentPropagateLib.{side}.SILENCE_S", 0.3)
+    with serving(tmp_path, resume_s=1.0) as server:
+        relay = Relay(server.port)
+        ben = standin_with_volume(server, "ben", relay.url)
+        relay.silence()  # no end is closed: without pings both would wait for ever
+        assert "The connection was lost and could not be made again" in ben.wait().sentence
+        until(lambda: connects(server, "ben"))
+        relay.close()
+
+
 def connects(server, user):
     line, greeted = server.line(user)
     line.close()
