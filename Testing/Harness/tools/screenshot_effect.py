@@ -43,9 +43,9 @@ def main():
         save(options, folder / f"effect-{'dark' if dark else 'light'}.png")
         effect.close()
         bench.close()
+    slicer.app.processEvents()
+    mrml.clear_scene()
 
 
 if __name__ == "__main__":
     main()
-    sys.stdout.flush()
-    os._exit(0)  # all is written; Qt crashes when Python deletes what is left of the scene in any order
