@@ -7,21 +7,16 @@ Every row is kept at once, so that it goes on where it was stopped; the smallest
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
-from stack import MARGIN, ROOT, Task, cut, interval, propagated, tasks
+from stack import MARGIN, Measure, Rows, Task, cut, interval, propagated, run
 
-from SegmentPropagateLib.files import writing
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.models.loading import as_run
 from SegmentPropagateLib.networks.card import Card
@@ -62,30 +57,12 @@ AUGMENTATION = Augmentation(
 
 def main() -> None:
     """Measure what is not measured yet, and report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "sequence.json")
-    parser.add_argument("--keys", type=int, nargs="+", default=[3])
-    parser.add_argument("--only", default="", help="a part of CASE/OBJECT")
-    parser.add_argument("--resume", action="store_true", help="keep the rows that there are")
-    parser.add_argument("--minutes", type=float, default=9.0, help="no object is begun after that; 0 only reports")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    began = time.monotonic()
-    rows = json.loads(arguments.out.read_text()) if arguments.resume and arguments.out.exists() else {}
-    if arguments.minutes:
+
+    def prepared() -> Measure:
         network, card = load_network(registry.REGISTRY["starter"].path, FAMILY.image_size)
-        for task in sorted(tasks(arguments), key=lambda task: (task.size, task.name)):
-            if time.monotonic() - began > 60 * arguments.minutes:
-                break
-            if task.name not in rows:
-                rows[task.name] = measured(task, network, card)  # type: ignore[arg-type]
-                print(task.name, rows[task.name], flush=True)  # noqa: T201
-                arguments.out.parent.mkdir(parents=True, exist_ok=True)
-                with writing(arguments.out) as file:
-                    file.write((json.dumps(rows, indent=1) + "\n").encode())
-    report(rows)
+        return lambda task: measured(task, network, card)  # type: ignore[arg-type]
+
+    run(__doc__.splitlines()[0], "sequence.json", [3], prepared, report)
 
 
 def measured(task: Task, network: Network, card: Card) -> dict[str, Any]:
@@ -152,7 +129,7 @@ def trained(network: Network, card: Card, stack: ImageStack, truth: NDArray[np.b
     return learner
 
 
-def report(rows: dict[str, Any]) -> None:
+def report(rows: Rows) -> None:
     """Print a line for each side."""
     for side in ("targets", "others", ""):
         some = [row for name, row in rows.items() if name.startswith(side)]

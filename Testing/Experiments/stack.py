@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,35 @@ class Task:
         return (last - first + 1) * (rows.stop - rows.start) * (columns.stop - columns.start)
 
 
+Measure = Callable[[Task], dict[str, Any]]
+Rows = dict[str, dict[str, Any]]
+"""By the name of the task."""
+
+
 def main() -> None:
     """Measure what is not measured yet, and report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+
+    def prepared() -> Measure:
+        model = load_model("starter", device="cpu", precision="exact")
+        return lambda task: measured(task, model)
+
+    run(__doc__.splitlines()[0], "stack.json", [3, 5], prepared, report)
+
+
+def run(about: str, name: str, keys: list[int], prepare: Callable[[], Measure], report: Callable[[Rows], None]) -> None:
+    """Measure what is not measured yet, and report.
+
+    Args:
+        about: a line for `--help`.
+        name: of the results, in `build`.
+        keys: how many key slices, where nothing else is asked for.
+        prepare: makes what measures one task; not called where nothing is to be measured.
+        report: prints what the rows say.
+    """
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--out", type=Path, default=ROOT / "build" / "stack.json")
-    parser.add_argument("--keys", type=int, nargs="+", default=[3, 5])
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / name)
+    parser.add_argument("--keys", type=int, nargs="+", default=keys)
     parser.add_argument("--only", default="", help="a part of CASE/OBJECT")
     parser.add_argument("--resume", action="store_true", help="keep the rows that there are")
     parser.add_argument("--minutes", type=float, default=9.0, help="no object is begun after that; 0 only reports")
@@ -79,14 +102,14 @@ def main() -> None:
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     began = time.monotonic()
-    rows = json.loads(arguments.out.read_text()) if arguments.resume and arguments.out.exists() else {}
+    rows: Rows = json.loads(arguments.out.read_text()) if arguments.resume and arguments.out.exists() else {}
     if arguments.minutes:
-        model = load_model("starter", device="cpu", precision="exact")
-        for task in sorted(tasks(arguments), key=lambda task: (task.size, task.name)):
+        measure = prepare()
+        for task in sorted(_tasks(arguments), key=lambda task: (task.size, task.name)):
             if time.monotonic() - began > 60 * arguments.minutes:
                 break
             if task.name not in rows:
-                rows[task.name] = measured(task, model)
+                rows[task.name] = measure(task)
                 print(task.name, rows[task.name], flush=True)  # noqa: T201
                 arguments.out.parent.mkdir(parents=True, exist_ok=True)
                 with writing(arguments.out) as file:
@@ -94,8 +117,7 @@ def main() -> None:
     report(rows)
 
 
-def tasks(arguments: argparse.Namespace) -> Iterator[Task]:
-    """What is to be measured, of `--data`, `--only` and `--keys`."""
+def _tasks(arguments: argparse.Namespace) -> Iterator[Task]:
     for side in ("targets", "others"):
         for target in read_targets(arguments.data, arguments.only, others=side == "others"):
             for count in arguments.keys:
@@ -160,7 +182,7 @@ def cut(volume: Volume, first: int, last: int) -> tuple[Volume, int]:
     return Volume(voxels, Geometry(voxels.shape, matrix), volume.name, volume.modality), axis
 
 
-def report(rows: dict[str, Any]) -> None:
+def report(rows: Rows) -> None:
     """Print a line for each side and number of keys."""
     for count in sorted({len(row["keys"]) for row in rows.values()}):
         for side in ("targets", "others", ""):
