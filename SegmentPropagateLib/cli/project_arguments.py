@@ -38,8 +38,14 @@ def add_project(parser: argparse.ArgumentParser) -> None:
     _add_accept(add)
     learn = add("learn", "let the model learn from the accepted cases; kept if not worse", "learn my-project")
     learn.add_argument("--now", action="store_true", help="before as many cases are accepted as the project waits for")
+    learn.add_argument("--background", action="store_true", help="at low priority, telling JSON lines to a program")
     _device(learn)
     _quiet(learn)
+    collect = add("collect", "take what Slicer's panel has noted, as it does by itself", "collect my-project")
+    collect.add_argument(
+        "--patience", type=seconds, default=0.0, metavar="S", help="wait for others so long; default %(default)s"
+    )
+    _quiet(collect)
     use = add("use", "choose the model that proposes from now on", "use my-project models/round-2.pt")
     use.add_argument("model", metavar="MODEL", help="a file of the project's models, any other model file, or a name")
     _licence(use)

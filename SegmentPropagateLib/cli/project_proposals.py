@@ -17,14 +17,13 @@ from SegmentPropagateLib.cli.arguments import propagate_words
 from SegmentPropagateLib.cli.batch import model_digest
 from SegmentPropagateLib.cli.drafts import NothingFoundError
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.files import Outputs, file_sha256, writing
+from SegmentPropagateLib.files import writing
 from SegmentPropagateLib.formats.reading import read_volume
-from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.models.loading import load_model
-from SegmentPropagateLib.project.choosing import agreement
 from SegmentPropagateLib.project.folder import PROPOSALS, WORK, Project
 from SegmentPropagateLib.project.labels import numbers_in, read_stacks
-from SegmentPropagateLib.project.opinions import boxed, carried
+from SegmentPropagateLib.project.opinions import agreement, boxed, carried
+from SegmentPropagateLib.project.proposing import keep_proposal
 from SegmentPropagateLib.project.state import State
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.volumes.geometry import Geometry
@@ -186,16 +185,13 @@ def write_proposal(
     project: Project, name: str, made: Made, proposer: Proposer, support: Mapping[str, str], agreed: float | None = None
 ) -> State:
     """Keep a result as the proposal of its case, and tell the ledger."""
-    path = project.free_name(PROPOSALS, name)
-    with Outputs() as outputs:
-        write_segmentation(path, made.masks, made.geometry, project.settings.segments, outputs)
-    return project.append(
-        "proposed",
-        case=name,
+    return keep_proposal(
+        project,
+        name,
+        made.masks,
+        made.geometry,
         model=proposer.model,
         model_sha256=proposer.sha256,
-        file=project.place(path),
-        sha256=file_sha256(path),
         prompts={**made.prompts, **({"support": dict(support)} if made.prompts["kind"] == "support" else {})},
         agreement=agreed,
     )

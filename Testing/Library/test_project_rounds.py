@@ -11,9 +11,9 @@ from project_bench import GEOMETRY, NAMES, act, ball, drawn_cases, entries_of, h
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.project.annotator import cost, key_slices, repaired
-from SegmentPropagateLib.project.choosing import agreement, choose_by_chance, least_agreed
+from SegmentPropagateLib.project.choosing import choose_by_chance, least_agreed
 from SegmentPropagateLib.project.folder import Project
-from SegmentPropagateLib.project.opinions import boxed, carried
+from SegmentPropagateLib.project.opinions import agreement, boxed, carried
 from SegmentPropagateLib.project.schedule import check_enough, held_out
 from SegmentPropagateLib.project.state import SMALLEST_AREA, State
 from SegmentPropagateLib.volumes.volume import Volume

@@ -532,6 +532,17 @@
         </message>
     </context>
     <context>
+        <name>Panel.ProjectSection</name>
+        <message>
+            <source>Round {round}: {done} of {count} cases accepted, model {model}.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{count} are new to the model: let it learn from them.</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
         <name>Panel.PromptSection</name>
         <message>
             <source>, slice {number} (0 to {last})</source>
@@ -990,6 +1001,10 @@
             <source>to do</source>
             <translation type="unfinished" />
         </message>
+        <message>
+            <source>{person} works on it, too: nothing of theirs is overwritten.</source>
+            <translation type="unfinished" />
+        </message>
     </context>
     <context>
         <name>Review.Drafts</name>
@@ -1070,6 +1085,13 @@
         </message>
         <message>
             <source>Tick what is to be used first.</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
+        <name>Runs.Collector</name>
+        <message>
+            <source>The ledger of the project is not written: Slicer's Python could not be started.</source>
             <translation type="unfinished" />
         </message>
     </context>
