@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,12 +42,14 @@ def learn_in(project: Project, device: str, telling: Telling, *, at_once: bool, 
         at_once: before as many cases are accepted as the project waits for.
         is_held: whether the caller holds the project.
     """
-    state, say = project.state(), telling.say
-    path = project.model_path(state.model)
-    found = registry.resolve(path)
-    if not isinstance(found, Path) and found.family not in FAMILIES:
-        raise InputError(f"The model '{state.model}' has nothing to learn: choose a network by `project use`.")
-    check_enough(project, state, at_once=at_once)
+    say = telling.say
+    with nullcontext() if is_held else project.held():
+        state = project.state()
+        path = project.model_path(state.model)
+        found = registry.resolve(path)
+        if not isinstance(found, Path) and found.family not in FAMILIES:
+            raise InputError(f"The model '{state.model}' has nothing to learn: choose a network by `project use`.")
+        check_enough(project, state, at_once=at_once)
     if telling.background:
         lower_priority()
         tell({"pid": os.getpid()})  # a launcher may stand between

@@ -1,12 +1,18 @@
 """A project in the panel: what is done there comes into the ledger, as if it had been typed."""
 
-import numpy as np
+import sys
+import time
+
 import pytest
 from day import SLICE, TRUTH
 from project_day import CollectorHere, beginProject, dayIn
+from SegmentPropagateSlicer.Runs.Collector import Collector
+from SegmentPropagateSlicer.Runs.Training import Training
+from SegmentPropagateSlicer.Worklist.WorkTime import WorkTime
+from test_learning import STANDIN
 
 from SegmentPropagateLib.cli import main
-from SegmentPropagateLib.project.folder import Project
+from SegmentPropagateLib.project.holding import held
 
 
 @pytest.fixture
@@ -18,7 +24,7 @@ def status(project, capsys):
     """What `project status` tells of the cases."""
     capsys.readouterr()
     assert main(["project", "status", str(project.folder)]) == 0
-    return [line.split("  ")[:2] for line in capsys.readouterr().out.splitlines()[1:]]
+    return [line.split("  ")[:2] for line in capsys.readouterr().out.splitlines()[1:5]]
 
 
 def boxedCase(day):
@@ -50,3 +56,129 @@ def test_three_cases_are_accepted_and_the_ledger_tells_what_each_has_cost(slicer
     assert (untouched["model"], drawn["model"]) == ("classical", None)
     assert all(entry["seconds"] >= 0 for entry in (untouched, mended, drawn))
     assert untouched["proposal_sha256"] != mended["sha256"]
+
+
+def test_another_panel_goes_on_where_the_first_was_closed_before_the_ledger_knew(slicer, project, capsys):
+    with dayIn(slicer, project, CollectorHere(isOn=False)) as day:
+        boxedCase(day)
+        day.key("X")
+        day.draw()
+    assert status(project, capsys) == [["a", "to do"], ["b", "to do"], ["c", "to do"], ["d", "to do"]]
+    with dayIn(slicer, project) as day:
+        assert (day.casework.name, day.mask().sum()) == ("b", 36)
+        assert status(project, capsys) == [["a", "done"], ["b", "in work"], ["c", "to do"], ["d", "to do"]]
+    (entry,) = project.state().accepted
+    assert (entry["slices_edited"], entry["prompts"]["kind"]) == (0, "box")
+
+
+def test_while_somebody_else_holds_the_project_she_is_told_once_and_nothing_is_lost(slicer, project, capsys):
+    with dayIn(slicer, project) as day, held(project.folder):
+        day.draw()
+        day.key("X")
+        assert f"'{project.folder}' is in use: " in day.ui.projectLabel.text
+        assert day.states()["a"] == "done"
+        day.widget.context.status.say("")
+        fireTimer(day)
+        assert day.sentence() == ""
+    assert status(project, capsys)[0] == ["a", "in work"]
+    with dayIn(slicer, project) as day:
+        assert status(project, capsys)[:2] == [["a", "done"], ["b", "in work"]]
+
+
+def fireTimer(day):
+    """The ledger is tried again."""
+    day.widget.project.tryAgain()
+    day.settle()
+
+
+def test_what_somebody_else_has_accepted_meanwhile_is_told_and_stays(slicer, project, capsys):
+    with dayIn(slicer, project) as day:
+        day.draw(TRUTH)
+        day.press("saveCaseButton")
+        assert main(["project", "accept", str(project.folder), "a", "--quiet"]) == 0
+        day.draw()
+        day.key("X")
+        assert "'a' was accepted by" in day.ui.projectLabel.text
+    assert len(project.state().accepted) == 1
+    assert status(project, capsys)[0] == ["a", "done"]
+
+
+def test_a_case_that_somebody_else_works_on_is_passed_over_and_told_when_it_is_opened(slicer, project, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "eva")
+    project.append("opened", case="a", work="work/a.seg.nrrd")
+    monkeypatch.undo()
+    with dayIn(slicer, project) as day:
+        assert day.casework.name == "b"
+        day.key("H")
+        assert "eva works on it, too: nothing of theirs is overwritten." in day.sentence()
+
+
+def test_a_break_is_no_work():
+    times = iter([0.0, 5.0, 20.0, 60.0, 61.0])
+    work = WorkTime(lambda: next(times))
+    for _event in range(4):
+        work.note()
+    assert work.seconds == 21.0
+
+
+def test_work_is_counted_by_what_is_done_in_the_views_and_not_while_she_waits_for_a_run(slicer, project):
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    with dayIn(slicer, project) as day:
+        clock = [0.0]
+        day.cases.workTime = work = WorkTime(lambda: clock[0])
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        for now in (4.0, 9.0):
+            clock[0] = now
+            crosshair.InvokeEvent(crosshair.CursorPositionModifiedEvent)
+        assert work.seconds == 9.0
+        clock[0] = 10.0
+        day.click("boxButton")
+        day.clickBox()  # the run begins and ends at once
+        began = work.seconds
+        clock[0] = 30.0
+        work.skip()
+        clock[0] = 32.0
+        day.draw(TRUTH)
+        assert work.seconds == began + 2.0
+        day.key("X")
+    assert project.state().case("a").accepted["seconds"] == 12.0
+
+
+def test_a_round_of_learning_is_the_projects_and_its_model_is_used(slicer, tmp_path, capsys):
+    project = beginProject(tmp_path, "abcde")
+    training = Training([*STANDIN, "project"])
+    with dayIn(slicer, project, training=training) as day:
+        for _case in range(4):
+            assert not day.ui.learnButton.enabled
+            day.draw(TRUTH)
+            day.key("X")
+        assert "4 are new to the model: let it learn from them." in day.ui.projectLabel.text
+        day.widget.model.choose("starter")
+        assert project.state().model == "starter"
+        day.press("learnButton")
+        end = time.monotonic() + 30
+        while training.isRunning:
+            assert time.monotonic() < end
+            day.settle()
+        day.settle()
+        assert "Better than the present model" in day.ui.learnLabel.text
+        assert day.parameters.model == str(project.folder / "models" / "round-1.pt")
+        assert day.ui.learnButton.text == "Learn from these cases"
+        assert "Round 2: 4 of 5 cases accepted, model round-1.pt." in day.ui.projectLabel.text
+        assert not day.ui.useLearnedButton.isVisible()
+        assert not day.ui.learnButton.enabled
+        day.widget.model.choose("starter")  # earlier ones can be chosen again
+        assert project.state().model == "starter"
+        assert str(project.folder / "models" / "round-1.pt") in day.widget.model.recentFiles()
+
+
+def test_the_real_process_takes_the_notes_while_the_panel_goes_on(slicer, project, capsys):
+    with dayIn(slicer, project, Collector([sys.executable, "-m", "SegmentPropagateLib"])) as day:
+        day.draw()
+        day.key("X")
+        assert day.casework.name == "b"
+        end = time.monotonic() + 60
+        while "Accepted a:" not in day.ui.projectLabel.text:
+            assert time.monotonic() < end
+            day.settle()
+    assert status(project, capsys)[0] == ["a", "done"]

@@ -51,7 +51,7 @@ class ProjectSection(VTKObservationMixin):
         self._timer = qt.QTimer(context.ui.projectLabel)
         self._timer.setSingleShot(True)
         self._timer.setInterval(AGAIN_MS)
-        self._timer.connect("timeout()", context.status.guarded(self._collect))
+        self._timer.connect("timeout()", context.status.guarded(self.tryAgain))
         guarded = context.status.guarded
         self._casework.changed.connect(guarded(self._onCases))
         collector.ended.connect(self._onCollected)
@@ -120,6 +120,11 @@ class ProjectSection(VTKObservationMixin):
         self._follow()
         self._collect()
 
+    def tryAgain(self) -> None:
+        """Somebody held the project, and may have let it go."""
+        self._timer.stop()
+        self._collect()
+
     def _collect(self) -> None:
         """Have notes taken, unless it is to be tried later."""
         project = self._casework.project
@@ -132,7 +137,7 @@ class ProjectSection(VTKObservationMixin):
             if sentence != self._complaint:
                 self.context.status.complain(sentence)
         self._complaint = "" if isWell else sentence
-        self._told = sentence if isWell and sentence else self._told
+        self._told = sentence or self._told
         self.context.status.guarded(self._hear)()
 
     def _hear(self) -> None:
