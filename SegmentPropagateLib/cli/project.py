@@ -18,14 +18,18 @@ from SegmentPropagateLib.files import is_there
 from SegmentPropagateLib.formats.templates import read_template, template_of_names
 from SegmentPropagateLib.formats.worklist import DONE, STATES
 from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.process import lower_priority
 from SegmentPropagateLib.project.accepting import accept
-from SegmentPropagateLib.project.choosing import choose_by_chance, in_work, least_agreed, open_cases
+from SegmentPropagateLib.project.choosing import choose_by_chance, in_work, least_agreed, open_cases, unranked
 from SegmentPropagateLib.project.collecting import Desk, collect
 from SegmentPropagateLib.project.folder import LEAST_TO_LEARN, Project, ProjectSettings
 from SegmentPropagateLib.project.notes import note_files
 from SegmentPropagateLib.project.report import write_rounds
 
 Say = Callable[[str], None]
+
+PATIENCE_S = 60.0
+"""How long a command that goes from case to case waits for somebody who holds the project."""
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -102,6 +106,22 @@ def _chosen(proposer: Proposer, by: str, say: Say) -> str:
     return names[0]  # in order, or nothing is accepted yet that could suggest anything
 
 
+def _rank(arguments: argparse.Namespace, say: Say) -> None:
+    """Hold the project for one case at a time: others come in between."""
+    project = Project(arguments.folder, say)
+    state = project.state()
+    if not state.usable:
+        raise InputError("Nothing is accepted yet that could suggest anything: accept a case first.")
+    if arguments.background:
+        lower_priority()
+    proposer = Proposer(project, state.model, arguments.device, say, arguments.quiet)
+    for name in unranked(project, state):
+        with project.held(PATIENCE_S):
+            state = project.state()
+            if state.model == proposer.model and name in unranked(project, state):
+                agreements_of(proposer, state, [name], say)
+
+
 def _accept(arguments: argparse.Namespace, say: Say) -> None:
     project = Project(arguments.folder, say)
     with project.held():
@@ -162,6 +182,7 @@ _ACTIONS: Mapping[str, Callable[[argparse.Namespace, Say], None]] = MappingProxy
         "init": _init,
         "status": _status,
         "next": _next,
+        "rank": _rank,
         "accept": _accept,
         "collect": _collect,
         "learn": _learn,

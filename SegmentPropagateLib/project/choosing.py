@@ -25,6 +25,14 @@ def in_work(project: Project, state: State) -> list[str]:
     return [name for name in project.images if state.case(name).state == IN_WORK]
 
 
+def unranked(project: Project, state: State) -> list[str]:
+    """Open cases of which nobody knows yet how well two runs of the model in use agree."""
+    proposals = {name: state.case(name).proposal or {} for name in open_cases(project, state)}
+    return [
+        name for name, entry in proposals.items() if entry.get("agreement") is None or entry.get("model") != state.model
+    ]
+
+
 def choose_by_chance(names: Sequence[str], state: State, seed: int) -> str:
     """One of the names; the same for the same seed and number of accepted cases."""
     return names[int(np.random.default_rng([seed, len(state.accepted)]).integers(len(names)))]

@@ -10,9 +10,9 @@ from typing import Any
 
 from SegmentPropagateLib.files import PathLike, is_there
 from SegmentPropagateLib.formats.cases import Case
-from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO, WorkCase, Worklist
+from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO, WorkCase, Worklist, stamp_of
 from SegmentPropagateLib.models.registry import REGISTRY
-from SegmentPropagateLib.project.choosing import choose_by_chance, least_agreed
+from SegmentPropagateLib.project.choosing import choose_by_chance, least_agreed, unranked
 from SegmentPropagateLib.project.folder import LEAST_TO_LEARN, LEDGER, SETTINGS, WORK, Project
 from SegmentPropagateLib.project.holding import person
 from SegmentPropagateLib.project.notes import leave_note, note_files, notes_in
@@ -42,6 +42,7 @@ class ProjectWorklist(Worklist):
     def __init__(self, project: Project) -> None:
         self.project = project
         self.state = State("")
+        self._stamp: tuple[int, int] | None = (-1, -1)  # of the ledger when it was read
         self._session = secrets.token_hex(4)
         self._seen: dict[str, str | None] = {}  # case -> digest of what was accepted, when it was opened
         self._noted: dict[str, tuple[str, str]] = {}  # case -> state and labels that the ledger does not know yet
@@ -57,7 +58,9 @@ class ProjectWorklist(Worklist):
     def refresh(self) -> None:
         """Take the states anew, also what others have written meanwhile."""
         super().refresh()
-        self.state = self.project.state()
+        stamp = stamp_of(self.project.folder / LEDGER)
+        if stamp != self._stamp:  # a long one takes its time
+            self.state, self._stamp = self.project.state(), stamp
         states = {"opened": IN_WORK, "accepted": DONE}
         notes = notes_in(self.project.folder, tuple(states))[0]
         self._noted = {note.parts["case"]: (states[note.event], str(note.parts["work"])) for note in notes}
@@ -110,6 +113,12 @@ class ProjectWorklist(Worklist):
     def can_learn(self) -> bool:
         """Whether there are cases enough, and one of them the model has not learned from."""
         return len(self.state.usable) >= LEAST_TO_LEARN and self.state.since_learning > 0
+
+    @property
+    def can_rank(self) -> bool:
+        """Whether the project's order asks for agreements that nobody has computed yet."""
+        is_asked = self.project.settings.by == "disagreement" and bool(self.state.usable)
+        return is_asked and bool(unranked(self.project, self.state))
 
     def open(self, name: str) -> WorkCase:
         """Somebody begins to look at a case, or goes on."""

@@ -103,7 +103,7 @@ FOREIGN = {
 }
 # The same for the Slicer half.
 MODULE_FOREIGN = {
-    "qt": ("Panel", "Effect", "Runs.WorkerProcess", "Runs.Program", "Runs.Training", "Runs.Collector"),
+    "qt": ("Panel", "Effect", "Runs.WorkerProcess", "Runs.Program", "Runs.Training", "Runs.ProjectCommand"),
     "ctk": ("Panel", "Effect"),
     "vtk": ("Scene", "Logic", "Panel", "Effect"),
     "torch": (),

@@ -253,10 +253,30 @@ def test_a_proposal_by_disagreement_is_kept_and_the_least_agreed_case_comes_firs
     assert asked == ["berta", "clara", "doris"]  # not again: nothing has changed
 
 
+def test_cases_are_ranked_one_at_a_time_before_anybody_asks_and_once_for_a_model(project, monkeypatch, capsys):
+    from SegmentPropagateLib.cli import project_proposals
+
+    assert act("rank", "p") == 2
+    assert "accept a case first" in capsys.readouterr().err
+    accept_all(NAMES[:1])
+    asked, values = [], {"berta": 0.9, "clara": 0.4, "doris": 0.7}
+
+    def agreement(self, name, made):
+        asked.append(name)
+        return values[name]
+
+    monkeypatch.setattr(project_proposals.Proposer, "agreement", agreement)
+    for _time in range(2):
+        assert act("rank", "p") == 0
+        assert (asked, states(project)) == (["berta", "clara", "doris"], [DONE, PROPOSED, PROPOSED, PROPOSED])
+    assert act("next", "p", "--by", "disagreement") == 0
+    assert states(project)[2] == IN_WORK
+
+
 def test_every_action_explains_its_options_and_has_an_example_that_it_takes(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "300")
     parser = make_parser()
-    for action in ("init", "status", "next", "accept", "collect", "learn", "use", "report", "simulate"):
+    for action in ("init", "status", "next", "rank", "accept", "collect", "learn", "use", "report", "simulate"):
         with pytest.raises(SystemExit):
             parser.parse_args(["project", action, "--help"])
         text = capsys.readouterr().out

@@ -10,22 +10,24 @@ from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.project.folder import Project
 
 
-class CollectorHere:
-    """In place of `Collector`: takes the notes at once, when `isOn`."""
+class CommandHere:
+    """In place of `ProjectCommand`: does it at once, when `isOn`."""
 
-    def __init__(self, isOn=True):
-        self.ended, self.isRunning, self.isOn, self.count = Signal("sentence", "isWell"), False, isOn, 0
+    def __init__(self, isOn=True, words=("collect",)):
+        self.ended, self.isRunning, self.isOn, self.words = Signal("sentence", "isWell"), False, isOn, words
+
+    def other(self, *words):
+        return CommandHere(self.isOn, [word for word in words if word != "--background"])
 
     def start(self, folder):
         if not self.isOn:
             return
-        self.count += 1
         with redirect_stderr(io.StringIO()) as said:
-            code = main(["project", "collect", str(folder)])
+            code = main(["project", *self.words, str(folder)])
         lines = said.getvalue().strip().splitlines()
         self.ended.emit(lines[-1].removeprefix("segment-propagate: ") if lines else "", code == 0)
 
-    def stop(self):
+    def stop(self, waits=True):
         pass
 
 
@@ -40,6 +42,6 @@ def beginProject(folder, names="abcd", *words):
 @contextmanager
 def dayIn(slicer, project, collector=None, **more):
     """The panel with a project open."""
-    with dayOf(slicer, collector=collector or CollectorHere(), **more) as day:
+    with dayOf(slicer, collector=collector or CommandHere(), **more) as day:
         day.open(project.folder / "project.json")
         yield day

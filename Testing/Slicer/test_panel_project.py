@@ -5,14 +5,16 @@ import time
 
 import pytest
 from day import SLICE, TRUTH
-from project_day import CollectorHere, beginProject, dayIn
-from SegmentPropagateSlicer.Runs.Collector import Collector
+from project_day import CommandHere, beginProject, dayIn
+from SegmentPropagateSlicer.Runs.ProjectCommand import ProjectCommand
 from SegmentPropagateSlicer.Runs.Training import Training
 from SegmentPropagateSlicer.Worklist.WorkTime import WorkTime
 from test_learning import STANDIN
 
 from SegmentPropagateLib.cli import main
+from SegmentPropagateLib.formats.reading import read_volume
 from SegmentPropagateLib.project.holding import held
+from SegmentPropagateLib.project.proposing import keep_proposal
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def test_three_cases_are_accepted_and_the_ledger_tells_what_each_has_cost(slicer
 
 
 def test_another_panel_goes_on_where_the_first_was_closed_before_the_ledger_knew(slicer, project, capsys):
-    with dayIn(slicer, project, CollectorHere(isOn=False)) as day:
+    with dayIn(slicer, project, CommandHere(isOn=False)) as day:
         boxedCase(day)
         day.key("X")
         day.draw()
@@ -172,8 +174,31 @@ def test_a_round_of_learning_is_the_projects_and_its_model_is_used(slicer, tmp_p
         assert str(project.folder / "models" / "round-1.pt") in day.widget.model.recentFiles()
 
 
+def test_in_a_project_by_disagreement_cases_are_ranked_meanwhile_and_the_least_agreed_one_comes_next(
+    slicer, tmp_path, monkeypatch
+):
+    project = beginProject(tmp_path, "abcd", "--by", "disagreement")
+    agreements = {"b": 0.9, "c": 0.6, "d": 0.3}
+
+    def ranked(proposer, state, names, say):
+        (name,) = names
+        geometry = read_volume(project.image(name)).geometry
+        prompts, agreement = {"kind": "support"}, agreements[name]
+        keep_proposal(project, name, {1: TRUTH}, geometry, model="classical", model_sha256="", prompts=prompts,
+                      agreement=agreement)  # fmt: skip
+
+    monkeypatch.setattr("SegmentPropagateLib.cli.project.agreements_of", ranked)
+    with dayIn(slicer, project) as day:
+        for expected in "adcb":  # nothing is ranked before the first case is accepted
+            assert day.casework.name == expected
+            day.draw(TRUTH)
+            day.key("X")
+        edited = [entry["slices_edited"] for entry in project.state().accepted]
+        assert edited == [TRUTH.any((1, 2)).sum(), 0, 0, 0]
+
+
 def test_the_real_process_takes_the_notes_while_the_panel_goes_on(slicer, project, capsys):
-    with dayIn(slicer, project, Collector([sys.executable, "-m", "SegmentPropagateLib"])) as day:
+    with dayIn(slicer, project, ProjectCommand(command=[sys.executable, "-m", "SegmentPropagateLib"])) as day:
         day.draw()
         day.key("X")
         assert day.casework.name == "b"

@@ -1089,13 +1089,6 @@
         </message>
     </context>
     <context>
-        <name>Runs.Collector</name>
-        <message>
-            <source>The ledger of the project is not written: Slicer's Python could not be started.</source>
-            <translation type="unfinished" />
-        </message>
-    </context>
-    <context>
         <name>Runs.Estimates</name>
         <message>
             <source>This may not fit: about {needed} GB of memory are needed and {free} GB are free.</source>
@@ -1122,6 +1115,13 @@
         </message>
         <message>
             <source>{size} x {size} pixels</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
+        <name>Runs.ProjectCommand</name>
+        <message>
+            <source>The ledger of the project is not written: Slicer's Python could not be started.</source>
             <translation type="unfinished" />
         </message>
     </context>

@@ -14,7 +14,7 @@ from SegmentPropagateLib.models.registry import REGISTRY
 from SegmentPropagateSlicer.Panel.Context import VIEWS, Context, sliceNodeOf
 from SegmentPropagateSlicer.Panel.ModelSection import ModelSection, title
 from SegmentPropagateSlicer.Panel.WorklistSection import WorklistSection
-from SegmentPropagateSlicer.Runs.Collector import Collector
+from SegmentPropagateSlicer.Runs.ProjectCommand import ProjectCommand
 from SegmentPropagateSlicer.Runs.Training import Training
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Worklist.Said import Said
@@ -30,7 +30,7 @@ class ProjectSection(VTKObservationMixin):
         context: `Context`.
         cases: has the worklist.
         model: takes the project's model.
-        collector: `Collector`.
+        collector: `ProjectCommand` that takes notes.
         training: whose end the ledger tells.
     """
 
@@ -39,13 +39,15 @@ class ProjectSection(VTKObservationMixin):
         context: Context,
         cases: WorklistSection,
         model: ModelSection,
-        collector: Collector,
+        collector: ProjectCommand,
         training: Training,
     ) -> None:
         VTKObservationMixin.__init__(self)
         self.context, self.collector = context, collector
         self._cases, self._casework, self._model = cases, cases.casework, model
         self._said, self._state = Said(), context.logic.state
+        self._ranker = collector.other("rank", "--background")
+        self._ranked: tuple[object, ...] = ()  # what was ranked for: a case that cannot be ranked is not tried for ever
         self._used = ""  # the project's model, as it was last heard of
         self._told, self._complaint = "", ""
         self._timer = qt.QTimer(context.ui.projectLabel)
@@ -55,6 +57,7 @@ class ProjectSection(VTKObservationMixin):
         guarded = context.status.guarded
         self._casework.changed.connect(guarded(self._onCases))
         collector.ended.connect(self._onCollected)
+        self._ranker.ended.connect(lambda _sentence, _isWell: context.status.guarded(self._hear)())
         context.logic.stateChanged.connect(self._onState)
         context.logic.accepted.connect(self._onAccepted)
         context.logic.keysChanged.connect(cases.workTime.note)
@@ -66,6 +69,7 @@ class ProjectSection(VTKObservationMixin):
         """The panel is closed."""
         self.removeObservers()
         self._timer.stop()
+        self._ranker.stop(waits=False)
         self.collector.stop()
 
     # ---- her work -----------------------------------------------------------------------------------------------
@@ -130,6 +134,11 @@ class ProjectSection(VTKObservationMixin):
         project = self._casework.project
         if project is not None and project.has_notes and not self._timer.active:
             self.collector.start(project.project.folder)
+        elif project is not None and project.can_rank and not self._ranker.isRunning:
+            wanted = project.project.folder, project.state.model, len(project.state.done)
+            if wanted != self._ranked:
+                self._ranked = wanted
+                self._ranker.start(project.project.folder)
 
     def _onCollected(self, sentence: str, isWell: bool) -> None:
         if not isWell:

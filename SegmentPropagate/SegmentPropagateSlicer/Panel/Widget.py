@@ -32,7 +32,7 @@ from SegmentPropagateSlicer.Panel.Steps import Steps
 from SegmentPropagateSlicer.Panel.Strokes import Strokes
 from SegmentPropagateSlicer.Panel.SuggestSection import SuggestSection
 from SegmentPropagateSlicer.Panel.WorklistSection import WorklistSection
-from SegmentPropagateSlicer.Runs.Collector import Collector
+from SegmentPropagateSlicer.Runs.ProjectCommand import ProjectCommand
 from SegmentPropagateSlicer.Runs.Training import Training
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
@@ -47,7 +47,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         logic: `SegmentPropagateLogic`; None makes one.
         installer: `Installer`; None makes one.
         training: `Training`; None makes one.
-        collector: `Collector`; None makes one.
+        collector: `ProjectCommand` that takes notes; None makes one.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         logic: SegmentPropagateLogic | None = None,
         installer: Installer | None = None,
         training: Training | None = None,
-        collector: Collector | None = None,
+        collector: ProjectCommand | None = None,
     ) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic, self.training = logic or SegmentPropagateLogic(), training or Training()
-        self.collector = collector or Collector()
+        self.collector = collector or ProjectCommand()
         self.resources = Path(self.resourcePath("UI/SegmentPropagate.ui")).parents[1]
         self.installer = installer or Installer(
             self.resources / "requirements.txt", self.resources / "requirements-sam2.txt"
