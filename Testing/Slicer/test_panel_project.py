@@ -2,6 +2,7 @@
 
 import sys
 import time
+from functools import partial
 
 import pytest
 from day import SLICE, TRUTH
@@ -22,6 +23,12 @@ def project(tmp_path):
     return beginProject(tmp_path)
 
 
+@pytest.fixture
+def opened(slicer, warmWorker):
+    """Opens a project in the panel."""
+    return partial(dayIn, slicer, process=warmWorker)
+
+
 def status(project, capsys):
     """What `project status` tells of the cases."""
     capsys.readouterr()
@@ -36,8 +43,8 @@ def boxedCase(day):
     day.click("acceptButton")
 
 
-def test_three_cases_are_accepted_and_the_ledger_tells_what_each_has_cost(slicer, project, capsys):
-    with dayIn(slicer, project) as day:
+def test_three_cases_are_accepted_and_the_ledger_tells_what_each_has_cost(opened, project, capsys):
+    with opened(project) as day:
         assert day.names() == ["organ"]
         boxedCase(day)
         day.key("X")
@@ -60,21 +67,21 @@ def test_three_cases_are_accepted_and_the_ledger_tells_what_each_has_cost(slicer
     assert untouched["proposal_sha256"] != mended["sha256"]
 
 
-def test_another_panel_goes_on_where_the_first_was_closed_before_the_ledger_knew(slicer, project, capsys):
-    with dayIn(slicer, project, CommandHere(isOn=False)) as day:
+def test_another_panel_goes_on_where_the_first_was_closed_before_the_ledger_knew(opened, project, capsys):
+    with opened(project, CommandHere(isOn=False)) as day:
         boxedCase(day)
         day.key("X")
         day.draw()
     assert status(project, capsys) == [["a", "to do"], ["b", "to do"], ["c", "to do"], ["d", "to do"]]
-    with dayIn(slicer, project) as day:
+    with opened(project) as day:
         assert (day.casework.name, day.mask().sum()) == ("b", 36)
         assert status(project, capsys) == [["a", "done"], ["b", "in work"], ["c", "to do"], ["d", "to do"]]
     (entry,) = project.state().accepted
     assert (entry["slices_edited"], entry["prompts"]["kind"]) == (0, "box")
 
 
-def test_while_somebody_else_holds_the_project_she_is_told_once_and_nothing_is_lost(slicer, project, capsys):
-    with dayIn(slicer, project) as day, held(project.folder):
+def test_while_somebody_else_holds_the_project_she_is_told_once_and_nothing_is_lost(opened, project, capsys):
+    with opened(project) as day, held(project.folder):
         day.draw()
         day.key("X")
         assert f"'{project.folder}' is in use: " in day.ui.projectLabel.text
@@ -83,7 +90,7 @@ def test_while_somebody_else_holds_the_project_she_is_told_once_and_nothing_is_l
         fireTimer(day)
         assert day.sentence() == ""
     assert status(project, capsys)[0] == ["a", "in work"]
-    with dayIn(slicer, project) as day:
+    with opened(project) as day:
         assert status(project, capsys)[:2] == [["a", "done"], ["b", "in work"]]
 
 
@@ -93,8 +100,8 @@ def fireTimer(day):
     day.settle()
 
 
-def test_what_somebody_else_has_accepted_meanwhile_is_told_and_stays(slicer, project, capsys):
-    with dayIn(slicer, project) as day:
+def test_what_somebody_else_has_accepted_meanwhile_is_told_and_stays(opened, project, capsys):
+    with opened(project) as day:
         day.draw(TRUTH)
         day.press("saveCaseButton")
         assert main(["project", "accept", str(project.folder), "a", "--quiet"]) == 0
@@ -105,11 +112,11 @@ def test_what_somebody_else_has_accepted_meanwhile_is_told_and_stays(slicer, pro
     assert status(project, capsys)[0] == ["a", "done"]
 
 
-def test_a_case_that_somebody_else_works_on_is_passed_over_and_told_when_it_is_opened(slicer, project, monkeypatch):
+def test_a_case_that_somebody_else_works_on_is_passed_over_and_told_when_it_is_opened(opened, project, monkeypatch):
     monkeypatch.setenv("LOGNAME", "eva")
     project.append("opened", case="a", work="work/a.seg.nrrd")
     monkeypatch.undo()
-    with dayIn(slicer, project) as day:
+    with opened(project) as day:
         assert day.casework.name == "b"
         day.key("H")
         assert "eva works on it, too: nothing of theirs is overwritten." in day.sentence()
@@ -123,9 +130,9 @@ def test_a_break_is_no_work():
     assert work.seconds == 21.0
 
 
-def test_work_is_counted_by_what_is_done_in_the_views_and_not_while_she_waits_for_a_run(slicer, project):
+def test_work_is_counted_by_what_is_done_in_the_views_and_not_while_she_waits_for_a_run(slicer, opened, project):
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLCrosshairNode")
-    with dayIn(slicer, project) as day:
+    with opened(project) as day:
         clock = [0.0]
         day.cases.workTime = work = WorkTime(lambda: clock[0])
         crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
@@ -146,10 +153,10 @@ def test_work_is_counted_by_what_is_done_in_the_views_and_not_while_she_waits_fo
     assert project.state().case("a").accepted["seconds"] == 12.0
 
 
-def test_a_round_of_learning_is_the_projects_and_its_model_is_used(slicer, tmp_path, capsys):
+def test_a_round_of_learning_is_the_projects_and_its_model_is_used(opened, tmp_path, capsys):
     project = beginProject(tmp_path, "abcde")
     training = Training([*STANDIN, "project"])
-    with dayIn(slicer, project, training=training) as day:
+    with opened(project, training=training) as day:
         for _case in range(4):
             assert not day.ui.learnButton.enabled
             day.draw(TRUTH)
@@ -175,7 +182,7 @@ def test_a_round_of_learning_is_the_projects_and_its_model_is_used(slicer, tmp_p
 
 
 def test_in_a_project_by_disagreement_cases_are_ranked_meanwhile_and_the_least_agreed_one_comes_next(
-    slicer, tmp_path, monkeypatch
+    opened, tmp_path, monkeypatch
 ):
     project = beginProject(tmp_path, "abcd", "--by", "disagreement")
     agreements = {"b": 0.9, "c": 0.6, "d": 0.3}
@@ -188,7 +195,7 @@ def test_in_a_project_by_disagreement_cases_are_ranked_meanwhile_and_the_least_a
                       agreement=agreement)  # fmt: skip
 
     monkeypatch.setattr("SegmentPropagateLib.cli.project.agreements_of", ranked)
-    with dayIn(slicer, project) as day:
+    with opened(project) as day:
         for expected in "adcb":  # nothing is ranked before the first case is accepted
             assert day.casework.name == expected
             day.draw(TRUTH)
@@ -197,8 +204,8 @@ def test_in_a_project_by_disagreement_cases_are_ranked_meanwhile_and_the_least_a
         assert edited == [TRUTH.any((1, 2)).sum(), 0, 0, 0]
 
 
-def test_the_real_process_takes_the_notes_while_the_panel_goes_on(slicer, project, capsys):
-    with dayIn(slicer, project, ProjectCommand(command=[sys.executable, "-m", "SegmentPropagateLib"])) as day:
+def test_the_real_process_takes_the_notes_while_the_panel_goes_on(opened, project, capsys):
+    with opened(project, ProjectCommand(command=[sys.executable, "-m", "SegmentPropagateLib"])) as day:
         day.draw()
         day.key("X")
         assert day.casework.name == "b"

@@ -1579,7 +1579,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Fine-tune the chosen model on the cases that are done, at least three, in the background: you can go on meanwhile. The present model stays as it is.</source>
+            <source>Fine-tune the chosen model on the cases that are done, at least three (four in a project), in the background: you can go on meanwhile. The present model stays as it is.</source>
             <translation type="unfinished" />
         </message>
         <message>

@@ -48,6 +48,7 @@ class ProjectSection(VTKObservationMixin):
         self._said, self._state = Said(), context.logic.state
         self._ranker = collector.other("rank", "--background")
         self._ranked: tuple[object, ...] = ()  # what was ranked for: a case that cannot be ranked is not tried for ever
+        self._project = self._casework.project
         self._used = ""  # the project's model, as it was last heard of
         self._told, self._complaint = "", ""
         self._timer = qt.QTimer(context.ui.projectLabel)
@@ -117,10 +118,8 @@ class ProjectSection(VTKObservationMixin):
     # ---- the ledger ---------------------------------------------------------------------------------------------
 
     def _onCases(self) -> None:
-        project = self._casework.project
-        if project is None:
-            self._used = self._told = ""
-            return
+        if self._casework.project is not self._project:
+            self._project, self._used, self._told = self._casework.project, "", ""
         self._follow()
         self._collect()
 
