@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 from day import SLICE, TRUTH
 from project_day import CommandHere, beginProject, dayIn
+from SegmentPropagateSlicer.Panel.Thumbnails import Thumbnails
 from SegmentPropagateSlicer.Runs.ProjectCommand import ProjectCommand
 from SegmentPropagateSlicer.Runs.Training import Training
 from SegmentPropagateSlicer.Worklist.WorkTime import WorkTime
@@ -21,6 +22,12 @@ from SegmentPropagateLib.project.proposing import keep_proposal
 @pytest.fixture
 def project(tmp_path):
     return beginProject(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _noPictures(monkeypatch):
+    """A process of its own draws them, for each panel anew."""
+    monkeypatch.setattr(Thumbnails, "want", lambda self, cases: None)
 
 
 @pytest.fixture
@@ -67,12 +74,14 @@ def test_three_cases_are_accepted_and_the_ledger_tells_what_each_has_cost(opened
     assert untouched["proposal_sha256"] != mended["sha256"]
 
 
-def test_another_panel_goes_on_where_the_first_was_closed_before_the_ledger_knew(opened, project, capsys):
+def test_another_panel_goes_on_where_the_power_was_lost_before_the_ledger_knew(opened, project, capsys):
     with opened(project, CommandHere(isOn=False)) as day:
         boxedCase(day)
         day.key("X")
         day.draw()
     assert status(project, capsys) == [["a", "to do"], ["b", "to do"], ["c", "to do"], ["d", "to do"]]
+    with (project.folder / "ledger.jsonl").open("ab") as file:
+        file.write(b'{"event": "accepted", "ca')
     with opened(project) as day:
         assert (day.casework.name, day.mask().sum()) == ("b", 36)
         assert status(project, capsys) == [["a", "done"], ["b", "in work"], ["c", "to do"], ["d", "to do"]]
@@ -153,10 +162,10 @@ def test_work_is_counted_by_what_is_done_in_the_views_and_not_while_she_waits_fo
     assert project.state().case("a").accepted["seconds"] == 12.0
 
 
-def test_a_round_of_learning_is_the_projects_and_its_model_is_used(opened, tmp_path, capsys):
+def test_a_round_of_learning_is_the_projects_and_its_model_is_used(slicer, tmp_path, capsys):
     project = beginProject(tmp_path, "abcde")
     training = Training([*STANDIN, "project"])
-    with opened(project, training=training) as day:
+    with dayIn(slicer, project, training=training) as day:
         for _case in range(4):
             assert not day.ui.learnButton.enabled
             day.draw(TRUTH)
@@ -204,8 +213,28 @@ def test_in_a_project_by_disagreement_cases_are_ranked_meanwhile_and_the_least_a
         assert edited == [TRUTH.any((1, 2)).sum(), 0, 0, 0]
 
 
-def test_the_real_process_takes_the_notes_while_the_panel_goes_on(opened, project, capsys):
-    with opened(project, ProjectCommand(command=[sys.executable, "-m", "SegmentPropagateLib"])) as day:
+@pytest.mark.parametrize(
+    ("code", "ended"),
+    [
+        ("print('loading', *sys.argv[1:], file=sys.stderr)", ("loading project rank {folder}", True)),
+        ("sys.exit('segment-propagate: It is in use.')", ("It is in use.", False)),
+    ],
+)
+def test_the_end_of_a_command_is_told_by_its_last_sentence(slicer, tmp_path, code, ended):
+    command, told = ProjectCommand(command=[sys.executable, "-S", "-c", f"import sys; {code}"]).other("rank"), []
+    command.ended.connect(lambda *words: told.append(words))
+    command.start(tmp_path)
+    command.start(tmp_path)  # it is being done
+    end = time.monotonic() + 30
+    while command.isRunning:
+        assert time.monotonic() < end
+        slicer.app.processEvents()
+    assert told == [(ended[0].format(folder=tmp_path), ended[1])]
+
+
+@pytest.mark.slow
+def test_the_real_process_takes_the_notes_while_the_panel_goes_on(slicer, project, capsys):
+    with dayIn(slicer, project, ProjectCommand(command=[sys.executable, "-m", "SegmentPropagateLib"])) as day:
         day.draw()
         day.key("X")
         assert day.casework.name == "b"
