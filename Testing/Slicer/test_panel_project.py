@@ -4,6 +4,7 @@ import sys
 import time
 from functools import partial
 
+import numpy as np
 import pytest
 from day import SLICE, TRUTH
 from project_day import CommandHere, beginProject, dayIn
@@ -72,6 +73,27 @@ def test_three_cases_are_accepted_and_the_ledger_tells_what_each_has_cost(opened
     assert (untouched["model"], drawn["model"]) == ("classical", None)
     assert all(entry["seconds"] >= 0 for entry in (untouched, mended, drawn))
     assert untouched["proposal_sha256"] != mended["sha256"]
+
+
+def test_what_she_outlines_counts_whole_and_what_she_corrects_by_what_was_proposed_there(opened, project):
+    with opened(project) as day:
+        segmentId, key = day.node.GetSegmentation().GetNthSegmentID(0), np.zeros_like(TRUTH)
+        key[SLICE] = TRUTH[SLICE]
+        day.draw(key)
+        day.press("addKeyButton")
+        day.press("propagateButton")
+        day.until("review")
+        day.logic.editSlice(segmentId, SLICE + 2)
+        mask = day.mask()
+        mask[SLICE + 2, 9, 9] = False
+        day.draw(mask)
+        day.widget.strokes.take()
+        day.until("review")
+        day.click("acceptButton")
+        day.key("X")
+    (entry,) = project.state().accepted
+    assert (entry["slices_edited"], entry["voxels_changed"]) == (2, TRUTH[SLICE].sum() + 1)
+    assert entry["prompts"] == {"kind": "mask", "keys": {"1": [SLICE, SLICE + 2]}, "drawn": {}}
 
 
 def test_another_panel_goes_on_where_the_power_was_lost_before_the_ledger_knew(opened, project, capsys):

@@ -61,7 +61,7 @@ class ProjectSection(VTKObservationMixin):
         self._ranker.ended.connect(lambda _sentence, _isWell: context.status.guarded(self._hear)())
         context.logic.stateChanged.connect(self._onState)
         context.logic.accepted.connect(self._onAccepted)
-        context.logic.keysChanged.connect(cases.workTime.note)
+        context.logic.keysChanged.connect(self.noteWork)
         model.chosen.connect(self._onModel)
         training.changed.connect(guarded(lambda: None if training.isRunning else self._hear()))
         self._watch()
