@@ -10,11 +10,12 @@ import numpy as np
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import file_sha256
+from SegmentPropagateLib.formats.grids import fill_one_box, resample
 from SegmentPropagateLib.formats.reading import read_volume
 from SegmentPropagateLib.formats.worklist import DONE
 from SegmentPropagateLib.project.accepting import accept, proposed_by_machine
 from SegmentPropagateLib.project.folder import Project
-from SegmentPropagateLib.project.notes import Note, notes_in, paint
+from SegmentPropagateLib.project.notes import INSIDE, Note, notes_in, paint
 from SegmentPropagateLib.project.proposing import keep_proposal
 from SegmentPropagateLib.project.state import CaseState
 from SegmentPropagateLib.volumes.geometry import Geometry
@@ -113,7 +114,7 @@ def _proposed(desk: Desk, note: Note) -> None:
     if known.proposal is not None and known.proposal.get("note") == note.name:
         return
     geometry = read_volume(project.image(name)).geometry
-    _check_grid(note.parts["grid"], geometry, name)
+    seen = _seen_grid(note.parts["grid"], geometry, name)
     plane = project.settings.plane
     before = {} if known.proposal is None else proposed_by_machine(project, known.proposal, geometry)
     masks = {value: array_of(stack, geometry.plane_axis(plane)) for value, stack in before.items()}
@@ -122,9 +123,10 @@ def _proposed(desk: Desk, note: Note) -> None:
         if label not in values:
             desk.say(f"'{label}' of '{name}' is left out: the project has no label of that name.")
             continue
-        mask = np.array(masks.get(values[label], np.zeros(geometry.shape_kji, bool)))
-        paint(np.moveaxis(mask, geometry.plane_axis(note.parts["plane"]), 0), told)
-        masks[values[label]] = mask
+        said = np.zeros(seen.shape_kji, np.uint8)
+        paint(np.moveaxis(said, seen.plane_axis(note.parts["plane"]), 0), told)
+        (moved,) = resample([said], seen, geometry)
+        masks[values[label]] = np.where(moved > 0, moved == INSIDE, masks.get(values[label], False))
     prompts = dict(note.parts["prompts"])
     for part in ("keys", "drawn"):
         slices = prompts.get(part, {})
@@ -134,15 +136,20 @@ def _proposed(desk: Desk, note: Note) -> None:
     keep_proposal(project, name, masks, geometry, model=model, model_sha256=digest, prompts=prompts, **_told(note))
 
 
-def _check_grid(told: Mapping[str, Any], geometry: Geometry, name: str) -> None:
-    """Raise InputError where the panel has counted slices and pixels of another grid."""
+def _seen_grid(told: Mapping[str, Any], geometry: Geometry, name: str) -> Geometry:
+    """The grid that the panel has counted slices and pixels of, which may have another order of the same voxels.
+
+    Raises:
+        InputError: it is no grid, or not of that image.
+    """
     try:
-        matrix = np.array(told["ijk_to_ras"], float)
-        same = tuple(told["shape"]) == geometry.shape_kji and np.allclose(matrix, geometry.ijk_to_ras, atol=1e-2)
+        seen = Geometry(tuple(told["shape"]), np.array(told["ijk_to_ras"], float))
+        fits = sorted(seen.shape_kji) == sorted(geometry.shape_kji) and fill_one_box(seen, geometry)
     except (LookupError, TypeError, ValueError):
-        same = False
-    if not same:
+        fits = False
+    if not fits:
         raise InputError(f"'{name}' lay elsewhere in the panel than its file says: its proposal is not measured.")
+    return seen
 
 
 def _using(desk: Desk, note: Note) -> None:

@@ -29,6 +29,8 @@ from SegmentPropagateLib.project.holding import now, person
 
 NOTES = ".notes"
 _REFUSED = ".refused"
+OUTSIDE, INSIDE = 1, 2
+"""Of a mask, on the slices that a note tells of."""
 _PERHAPS = (str, type(None))
 _SECONDS = (int, float, type(None))
 
@@ -129,11 +131,11 @@ def packed(pieces: Mapping[int, Piece]) -> dict[str, Any]:
     return {"places": places, "bits": base64.b64encode(content).decode()}
 
 
-def paint(target: NDArray[np.bool_], told: Mapping[str, Any]) -> None:
-    """Put masks of a note in the place of what slices hold.
+def paint(target: NDArray[np.uint8], told: Mapping[str, Any]) -> None:
+    """Put masks of a note on their slices: `INSIDE`, and `OUTSIDE` for the rest of such a slice.
 
     Args:
-        target: bool `(slices, rows, columns)`; changed in its place.
+        target: uint8 `(slices, rows, columns)`; changed in its place.
         told: what `packed` gave.
 
     Raises:
@@ -149,8 +151,8 @@ def paint(target: NDArray[np.bool_], told: Mapping[str, Any]) -> None:
             piece = bits[start : start + rows * columns].reshape(rows, columns)
             if min(index, row, column) < 0 or index >= len(target):
                 raise ValueError("beside the image")
-            target[index] = False
-            target[index, row : row + rows, column : column + columns] = piece
+            target[index] = OUTSIDE
+            target[index, row : row + rows, column : column + columns] = np.where(piece, INSIDE, OUTSIDE)
             start += rows * columns
     except (LookupError, TypeError, ValueError, zlib.error, binascii.Error) as error:
         raise InputError("What was proposed in the panel does not fit its image: it is not measured.") from error

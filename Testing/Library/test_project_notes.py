@@ -11,7 +11,7 @@ from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO
 from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.project.holding import held
 from SegmentPropagateLib.project.listing import ProjectWorklist, project_at
-from SegmentPropagateLib.project.notes import note_files, packed, paint
+from SegmentPropagateLib.project.notes import OUTSIDE, note_files, packed, paint
 
 GRID = {"shape": list(GEOMETRY.shape_kji), "ijk_to_ras": GEOMETRY.ijk_to_ras.tolist()}
 
@@ -60,6 +60,18 @@ def test_what_is_done_in_the_panel_is_told_to_the_ledger_with_its_proposal_and_s
     assert len(entry["model_sha256"]) > 0
     assert act("collect", "p") == 0
     assert len(entries_of(project, "accepted")) == 1
+
+
+def test_slices_that_the_panel_counts_from_the_other_end_are_measured_where_they_are(project, cases):
+    turned = GEOMETRY.ijk_to_ras @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, 11], [0, 0, 0, 1]]
+    pieces = {11 - index: ((0, 0), ball(0)[index]) for index in range(12) if index != 4}
+    cases.open("anna")
+    grid = {**GRID, "ijk_to_ras": turned.tolist()}
+    cases.note_proposal("anna", **said(ball(0), [], grid=grid, labels={"kidney": packed(pieces)}))
+    draw(cases, "anna", ball(0))
+    assert act("collect", "p") == 0
+    (entry,) = entries_of(project, "accepted")
+    assert (entry["slices_edited"], entry["voxels_changed"]) == (1, ball(0)[4].sum())
 
 
 def test_a_case_that_is_proposed_or_was_given_out_is_begun_from_that(project, cases):
@@ -190,13 +202,13 @@ def test_masks_come_out_of_a_note_as_they_went_in():
         0: ((0, 0), np.zeros((0, 0), bool)),
         2: ((3, 0), np.ones((1, 1), bool)),
     }
-    target = np.ones((6, 9, 10), bool)
+    target = np.zeros((6, 9, 10), np.uint8)
     paint(target, json.loads(json.dumps(packed(boxes))))
     for index, ((row, column), box) in boxes.items():
-        expected = np.zeros((9, 10), bool)
-        expected[row : row + box.shape[0], column : column + box.shape[1]] = box
+        expected = np.full((9, 10), OUTSIDE)
+        expected[row : row + box.shape[0], column : column + box.shape[1]] += box
         assert (target[index] == expected).all()
-    assert target[[1, 3, 5]].all()
+    assert not target[[1, 3, 5]].any()
 
 
 def test_a_folder_that_is_no_project_is_none(here):
