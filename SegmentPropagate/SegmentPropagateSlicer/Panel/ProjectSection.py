@@ -100,9 +100,13 @@ class ProjectSection(VTKObservationMixin):
                 self._said.forget()
         elif before in State.BUSY and state not in State.BUSY:
             self._cases.workTime.skip()
-            review = self.context.logic.review
-            if before != State.CANCELLING and review is not None:
-                self._said.take(review, self.context.parameters.promptMode)
+            if before != State.CANCELLING and self._casework.project is not None:
+                self._take()
+
+    def _take(self) -> None:
+        review = self.context.logic.review
+        if review is not None:
+            self._said.take(review, self.context.parameters.promptMode)
 
     def _onAccepted(self, changed: Mapping[str, int]) -> None:
         self.noteWork()
