@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from SegmentPropagateLib.cli.console import printable, speaker
 from SegmentPropagateLib.cli.project_learning import Telling, learn_in
-from SegmentPropagateLib.cli.project_proposals import Given, Proposer, agreements_of, propose
+from SegmentPropagateLib.cli.project_proposals import Given, Proposer, agreements_of, propose, rank
 from SegmentPropagateLib.cli.project_simulate import simulate
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import is_there
@@ -20,16 +20,13 @@ from SegmentPropagateLib.formats.worklist import DONE, STATES
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.process import lower_priority
 from SegmentPropagateLib.project.accepting import accept
-from SegmentPropagateLib.project.choosing import choose_by_chance, in_work, least_agreed, open_cases, unranked
+from SegmentPropagateLib.project.choosing import choose_by_chance, in_work, least_agreed, open_cases
 from SegmentPropagateLib.project.collecting import Desk, collect
 from SegmentPropagateLib.project.folder import LEAST_TO_LEARN, Project, ProjectSettings
 from SegmentPropagateLib.project.notes import note_files
 from SegmentPropagateLib.project.report import write_rounds
 
 Say = Callable[[str], None]
-
-PATIENCE_S = 60.0
-"""How long a command that goes from case to case waits for somebody who holds the project."""
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -107,19 +104,13 @@ def _chosen(proposer: Proposer, by: str, say: Say) -> str:
 
 
 def _rank(arguments: argparse.Namespace, say: Say) -> None:
-    """Hold the project for one case at a time: others come in between."""
     project = Project(arguments.folder, say)
     state = project.state()
     if not state.usable:
         raise InputError("Nothing is accepted yet that could suggest anything: accept a case first.")
     if arguments.background:
         lower_priority()
-    proposer = Proposer(project, state.model, arguments.device, say, arguments.quiet)
-    for name in unranked(project, state):
-        with project.held(PATIENCE_S):
-            state = project.state()
-            if state.model == proposer.model and name in unranked(project, state):
-                agreements_of(proposer, state, [name], say)
+    rank(Proposer(project, state.model, arguments.device, say, arguments.quiet), say)
 
 
 def _accept(arguments: argparse.Namespace, say: Say) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import writing
 from SegmentPropagateLib.formats.reading import read_volume
 from SegmentPropagateLib.models.loading import load_model
-from SegmentPropagateLib.project.folder import PROPOSALS, WORK, Project
+from SegmentPropagateLib.project.choosing import unranked
+from SegmentPropagateLib.project.folder import FINISHED, PROPOSALS, WORK, Project
 from SegmentPropagateLib.project.labels import numbers_in, read_stacks
 from SegmentPropagateLib.project.opinions import agreement, boxed, carried
 from SegmentPropagateLib.project.proposing import keep_proposal
@@ -30,6 +32,8 @@ from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.stack import array_of, stack_of
 
 Say = Callable[[str], None]
+PATIENCE_S = 60.0
+"""How long a case that was ranked waits for somebody who holds the project."""
 Masks = Mapping[int, NDArray[np.bool_]]
 
 
@@ -224,6 +228,23 @@ def agreements_of(proposer: Proposer, state: State, names: Sequence[str], say: S
         say(f"{name} ({number} of {len(names)}): two runs agree by a DSC of {known:.3f}.")
         found[name] = known
     return found
+
+
+def rank(proposer: Proposer, say: Say) -> None:
+    """Propose the open cases that nobody has ranked yet; the project is held only while each is written."""
+    project = proposer.project
+    with TemporaryDirectory() as folder:
+        for name in unranked(project, project.state()):
+            state = project.state()
+            support = project.supporting(state)
+            finished = project.write_finished(state, path=Path(folder) / FINISHED)
+            made = proposer.make(name, Given(), finished)
+            agreed = round(proposer.agreement(name, made), 6)
+            with project.held(PATIENCE_S):
+                state = project.state()
+                if state.model == proposer.model and name in unranked(project, state):
+                    write_proposal(project, name, made, proposer, support, agreed)
+            say(f"{name}: two runs agree by a DSC of {agreed:.3f}.")
 
 
 def hand_out(project: Project, name: str, state: State) -> Path:

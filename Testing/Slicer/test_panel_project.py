@@ -16,6 +16,7 @@ from test_learning import STANDIN
 
 from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.formats.reading import read_volume
+from SegmentPropagateLib.project.choosing import unranked
 from SegmentPropagateLib.project.holding import held
 from SegmentPropagateLib.project.proposing import keep_proposal
 
@@ -218,14 +219,13 @@ def test_in_a_project_by_disagreement_cases_are_ranked_meanwhile_and_the_least_a
     project = beginProject(tmp_path, "abcd", "--by", "disagreement")
     agreements = {"b": 0.9, "c": 0.6, "d": 0.3}
 
-    def ranked(proposer, state, names, say):
-        (name,) = names
-        geometry = read_volume(project.image(name)).geometry
-        prompts, agreement = {"kind": "support"}, agreements[name]
-        keep_proposal(project, name, {1: TRUTH}, geometry, model="classical", model_sha256="", prompts=prompts,
-                      agreement=agreement)  # fmt: skip
+    def rank(proposer, say):
+        for name in unranked(project, project.state()):
+            geometry = read_volume(project.image(name)).geometry
+            parts = {"model": "classical", "model_sha256": "", "prompts": {}, "agreement": agreements[name]}
+            keep_proposal(project, name, {1: TRUTH}, geometry, **parts)
 
-    monkeypatch.setattr("SegmentPropagateLib.cli.project.agreements_of", ranked)
+    monkeypatch.setattr("SegmentPropagateLib.cli.project.rank", rank)
     with opened(project) as day:
         for expected in "adcb":  # nothing is ranked before the first case is accepted
             assert day.casework.name == expected
