@@ -245,6 +245,11 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
     # ---- review -------------------------------------------------------------------------------------------------
 
     @property
+    def review(self) -> Run | None:
+        """The run whose proposal waits for Accept or Discard; None without one."""
+        return self._control.review
+
+    @property
     def proposed(self) -> tuple[tuple[str, ...], str, int, int] | None:
         """`(segmentIds, plane, first, last)` of the proposal that is being computed or reviewed; None without one."""
         return self._reviewer.proposed

@@ -360,7 +360,7 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
         "--validation",
         type=validation,
         metavar="SHARE|NAME[,NAME...]",
-        help="cases to measure on; default: one in five",
+        help="cases to measure on; default: one in five; 0: none, and the last model",
     )
     parser.add_argument("--leave-one-out", action="store_true", help="train once per case, each time without it")
     parser.add_argument("--image-size", type=side, metavar="N", help="side of the network's input, pixels")

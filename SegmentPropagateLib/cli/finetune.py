@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     say = speaker(quiet)
     if arguments.background:
         lower_priority()
-        _tell({"pid": os.getpid()})  # a launcher may stand between
+        tell({"pid": os.getpid()})  # a launcher may stand between
     from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out  # torch
 
     with progress_bar(quiet or arguments.background, unit="step") as bar:
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
         facts = finetune(*words)
     say(_summary(arguments.output, facts))
     if arguments.background:
-        _tell({name: facts[name] for name in ("steps", "validation_dsc", "start_dsc", "kept_start")})
+        tell({name: facts[name] for name in ("steps", "validation_dsc", "start_dsc", "kept_start")})
 
 
 def teller(bar: tqdm, say: Callable[[str], None], background: bool = False) -> Callable[[Mapping[str, Any], int], None]:
@@ -73,7 +73,7 @@ def teller(bar: tqdm, say: Callable[[str], None], background: bool = False) -> C
 
     def tick(record: Mapping[str, Any], steps: int) -> None:
         if background:
-            _tell({**record, "steps": steps, "seconds_left": lines.seconds_left(record["step"], steps)})
+            tell({**record, "steps": steps, "seconds_left": lines.seconds_left(record["step"], steps)})
             return
         bar.total = steps
         shown = {key: f"{record[key]:.3f}" for key in ("loss", "validation_dsc") if key in record}
@@ -87,7 +87,7 @@ def teller(bar: tqdm, say: Callable[[str], None], background: bool = False) -> C
     return tick
 
 
-def _tell(facts: Mapping[str, Any]) -> None:
+def tell(facts: Mapping[str, Any]) -> None:
     """A line for the program that has started this one."""
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()

@@ -10,17 +10,20 @@ from pathlib import Path
 from types import MappingProxyType
 
 from SegmentPropagateLib.cli.console import printable, speaker
-from SegmentPropagateLib.cli.project_learning import learn_in
-from SegmentPropagateLib.cli.project_proposals import Given, Proposer, agreements_of, propose
+from SegmentPropagateLib.cli.project_learning import Telling, learn_in
+from SegmentPropagateLib.cli.project_proposals import Given, Proposer, agreements_of, propose, rank
 from SegmentPropagateLib.cli.project_simulate import simulate
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import is_there
 from SegmentPropagateLib.formats.templates import read_template, template_of_names
 from SegmentPropagateLib.formats.worklist import DONE, STATES
 from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.process import lower_priority
 from SegmentPropagateLib.project.accepting import accept
 from SegmentPropagateLib.project.choosing import choose_by_chance, in_work, least_agreed, open_cases
+from SegmentPropagateLib.project.collecting import Desk, collect
 from SegmentPropagateLib.project.folder import LEAST_TO_LEARN, Project, ProjectSettings
+from SegmentPropagateLib.project.notes import note_files
 from SegmentPropagateLib.project.report import write_rounds
 
 Say = Callable[[str], None]
@@ -58,6 +61,8 @@ def _status(arguments: argparse.Namespace, say: Say) -> None:
         elif case.work:
             words.append(str(project.folder / case.work))
         lines.append("  ".join(words))
+    if note_files(project.folder):
+        lines.append(f"Slicer's panel has left notes: `project collect {project.folder}` takes them.")
     print("\n".join(map(printable, lines)))  # noqa: T201 - this command's output
 
 
@@ -98,6 +103,16 @@ def _chosen(proposer: Proposer, by: str, say: Say) -> str:
     return names[0]  # in order, or nothing is accepted yet that could suggest anything
 
 
+def _rank(arguments: argparse.Namespace, say: Say) -> None:
+    project = Project(arguments.folder, say)
+    state = project.state()
+    if not state.usable:
+        raise InputError("Nothing is accepted yet that could suggest anything: accept a case first.")
+    if arguments.background:
+        lower_priority()
+    rank(Proposer(project, state.model, arguments.device, say, arguments.quiet), say)
+
+
 def _accept(arguments: argparse.Namespace, say: Say) -> None:
     project = Project(arguments.folder, say)
     with project.held():
@@ -108,17 +123,27 @@ def _accept(arguments: argparse.Namespace, say: Say) -> None:
         mask = Path(arguments.mask or project.folder / known.work)
         if not is_there(mask):
             raise InputError(f"'{mask}' does not exist: name the label file as MASK.")
-        effort = accept(project, arguments.case, mask, arguments.seconds, again=arguments.again, notify=say)
+        measured = {"seconds": arguments.seconds}
+        effort = accept(project, arguments.case, mask, measured, again=arguments.again, notify=say)
         state = project.state()
-    say(f"Accepted {arguments.case}: {_told({**effort._asdict(), 'seconds': arguments.seconds})}.")
+    say(f"Accepted {arguments.case}: {_told({**effort._asdict(), **measured})}.")
     if state.since_learning >= project.settings.learn_after:
         say(f"{state.since_learning} cases are accepted in this round: `project learn {project.folder}` is due.")
 
 
 def _learn(arguments: argparse.Namespace, say: Say) -> None:
     project = Project(arguments.folder, say)
-    with project.held():
-        learn_in(project, arguments.device, say, at_once=arguments.now, quiet=arguments.quiet)
+    telling = Telling(say, arguments.quiet, arguments.background)
+    with project.learning():
+        learn_in(project, arguments.device, telling, at_once=arguments.now)
+
+
+def _collect(arguments: argparse.Namespace, say: Say) -> None:
+    project = Project(arguments.folder, say)
+    with project.held(arguments.patience):
+        desk = Desk(project, lambda model: Proposer(project, model, "auto", say).sha256, say)
+        for entry in collect(desk):
+            say(f"Accepted {entry['case']}: {_told(entry)}.")
 
 
 def _use(arguments: argparse.Namespace, say: Say) -> None:
@@ -148,7 +173,9 @@ _ACTIONS: Mapping[str, Callable[[argparse.Namespace, Say], None]] = MappingProxy
         "init": _init,
         "status": _status,
         "next": _next,
+        "rank": _rank,
         "accept": _accept,
+        "collect": _collect,
         "learn": _learn,
         "use": _use,
         "report": _report,

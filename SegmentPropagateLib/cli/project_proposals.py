@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,22 @@ from SegmentPropagateLib.cli.arguments import propagate_words
 from SegmentPropagateLib.cli.batch import model_digest
 from SegmentPropagateLib.cli.drafts import NothingFoundError
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.files import Outputs, file_sha256, writing
+from SegmentPropagateLib.files import writing
 from SegmentPropagateLib.formats.reading import read_volume
-from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.models.loading import load_model
-from SegmentPropagateLib.project.choosing import agreement
-from SegmentPropagateLib.project.folder import PROPOSALS, WORK, Project
+from SegmentPropagateLib.project.choosing import unranked
+from SegmentPropagateLib.project.folder import FINISHED, PROPOSALS, WORK, Project
 from SegmentPropagateLib.project.labels import numbers_in, read_stacks
-from SegmentPropagateLib.project.opinions import boxed, carried
+from SegmentPropagateLib.project.opinions import agreement, boxed, carried
+from SegmentPropagateLib.project.proposing import keep_proposal
 from SegmentPropagateLib.project.state import State
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.stack import array_of, stack_of
 
 Say = Callable[[str], None]
+PATIENCE_S = 60.0
+"""How long a case that was ranked waits for somebody who holds the project."""
 Masks = Mapping[int, NDArray[np.bool_]]
 
 
@@ -186,16 +189,13 @@ def write_proposal(
     project: Project, name: str, made: Made, proposer: Proposer, support: Mapping[str, str], agreed: float | None = None
 ) -> State:
     """Keep a result as the proposal of its case, and tell the ledger."""
-    path = project.free_name(PROPOSALS, name)
-    with Outputs() as outputs:
-        write_segmentation(path, made.masks, made.geometry, project.settings.segments, outputs)
-    return project.append(
-        "proposed",
-        case=name,
+    return keep_proposal(
+        project,
+        name,
+        made.masks,
+        made.geometry,
         model=proposer.model,
         model_sha256=proposer.sha256,
-        file=project.place(path),
-        sha256=file_sha256(path),
         prompts={**made.prompts, **({"support": dict(support)} if made.prompts["kind"] == "support" else {})},
         agreement=agreed,
     )
@@ -228,6 +228,23 @@ def agreements_of(proposer: Proposer, state: State, names: Sequence[str], say: S
         say(f"{name} ({number} of {len(names)}): two runs agree by a DSC of {known:.3f}.")
         found[name] = known
     return found
+
+
+def rank(proposer: Proposer, say: Say) -> None:
+    """Propose the open cases that nobody has ranked yet; the project is held only while each is written."""
+    project = proposer.project
+    with TemporaryDirectory() as folder:
+        for name in unranked(project, project.state()):
+            state = project.state()
+            support = project.supporting(state)
+            finished = project.write_finished(state, path=Path(folder) / FINISHED)
+            made = proposer.make(name, Given(), finished)
+            agreed = round(proposer.agreement(name, made), 6)
+            with project.held(PATIENCE_S):
+                state = project.state()
+                if state.model == proposer.model and name in unranked(project, state):
+                    write_proposal(project, name, made, proposer, support, agreed)
+            say(f"{name}: two runs agree by a DSC of {agreed:.3f}.")
 
 
 def hand_out(project: Project, name: str, state: State) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from SegmentPropagateLib.cli.project_learning import learn_in
+from SegmentPropagateLib.cli.project_learning import Telling, learn_in
 from SegmentPropagateLib.cli.project_proposals import Given, Proposer, propose
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.cases import find_labels
@@ -43,7 +43,7 @@ def simulate(arguments: argparse.Namespace, say: Say) -> None:
                 entry = project.state().case(name).accepted or {}
                 say(f"Round {number}, {name}: {entry['slices_edited']} slices, cost {cost(entry):.0f}.")
             if arguments.learn and number < arguments.rounds and len(project.state().learned) < number:
-                learn_in(project, arguments.device, say, at_once=True, quiet=arguments.quiet)
+                learn_in(project, arguments.device, Telling(say, arguments.quiet), at_once=True, is_held=True)
 
 
 def _annotate(proposer: Proposer, name: str, reference: Path, *, fresh: bool) -> None:

@@ -16,7 +16,7 @@ def validation(text: str) -> float | tuple[str, ...]:
         share = float(text)
     except ValueError:
         return tuple(text.split(","))
-    if not 0 < share < 1:
+    if not 0 <= share < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no share between 0 and 1")
     return share
 

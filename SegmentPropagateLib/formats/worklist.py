@@ -101,6 +101,20 @@ class Worklist:
         place = names.index(name) if name in names else 0
         return self.cases[place - 1] if place else None
 
+    def holder(self, name: str) -> str:
+        """Who else works on a case; empty where that is not known."""
+        del name
+        return ""
+
+    def finished(self) -> list[Case]:
+        """The cases that are done, with their labels."""
+        return [Case(case.name, case.image, case.labels) for case in self.cases if case.state == DONE]
+
+    def open(self, name: str) -> WorkCase:
+        """Somebody begins to work on a case, or looks at one that is done."""
+        known = self.case(name)
+        return self.note(name, state=DONE if known is not None and known.state == DONE else IN_WORK)
+
     def note(self, name: str, **changes: Any) -> WorkCase:
         """Change fields of a case and write the list, which is on the disk whole or as it was.
 

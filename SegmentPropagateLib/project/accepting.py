@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from SegmentPropagateLib.errors import InputError
@@ -22,7 +23,7 @@ def accept(
     project: Project,
     name: str,
     mask: Path,
-    seconds: float | None = None,
+    told: Mapping[str, Any] = MappingProxyType({}),
     *,
     again: bool = False,
     notify: Callable[[str], None] = lambda _sentence: None,
@@ -33,7 +34,7 @@ def accept(
         project: whose case it is.
         name: of the case.
         mask: label file on the image's grid, or another one.
-        seconds: of work, without breaks; None where nobody has measured them.
+        told: what else the entry is to have: `seconds` of work, without breaks, where somebody has measured them.
         again: whether the case may have been accepted before.
         notify: takes a sentence for the user.
 
@@ -61,9 +62,9 @@ def accept(
         file=project.place(target),
         sha256=file_sha256(target),
         **_made_from(known.proposal),
-        seconds=seconds,
         largest_area=max((int(stack.sum((1, 2)).max()) for stack in accepted.values()), default=0),
         **effort._asdict(),
+        **{"seconds": None, **told},
     )
     return effort
 

@@ -13,8 +13,6 @@ import numpy as np
 from SegmentPropagateLib.formats.worklist import IN_WORK, PROPOSED, TO_DO
 from SegmentPropagateLib.project.folder import Project
 from SegmentPropagateLib.project.state import State
-from SegmentPropagateLib.reports.effort import Stack
-from SegmentPropagateLib.reports.metrics import dice
 
 
 def open_cases(project: Project, state: State) -> list[str]:
@@ -27,26 +25,17 @@ def in_work(project: Project, state: State) -> list[str]:
     return [name for name in project.images if state.case(name).state == IN_WORK]
 
 
+def unranked(project: Project, state: State) -> list[str]:
+    """Open cases of which nobody knows yet how well two runs of the model in use agree."""
+    proposals = {name: state.case(name).proposal or {} for name in open_cases(project, state)}
+    return [
+        name for name, entry in proposals.items() if entry.get("agreement") is None or entry.get("model") != state.model
+    ]
+
+
 def choose_by_chance(names: Sequence[str], state: State, seed: int) -> str:
     """One of the names; the same for the same seed and number of accepted cases."""
     return names[int(np.random.default_rng([seed, len(state.accepted)]).integers(len(names)))]
-
-
-def agreement(one: Mapping[int, Stack], other: Mapping[int, Stack]) -> float:
-    """Mean DSC of two results over the labels that one of them has; 1 where neither has any.
-
-    Args:
-        one: label -> bool `(slices, rows, columns)`; a missing label is empty.
-        other: the same, of the same shape.
-    """
-    scores = []
-    for label in sorted({*one, *other}):
-        masks = [result.get(label) for result in (one, other)]
-        there = next(mask for mask in masks if mask is not None)
-        first, second = (np.zeros_like(there) if mask is None else mask for mask in masks)
-        if first.any() or second.any():
-            scores.append(dice(first, second))
-    return float(np.mean(scores)) if scores else 1.0
 
 
 def least_agreed(agreements: Mapping[str, float]) -> str:

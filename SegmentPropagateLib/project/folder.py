@@ -126,9 +126,13 @@ class Project:
             file.write(json.dumps(told, indent=1).encode())
         return cls(folder)
 
-    def held(self) -> AbstractContextManager[None]:
+    def held(self, patience_s: float = 0.0) -> AbstractContextManager[None]:
         """Hold the project while it is changed, see `holding.held`."""
-        return held(self.folder)
+        return held(self.folder, patience_s)
+
+    def learning(self) -> AbstractContextManager[None]:
+        """Hold the models while one is learned; cases are proposed and accepted meanwhile."""
+        return held(self.folder / MODELS)
 
     def state(self) -> State:
         """What the ledger tells.
@@ -203,11 +207,11 @@ class Project:
         entries = {name: state.case(name).accepted for name in state.usable if name not in without}
         return {name: entry["sha256"] for name, entry in entries.items() if entry is not None}
 
-    def write_finished(self, state: State, without: Sequence[str] = ()) -> Path:
-        """Write the list of the accepted cases, and return its path."""
-        path = self.folder / FINISHED
+    def write_finished(self, state: State, without: Sequence[str] = (), path: Path | None = None) -> Path:
+        """Write the list of the accepted cases, and return its path; None takes the project's own."""
+        path = path or self.folder / FINISHED
         rows = [
-            {"name": case.name, "image": self.place(case.image), "label": self.place(case.labels)}
+            {"name": case.name, "image": _place(path.parent, case.image), "label": _place(path.parent, case.labels)}
             for case in self.finished(state, without)
         ]
         with writing(path) as file:

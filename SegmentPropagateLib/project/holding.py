@@ -11,6 +11,7 @@ import getpass
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -19,38 +20,38 @@ from typing import Any
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import writing
-from SegmentPropagateLib.models.locking import locked
+from SegmentPropagateLib.models.locking import POLL_S, locked
 from SegmentPropagateLib.process import is_running
 
 LOCK, HOLDER = ".project.lock", ".project.holder.json"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, patience_s: float = 0.0) -> Iterator[None]:
     """Hold a project for the block.
 
     Args:
         folder: of the project.
+        patience_s: how long to wait where somebody else holds it.
 
     Raises:
         InputError: somebody else holds it, or the folder cannot be written into.
     """
-    holder = folder / HOLDER
+    holder, end = folder / HOLDER, time.monotonic() + patience_s
 
-    def refuse() -> None:
-        told = _read(holder) or {"person": "Somebody", "host": "this computer", "pid": "?", "since": "now"}
-        raise InputError(f"'{folder}' is in use: {_sentence(told)}. Try again when that has ended.")
+    def refuse(advice: str = "") -> None:
+        if time.monotonic() >= end:
+            told = _read(holder) or {"person": "Somebody", "host": "this computer", "pid": "?", "since": "now"}
+            raise InputError(f"'{folder}' is in use: {_sentence(told)}. Try again when that has ended{advice}.")
 
     try:
         (folder / LOCK).touch()
     except OSError as error:
         raise InputError(f"Cannot write into '{folder}': {error.strerror or error}.") from error
     with locked(folder / LOCK, refuse):
-        told = _read(holder)
-        if told is not None and not _is_gone(told):
-            raise InputError(
-                f"'{folder}' is in use: {_sentence(told)}. Try again when that has ended; if it has, remove '{holder}'."
-            )
+        while (told := _read(holder)) is not None and not _is_gone(told):
+            refuse(f"; if it has, remove '{holder}'")
+            time.sleep(POLL_S)
         with writing(holder) as file:
             file.write(json.dumps(_self()).encode())
         try:

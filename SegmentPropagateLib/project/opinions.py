@@ -1,4 +1,7 @@
-"""A second opinion on a proposal: the same key slices carried by another method, or a box drawn around every slice."""
+"""A second opinion on a proposal, and how well the two agree.
+
+It is the same key slices carried by another method, or a box drawn around every slice.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from SegmentPropagateLib.propagation.prompts import BoxPrompt, MaskPrompt
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.reports.effort import Stack
+from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.boxes import first_and_last
 from SegmentPropagateLib.volumes.stack import stack_of
 from SegmentPropagateLib.volumes.volume import Volume
@@ -63,3 +67,20 @@ def boxed(propagator: Propagator, volume: Volume, plane: str, proposal: Mapping[
             except InputError:  # no object in the box: an opinion, too
                 continue
     return found
+
+
+def agreement(one: Mapping[int, Stack], other: Mapping[int, Stack]) -> float:
+    """Mean DSC of two results over the labels that one of them has; 1 where neither has any.
+
+    Args:
+        one: label -> bool `(slices, rows, columns)`; a missing label is empty.
+        other: the same, of the same shape.
+    """
+    scores = []
+    for label in sorted({*one, *other}):
+        masks = [result.get(label) for result in (one, other)]
+        there = next(mask for mask in masks if mask is not None)
+        first, second = (np.zeros_like(there) if mask is None else mask for mask in masks)
+        if first.any() or second.any():
+            scores.append(dice(first, second))
+    return float(np.mean(scores)) if scores else 1.0

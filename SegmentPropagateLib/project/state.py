@@ -25,12 +25,14 @@ class CaseState:
         proposal: the entry of its latest proposal.
         accepted: the entry of what was accepted last.
         work: the file that somebody was given to edit, from the folder; empty where nobody was.
+        by: who that is.
     """
 
     state: str = TO_DO
     proposal: Mapping[str, Any] | None = None
     accepted: Mapping[str, Any] | None = None
     work: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def _proposed(state: State, entry: Mapping[str, Any]) -> State:
 
 
 def _opened(state: State, entry: Mapping[str, Any]) -> State:
-    return state._with(entry["case"], state=IN_WORK, work=entry["work"])
+    return state._with(entry["case"], state=IN_WORK, work=entry["work"], by=str(entry.get("by", "")))
 
 
 def _accepted(state: State, entry: Mapping[str, Any]) -> State:

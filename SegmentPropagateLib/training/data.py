@@ -141,19 +141,25 @@ def split(
 
     Args:
         examples: of all cases.
-        validation: share of the cases (0 for none, else at least one), or their names. A share of a single case is the
-            case itself, for training as well: better a flattering measure than none.
+        validation: share of the cases (0 for none, else at least one), or their names.
         seed: of the choice.
 
     Returns:
         Examples to train on, and to validate on.
+
+    Raises:
+        InputError: there is no such case, or nothing is left to train on. Of a single case no share can be set aside:
+            gains that were measured on the case that was learned from were losses elsewhere (Testing/Experiments).
     """
     names = sorted({example.case.name for example in examples})
     if isinstance(validation, (int, float)):
         if not 0 <= validation < 1:
             raise InputError(f"The share of cases for validation must be at least 0 and below 1, got {validation:g}.")
         if validation > 0 and len(names) == 1:
-            return list(examples), list(examples)
+            raise InputError(
+                f"'{names[0]}' is the only case, and measured on itself no model shows whether others gain by it: "
+                "add a second case, or say --validation 0 to have the last step's model, unmeasured."
+            )
         count = max(1, round(validation * len(names))) if validation > 0 else 0
         aside = set(np.random.default_rng([seed, 7]).permutation(names)[:count].tolist())
     else:

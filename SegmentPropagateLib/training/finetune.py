@@ -103,10 +103,6 @@ def finetune(
     cases = [case for case in find_cases(dataset) if case.name not in settings.left_out]
     examples, skipped = gather(cases, library, conduct.skip_bad, conduct.say)
     training, validating = split(examples, settings.validation, settings.seed)
-    if validating and training == examples:
-        conduct.say(
-            "There is one case only, measured on itself: try the result on another volume before you rely on it."
-        )
     start = _file_of(init)
     network, card = starting_network(start, settings)
     card = replace(

@@ -115,6 +115,8 @@ def run(
     if not path.exists():
         left_out = tuple(case.name for case in find_cases(folder) if case.name not in learned)
         settings = replace(CANDIDATES[recipe], left_out=left_out)
+        if len(learned) == 1:  # refused otherwise, since these very runs: what is kept is the last one
+            settings = replace(settings, validation=0.0)
         model = path.with_suffix(".pt")
         path.parent.mkdir(parents=True, exist_ok=True)
         for old in path.parent.glob(f"{name}.*"):  # of a run that was cut off

@@ -79,7 +79,7 @@ TROUBLES = {f.__name__: f for f in (run_out_of_memory, hang, die, fail, talk, as
 
 
 def load_model(name, device="auto", precision="auto", image_size=None):
-    if name == "threshold":
+    if name in ("threshold", "classical"):
         return ThresholdPropagator()
     if name == "slow":
         return Slow()

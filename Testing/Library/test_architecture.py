@@ -59,6 +59,8 @@ SEAM = (
     "propagation.propagator",
     "propagation.review",
     "models.registry",
+    "project.listing",
+    "project.notes",
     "worker.exchange",
     "worker.fields",
     "worker.messages",
@@ -101,7 +103,7 @@ FOREIGN = {
 }
 # The same for the Slicer half.
 MODULE_FOREIGN = {
-    "qt": ("Panel", "Effect", "Runs.WorkerProcess", "Runs.Program", "Runs.Training"),
+    "qt": ("Panel", "Effect", "Runs.WorkerProcess", "Runs.Program", "Runs.Training", "Runs.ProjectCommand"),
     "ctk": ("Panel", "Effect"),
     "vtk": ("Scene", "Logic", "Panel", "Effect"),
     "torch": (),

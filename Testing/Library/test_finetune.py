@@ -167,13 +167,16 @@ def test_a_run_ends_early_when_nothing_gets_better(dataset, tiny, tmp_path, monk
     assert finetune(dataset, tiny, tmp_path / "m.pt", settings, Conduct(resume=True))["steps"] == 3
 
 
-def test_a_single_case_is_measured_on_itself_and_the_user_is_told(tiny, tmp_path):
+def test_a_single_case_is_learned_from_only_where_nobody_asks_whether_that_helps(tiny, tmp_path):
     write_pair(tmp_path / "data", "only", *ball())
-    told = []
-    settings = replace(SETTINGS, steps=1, batch=1, validation=0.2)
-    facts = finetune(tmp_path / "data", tiny, tmp_path / "m.pt", settings, Conduct(say=told.append))
-    assert facts["validation_cases"] == ["only"]
-    assert any("measured on itself" in sentence for sentence in told)
+    words = tmp_path / "data", tiny, tmp_path / "m.pt"
+    settings = replace(SETTINGS, steps=1, batch=1)
+    with pytest.raises(InputError, match=r"'only' is the only case.*add a second case, or say --validation 0"):
+        finetune(*words, replace(settings, validation=0.2), Conduct())
+    assert not (tmp_path / "m.pt").exists()
+    facts = finetune(*words, replace(settings, validation=0.0), Conduct())
+    assert (facts["validation_cases"], facts["validation_dsc"]) == ([], None)
+    assert not _equal(_weights(tmp_path / "m.pt"), _weights(tiny))
 
 
 def test_what_is_not_of_the_method_stays_as_it_was(dataset, tiny, tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 from project_bench import GEOMETRY, KIDNEY, NAMES, act, ball, drawn_cases, entries_of, here, project, truth  # noqa: F401
@@ -10,7 +9,7 @@ from project_bench import GEOMETRY, KIDNEY, NAMES, act, ball, drawn_cases, entri
 from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.formats.reading import read_labels
-from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO, Worklist
+from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO
 from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.project.folder import ORDERS, Project
 from SegmentPropagateLib.project.holding import held
@@ -87,15 +86,6 @@ def test_an_accepted_case_reads_as_finetune_and_suggest_read_cases(project):
     assert labels.segments[0].name == "kidney"
 
 
-def test_the_worklist_of_the_panel_opens_the_project_and_finds_the_proposal_to_be_edited(project):
-    act("next", "p", "--mask", "truth/anna.seg.nrrd")
-    worklist = Worklist.of("p/project.json", "p/work")
-    assert [(case.name, case.state) for case in worklist.cases] == [
-        (name, PROPOSED if name == "anna" else TO_DO) for name in NAMES
-    ]
-    assert worklist.cases[0].draft == worklist.cases[0].labels == Path("p/work/anna.seg.nrrd")
-
-
 def test_two_people_are_given_two_cases_and_the_end_is_told(project, capsys):
     accept_all(NAMES[:1])
     for _ in range(3):
@@ -121,7 +111,13 @@ def test_by_chance_is_the_same_for_the_same_seed(here):
 def test_a_project_in_use_is_not_touched(project, capsys):
     before = (project.folder / "ledger.jsonl").read_bytes()
     with held(project.folder):
-        for words in (["next", "p"], ["accept", "p", "anna"], ["learn", "p"], ["use", "p", "starter"]):
+        for words in (
+            ["next", "p"],
+            ["accept", "p", "anna"],
+            ["collect", "p"],
+            ["learn", "p"],
+            ["use", "p", "starter"],
+        ):
             assert act(*words) == 2
             assert "is in use" in capsys.readouterr().err
         assert act("status", "p") == 0
@@ -257,10 +253,30 @@ def test_a_proposal_by_disagreement_is_kept_and_the_least_agreed_case_comes_firs
     assert asked == ["berta", "clara", "doris"]  # not again: nothing has changed
 
 
+def test_cases_are_ranked_one_at_a_time_before_anybody_asks_and_once_for_a_model(project, monkeypatch, capsys):
+    from SegmentPropagateLib.cli import project_proposals
+
+    assert act("rank", "p") == 2
+    assert "accept a case first" in capsys.readouterr().err
+    accept_all(NAMES[:1])
+    asked, values = [], {"berta": 0.9, "clara": 0.4, "doris": 0.7}
+
+    def agreement(self, name, made):
+        asked.append(name)
+        return values[name]
+
+    monkeypatch.setattr(project_proposals.Proposer, "agreement", agreement)
+    for _time in range(2):
+        assert act("rank", "p") == 0
+        assert (asked, states(project)) == (["berta", "clara", "doris"], [DONE, PROPOSED, PROPOSED, PROPOSED])
+    assert act("next", "p", "--by", "disagreement") == 0
+    assert states(project)[2] == IN_WORK
+
+
 def test_every_action_explains_its_options_and_has_an_example_that_it_takes(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "300")
     parser = make_parser()
-    for action in ("init", "status", "next", "accept", "learn", "use", "report", "simulate"):
+    for action in ("init", "status", "next", "rank", "accept", "collect", "learn", "use", "report", "simulate"):
         with pytest.raises(SystemExit):
             parser.parse_args(["project", action, "--help"])
         text = capsys.readouterr().out

@@ -11,9 +11,9 @@ from project_bench import GEOMETRY, NAMES, act, ball, drawn_cases, entries_of, h
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.project.annotator import cost, key_slices, repaired
-from SegmentPropagateLib.project.choosing import agreement, choose_by_chance, least_agreed
+from SegmentPropagateLib.project.choosing import choose_by_chance, least_agreed
 from SegmentPropagateLib.project.folder import Project
-from SegmentPropagateLib.project.opinions import boxed, carried
+from SegmentPropagateLib.project.opinions import agreement, boxed, carried
 from SegmentPropagateLib.project.schedule import check_enough, held_out
 from SegmentPropagateLib.project.state import SMALLEST_AREA, State
 from SegmentPropagateLib.volumes.volume import Volume
@@ -131,6 +131,29 @@ def learn(project, monkeypatch, *, better):
     monkeypatch.setattr(learning, "finetune", finetune)
     learning.learn(project, RECIPES["starter"], Conduct())
     return told[0]
+
+
+def test_cases_are_accepted_while_a_model_learns_and_it_learns_once_at_a_time(project, monkeypatch, capsys):
+    from SegmentPropagateLib.project import learning
+    from SegmentPropagateLib.training.finetune import Conduct
+    from SegmentPropagateLib.training.settings import RECIPES
+
+    for name in NAMES:
+        act("accept", "p", name, f"truth/{name}.seg.nrrd")
+
+    def finetune(dataset, init, output, settings, conduct):
+        assert act("accept", "p", "anna", "truth/anna.seg.nrrd", "--again") == 0
+        assert act("learn", "p", "--now") == 2
+        assert "models' is in use" in capsys.readouterr().err
+        for ending in (".pt", ".log.json", ".curve.png"):
+            Path(output).with_suffix(ending).write_text(ending)
+        return {"validation_dsc": 0.9, "start_dsc": 0.8, "kept_start": False, "steps": 3}
+
+    monkeypatch.setattr(learning, "finetune", finetune)
+    with project.learning():
+        learning.learn(project, RECIPES["starter"], Conduct())
+    state = project.state()
+    assert (len(state.accepted), state.model, state.round) == (5, "models/round-1.pt", 2)
 
 
 def test_rounds_halve_the_rates_and_replay_all_cases_and_a_model_that_is_no_better_stays_unused(project, monkeypatch):

@@ -122,13 +122,13 @@ class Day:
 
 
 @contextmanager
-def dayOf(slicer, process=None, training=None):
+def dayOf(slicer, process=None, training=None, collector=None):
     """The panel on an empty scene, with a worker, a new one unless given, whose drawn model finds the object.
 
-    `training`: what fine-tunes in the background.
+    `training`: what fine-tunes in the background; `collector`: what tells the ledger of a project.
     """
     logic = SegmentPropagateLogic(process or WorkerProcess(DRAWN_WORKER), Estimates(Store()))
-    with openedPanel(slicer, logic=logic, fill=False, training=training) as panel:
+    with openedPanel(slicer, logic=logic, fill=False, training=training, collector=collector) as panel:
         panel.parameters.model, panel.parameters.intensity = "threshold", "none"
         panel.settle()
         yield Day(panel)

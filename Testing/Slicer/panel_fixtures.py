@@ -68,10 +68,14 @@ class OpenPanel:
 
 
 @contextmanager
-def openedPanel(app, logic=None, installer=None, fill=True, training=None):
+def openedPanel(app, logic=None, installer=None, fill=True, training=None, collector=None):
     """The module's panel, opened and closed as Slicer does."""
     widget = harness_panel.load_module(
-        MODULE, logic=logic or DrivenLogic(), installer=installer or NothingMissing(), training=training
+        MODULE,
+        logic=logic or DrivenLogic(),
+        installer=installer or NothingMissing(),
+        training=training,
+        collector=collector,
     )
     scene = fillScene(app) if fill else (None, None, None)
     widget.parent.resize(430, 1000)

@@ -532,6 +532,17 @@
         </message>
     </context>
     <context>
+        <name>Panel.ProjectSection</name>
+        <message>
+            <source>Round {round}: {done} of {count} cases accepted, model {model}.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{count} are new to the model: let it learn from them.</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
         <name>Panel.PromptSection</name>
         <message>
             <source>, slice {number} (0 to {last})</source>
@@ -990,6 +1001,10 @@
             <source>to do</source>
             <translation type="unfinished" />
         </message>
+        <message>
+            <source>{person} works on it, too: nothing of theirs is overwritten.</source>
+            <translation type="unfinished" />
+        </message>
     </context>
     <context>
         <name>Review.Drafts</name>
@@ -1100,6 +1115,13 @@
         </message>
         <message>
             <source>{size} x {size} pixels</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
+        <name>Runs.ProjectCommand</name>
+        <message>
+            <source>The ledger of the project is not written: Slicer's Python could not be started.</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -1557,7 +1579,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Fine-tune the chosen model on the cases that are done, at least three, in the background: you can go on meanwhile. The present model stays as it is.</source>
+            <source>Fine-tune the chosen model on the cases that are done, at least three (four in a project), in the background: you can go on meanwhile. The present model stays as it is.</source>
             <translation type="unfinished" />
         </message>
         <message>

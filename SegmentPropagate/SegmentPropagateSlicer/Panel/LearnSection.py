@@ -69,7 +69,10 @@ class LearnSection:
         missing = self._installer.sentence()
         if missing:
             raise InputError(missing)
-        self.training.start(worklist.path, self._doneCount(), parameters.model, parameters.device)
+        if self._casework.project is not None:
+            self.training.startIn(self._casework.project.project.folder, parameters.device)
+        else:
+            self.training.start(worklist.path, self._doneCount(), parameters.model, parameters.device)
 
     def use(self) -> None:
         """Choose the model that was learned."""
@@ -87,7 +90,9 @@ class LearnSection:
         ui, training = self.context.ui, self.training
         running, worklist, learned = training.isRunning, self._casework.worklist, training.learned
         ui.learnButton.setVisible(running or worklist is not None)
-        ui.learnButton.enabled = running or self._doneCount() >= LEAST_CASES
+        project = self._casework.project
+        isEnough = self._doneCount() >= LEAST_CASES if project is None else project.can_learn
+        ui.learnButton.enabled = running or isEnough
         ui.learnButton.text = _("Cancel learning") if running else _("Learn from these cases")
         ui.useLearnedButton.setVisible(learned is not None and str(learned) != self.context.parameters.model)
         ui.learnLabel.text = self._progress() if running else training.sentence

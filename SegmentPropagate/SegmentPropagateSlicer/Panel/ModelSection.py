@@ -19,6 +19,7 @@ from SegmentPropagateSlicer.Panel.Devices import Devices
 from SegmentPropagateSlicer.Panel.Installer import Installer
 from SegmentPropagateSlicer.Panel.Licence import isConfirmed
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
+from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
 
 RECENT_KEY = "SegmentPropagate/recentCheckpoints"
@@ -30,13 +31,15 @@ OPEN_FILE_FILTER = " ".join(f"*{ending}" for ending in FILE_ENDINGS)
 class ModelSection:
     """Choosing a model shows at once what it is; the choice is remembered for the next Slicer session.
 
+    Signals: `chosen(model)`.
+
     Args:
         context: `Context`.
         installer: for what reaches a server.
     """
 
     def __init__(self, context: Context, installer: Installer) -> None:
-        self.context = context
+        self.context, self.chosen = context, Signal("model")
         self._inspected: dict[str, str] = {}  # model -> sentence
         ui, guarded = context.ui, context.status.guarded
         for box, name, choices in self._choices():
@@ -131,6 +134,7 @@ class ModelSection:
             self.refresh()
             return
         self._choose("model", model)
+        self.chosen.emit(model)
         self.refresh()
         if model not in REGISTRY and model not in self._inspected:
             self.context.ui.modelInfo.text = _("Reading {file}...").format(file=Path(model).name)

@@ -21,6 +21,7 @@ from SegmentPropagateSlicer.Panel.Installer import Installer
 from SegmentPropagateSlicer.Panel.LearnSection import LearnSection
 from SegmentPropagateSlicer.Panel.ModelSection import ModelSection
 from SegmentPropagateSlicer.Panel.ObjectControls import ObjectControls
+from SegmentPropagateSlicer.Panel.ProjectSection import ProjectSection
 from SegmentPropagateSlicer.Panel.PromptSection import PromptSection
 from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
 from SegmentPropagateSlicer.Panel.ReviewSection import ReviewSection
@@ -31,6 +32,7 @@ from SegmentPropagateSlicer.Panel.Steps import Steps
 from SegmentPropagateSlicer.Panel.Strokes import Strokes
 from SegmentPropagateSlicer.Panel.SuggestSection import SuggestSection
 from SegmentPropagateSlicer.Panel.WorklistSection import WorklistSection
+from SegmentPropagateSlicer.Runs.ProjectCommand import ProjectCommand
 from SegmentPropagateSlicer.Runs.Training import Training
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
@@ -45,6 +47,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         logic: `SegmentPropagateLogic`; None makes one.
         installer: `Installer`; None makes one.
         training: `Training`; None makes one.
+        collector: `ProjectCommand` that takes notes; None makes one.
     """
 
     def __init__(
@@ -53,10 +56,12 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         logic: SegmentPropagateLogic | None = None,
         installer: Installer | None = None,
         training: Training | None = None,
+        collector: ProjectCommand | None = None,
     ) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic, self.training = logic or SegmentPropagateLogic(), training or Training()
+        self.collector = collector or ProjectCommand()
         self.resources = Path(self.resourcePath("UI/SegmentPropagate.ui")).parents[1]
         self.installer = installer or Installer(
             self.resources / "requirements.txt", self.resources / "requirements-sam2.txt"
@@ -97,9 +102,9 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.objects = ObjectControls(context, self.prompt, self.run, self.review, preferences)
         self.cases = WorklistSection(context, self.inputs, self.prompt, self.objects)
         self.learn = LearnSection(context, self.cases.casework, self.model, self.installer, self.training)
-        self.strokes = Strokes(context, self.prompt, preferences)
+        self.project = ProjectSection(context, self.cases, self.model, self.collector, self.training)
+        self.strokes, self.figures = Strokes(context, self.prompt, preferences), FiguresLine(context)
         self.ahead = Ahead(context, self.range)
-        self.figures = FiguresLine(context)
         self.steps = Steps(
             {
                 "cases": ui.casesSection,
@@ -110,7 +115,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             }
         )
         self.sections = (self.model, self.inputs, self.prompt, self.range, self.run, self.review, self.objects,
-                         self.cases, self.learn, self.strokes, self.figures)  # fmt: skip
+                         self.cases, self.learn, self.project, self.strokes, self.figures)  # fmt: skip
         guarded = status.guarded
         self.shortcuts = Shortcuts(
             {
@@ -205,6 +210,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.cases.saveBeforeItGoes()
         self.model.stop()
         self.training.stop()
+        self.project.stop()
         self.logic.shutdown()
         for part in (self._refreshTimer, self.prompt.keyTable):  # last: what was done above may have started them
             part.stop()
@@ -280,6 +286,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.context.parameters.view = view
         self.context.viewAtPaint = self.context.parameters.view
         self.strokes.noteDrawn()
+        self.project.noteWork()
         self.ahead.noteDrawn()
         self._refreshLater()  # figures, and what is to be saved
 

@@ -21,6 +21,7 @@ from SegmentPropagateSlicer.Panel.Thumbnails import SIZE, Thumbnails
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Worklist.Casework import Casework
 from SegmentPropagateSlicer.Worklist.Segments import infosOf, isFree
+from SegmentPropagateSlicer.Worklist.WorkTime import WorkTime
 
 RECENT, RESULTS = "recentWorklists", "recentResults"
 SCENE, OTHER = "*", "?"  # in place of a path
@@ -38,7 +39,7 @@ class WorklistSection:
     """
 
     def __init__(self, context: Context, inputs: InputSection, prompt: PromptSection, objects: ObjectControls) -> None:
-        self.context, self.casework = context, Casework()
+        self.context, self.casework, self.workTime = context, Casework(), WorkTime()
         self._inputs, self._prompt, self._objects, self._preferences = inputs, prompt, objects, objects.preferences
         self._shown: list[tuple[str, str]] | None = None
         self._results = ""  # folder; empty for beside the images
@@ -118,7 +119,11 @@ class WorklistSection:
         else:
             self.casework.useSource(source, self._results or None)
             self._preferences.remember(RECENT, source)
-        worklist = self.casework.worklist
+        worklist, project = self.casework.worklist, self.casework.project
+        if project is not None:
+            settings, folder = project.project.settings, project.project.folder
+            self.context.parameters.template = template_as_json(settings.segments)
+            self.context.parameters.templateName = _("as in {case}").format(case=folder.name)
         case = worklist.resume() if worklist is not None else None
         if case is None:
             self.context.status.say(self._allDone())
@@ -156,6 +161,7 @@ class WorklistSection:
         if self.casework.worklist is None:
             raise InputError(_("Open a worklist under Cases first."))
         self._objects.settle(leavesCase=True)
+        self.workTime.note()
         said = self._saveAsDone()
         following = self.casework.next()
         if following is None:
@@ -174,6 +180,7 @@ class WorklistSection:
 
     def save(self) -> None:
         """Write the open case now."""
+        self.workTime.note()
         said = self._save()
         case = self.casework.case
         self.context.status.say(said or _("Saved: {file}").format(file=case.labels if case else ""))
@@ -181,11 +188,13 @@ class WorklistSection:
     def _save(self, state: str | None = None) -> str:
         """Write the open case, but nothing of a proposal that nobody has accepted; see `Casework.save`."""
         self.context.logic.giveBackLent()
-        return self.casework.save(state, self.context.parameters.kept)
+        kept = {**self.context.parameters.kept, "seconds": round(self.workTime.seconds, 1)}
+        return self.casework.save(state, kept)
 
     def toggleDone(self) -> None:
         """Mark the open case as done, or as in work again."""
         done = self.context.ui.caseDoneButton.checked
+        self.workTime.note()
         if done:
             self._save(DONE)
         else:
@@ -201,6 +210,7 @@ class WorklistSection:
     def _leave(self) -> str:
         """See that nothing is lost when another case is opened; returns what is to be said."""
         self._objects.settle(leavesCase=True)
+        self.workTime.note()
         return self._save() if self.casework.isUnsaved else ""
 
     def _saveAsDone(self) -> str:
@@ -224,7 +234,9 @@ class WorklistSection:
         self._inputs.follow()
         self._inputs.refresh()  # before a list that shows the old nodes loses them, and chooses none
         casework.close()
+        held = casework.worklist.holder(case.name) if casework.worklist else ""
         casework.open(case, (volume, segmentation))
+        self.workTime.begin(_secondsOf(case))
         parameters.kept = case.kept
         self.context.logic.setKeys(parameters.keys)
         slicer.util.setSliceViewerLayers(background=volume, foreground=None, label=None, fit=True)
@@ -232,6 +244,8 @@ class WorklistSection:
         text = _("Case '{name}' is open ({number} of {count}).")
         names = [known.name for known in casework.worklist.cases] if casework.worklist else []
         opened = text.format(name=case.name, number=names.index(case.name) + 1, count=len(names))
+        if held:
+            opened += " " + _("{person} works on it, too: nothing of theirs is overwritten.").format(person=held)
         self.context.status.say(" ".join(filter(None, [said, opened])))
 
     def _keepTemplate(self) -> None:
@@ -318,6 +332,12 @@ class WorklistSection:
         row = next((row for row, (shown, _state) in enumerate(self._shown or ()) if shown == name), None)
         if row is not None:
             self.context.ui.caseTable.item(row, 0).setIcon(self._pictures[name])
+
+
+def _secondsOf(case: WorkCase) -> float:
+    """How long she has worked on a case before."""
+    seconds = case.kept.get("seconds")
+    return float(seconds) if isinstance(seconds, (int, float)) and seconds >= 0 else 0.0
 
 
 def stateTitles() -> dict[str, str]:

@@ -76,8 +76,7 @@ class Training:
         Raises:
             InputError: there are too few cases, one is going on, or the folder cannot be written to.
         """
-        if self.isRunning:
-            raise InputError(_("A training is going on: wait for its end, or cancel it."))
+        self._checkFree()
         if caseCount < LEAST_CASES:
             text = _("{count} cases are done, {least} are needed: two of them tell whether what is learned helps.")
             raise InputError(text.format(count=caseCount, least=LEAST_CASES))
@@ -88,18 +87,39 @@ class Training:
             raise InputError(_("The folder '{folder}' cannot be written to.").format(folder=worklist.parent)) from error
         self._model = _freeName(worklist.parent)
         aside = max(2, round(caseCount / 4))
+        words = ["finetune", str(worklist), "--init", model, "-o", str(self._folder / self._model.name)]
+        words += ["--background", "--skip-bad", "--device", device, "--method", "full"]  # opens without its base
+        words += ["--validation", str(aside / caseCount)]
+        self._run(words, self._folder)
+
+    def startIn(self, project: Path, device: str) -> None:
+        """Begin a round of a project, whose schedule it follows, and which keeps the model that comes of it.
+
+        Args:
+            project: its folder.
+            device: what to compute on, see `RunSettings`.
+
+        Raises:
+            InputError: one is going on.
+        """
+        self._checkFree()
+        self._forget()
+        self._run(["project", "learn", str(project), "--now", "--background", "--device", device], project)
+
+    def _checkFree(self) -> None:
+        if self.isRunning:
+            raise InputError(_("A training is going on: wait for its end, or cancel it."))
+
+    def _run(self, words: list[str], folder: Path) -> None:
         process = qt.QProcess()
         process.connect("readyReadStandardOutput()", self._onOutput)
         process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
         process.connect("errorOccurred(QProcess::ProcessError)", self._onError)
         process.setProcessEnvironment(libraryEnvironment(isModule=True))
-        process.setWorkingDirectory(str(self._folder))
+        process.setWorkingDirectory(str(folder))
         program, *arguments = self._command
-        arguments += ["finetune", str(worklist), "--init", model, "-o", str(self._folder / self._model.name)]
-        arguments += ["--background", "--skip-bad", "--device", device, "--method", "full"]  # opens without its base
-        arguments += ["--validation", str(aside / caseCount)]
         self._process, self._rest = process, b""
-        process.start(program, arguments)
+        process.start(program, [*arguments, *words])
         self.changed.emit()
 
     def cancel(self) -> None:
@@ -155,12 +175,15 @@ class Training:
             self._keep()
 
     def _keep(self) -> None:
-        """Take the model out of the folder that goes."""
-        try:
-            (self._folder or Path()).joinpath(self._model.name).replace(self._model)
-        except OSError as error:
-            self._fail(_("Learning failed: {reason}").format(reason=str(error)))
-            return
+        """Take the model out of the folder that goes; a project has its own place for it."""
+        if self._folder is None:
+            self._model = Path(self._facts["model"])
+        else:
+            try:
+                self._folder.joinpath(self._model.name).replace(self._model)
+            except OSError as error:
+                self._fail(_("Learning failed: {reason}").format(reason=str(error)))
+                return
         self.learned = self._model
         text = _("Better than the present model: DSC {dsc:.3f} instead of {start:.3f} on cases set aside.")
         self._end(text.format(dsc=self._facts["validation_dsc"], start=self._facts["start_dsc"]))

@@ -12,7 +12,8 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import PathLike, replacing
 from SegmentPropagateLib.formats.cases import Case
-from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, WorkCase, Worklist, second_name, stamp_of
+from SegmentPropagateLib.formats.worklist import WorkCase, Worklist, second_name, stamp_of
+from SegmentPropagateLib.project.listing import ProjectWorklist, project_at
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateSlicer.Scene.Labelmaps import segmentOf
 from SegmentPropagateSlicer.Values.Signal import Signal
@@ -49,8 +50,9 @@ class Casework:
     # ---- the list -----------------------------------------------------------------------------------------------
 
     def useSource(self, source: PathLike, results: PathLike | None = None) -> None:
-        """Take the images of a folder or of a list; see `Worklist.of`."""
-        self._use(Worklist.of(source, results), {})
+        """Take the cases of a project, or the images of a folder or of a list; see `Worklist.of`."""
+        project = project_at(source)
+        self._use(Worklist.of(source, results) if project is None else ProjectWorklist(project), {})
 
     def useScene(self, volumes: Sequence[slicer.vtkMRMLScalarVolumeNode], results: PathLike) -> None:
         """Take volumes of the scene; those that were not loaded from a file are saved beside their results."""
@@ -69,6 +71,11 @@ class Casework:
         self.changed.emit()
 
     @property
+    def project(self) -> ProjectWorklist | None:
+        """The list, where it is a project's."""
+        return self.worklist if isinstance(self.worklist, ProjectWorklist) else None
+
+    @property
     def case(self) -> WorkCase | None:
         """The open case, or None."""
         return self.worklist.case(self.name) if self.worklist is not None else None
@@ -85,7 +92,7 @@ class Casework:
         """Image and labels of every case that is done, but for the open one; None without a list."""
         if self.worklist is None:
             return None
-        done = [case for case in self.worklist.cases if case.state == DONE and case.name != self.name]
+        done = [case for case in self.worklist.finished() if case.name != self.name]
         return tuple((str(case.image.absolute()), str(case.labels.absolute())) for case in done)
 
     # ---- the open case ------------------------------------------------------------------------------------------
@@ -116,7 +123,7 @@ class Casework:
         """Take a case that was loaded as the one that is worked on."""
         self.name, self.nodes, self._stamp, self._saved = case.name, nodes, stamp_of(case.labels), _contentOf(nodes[1])
         self._showAlone(nodes[1])
-        self._list().note(case.name, state=case.state if case.state == DONE else IN_WORK)
+        self._list().open(case.name)
         self.changed.emit()
 
     def _showAlone(self, segmentation: slicer.vtkMRMLSegmentationNode) -> None:

@@ -233,6 +233,7 @@ class vtkMRMLSliceCompositeNode(vtkMRMLNode):
     def GetForegroundVolumeID(self) -> str | None: ...
 
 class vtkMRMLCrosshairNode(vtkMRMLNode):
+    CursorPositionModifiedEvent: int
     def GetCursorPositionXYZ(self, xyz: list[float]) -> vtkMRMLSliceNode | None: ...
 
 class vtkMRMLScriptedModuleNode(vtkMRMLNode):
