@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from tuning_recording import EXTENTS, SOFTEST, Course, Recording
 
 from SegmentPropagateLib.models import loading
-from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagation.propagator import (
+    KeyMasks,
+    Lane,
+    PropagationSettings,
+    Propagator,
+    SliceUpdate,
+)
 from SegmentPropagateLib.propagators import finishing, partner
 from SegmentPropagateLib.propagators.classical import carrier
 from SegmentPropagateLib.reports.metrics import dice
@@ -105,19 +111,29 @@ class Told:
         yield from self._updates
 
 
-def _masks(case: Recording, extent: str, way: str, network: Sequence[SliceUpdate], stop: Stop) -> NDArray[np.bool_]:
+def heard(case: Recording, extent: str, stop: Stop = None) -> tuple[list[SliceUpdate], list[SliceUpdate]]:
+    """What the network and the classical propagator said, slice by slice in the order of visit."""
     course = case.courses[extent]
-    parts = {"network": Told(network), "classical": Told(_carried(course, stop))}
-    excess = 0.0 if way == "network" else loading.CLASSICAL_EXCESS
-    inner = partner.PartnerPropagator(parts["network"], parts["classical"]) if way == "pair" else parts[way]
+    return _network(course), _carried(course, stop)
+
+
+def finished(case: Recording, extent: str, inner: Propagator, excess: float) -> NDArray[np.bool_]:
+    """Masks `(slices, rows, columns)` of a propagator, finished, key slice included."""
     propagator = finishing.FinishingPropagator(inner, excess)
     gray = np.zeros(case.truth.shape, np.uint8)
     propagator.open(ImageStack(gray, gray, (1.0, 1.0, 1.0)), PropagationSettings())
     masks = np.zeros(case.truth.shape, dtype=bool)
     masks[case.key] = case.truth[case.key]
-    for update in propagator.run(course.lanes, {1: {case.key: case.truth[case.key]}}):
+    for update in propagator.run(case.courses[extent].lanes, {1: {case.key: case.truth[case.key]}}):
         masks[update.slice_index] = update.mask
     return masks
+
+
+def _masks(case: Recording, extent: str, way: str, network: Sequence[SliceUpdate], stop: Stop) -> NDArray[np.bool_]:
+    parts = {"network": Told(network), "classical": Told(_carried(case.courses[extent], stop))}
+    excess = 0.0 if way == "network" else loading.CLASSICAL_EXCESS
+    inner = partner.PartnerPropagator(parts["network"], parts["classical"]) if way == "pair" else parts[way]
+    return finished(case, extent, inner, excess)
 
 
 def _network(course: Course) -> list[SliceUpdate]:

@@ -125,6 +125,16 @@ def test_each_script_finds_a_value_of_its_grid_for_each_number(tuning, cases):
             assert len(result["grid"]) == len(grids[result["number"]])
 
 
+def test_with_the_reference_at_hand_the_halves_combine_no_worse_than_as_shipped(tuning, cases):
+    for case in cases:
+        found = tuning("measure_ceiling").figures(case)
+        for way in ("best share of the object", "presence known", "best of a slice", "best of a pixel"):
+            assert sum(found[way]) >= sum(found["pair"]) - 0.01, way
+        mended = np.array(found["pair"]) + [found[f"cost: {kind}"] for kind in ("stop", "edge", "drift")]
+        assert np.all(mended >= found["pair"])
+        assert np.all(mended <= 1)
+
+
 def test_the_grids_hold_the_numbers_of_the_code(tuning):
     for name in ("fit_partner", "fit_finishing"):
         for number, values in tuning(name).GRIDS.items():
