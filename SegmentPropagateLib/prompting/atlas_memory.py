@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.prompting.atlas.deformation import warped
-from SegmentPropagateLib.prompting.atlas.fusion import Carried
+from SegmentPropagateLib.prompting.atlas.fusion import Carried, Outline, Start
 from SegmentPropagateLib.prompting.atlas.grid import Body
 from SegmentPropagateLib.prompting.atlas.source import Atlas
 from SegmentPropagateLib.prompting.recall import Aligned, Answer, Memory, Question
@@ -65,18 +65,19 @@ class AtlasMemory:
         return [replace(draft, source="atlas-memory") for draft in drafts]
 
     def _redrawn(self, draft: Proposal, carried: Carried, body: Body, volume: Volume, plane: Plane) -> Proposal:
-        if np.average(carried.trust, weights=carried.soft + 1e-9) > _EXACT:
+        if draft.status != "found" or np.average(carried.trust, weights=carried.soft + 1e-9) > _EXACT:
             return draft
         axis = volume.geometry.plane_axis(plane)
         rows, columns = (step for other, step in enumerate(volume.geometry.spacing_kji_mm) if other != axis)
         masks = {index: draft.slices[index].mask for index in _some(sorted(draft.slices), draft.key_slice)}
         window = window_around(np.logical_or.reduce(list(masks.values())), (rows, columns))
         gray = gray_of(volume, body)
+        starts = _fitting(carried)
         questions = {}
         for index, mask in masks.items():
             mine = gray(slice_of(volume.array_kji, axis, index)[window])
             points = points_on(body.lattice, volume.geometry, axis, index, window)
-            question = _question(mine, mask[window], points, carried)
+            question = _question(mine, mask[window], points, starts)
             if question is not None:
                 questions[index] = question
         if not questions:
@@ -93,15 +94,23 @@ class AtlasMemory:
     def _confirmed(
         self, key: int, drawn: Mapping[int, Answer], questions: Mapping[int, Question], pixel_mm: tuple[float, float]
     ) -> dict[int, Answer]:
-        """The first and the last slice that looks the same when nothing but the key slice is in memory."""
-        others = [index for index in drawn if index != key]
-        if self._memory is None or not others or drawn[key].worth < DOUBT:
-            return {}
+        """On either side the farthest slice that looks the same when nothing but the key slice is in memory."""
+        confirmed: dict[int, Answer] = {}
+        if self._memory is None or drawn[key].worth < DOUBT:
+            return confirmed
         support = Aligned(questions[key].gray, drawn[key].mask)
-        asked = [Question(questions[index].gray, drawn[index].mask, [support]) for index in others]
-        answers = dict(zip(others, self._memory.ask(asked, pixel_mm), strict=True))
-        same = [index for index, answer in answers.items() if answer.mask.any() and answer.worth >= CONFIRMED]
-        return {index: answers[index] for index in {*same[:1], *same[-1:]}}
+        sides = [
+            sorted(index for index in drawn if index < key),
+            sorted((index for index in drawn if index > key), reverse=True),
+        ]
+        while any(sides):
+            asked = [side.pop(0) for side in sides if side]
+            slices = [(questions[index].gray, drawn[index].mask) for index in asked]
+            for index, answer in zip(asked, self._memory.compare(support, slices, pixel_mm), strict=True):
+                if answer.mask.any() and answer.worth >= CONFIRMED:
+                    confirmed[index] = answer
+                    sides[index > key].clear()
+        return confirmed
 
 
 def _some(present: list[int], key: int | None) -> list[int]:
@@ -110,17 +119,19 @@ def _some(present: list[int], key: int | None) -> list[int]:
     return sorted({present[round(float(place))] for place in places} | ({key} if key is not None else set()))
 
 
-def _question(gray: Image, expected: NDArray[np.bool_], points: Image, carried: Carried) -> Question | None:
+def _question(
+    gray: Image, expected: NDArray[np.bool_], points: Image, starts: Sequence[tuple[Start, Outline]]
+) -> Question | None:
     """What the network is asked about a slice; None where no finished case shows the object there.
 
     Args:
         gray: of the slice.
         expected: the carried mask on it.
         points: the volume's lattice under its pixels.
-        carried: the object.
+        starts: how the finished cases lie, with what each has of the object.
     """
     supports = []
-    for start, outline in zip(carried.starts, carried.outlines, strict=True):
+    for start, outline in starts:
         there = np.stack([warped(axis, points) for axis in start.deformed.points])
         support = aligned(there, outline, start.wide, start.lattice)
         if support is not None:
@@ -130,6 +141,15 @@ def _question(gray: Image, expected: NDArray[np.bool_], points: Image, carried: 
     likenesses = [likeness(support.gray, expected) for support in supports]
     chosen = most_similar(likeness(gray, expected), likenesses, SUPPORTS)
     return Question(gray, expected, [supports[number] for number in reversed(chosen)])
+
+
+def _fitting(carried: Carried) -> list[tuple[Start, Outline]]:
+    """Of each finished case the start that counts most where the object is: its others would tell the same again."""
+    counts = (carried.weights * carried.soft).sum(axis=(1, 2, 3))
+    best: dict[int, int] = {}
+    for number in np.argsort(-counts, kind="stable"):
+        best.setdefault(id(carried.outlines[number]), int(number))
+    return [(carried.starts[number], carried.outlines[number]) for number in sorted(best.values())]
 
 
 def _with_answers(draft: Proposal, drawn: Mapping[int, Answer], keys: Sequence[int], window: Window) -> Proposal:
@@ -148,7 +168,5 @@ def _with_answers(draft: Proposal, drawn: Mapping[int, Answer], keys: Sequence[i
 
 def _doubted(draft: Proposal, worth: float) -> Proposal:
     """The same, but no longer found."""
-    if draft.status != "found":
-        return draft
     reason = f"The network sees another outline there than the finished cases would have ({worth:.2f})."
     return replace(draft, status="unsure", reason=reason)
