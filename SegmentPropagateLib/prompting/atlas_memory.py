@@ -35,8 +35,11 @@ from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import slice_of
 from SegmentPropagateLib.volumes.volume import Volume
 
-READ = 6
-"""Slices of an object that the network looks at, beside the key slice: a third of a second each."""
+READ = 4
+"""Slices that the network looks at of an object that registration has found, beside the key slice: a tenth of a second
+each. Of 19 organs in two parts of a volume the mean DSC on the key slice was .66 as carried, .78 with none beside it,
+.80 with 4 and .79 with 6. Of what registration is unsure of the key slice alone is drawn anew, as more made it no
+better: .17 as carried, .26 so, .20 with 6 of 23 organs."""
 DOUBT = 0.4
 """Worth of the best slice below which a label is not found, whatever registration says: the network sees another object
 there, or none."""
@@ -65,11 +68,12 @@ class AtlasMemory:
         return [replace(draft, source="atlas-memory") for draft in drafts]
 
     def _redrawn(self, draft: Proposal, carried: Carried, body: Body, volume: Volume, plane: Plane) -> Proposal:
-        if draft.status != "found" or np.average(carried.trust, weights=carried.soft + 1e-9) > _EXACT:
+        if np.average(carried.trust, weights=carried.soft + 1e-9) > _EXACT:
             return draft
         axis = volume.geometry.plane_axis(plane)
         rows, columns = (step for other, step in enumerate(volume.geometry.spacing_kji_mm) if other != axis)
-        masks = {index: draft.slices[index].mask for index in _some(sorted(draft.slices), draft.key_slice)}
+        chosen = _some(sorted(draft.slices), draft.key_slice, READ if draft.status == "found" else 0)
+        masks = {index: draft.slices[index].mask for index in chosen}
         window = window_around(np.logical_or.reduce(list(masks.values())), (rows, columns))
         gray = gray_of(volume, body)
         starts = _fitting(carried)
@@ -113,9 +117,9 @@ class AtlasMemory:
         return confirmed
 
 
-def _some(present: list[int], key: int | None) -> list[int]:
-    """The key slice and `READ` others, evenly over those that have the object."""
-    places = np.linspace(0, len(present) - 1, min(READ, len(present)) + 2)[1:-1]
+def _some(present: list[int], key: int | None, count: int) -> list[int]:
+    """The key slice and so many others, evenly over those that have the object."""
+    places = np.linspace(0, len(present) - 1, min(count, len(present)) + 2)[1:-1]
     return sorted({present[round(float(place))] for place in places} | ({key} if key is not None else set()))
 
 
@@ -168,5 +172,7 @@ def _with_answers(draft: Proposal, drawn: Mapping[int, Answer], keys: Sequence[i
 
 def _doubted(draft: Proposal, worth: float) -> Proposal:
     """The same, but no longer found."""
+    if draft.status != "found":
+        return draft
     reason = f"The network sees another outline there than the finished cases would have ({worth:.2f})."
     return replace(draft, status="unsure", reason=reason)
