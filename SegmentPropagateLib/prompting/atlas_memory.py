@@ -31,12 +31,16 @@ from SegmentPropagateLib.prompting.supports import (
     window_around,
 )
 from SegmentPropagateLib.propagation.results import SliceResult, Source
+from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import slice_of
 from SegmentPropagateLib.volumes.volume import Volume
 
-READ = 6
-"""Slices of an object that the network looks at, beside the key slice: a third of a second each."""
+READ = 4
+"""Slices that the network looks at of an object that registration has found, beside the key slice: a tenth of a second
+each. Of 19 organs in two parts of a volume the mean DSC on the key slice was .66 as carried, .78 with none beside it,
+.80 with 4 and .79 with 6. Of what registration is unsure of the key slice alone is drawn anew, as more made it no
+better: .17 as carried, .26 so, .20 with 6 of 23 organs."""
 DOUBT = 0.4
 """Worth of the best slice below which a label is not found, whatever registration says: the network sees another object
 there, or none."""
@@ -69,7 +73,8 @@ class AtlasMemory:
             return draft
         axis = volume.geometry.plane_axis(plane)
         rows, columns = (step for other, step in enumerate(volume.geometry.spacing_kji_mm) if other != axis)
-        masks = {index: draft.slices[index].mask for index in _some(sorted(draft.slices), draft.key_slice)}
+        chosen = _some(sorted(draft.slices), draft.key_slice, READ if draft.status == "found" else 0)
+        masks = {index: draft.slices[index].mask for index in chosen}
         window = window_around(np.logical_or.reduce(list(masks.values())), (rows, columns))
         gray = gray_of(volume, body)
         questions = {}
@@ -93,25 +98,36 @@ class AtlasMemory:
     def _confirmed(
         self, key: int, drawn: Mapping[int, Answer], questions: Mapping[int, Question], pixel_mm: tuple[float, float]
     ) -> dict[int, Answer]:
-        """The first and the last slice that looks the same when nothing but the key slice is in memory."""
-        others = [index for index in drawn if index != key]
-        if self._memory is None or not others or drawn[key].worth < DOUBT:
-            return {}
+        """On either side the farthest slice that looks the same when nothing but the key slice is in memory."""
+        confirmed: dict[int, Answer] = {}
+        if self._memory is None or drawn[key].worth < DOUBT:
+            return confirmed
         support = Aligned(questions[key].gray, drawn[key].mask)
-        asked = [Question(questions[index].gray, drawn[index].mask, [support]) for index in others]
-        answers = dict(zip(others, self._memory.ask(asked, pixel_mm), strict=True))
-        same = [index for index, answer in answers.items() if answer.mask.any() and answer.worth >= CONFIRMED]
-        return {index: answers[index] for index in {*same[:1], *same[-1:]}}
+        sides = [
+            sorted(index for index in drawn if index < key),
+            sorted((index for index in drawn if index > key), reverse=True),
+        ]
+        while any(sides):
+            asked = [side.pop(0) for side in sides if side]
+            slices = [(questions[index].gray, drawn[index].mask) for index in asked]
+            for index, answer in zip(asked, self._memory.compare(support, slices, pixel_mm), strict=True):
+                if answer.mask.any() and answer.worth >= CONFIRMED:
+                    confirmed[index] = answer
+                    sides[index > key].clear()
+        return confirmed
 
 
-def _some(present: list[int], key: int | None) -> list[int]:
-    """The key slice and `READ` others, evenly over those that have the object."""
-    places = np.linspace(0, len(present) - 1, min(READ, len(present)) + 2)[1:-1]
+def _some(present: list[int], key: int | None, count: int) -> list[int]:
+    """The key slice and so many others, evenly over those that have the object."""
+    places = np.linspace(0, len(present) - 1, min(count, len(present)) + 2)[1:-1]
     return sorted({present[round(float(place))] for place in places} | ({key} if key is not None else set()))
 
 
 def _question(gray: Image, expected: NDArray[np.bool_], points: Image, carried: Carried) -> Question | None:
     """What the network is asked about a slice; None where no finished case shows the object there.
+
+    Of each finished case the start whose mask is nearest to the expected one supports: three times the same slice, a
+    little shifted, takes three times as long and tells no more.
 
     Args:
         gray: of the slice.
@@ -119,14 +135,17 @@ def _question(gray: Image, expected: NDArray[np.bool_], points: Image, carried: 
         points: the volume's lattice under its pixels.
         carried: the object.
     """
-    supports = []
+    nearest: dict[int, tuple[float, Aligned]] = {}
     for start, outline in zip(carried.starts, carried.outlines, strict=True):
         there = np.stack([warped(axis, points) for axis in start.deformed.points])
         support = aligned(there, outline, start.wide, start.lattice)
         if support is not None:
-            supports.append(support)
-    if not supports:
+            overlap = dice(support.mask, expected)
+            if id(outline) not in nearest or overlap > nearest[id(outline)][0]:
+                nearest[id(outline)] = overlap, support
+    if not nearest:
         return None
+    supports = [support for _, support in nearest.values()]
     likenesses = [likeness(support.gray, expected) for support in supports]
     chosen = most_similar(likeness(gray, expected), likenesses, SUPPORTS)
     return Question(gray, expected, [supports[number] for number in reversed(chosen)])

@@ -1,8 +1,8 @@
 """What the tracking network makes of a slice when slices of finished cases stand in its memory (SAM2-SGP, Xu 2025).
 
 Supports lie on the slice they are to help with, as if they came just before it. The same organ may have another gray
-value in another patient: contrast medium alone moves an aorta by 100 HU. So every slice is asked about twice, with the
-supports as they are and with gray values brought to those of the slice, and the answers vote with what was expected.
+value in another patient: contrast medium alone moves an aorta by 100 HU. So every slice is asked about twice, as it is
+and with gray values brought to those of the supports, and the answers vote with what was expected.
 """
 
 from __future__ import annotations
@@ -68,6 +68,18 @@ class Answer(NamedTuple):
     worth: float
 
 
+class Reading(NamedTuple):
+    """One or two slices that are read with the same supports in memory; they do not see each other.
+
+    Args:
+        supports: at least one, the most similar last.
+        grays: float32 0..1 `(rows, columns)` each.
+    """
+
+    supports: Sequence[Aligned]
+    grays: Sequence[Image]
+
+
 class Memory:
     """The bundled network; loaded once."""
 
@@ -81,38 +93,58 @@ class Memory:
             questions: at least one.
             pixel_mm: spacing of rows and columns.
         """
-        sides = [side for question in questions for side in (question.supports, _matched(question, pixel_mm))]
-        grays = [question.gray for question in questions for _ in range(2)]
-        updates = self._read(grays, sides, pixel_mm)
-        return [_voted(question, updates[2 * n : 2 * n + 2], pixel_mm) for n, question in enumerate(questions)]
+        readings = [reading for question in questions for reading in _both_ways(question, pixel_mm)]
+        updates = iter(self._read(readings, pixel_mm))
+        return [_voted(question, [next(updates), next(updates)], pixel_mm) for question in questions]
 
-    def _read(
-        self, grays: Sequence[Image], supports: Sequence[Sequence[Aligned]], pixel_mm: tuple[float, float]
-    ) -> list[SliceUpdate]:
-        """All slices in one stack, each after its supports, a lane for each; they do not see each other."""
+    def compare(
+        self, support: Aligned, slices: Sequence[tuple[Image, Mask]], pixel_mm: tuple[float, float]
+    ) -> list[Answer]:
+        """What is believed of slices of the same volume with one other slice of it in memory.
+
+        Args:
+            support: that slice.
+            slices: gray values and expected mask, as in `Question`.
+            pixel_mm: spacing of rows and columns.
+        """
+        readings = [Reading([support], [gray for gray, _ in slices[n : n + 2]]) for n in range(0, len(slices), 2)]
+        questions = [Question(gray, expected, [support]) for gray, expected in slices]
+        updates = self._read(readings, pixel_mm)
+        return [_voted(question, [update], pixel_mm) for question, update in zip(questions, updates, strict=True)]
+
+    def _read(self, readings: Sequence[Reading], pixel_mm: tuple[float, float]) -> list[SliceUpdate]:
+        """All slices in one stack, after their supports or before them, where a second one can be asked about as well:
+        what the network makes of a support, which costs most, it makes once for both."""
         slices: list[Image] = []
         lanes, keys = [], {}
-        for number, (gray, before) in enumerate(zip(grays, supports, strict=True)):
-            start = len(slices)
-            slices += [*(support.gray for support in before), gray]
-            at = start + len(before)
-            keys[number] = {start + n: support.mask for n, support in enumerate(before)}
-            lanes.append(Lane(number, tuple(keys[number]), (range(at, at + 1),)))
+        for number, (supports, grays) in enumerate(readings):
+            start = len(slices) + len(grays) - 1
+            stop = start + len(supports)
+            slices += [*grays[1:], *(support.gray for support in supports), grays[0]]
+            keys[number] = {start + n: support.mask for n, support in enumerate(supports)}
+            ways = [range(stop, stop + 1), range(start - 1, start - 2, -1)]
+            lanes += [Lane(number, tuple(keys[number]), (way,)) for way in ways[: len(grays)]]
         values = np.stack(slices)
         stack = ImageStack(values, (255 * np.clip(values, 0, 1)).astype(np.uint8), (1.0, *pixel_mm))
         self._network.open(stack, PropagationSettings())
-        updates = {update.object_id: update for update in self._network.run(lanes, keys)}
-        return [updates[number] for number in range(len(lanes))]
+        updates = {update.slice_index: update for update in self._network.run(lanes, keys)}
+        return [updates[lane.slices[0]] for lane in lanes]
 
 
-def _matched(question: Question, pixel_mm: tuple[float, float]) -> list[Aligned]:
-    """The supports with the object's gray value and contrast as the expected mask has them in the slice."""
-    level, contrast = _look(question.gray, question.expected, pixel_mm)
-    matched = []
-    for gray, mask in question.supports:
+def _both_ways(question: Question, pixel_mm: tuple[float, float]) -> list[Reading]:
+    """The slice as it is, and with the gray values of the most similar support; so are then those of the others."""
+    *others, nearest = question.supports
+    level, contrast = _look(nearest.gray, nearest.mask, pixel_mm)
+
+    def matched(gray: Image, mask: Mask) -> Image:
         own, spread = _look(gray, mask, pixel_mm)
-        matched.append(Aligned(((gray - own) * np.float32(contrast / spread) + level).astype(np.float32), mask))
-    return matched
+        return ((gray - own) * np.float32(contrast / spread) + level).astype(np.float32)
+
+    gray = matched(question.gray, question.expected)
+    if not others:
+        return [Reading([nearest], [question.gray, gray])]
+    alike = [Aligned(matched(*other), other.mask) for other in others]
+    return [Reading(question.supports, [question.gray]), Reading([*alike, nearest], [gray])]
 
 
 def _look(gray: Image, mask: Mask, pixel_mm: tuple[float, float]) -> tuple[float, float]:

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.phantoms.bodies import make_body
+from SegmentPropagateLib.prompting.atlas.descriptors import blurred
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.prompting.source import Support, find_source
 from SegmentPropagateLib.reports.metrics import dice
@@ -65,6 +67,14 @@ def whole(draft, shape):
     for index, result in draft.slices.items():
         mask[index] = result.mask
     return mask
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 7), (1, 4, 9), (2, 1, 1)], ids=str)
+def test_means_over_neighbors_are_those_of_scipy(shape):
+    image = np.random.default_rng(0).random(shape, np.float32)
+    expected = ndimage.uniform_filter(image.astype(np.float64), 3, mode="nearest")
+    blurred(image)
+    assert np.allclose(image, expected, atol=1e-6)
 
 
 def test_a_template_gets_its_own_masks_and_ranges(template, again):

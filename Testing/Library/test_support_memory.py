@@ -90,6 +90,20 @@ def test_answers_do_not_depend_on_the_other_questions(memory):
     assert together[0].worth == pytest.approx(alone[0].worth, abs=1e-5)
 
 
+def test_two_slices_beside_one_support_do_not_see_each_other(memory):
+    support = disc(48, 46)
+    aligned = Aligned(picture(support, 0.7), support)
+    slices = [(picture(mask, 0.7), mask) for mask in (disc(48, 48, 13), disc(60, 40, 9), disc(45, 45, 11))]
+    together = memory.compare(aligned, slices, (1.5, 1.5))
+    for (gray, mask), answer in zip(slices, together, strict=True):
+        (alone,) = memory.compare(aligned, [(gray, mask)], (1.5, 1.5))
+        assert np.array_equal(answer.mask, alone.mask)
+        assert answer.worth == pytest.approx(
+            alone.worth, abs=1e-3
+        )  # what is told of time depends on the stack's length
+    assert all(dice(answer.mask, mask) > 0.9 for (_, mask), answer in zip(slices, together, strict=True))
+
+
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
     folder = tmp_path_factory.mktemp("supports")

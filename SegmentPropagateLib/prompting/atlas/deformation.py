@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.prompting.atlas.descriptors import self_similarity
+from SegmentPropagateLib.prompting.atlas.descriptors import CHANNELS, blurred, self_similarity
 from SegmentPropagateLib.volumes.boxes import bounding_box
 
 LEVELS = ((3, 4), (3, 3), (2, 3), (1, 1))
@@ -22,6 +22,7 @@ OUTSIDE = 0.3
 
 _COUPLING = np.geomspace(0.01, 1.0, 6)
 _SMOOTH = 1.2  # points
+_BLOCK = 10_000  # points that are compared at once: so many stay in the processor's cache
 _BEYOND = 1.0  # what a step out of the template costs; a descriptor's channel differs by 1 at most
 _MARGIN = 8  # points around the template's first place that it may come to
 _FIT_SIGMA = 3.0  # points around a voxel that tell how well its surroundings fit
@@ -92,13 +93,20 @@ def _search(mine: Image, other: Image, there: NDArray[np.bool_], stride: int, re
     padded = np.pad(other, ((0, 0), *((reach, reach),) * 3), mode="edge")
     known = np.pad(there, reach)
     cost = np.empty((len(steps), *shape), np.float32)
-    for out, step in zip(cost, steps, strict=True):
-        cut = tuple(slice(reach + o, reach + o + n) for o, n in zip(step, shape, strict=True))
-        difference = mine - padded[(slice(None), *cut)]
-        price = np.einsum("c...,c...->...", difference, difference)
-        price[~known[cut]] = _BEYOND
-        price[~there] = 0  # else the template's ends would be drawn out over what it does not show
-        ndimage.uniform_filter(price, 3, output=out, mode="nearest")
+    rows = max(1, _BLOCK // (shape[1] * shape[2]))
+    for first in range(0, shape[0], rows):
+        block = slice(first, first + rows)
+        fixed, absent = mine[:, block], ~there[block]
+        difference = np.empty_like(fixed)
+        for price, step in zip(cost[:, block], steps, strict=True):
+            s, a, r = (slice(reach + o, reach + o + n) for o, n in zip(step, fixed.shape[1:], strict=True))
+            s = slice(s.start + first, s.stop + first)
+            np.subtract(fixed, padded[:, s, a, r], out=difference)
+            np.einsum("c...,c...->...", difference, difference, out=price)
+            price[~known[s, a, r]] = _BEYOND
+            price[absent] = 0  # else the template's ends would be drawn out over what it does not show
+    for price in cost:
+        blurred(price)
     field = _coupled(cost.reshape(len(steps), -1), steps.astype(np.float32), shape) * stride
     to_points = ([1 / stride] * 3, -(stride // 2) / stride)
     return np.stack([ndimage.affine_transform(c, *to_points, full, order=1, mode="nearest") for c in field])
@@ -108,14 +116,20 @@ def _coupled(cost: Image, steps: Image, shape: tuple[int, ...]) -> Image:
     def smooth(best: NDArray[np.intp]) -> Image:
         return np.stack([ndimage.gaussian_filter(steps[best, axis].reshape(shape), _SMOOTH) for axis in range(3)])
 
-    cost = np.ascontiguousarray(cost.T)  # the search for the least is quicker along the last axis
-    field = smooth(cost.argmin(axis=1))
+    size = max(1, _BLOCK * CHANNELS // len(steps))
+    starts = range(0, cost.shape[1], size)
+    blocks = [np.ascontiguousarray(cost[:, start : start + size].T) for start in starts]  # quicker to search this way
+    field = smooth(np.concatenate([block.argmin(axis=1) for block in blocks]))
     terms = np.vstack([-2 * steps.T, (steps**2).sum(axis=1)])
-    ones = np.ones((len(cost), 1), np.float32)
+    total = np.empty_like(blocks[0])
     for weight in _COUPLING.astype(np.float32):  # least of cost + weight * |step - field|^2, but for |field|^2
-        pull = np.hstack([field.reshape(3, -1).T, ones]) @ (weight * terms)
-        pull += cost
-        field = smooth(pull.argmin(axis=1))
+        at = np.vstack([field.reshape(3, -1), np.ones((1, cost.shape[1]), np.float32)]).T
+        best, scaled = [], weight * terms
+        for start, block in zip(starts, blocks, strict=True):
+            pull = np.matmul(at[start : start + size], scaled, out=total[: len(block)])
+            pull += block
+            best.append(pull.argmin(axis=1))
+        field = smooth(np.concatenate(best))
     return field
 
 
