@@ -8,6 +8,7 @@ supports as they are and with gray values brought to those of the slice, and the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.models.loading import load_model
-from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, Propagator, SliceUpdate
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.stack import ImageStack
 
@@ -69,10 +70,14 @@ class Answer(NamedTuple):
 
 
 class Memory:
-    """The bundled network; loaded once."""
+    """A network that reads supports.
 
-    def __init__(self) -> None:
-        self._network = load_model("starter", device="cpu", partner=False)
+    Args:
+        network: alone, without a partner that would vote by the image; None takes the bundled one.
+    """
+
+    def __init__(self, network: Propagator | None = None) -> None:
+        self._network = network or load_model("starter", device="cpu", partner=False)
 
     def ask(self, questions: Sequence[Question], pixel_mm: tuple[float, float]) -> list[Answer]:
         """An answer per question; all questions have slices of one size.
@@ -81,7 +86,7 @@ class Memory:
             questions: at least one.
             pixel_mm: spacing of rows and columns.
         """
-        sides = [side for question in questions for side in (question.supports, _matched(question, pixel_mm))]
+        sides = [side for question in questions for side in (question.supports, matched(question, pixel_mm))]
         grays = [question.gray for question in questions for _ in range(2)]
         updates = self._read(grays, sides, pixel_mm)
         return [_voted(question, updates[2 * n : 2 * n + 2], pixel_mm) for n, question in enumerate(questions)]
@@ -100,12 +105,17 @@ class Memory:
             lanes.append(Lane(number, tuple(keys[number]), (range(at, at + 1),)))
         values = np.stack(slices)
         stack = ImageStack(values, (255 * np.clip(values, 0, 1)).astype(np.uint8), (1.0, *pixel_mm))
-        self._network.open(stack, PropagationSettings())
+        self._network.open(stack, PropagationSettings(looks_twice=True))
         updates = {update.object_id: update for update in self._network.run(lanes, keys)}
         return [updates[number] for number in range(len(lanes))]
 
 
-def _matched(question: Question, pixel_mm: tuple[float, float]) -> list[Aligned]:
+def remembering(model: str | Path | None) -> Memory:
+    """The memory of a network, such as `finetune --recipe sgp` writes; of the bundled one where none is named."""
+    return Memory(None if model is None else load_model(model, partner=False))
+
+
+def matched(question: Question, pixel_mm: tuple[float, float]) -> list[Aligned]:
     """The supports with the object's gray value and contrast as the expected mask has them in the slice."""
     level, contrast = _look(question.gray, question.expected, pixel_mm)
     matched = []
