@@ -78,9 +78,13 @@ def second_look(
     points, is_there = boxes_of(first.silenced, network.image_size)
     laid_over = attention(features, first.best.sigmoid()[:, None].to(features.dtype))
     second = decode(network, laid_over, fine, embed_prompt(network, points), places)
-    pairs = ((getattr(second, name), getattr(first, name)) for name in ("logits", "ious", "tokens"))
-    chosen = [_where(is_there, second.of_best(new)[:, None], first.of_best(old)[:, None]) for new, old in pairs]
-    return Decoded(*chosen, _where(is_there, second.presence, first.presence))
+
+    def chosen(name: str) -> Tensor:
+        new, old = second.of_best(getattr(second, name)), first.of_best(getattr(first, name))
+        return _where(is_there, new, old)[:, None]
+
+    presence = _where(is_there, second.presence, first.presence)
+    return Decoded(chosen("logits"), chosen("ious"), chosen("tokens"), presence)
 
 
 def boxes_of(logits: Tensor, side: int) -> tuple[Points, Tensor]:

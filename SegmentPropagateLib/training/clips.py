@@ -195,7 +195,7 @@ def rendered(
         keys: how many of them, from the first on, a crop is laid around.
     """
     masks = volume.masks(target.values, run)
-    crop = _crop(masks[:keys].any(axis=0), volume.stack.spacing_mm[1:], settings, rng)
+    crop = _crop(np.logical_or.reduce(masks[:keys]), volume.stack.spacing_mm[1:], settings, rng)
     source = (volume.stack.values if settings.windows else volume.stack.gray)[run]
     size, augmentation = settings.image_size, settings.augmentation
     grid = _sampling_grid(crop, masks.shape[1:], size, augmentation, rng)

@@ -140,7 +140,8 @@ class Bookcase:
         image = opened(volume, self._along)
         if image is None:
             raise InputError(f"'{volume.name}' shows no body: it is empty, or all air.")
-        return Book(image, read_labels(case.labels, volume.geometry, self._notify))
+        told = case.name in self._segments  # it may have been let go, and is opened again
+        return Book(image, read_labels(case.labels, volume.geometry, _nothing if told else self._notify))
 
     def _shelf(self, case: Case, values: dict[int, int]) -> Shelf:
         def make() -> Shelf:
@@ -160,6 +161,10 @@ class Bookcase:
             sheets = [page.sheet for page in image.pages(evenly(self.slices(case)))]
             self._fits[pair] = not misfit_of(other.name, shelf, image.body, sheets)
         return self._fits[pair]
+
+
+def _nothing(_sentence: str) -> None:
+    """Tells nobody."""
 
 
 def _kept(store: OrderedDict[str, Kept], name: str, most: int, make: Callable[[], Kept]) -> Kept:
