@@ -67,7 +67,7 @@ class Sequences:
         say: takes a sentence for the user.
     """
 
-    trainer = Trainer
+    trainer: type[Trainer] = Trainer
 
     def __init__(self, settings: FinetuneSettings, say: Say) -> None:
         self._settings = settings

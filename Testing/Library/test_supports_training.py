@@ -1,6 +1,7 @@
 """Training in SAM2-SGP's manner: what a slice costs, what supports it, and that training sees what a run sees."""
 
 import copy
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -37,11 +38,11 @@ ORGANS = (4, 9)
 SIDE = 64
 
 
-def save_cases(folder, *names):
-    """Stretches of drawn bodies of one layout with two of their organs."""
+def save_cases(folder, *names, organs=ORGANS):
+    """Stretches of drawn bodies of one layout with some of their organs."""
     for seed, name in enumerate(names):
         values, labels = body(seed, slice(30, 40))
-        save_case(folder, name, values, np.where(np.isin(labels, ORGANS), labels, 0), placed(values))
+        save_case(folder, name, values, np.where(np.isin(labels, organs), labels, 0), placed(values))
     return folder
 
 
@@ -179,29 +180,36 @@ def test_options_of_sequences_do_not_go_with_it(dataset, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_finetuned_file_reads_finished_cases_and_resumes_to_the_same_weights(tmp_path, capsys):
-    folder, tiny = save_cases(tmp_path / "data", "ann", "bob", "cleo"), save_tiny(tmp_path / "tiny.pt")
-    words = ["finetune", str(folder), "--init", str(tiny), "--recipe", "sgp", "--steps", "3", "--batch", "1"]
-    assert main([*words, "-o", str(tmp_path / "m.pt")]) == 0
+def test_a_run_that_was_interrupted_resumes_to_the_weights_it_would_have_had(dataset, tmp_path):
+    tiny, settings = save_tiny(tmp_path / "tiny.pt"), replace(SGP, batch=1, validation=0.0)
 
-    def stop(record, _steps):
-        if record["step"] == 1:
-            raise KeyboardInterrupt
+    def stop(_record, _steps):
+        raise KeyboardInterrupt
 
-    settings = replace(RECIPES["sgp"], steps=3, batch=1)
+    finetune(dataset, tiny, tmp_path / "whole.pt", settings, Conduct())
     with pytest.raises(KeyboardInterrupt):
-        finetune(folder, tiny, tmp_path / "torn.pt", settings, Conduct(save_seconds=0, tick=stop))
-    finetune(folder, tiny, tmp_path / "torn.pt", settings, Conduct(resume=True))
-    one, other = (torch.load(tmp_path / name, weights_only=True)["model"] for name in ("m.last.pt", "torn.last.pt"))
+        finetune(dataset, tiny, tmp_path / "torn.pt", settings, Conduct(save_seconds=0, tick=stop))
+    finetune(dataset, tiny, tmp_path / "torn.pt", settings, Conduct(resume=True))
+    one, other = (torch.load(tmp_path / name, weights_only=True)["model"] for name in ("whole.pt", "torn.pt"))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_a_finetuned_file_reads_finished_cases(tmp_path, capsys):
+    folder, tiny = save_cases(tmp_path / "data", "ann", "bob", "cleo", organs=ORGANS[:1]), save_tiny(tmp_path / "t.pt")
+    words = ["finetune", str(folder), "--init", str(tiny), "--recipe", "sgp", "--steps", "1", "--batch", "1"]
+    assert main([*words, "-o", str(tmp_path / "m.pt")]) == 0
     card = inspect_checkpoint(tmp_path / "m.last.pt").card
-    assert (card.recipe["lessons"], card.base["name"]) == ("supports", "tiny.pt")
+    assert (card.recipe["lessons"], card.base["name"]) == ("supports", "t.pt")
+    log = json.loads((tmp_path / "m.log.json").read_text(encoding="utf-8"))
+    if log["records"][0]["validation_dsc"] < log["start"]["validation_dsc"]:
+        assert (tmp_path / "m.pt").read_bytes() == tiny.read_bytes()  # nothing was better than the start
     capsys.readouterr()
     image = folder / "ann" / "image.nii.gz"
     suggest = ["suggest", str(image), "--support", str(folder), "--source", "support-memory", "-o"]
     status = main([*suggest, str(tmp_path / "d.seg.nrrd"), "--model", str(tmp_path / "m.last.pt")])
-    assert status == 0 or "Nothing was found." in capsys.readouterr().err  # after three steps
+    assert status == 0 or "Nothing was found." in capsys.readouterr().err  # after one step
 
 
 @pytest.mark.slow

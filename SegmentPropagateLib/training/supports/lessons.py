@@ -19,6 +19,7 @@ from SegmentPropagateLib.training.settings import FinetuneSettings
 from SegmentPropagateLib.training.supports.bookcase import Asked, Bookcase
 from SegmentPropagateLib.training.supports.examiner import SupportExaminer
 from SegmentPropagateLib.training.supports.trainer import SupportTrainer
+from SegmentPropagateLib.training.trainer import Trainer
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 MOST_CASES = 5
@@ -39,7 +40,7 @@ class SupportLessons:
         say: takes a sentence for the user.
     """
 
-    trainer = SupportTrainer
+    trainer: type[Trainer] = SupportTrainer
 
     def __init__(self, settings: FinetuneSettings, say: Say) -> None:
         self._settings = settings
@@ -97,7 +98,7 @@ class SupportBatches:
             clip = None if asked is None else clip_of(asked, settings, rng)
             if clip is not None:
                 return clip
-            example = self._training[rng.integers(len(self._training))]
+            example = self._training[int(rng.integers(len(self._training)))]
         raise InputError(
             "The cases cannot support each other: give cases of one modality that show the same part of the body and "
             "have labels in common."
