@@ -322,7 +322,9 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         choices=("full", "decoder", "lora", "prompt"),
         help="train all weights (default), those of one part, or low-rank additions to the image encoder",
     )
-    parser.add_argument("--rank", type=count, metavar="N", help="of the additions of lora (default: 4)")
+    parser.add_argument(
+        "--rank", type=count, metavar="N", help="of the additions of lora (default: 4, of --recipe sgp 16)"
+    )
 
 
 def _add_finetune(commands: argparse._SubParsersAction) -> None:

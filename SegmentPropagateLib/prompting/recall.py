@@ -118,11 +118,11 @@ def remembering(model: str | Path | None) -> Memory:
 def matched(question: Question, pixel_mm: tuple[float, float]) -> list[Aligned]:
     """The supports with the object's gray value and contrast as the expected mask has them in the slice."""
     level, contrast = _look(question.gray, question.expected, pixel_mm)
-    matched = []
+    supports = []
     for gray, mask in question.supports:
         own, spread = _look(gray, mask, pixel_mm)
-        matched.append(Aligned(((gray - own) * np.float32(contrast / spread) + level).astype(np.float32), mask))
-    return matched
+        supports.append(Aligned(((gray - own) * np.float32(contrast / spread) + level).astype(np.float32), mask))
+    return supports
 
 
 def _look(gray: Image, mask: Mask, pixel_mm: tuple[float, float]) -> tuple[float, float]:
