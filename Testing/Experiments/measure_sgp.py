@@ -1,7 +1,7 @@
 """What training in SAM2-SGP's manner adds to `support-memory` on drawn bodies; planned in PLAN_SGP.md.
 
 python measure_sgp.py --train sgp.pt --steps N   # draws the bodies, trains
-python measure_sgp.py --model sgp.pt             # the figures, and sgp.json
+python measure_sgp.py --model sgp.pt             # the figures, and sgp.json; goes on where an earlier call was stopped
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from SegmentPropagateLib.models.registry import bundled_folder
+from SegmentPropagateLib.models.registry import bundled_folder, model_folders
 from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_network, save_checkpoint
 from SegmentPropagateLib.phantoms.bodies import ORGANS, make_body
 from SegmentPropagateLib.prompting.shelf import evenly
@@ -34,7 +34,7 @@ sys.path.append(str(ROOT / "Testing" / "Benchmarks"))
 from evaluate_suggest import as_files, finished_bodies  # noqa: E402 - it lies in the next folder
 from measure_landmarks import interval  # noqa: E402 - it lies in this one
 
-TRAINING, ASIDE, SUPPORTS, QUERIES = range(20_000, 20_012), range(20_012, 20_014), range(1000, 1004), range(10)
+TRAINING, ASIDE, SUPPORTS = range(20_000, 20_012), range(20_012, 20_014), range(1000, 1004)
 MEASURED = (1, 7, 13)
 SIZE = 128
 
@@ -47,16 +47,19 @@ def main() -> None:
     parser.add_argument("--train", type=Path, help="model file to write")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--model", type=Path, help="what was trained")
-    parser.add_argument("--seconds", type=float, default=1e9, help="processor time after which no query is begun")
+    parser.add_argument("--queries", type=int, nargs=2, default=(0, 10), help="first seed, and the one after the last")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("sgp.json"))
     arguments = parser.parse_args()
     if arguments.train is not None:
         print(json.dumps(train(arguments.train, arguments.steps)))  # noqa: T201 - the result
         return
-    rows = list(measured(arguments.model, arguments.seconds))
-    card = inspect_checkpoint(arguments.model).card
-    about = {"steps": card.recipe.get("steps_done"), "validation": dict(card.metrics)}
-    arguments.out.write_text(json.dumps({"figures": figures(rows), "model": about, "rows": rows}, indent=1) + "\n")
+    rows: list[Row] = json.loads(arguments.out.read_text())["rows"] if arguments.out.exists() else []
+    done = {row["query"] for row in rows}
+    card = inspect_checkpoint(arguments.model, bases=model_folders()).card
+    about = {"steps": card.recipe["steps_done"], "validation": card.metrics["validation"]["figures"]}
+    for query_rows in measured(arguments.model, [query for query in range(*arguments.queries) if query not in done]):
+        rows += query_rows
+        arguments.out.write_text(json.dumps({"figures": figures(rows), "model": about, "rows": rows}, indent=1) + "\n")
     print(json.dumps(figures(rows), indent=1))  # noqa: T201 - the result
 
 
@@ -78,8 +81,8 @@ def told(record: Row, steps: int) -> None:
         print(steps, {name: round(value, 4) for name, value in record.items()}, flush=True)  # noqa: T201 - progress
 
 
-def measured(model: Path, seconds: float) -> Iterator[Row]:
-    """A row per query, organ and slice that was looked at, with what both networks drew there."""
+def measured(model: Path, queries: list[int]) -> Iterator[list[Row]]:
+    """Of each query a row per organ and slice that was looked at, with what both networks drew there."""
     with tempfile.TemporaryDirectory() as folder:
         finished = finished_bodies(Path(folder), [make_body(seed) for seed in SUPPORTS])
         known = {segment.value for segment in finished.segments}
@@ -87,9 +90,8 @@ def measured(model: Path, seconds: float) -> Iterator[Row]:
         save_checkpoint(Path(folder) / "start.pt", start.state_dict(), card)
         models = {"before": Path(folder) / "start.pt", "after": model}
         sources = {name: SupportMemory() for name in models}
-        for query in QUERIES:
-            if time.process_time() > seconds:
-                return
+        for query in queries:
+            rows: list[Row] = []
             volume, truth = as_files(make_body(query))
             wanted = [value for value in MEASURED if value in known]
             drafts = {
@@ -104,7 +106,8 @@ def measured(model: Path, seconds: float) -> Iterator[Row]:
                         drawn = drafts[name][number].slices.get(index)
                         mask = np.zeros_like(masks[index]) if drawn is None else drawn.mask
                         row[name] = round(dice(mask, masks[index]), 4)  # of an absent organ 1 where it is left empty
-                    yield row
+                    rows.append(row)
+            yield rows
 
 
 def figures(rows: list[Row]) -> dict[str, Any]:
