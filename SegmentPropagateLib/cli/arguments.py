@@ -218,7 +218,7 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         metavar="LABELS",
         help="label file of another tool: slices that image and neighbors bear out are key slices, the rest is redone",
     )
-    add_source(parser)
+    add_source(parser, "--support-model")
     parser.add_argument("--unsure", action="store_true", help="with --support, --draft: propagate unsure objects too")
     parser.add_argument(
         "--label",
@@ -322,7 +322,9 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         choices=("full", "decoder", "lora", "prompt"),
         help="train all weights (default), those of one part, or low-rank additions to the image encoder",
     )
-    parser.add_argument("--rank", type=count, metavar="N", help="of the additions of lora (default: 4)")
+    parser.add_argument(
+        "--rank", type=count, metavar="N", help="of the additions of lora (default: 4, of --recipe sgp 16)"
+    )
 
 
 def _add_finetune(commands: argparse._SubParsersAction) -> None:
@@ -339,9 +341,10 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     _add_method(parser)
     parser.add_argument(
         "--recipe",
-        choices=("auto", "slm-sam2", "medsam2", "starter"),
+        choices=("auto", "slm-sam2", "medsam2", "starter", "sgp"),
         default="auto",
-        help="rates, steps and losses of a published training; auto: that of the model to start from",
+        help="rates, steps and losses of a published training; auto: that of the model to start from; sgp: learn to "
+        "read slices of finished cases, for suggest --source support-memory",
     )
     parser.add_argument("--epochs", type=count, metavar="N", help="visits to each object (default: the recipe's)")
     parser.add_argument("--steps", type=count, metavar="N", help="instead of --epochs")

@@ -11,6 +11,8 @@ from SegmentPropagateLib.cli.console import progress_bar
 from SegmentPropagateLib.cli.named import Described, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
+from SegmentPropagateLib.models import registry
+from SegmentPropagateLib.networks.families import FAMILIES
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.prompting.source import Proposal, Support, best_source, find_source
 from SegmentPropagateLib.volumes.geometry import Plane
@@ -90,7 +92,7 @@ def read_drafts(arguments: argparse.Namespace, volume: Volume, notes: list[str])
     if name not in SOURCES_OF[kind]:
         raise InputError(f"--source {name} does not go with --{kind}: choose {' or '.join(SOURCES_OF[kind])}.")
     basis = _basis(kind, getattr(arguments, kind), volume, notes)
-    support = replace(basis.support, localizer=_localizer(arguments, name))
+    support = replace(basis.support, localizer=_localizer(arguments, name), model=_model(arguments, name))
     segments = _wanted(basis, arguments)
     with progress_bar(arguments.quiet, unit="step") as bar:
 
@@ -108,6 +110,19 @@ def _localizer(arguments: argparse.Namespace, name: str) -> Path | None:
     if (arguments.localizer is not None) != (name == "landmarks"):
         raise InputError("--source landmarks and --localizer belong together: give both, or none.")
     return None if arguments.localizer is None else Path(arguments.localizer)
+
+
+def _model(arguments: argparse.Namespace, name: str) -> str | None:
+    """The network that reads finished cases; a mistyped name is told before anything long begins."""
+    if arguments.support_model is None:
+        return None
+    if not name.startswith("support-memory"):
+        option = "--model" if arguments.command == "suggest" else "--support-model"
+        raise InputError(f"{option} is for --source support-memory: give both, or none.")
+    found = registry.resolve(arguments.support_model)
+    if not isinstance(found, Path) and found.family not in FAMILIES:
+        raise InputError(f"The model '{arguments.support_model}' has no memory for finished cases: give a network.")
+    return str(arguments.support_model)
 
 
 def _basis(kind: str, path: str, volume: Volume, notes: list[str]) -> _Basis:

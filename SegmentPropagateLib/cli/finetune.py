@@ -26,6 +26,9 @@ SETTINGS = (
     *("image_size", "short_slices", "plane", "intensity", "seed"),
 )
 
+OF_SEQUENCES = ("slices", "prompt", "clicks", "short_slices", "intensity")
+"""Settings that mean nothing where finished cases support slices."""
+
 
 def run(arguments: argparse.Namespace) -> None:
     """Fine-tune, showing loss, validation DSC and time left."""
@@ -111,6 +114,9 @@ def _settings(arguments: argparse.Namespace) -> Any:
 
     recipe = RECIPES[arguments.recipe if arguments.recipe != "auto" else recipe_for(arguments.init)]
     typed = {name: getattr(arguments, name) for name in SETTINGS if getattr(arguments, name) is not None}
+    if recipe.lessons == "supports" and (odd := [name for name in OF_SEQUENCES if name in typed]):
+        option = f"--{odd[0].replace('_', '-')}"
+        raise InputError(f"{option} is for sequences of slices, which --recipe sgp does not learn from: leave it out.")
     if arguments.label is not None and "all" not in arguments.label:
         typed["labels"] = tuple(sorted(set(arguments.label)))
     if arguments.validation is not None:

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
     lines = [
         f"file        {summary.path}",
         f"sha256      {summary.sha256}",
-        f"family      {config.family}, variant {config.variant}",
+        f"family      {config.family}, variant {config.variant}{', with mask attention' * config.mask_attention}",
         f"image size  {config.image_size} (from: {summary.image_size_from})",
         f"weights     {summary.parameters:,} numbers, {', '.join(summary.dtypes)}",
     ]

@@ -34,7 +34,7 @@ def add_suggest(parser: argparse.ArgumentParser) -> None:
     basis.add_argument("--draft", metavar="LABELS", help="label file of another tool: which of its slices to trust")
     basis.add_argument("--mask", metavar="LABELS", help="label file with a few outlined slices of this very image")
     parser.add_argument("--label", nargs="+", type=label, metavar="N|NAME", help="labels, or all (default)")
-    add_source(parser)
+    add_source(parser, "--model", "--support-model")  # elsewhere --model is what propagates
     parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are counted (default: axial)")
     parser.add_argument("-o", "--output", required=True, metavar="DRAFT", help=listed(OUTPUT_ENDINGS, "or"))
     parser.add_argument("--overlay", metavar="PNG", help="write a picture of the drafts")
@@ -42,7 +42,18 @@ def add_suggest(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add `--source`, and the file that one of the sources needs."""
+def add_source(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add `--source`, and the files that some of the sources take.
+
+    Args:
+        parser: of the command.
+        names: of the option for the network that reads finished cases.
+    """
     parser.add_argument("--source", choices=SOURCES, help=_SOURCE_HELP)
     parser.add_argument("--localizer", metavar="FILE", help="for --source landmarks: what train-localizer wrote")
+    parser.add_argument(
+        *names,
+        dest="support_model",
+        metavar="FILE",
+        help="for --source support-memory and support-memory-walk: what finetune --recipe sgp wrote (default: starter)",
+    )

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from SegmentPropagateLib.networks.families import NetworkConfig
+from SegmentPropagateLib.networks.mask_attention import add_mask_attention
 from SegmentPropagateLib.networks.sam2 import Network, sam2_network, sam21_network, slm_sam2_network
 from SegmentPropagateLib.networks.starter import starter_network
 
@@ -36,13 +37,20 @@ def build_network(config: NetworkConfig, state_dict: Mapping[str, Tensor] | None
             not copied. None draws random weights, for training from scratch.
     """
     if state_dict is None:
-        network = BUILDERS[config.family](config)
+        network = _assembled(config)
     else:
         with _Unfilled():
-            network = BUILDERS[config.family](config)
+            network = _assembled(config)
         network.load_state_dict(state_dict, strict=True, assign=True)
     _share_rotations(network)
     return network.eval().requires_grad_(False)
+
+
+def _assembled(config: NetworkConfig) -> Network:
+    network = BUILDERS[config.family](config)
+    if config.mask_attention:
+        add_mask_attention(network)
+    return network
 
 
 def _share_rotations(network: Network) -> None:
@@ -55,7 +63,7 @@ def _share_rotations(network: Network) -> None:
 def expected_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors in the network's state dict."""
     with _Unfilled():
-        network = BUILDERS[config.family](config)
+        network = _assembled(config)
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 

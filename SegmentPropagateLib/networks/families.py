@@ -99,12 +99,14 @@ class NetworkConfig:
             pretrained trunk beside its own.
         image_size: side of the square input in pixels, a multiple of 32; weights do not depend on it.
         starter: sizes of the starter network; other families ignore it.
+        mask_attention: whether it can look twice; see `networks.mask_attention`.
     """
 
     family: str
     variant: str
     image_size: int = 1024
     starter: StarterShape = field(default_factory=StarterShape)
+    mask_attention: bool = False
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES or self.variant not in self.record.variants:
@@ -182,7 +184,8 @@ def recognize(shapes: Shapes, image_size: int | None, origin: str) -> NetworkCon
             f"{origin} holds no SAM 2 network (its {len(shapes)} tensors begin with {examples}): {_INSTEAD}."
         )
     size = family.image_size if image_size is None else image_size
-    return NetworkConfig(family.name, image_size=size, **family.measure(shapes, origin))
+    has_more = any(name.startswith("mask_attention.") for name in shapes)
+    return NetworkConfig(family.name, image_size=size, mask_attention=has_more, **family.measure(shapes, origin))
 
 
 def refuse_foreign(names: Iterable[str], origin: str) -> None:

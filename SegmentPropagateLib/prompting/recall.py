@@ -8,6 +8,7 @@ and with gray values brought to those of the supports, and the answers vote with
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.models.loading import load_model
-from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, Propagator, SliceUpdate
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.stack import ImageStack
 
@@ -81,10 +82,14 @@ class Reading(NamedTuple):
 
 
 class Memory:
-    """The bundled network; loaded once."""
+    """A network that reads supports.
 
-    def __init__(self) -> None:
-        self._network = load_model("starter", device="cpu", partner=False)
+    Args:
+        network: alone, without a partner that would vote by the image; None takes the bundled one.
+    """
+
+    def __init__(self, network: Propagator | None = None) -> None:
+        self._network = network or load_model("starter", device="cpu", partner=False)
 
     def ask(self, questions: Sequence[Question], pixel_mm: tuple[float, float]) -> list[Answer]:
         """An answer per question; all questions have slices of one size.
@@ -126,25 +131,35 @@ class Memory:
             lanes += [Lane(number, tuple(keys[number]), (way,)) for way in ways[: len(grays)]]
         values = np.stack(slices)
         stack = ImageStack(values, (255 * np.clip(values, 0, 1)).astype(np.uint8), (1.0, *pixel_mm))
-        self._network.open(stack, PropagationSettings())
+        self._network.open(stack, PropagationSettings(looks_twice=True))
         updates = {update.slice_index: update for update in self._network.run(lanes, keys)}
         return [updates[lane.slices[0]] for lane in lanes]
 
 
-def _both_ways(question: Question, pixel_mm: tuple[float, float]) -> list[Reading]:
-    """The slice as it is, and with the gray values of the most similar support; so are then those of the others."""
+def remembering(model: str | Path | None) -> Memory:
+    """The memory of a network, such as `finetune --recipe sgp` writes; of the bundled one where none is named."""
+    return Memory(None if model is None else load_model(model, partner=False))
+
+
+def matched(question: Question, pixel_mm: tuple[float, float]) -> Question:
+    """The same with the gray values of the most similar support; so are then those of the others."""
     *others, nearest = question.supports
     level, contrast = _look(nearest.gray, nearest.mask, pixel_mm)
 
-    def matched(gray: Image, mask: Mask) -> Image:
+    def like_nearest(gray: Image, mask: Mask) -> Image:
         own, spread = _look(gray, mask, pixel_mm)
         return ((gray - own) * np.float32(contrast / spread) + level).astype(np.float32)
 
-    gray = matched(question.gray, question.expected)
-    if not others:
-        return [Reading([nearest], [question.gray, gray])]
-    alike = [Aligned(matched(*other), other.mask) for other in others]
-    return [Reading(question.supports, [question.gray]), Reading([*alike, nearest], [gray])]
+    alike = [Aligned(like_nearest(*other), other.mask) for other in others]
+    return question._replace(gray=like_nearest(question.gray, question.expected), supports=[*alike, nearest])
+
+
+def _both_ways(question: Question, pixel_mm: tuple[float, float]) -> list[Reading]:
+    """The slice as it is and with gray values matched; what lies alike both times is read once."""
+    other = matched(question, pixel_mm)
+    if len(question.supports) == 1:
+        return [Reading(question.supports, [question.gray, other.gray])]
+    return [Reading(each.supports, [each.gray]) for each in (question, other)]
 
 
 def _look(gray: Image, mask: Mask, pixel_mm: tuple[float, float]) -> tuple[float, float]:

@@ -35,6 +35,8 @@ class PropagationSettings:
         short_slices: length of the short memory bank; None takes the checkpoint's card.
         stop_after_empty: a lane ends after so many empty slices in a row; None never ends early.
         memory: which remembered slices a network reads.
+        looks_twice: let a network that has mask attention answer from its own first answer; it has learned to from
+            slices of finished cases in memory, and from nothing else.
     """
 
     roi: Literal["auto", "off"] = "auto"
@@ -42,6 +44,7 @@ class PropagationSettings:
     short_slices: int | None = None
     stop_after_empty: int | None = None
     memory: MemoryName = "sam2"
+    looks_twice: bool = False
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def try_clip(volume: TrainingVolume, target: Target, settings: ClipSettings, rng
     """The same; None where the target is too small in all of 20 attempts, or an augmentation pushes it out of sight."""
     for _ in range(20):
         run, reversed_order = draw_run(target.slices, len(volume.stack), settings, rng)
-        clip = _render(volume, target, run, settings, rng)
+        clip = rendered(volume, target, run, settings, rng)
         if clip is not None:
             images, masks, prompt_mask = clip
             return Clip(images, masks, prompt_mask, reversed_order)
@@ -176,16 +176,26 @@ def draw_run(
     return np.clip(start + step * np.arange(length), 0, count - 1), reversed_order
 
 
-def _render(
+def rendered(
     volume: TrainingVolume,
     target: Target,
     run: NDArray[np.intp],
     settings: ClipSettings,
     rng: np.random.Generator,
+    keys: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor] | None:
-    """Network input, masks and prompt mask of a run of slices; None where the prompt is too small to see."""
+    """Network input, masks and prompt mask of a run of slices; None where the prompt is too small to see.
+
+    Args:
+        volume: where they are cut from.
+        target: what is masked.
+        run: the slices; the first one is the prompt's, and its windows and gray values are everyone's.
+        settings: of the clip.
+        rng: of the augmentation.
+        keys: how many of them, from the first on, a crop is laid around.
+    """
     masks = volume.masks(target.values, run)
-    crop = _crop(masks[0], volume.stack.spacing_mm[1:], settings, rng)
+    crop = _crop(np.logical_or.reduce(masks[:keys]), volume.stack.spacing_mm[1:], settings, rng)
     source = (volume.stack.values if settings.windows else volume.stack.gray)[run]
     size, augmentation = settings.image_size, settings.augmentation
     grid = _sampling_grid(crop, masks.shape[1:], size, augmentation, rng)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,8 +105,15 @@ class Library:
         return TrainingVolume(case.name, stack, tuple(stack_of(layer, axis) for layer in labels.layers))
 
 
+class HasExamples(Protocol):
+    """Reads cases."""
+
+    def examples(self, case: Case) -> list[Example]:
+        """The targets of a case, or InputError."""
+
+
 def gather(
-    cases: Sequence[Case], library: Library, skip_bad: bool, report: Callable[[str], None]
+    cases: Sequence[Case], library: HasExamples, skip_bad: bool, report: Callable[[str], None]
 ) -> tuple[list[Example], list[str]]:
     """Read all cases once and list their targets.
 

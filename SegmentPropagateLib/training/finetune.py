@@ -15,39 +15,44 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs
 from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.devices import choose_device, choose_precision
 from SegmentPropagateLib.networks.adapters.delta import base_of
-from SegmentPropagateLib.networks.adapters.lora import add_lora
+from SegmentPropagateLib.networks.adapters.lora import add_lora, has_lora_layers
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import load_network, seed_slm_from_sam21
 from SegmentPropagateLib.networks.families import NetworkConfig, find_family
+from SegmentPropagateLib.networks.mask_attention import add_mask_attention, has_mask_attention
 from SegmentPropagateLib.networks.sam2 import Network
-from SegmentPropagateLib.training.data import Example, Library, gather, split
+from SegmentPropagateLib.training.data import Example, gather, split
 from SegmentPropagateLib.training.forward import policy_of
-from SegmentPropagateLib.training.mixture import Mixture
+from SegmentPropagateLib.training.lessons import Lessons, Sequences
 from SegmentPropagateLib.training.ranks import Workers, join, local_device
 from SegmentPropagateLib.training.resume import read_state
 from SegmentPropagateLib.training.run_files import RunFiles
 from SegmentPropagateLib.training.settings import METHODS, FinetuneSettings
+from SegmentPropagateLib.training.supports.lessons import SupportLessons
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
-from SegmentPropagateLib.training.validation import Examiner, Ranking, Score
+from SegmentPropagateLib.training.validation import Ranking, Score
 
 log = logging.getLogger(__name__)
 
 NOT_IN_NAMES = r'[/\\:*?"<>|\0]'
 """Characters that names of files cannot have, here or on other systems."""
+
+LESSONS: Mapping[str, Callable[[FinetuneSettings, Callable[[str], None]], Lessons]] = {
+    "sequences": Sequences,
+    "supports": SupportLessons,
+}
 
 CHECKPOINTING_FROM = 512
 """Image size from which slices are computed again in the backward pass unless the user says otherwise."""
@@ -99,23 +104,31 @@ def finetune(
     files = RunFiles(Path(output))
     if workers.is_first:
         files.check(conduct.resume)
-    library = Library(settings.plane, settings.intensity, settings.labels, notify=conduct.say)
+    lessons = LESSONS[settings.lessons](settings, conduct.say)
     cases = [case for case in find_cases(dataset) if case.name not in settings.left_out]
-    examples, skipped = gather(cases, library, conduct.skip_bad, conduct.say)
+    examples, skipped = gather(cases, lessons, conduct.skip_bad, conduct.say)
     training, validating = split(examples, settings.validation, settings.seed)
     start = _file_of(init)
     network, card = starting_network(start, settings)
     card = replace(
         card, name=Path(output).stem, training_cases=tuple(sorted({example.case.name for example in training}))
     )
-    if settings.method == "lora":
-        torch.manual_seed(settings.seed)  # the products' first factors
-        add_lora(network, settings.rank)
+    _grow(network, settings)
     folders = {Path(output).resolve().parent, *(folder.resolve() for folder in registry.model_folders())}
     if card.base and start.resolve().parent not in folders:
         conduct.say(f"The result holds only what differs from '{start}': keep a copy of that file beside it.")
-    run = _Run(settings, conduct, library, training, validating, workers, device, files)
+    run = _Run(settings, conduct, lessons, training, validating, workers, device, files)
     return {**run.go(start, network, card), "skipped_cases": skipped}
+
+
+def _grow(network: Network, settings: FinetuneSettings) -> None:
+    """Add what the method trains and the network lacks; it says the same as before, bit for bit."""
+    torch.manual_seed(settings.seed)  # the first weights
+    # A trunk without attention has no place for low-rank products: then it stays as it is.
+    if settings.method == "lora" or (settings.method == "sgp" and has_lora_layers(network)):
+        add_lora(network, settings.rank)
+    if settings.lessons == "supports":
+        add_mask_attention(network)
 
 
 def _file_of(init: str | Path) -> Path:
@@ -136,7 +149,7 @@ def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[Netw
     longer = find_family(card.family).with_short_memory
     if longer and settings.short_memory:
         torch.manual_seed(settings.seed)  # the fuser's first weights
-        config = NetworkConfig(longer, card.variant, card.image_size)
+        config = NetworkConfig(longer, card.variant, card.image_size, mask_attention=has_mask_attention(network))
         network = build_network(config, seed_slm_from_sam21(network.state_dict()))
         card = replace(card, family=longer)
     short = settings.short_slices or card.short_slices
@@ -147,6 +160,12 @@ def starting_network(init: str | Path, settings: FinetuneSettings) -> tuple[Netw
     return network, card
 
 
+def _learns(settings: FinetuneSettings) -> str:
+    """Pattern of what is trained; mask attention always is where it is used, as it begins with nothing."""
+    pattern = METHODS[settings.method]
+    return rf"mask_attention\.|{pattern}" if settings.lessons == "supports" and pattern else pattern
+
+
 class _Run:
     """The loop, between what it reads and what it writes."""
 
@@ -154,7 +173,7 @@ class _Run:
         self,
         settings: FinetuneSettings,
         conduct: Conduct,
-        library: Library,
+        lessons: Lessons,
         training: Sequence[Example],
         validating: Sequence[Example],
         workers: Workers,
@@ -167,22 +186,13 @@ class _Run:
         self._per_step = settings.batch * workers.count
         self._steps = settings.steps or settings.epochs * self._steps_per_epoch
         self._validate_every = max(1, self._steps // settings.validations)
-        shortest = min(len(library.load(example.case).stack) for example in training)
-        self._length = min(settings.slices, shortest)
-        if self._length < 2:
-            raise InputError("A volume of one slice has nothing to propagate to: leave it out of the dataset.")
-        if self._length < settings.slices:
-            conduct.say(
-                f"The shortest volume has {shortest} slices: clips have {self._length} instead of {settings.slices}."
-            )
-        self._mixture = Mixture(settings, library, training, self._length)
-        self._examiner = Examiner(
-            [(partial(library.load, example.case), example.target) for example in validating], device
-        )
+        self._trainer = lessons.trainer
+        self._batches = lessons.batches(training, conduct.say)
+        self._exam = lessons.exam(training, validating, device)
 
     def go(self, start: Path, network: Network, card: Card) -> dict[str, Any]:
         """Train to the last step, or until nothing gets better."""
-        trainer = Trainer(
+        trainer = self._trainer(
             network, policy_of(network, card.short_slices), self._trainer_settings(card), self._device, self._workers
         )
         head = self._head(card)
@@ -234,17 +244,18 @@ class _Run:
             checkpointing=checkpointing,
             precision=choose_precision(self._conduct.precision, self._device, find_family(card.family)),
             seed=self._settings.seed,
-            learns=METHODS[self._settings.method],
+            learns=_learns(self._settings),
+            support_weights=self._settings.support_weights,
         )
 
     def _step(self, trainer: Trainer, card: Card) -> dict[str, float]:
         epoch, place = divmod(trainer.step_count, self._steps_per_epoch)
         places = range(place * self._per_step, (place + 1) * self._per_step)
-        return trainer.step(*self._mixture.batch(trainer.step_count, epoch, self._workers.share(list(places)), card))
+        return trainer.step(*self._batches.batch(trainer.step_count, epoch, self._workers.share(list(places)), card))
 
     def _measure(self, network: Network, card: Card) -> Score:
         """Figures of the cases set aside; computed by the first process, for all."""
-        score = self._examiner.score(network, card) if self._workers.is_first else Score(0.0, 0.0, 0.0)
+        score = self._exam.score(network, card) if self._workers.is_first else Score(0.0, 0.0, 0.0)
         means = self._workers.mean(score, self._device)
         return Score(*(mean * self._workers.count for mean in means))
 
@@ -254,7 +265,12 @@ class _Run:
         del recipe["checkpointing"]  # changes what is kept in memory, not what is learned
         return {
             "parents": dict(card.parents),
-            "recipe": {**recipe, "labels": list(recipe["labels"] or []), "steps": self._steps, "slices": self._length},
+            "recipe": {
+                **recipe,
+                "labels": list(recipe["labels"] or []),
+                "steps": self._steps,
+                "slices": self._batches.length,
+            },
             "clips_per_step": self._per_step,
             "training_cases": list(card.training_cases),
             "validation_cases": sorted({example.case.name for example in self._validating}),
@@ -282,14 +298,16 @@ def leave_one_out(
     for model in models.values():  # a name that cannot be written is told before the first training
         RunFiles(model).check_names()
     device = choose_device(conduct.device)
-    scores = {}
     for name, model in models.items():
         conduct.say(f"Training without '{name}'.")
         finetune(dataset, init, model, replace(settings, left_out=(name,)), conduct)
-        library = Library(settings.plane, settings.intensity, settings.labels, notify=conduct.say)
-        examples = library.examples(cases[name])
-        examiner = Examiner([(partial(library.load, cases[name]), example.target) for example in examples], device)
-        before, after = (examiner.score(*_load(path, start.parent)) for path in (start, model))
+    lessons = LESSONS[settings.lessons](settings, conduct.say)
+    examples, _ = gather(list(cases.values()), lessons, conduct.skip_bad, conduct.say)
+    scores = {}
+    for name, model in models.items():
+        aside = [example for example in examples if example.case.name == name]
+        exam = lessons.exam([example for example in examples if example.case.name != name], aside, device)
+        before, after = (exam.score(*_load(path, start.parent)) for path in (start, model))
         scores[name] = before, after
     return scores
 

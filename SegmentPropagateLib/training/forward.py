@@ -195,8 +195,7 @@ class ClipForward:
     def _read(
         self, attention: torch.nn.Module, bank: Bank, index: int, image: _Image, memories: Mapping[int, _ClipMemory]
     ) -> Tensor:
-        # Pointers count distances as in a volume of 16 slices or more, whatever the length of the clip.
-        reads = select(bank, index, 1, {KEY}, range(KEY + 1, index), POINTER_SLOTS)
+        reads = self._reads(bank, index)
         tokens = [memories[slice_].tokens for slice_, _ in reads.spatial]
         times = self._network.maskmem_tpos_enc
         positions = [memories[slice_].position + times[age] for slice_, age in reads.spatial]
@@ -208,6 +207,10 @@ class ClipForward:
             memory_pos=torch.cat([*positions, times_of_pointers]),
             num_obj_ptr_tokens=len(pointers),
         )
+
+    def _reads(self, bank: Bank, index: int) -> Reads:
+        # Pointers count distances as in a volume of 16 slices or more, whatever the length of the clip.
+        return select(bank, index, 1, {KEY}, range(KEY + 1, index), POINTER_SLOTS)
 
     def _pointers(self, reads: Reads, memories: Mapping[int, _ClipMemory]) -> tuple[Tensor, Tensor]:
         """Tokens `(P, B, M)` of object pointers, and the encodings of their ages."""

@@ -52,20 +52,25 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class SliceLoss:
-    """The weighted terms, each the mean over the batch."""
-
-    focal: Tensor
-    cross_entropy: Tensor
-    dice: Tensor
-    iou: Tensor
-    presence: Tensor
+class LossTerms:
+    """Weighted terms, each the mean over the batch."""
 
     @property
     def total(self) -> Tensor:
         """Their sum."""
         first, *others = (getattr(self, item.name) for item in fields(self))
         return sum(others, start=first)
+
+
+@dataclass(frozen=True)
+class SliceLoss(LossTerms):
+    """What a slice costs that memories were carried to."""
+
+    focal: Tensor
+    cross_entropy: Tensor
+    dice: Tensor
+    iou: Tensor
+    presence: Tensor
 
     def __add__(self, other: SliceLoss) -> SliceLoss:
         return SliceLoss(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(self)))

@@ -28,13 +28,13 @@ class Mixture:
     """
 
     def __init__(self, settings: FinetuneSettings, library: Library, training: Sequence[Example], length: int) -> None:
-        self._settings, self._library, self._training, self._length = settings, library, training, length
+        self._settings, self._library, self._training, self.length = settings, library, training, length
         self._phantoms = PhantomPool(len(DRAWN_SEEDS))
 
     def batch(self, step: int, epoch: int, places: Sequence[int], card: Card) -> tuple[list[Clip], ClipPrompt]:
         """The clips at some places of an epoch, and what the network is told of their first slices."""
         settings, seed = self._settings, self._settings.seed
-        clip_settings = settings.clips_for(card, self._length)
+        clip_settings = settings.clips_for(card, self.length)
         order = np.random.default_rng([seed, 1, epoch]).permutation(len(self._training))
         generators = [np.random.default_rng([seed, 2, step, place]) for place in places]
         clips = [

@@ -12,6 +12,7 @@ from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.training.clips import Augmentation, ClipSettings, PromptKind
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
+from SegmentPropagateLib.training.supports.loss import SupportWeights
 
 ROI_FACTORS = (0.8, 1.4)
 """Views in training, relative to the card's own `roi_factor`: users' first outlines differ in size from later ones."""
@@ -22,9 +23,10 @@ METHODS: Mapping[str, str] = {
     "decoder": r"sam_mask_decoder\.",
     "lora": r".*\.parametrizations\.weight\.0\.",
     "prompt": r"sam_prompt_encoder\.",
+    "sgp": r"(?!image_encoder\.trunk\.)|.*\.parametrizations\.weight\.0\.",
 }
 """How to fine-tune -> pattern of the names of the weights that are trained, at their beginning. All but `full` are
-written as what differs from the starting point."""
+written as what differs from the starting point; `sgp` is low-rank products in the trunk and all that follows it."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class FinetuneSettings:
 
     Args:
         method: a name of `METHODS`.
-        rank: of the low-rank products of the method `lora`.
+        rank: of the low-rank products of the methods `lora` and `sgp`.
+        lessons: `sequences` of a volume's own slices, or slices with `supports` from other cases.
+        absent: with supports, share of the slices that do not show the object.
         epochs: visits to every target; ignored where `steps` is given.
         steps: optimizer steps.
         batch: clips per step and process.
@@ -45,6 +49,7 @@ class FinetuneSettings:
         rates: learning rates.
         drawn: share of the clips that are cut from drawn volumes, against forgetting what a starter knows.
         weights: of the loss terms.
+        support_weights: of those where finished cases support slices.
         clip_norm: largest norm of the gradient.
         short_memory: give a SAM 2.1 or MedSAM2 file a short memory first, which makes it an SLM-SAM 2.
         short_slices: length of the short memory bank; None takes the starting point's.
@@ -63,6 +68,8 @@ class FinetuneSettings:
 
     method: str = "full"
     rank: int = RANK
+    lessons: Literal["sequences", "supports"] = "sequences"
+    absent: float = 0.4
     epochs: int = 100
     steps: int | None = None
     batch: int = 1
@@ -74,6 +81,7 @@ class FinetuneSettings:
     rates: Rates = field(default_factory=Rates)
     drawn: float = 0.0
     weights: LossWeights = field(default_factory=LossWeights)
+    support_weights: SupportWeights = field(default_factory=SupportWeights)
     clip_norm: float = 0.1
     short_memory: bool = True
     short_slices: int | None = None
@@ -123,5 +131,20 @@ RECIPES: Mapping[str, FinetuneSettings] = {
         clip_norm=1.0,
         augmentation=Augmentation(shear_deg=8, stretch=0.08, gamma=0.2, noise=0.04, mask_jitter=0.4),
         validation=0.2,
+    ),
+    # Xing et al. 2025, who state neither rates nor steps; 4 supports a slice, as there. Absent slices, which their
+    # training has none of, are ours.
+    "sgp": FinetuneSettings(
+        method="sgp",
+        rank=16,
+        lessons="supports",
+        epochs=20,
+        batch=4,
+        rates=Rates(encoder=3e-4, rest=3e-4, final=0.05, layer_decay=1.0, weight_decay=0.01, warm_up=20),
+        clip_norm=1.0,
+        short_memory=False,
+        augmentation=Augmentation(rotation_deg=15, shear_deg=5, stretch=0.05, noise=0.02, slice_jitter=0.03),
+        validation=0.2,
+        validations=5,
     ),
 }

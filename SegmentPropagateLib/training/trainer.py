@@ -9,16 +9,17 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from SegmentPropagateLib.errors import InputError, OutOfMemoryError
 from SegmentPropagateLib.networks.memory import MemoryPolicy
 from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.training.clips import Clip
 from SegmentPropagateLib.training.forward import ClipForward, ClipPrompt, Teacher
-from SegmentPropagateLib.training.losses import LossWeights, SliceLoss, clip_loss
+from SegmentPropagateLib.training.losses import LossTerms, LossWeights, clip_loss
 from SegmentPropagateLib.training.optimizer import Rates, make_optimizer, set_rates
 from SegmentPropagateLib.training.ranks import Workers
+from SegmentPropagateLib.training.supports.loss import SupportWeights
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class TrainerSettings:
         precision: `bf16` runs the network under autocast.
         seed: of dropout.
         learns: pattern of the names of the weights that are trained, at their beginning; the others stay.
+        support_weights: of the loss terms where finished cases support slices.
     """
 
     steps: int
@@ -44,6 +46,7 @@ class TrainerSettings:
     precision: Literal["exact", "bf16"] = "exact"
     seed: int = 123
     learns: str = ""
+    support_weights: SupportWeights = field(default_factory=SupportWeights)
 
 
 class Trainer:
@@ -56,6 +59,8 @@ class Trainer:
         device: where to compute.
         workers: the processes that share the work; None for this one alone.
     """
+
+    forward = ClipForward
 
     def __init__(
         self,
@@ -71,7 +76,7 @@ class Trainer:
         self.settings = settings
         self.step_count = 0
         self._device, self._workers = device, workers or Workers()
-        self._forward = ClipForward(network, policy, settings.checkpointing)
+        self._forward = self.forward(network, policy, settings.checkpointing)
         self._optimizer = make_optimizer(network, settings.rates)
 
     def step(self, clips: Sequence[Clip], prompt: ClipPrompt, teacher: Teacher | None = None) -> dict[str, float]:
@@ -88,7 +93,7 @@ class Trainer:
             loss.total.backward()
         self._workers.average_gradients(self.network)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip_norm)
-        names = [item.name for item in fields(SliceLoss)]
+        names = [item.name for item in fields(loss)]
         values = [float(loss.total.detach()), *(float(getattr(loss, name).detach()) for name in names)]
         values = self._workers.mean(values, self._device)
         if not all(torch.isfinite(torch.tensor([*values, float(norm)]))):
@@ -118,12 +123,16 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self.step_count = int(state["step"])
 
-    def _loss(self, clips: Sequence[Clip], prompt: ClipPrompt, teacher: Teacher | None) -> SliceLoss:
-        images = torch.stack([clip.images for clip in clips], 1).to(self._device)
-        masks = torch.stack([clip.masks for clip in clips], 1).to(self._device)
+    def _loss(self, clips: Sequence[Clip], prompt: ClipPrompt, teacher: Teacher | None) -> LossTerms:
+        images, masks = self._stacked(clips)
         with self._autocast():
             outputs = self._forward(images, prompt.to(self._device), teacher)
         return clip_loss(outputs, masks, self.settings.weights)
+
+    def _stacked(self, clips: Sequence[Clip]) -> tuple[Tensor, Tensor]:
+        """Images `(T, B, 3, S, S)` and masks `(T, B, S, S)`."""
+        images, masks = (torch.stack([getattr(clip, name) for clip in clips], 1) for name in ("images", "masks"))
+        return images.to(self._device), masks.to(self._device)
 
     def _autocast(self) -> AbstractContextManager[None]:
         if self.settings.precision == "bf16":

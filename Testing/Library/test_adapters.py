@@ -1,6 +1,7 @@
 """Low-rank additions are exact, and files with only what differs open like whole ones, or say what is missing."""
 
 import copy
+import re
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,8 @@ from SegmentPropagateLib.networks.adapters.lora import LowRank, add_lora, lora_p
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_network, save_checkpoint
 from SegmentPropagateLib.networks.families import NetworkConfig
+from SegmentPropagateLib.networks.mask_attention import add_mask_attention
+from SegmentPropagateLib.training.settings import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,18 @@ def test_additions_change_nothing_at_first_and_all_of_them_learn_from_the_first_
     assert len(learning) == 12
     assert all(module.b_q.grad.any() and module.b_v.grad.any() for module in learning)
     assert all(parameter.grad is None for name, parameter in network.named_parameters() if "parametri" not in name)
+
+
+def test_sam2_sgp_trains_the_additions_and_all_that_follows_the_trunk(hiera):
+    network = copy.deepcopy(hiera)
+    add_lora(network, 16)
+    add_mask_attention(network)
+    names = [name for name, _ in network.named_parameters()]
+    trained = {name for name in names if re.match(METHODS["sgp"], name)}
+    in_trunk = {name for name in names if name.startswith("image_encoder.trunk.")}
+    assert trained & in_trunk == {name for name in names if ".parametrizations.weight.0." in name} != set()
+    assert trained - in_trunk == set(names) - in_trunk
+    assert sum(part.numel() for name, part in network.named_parameters() if "mask_attention" in name) == 197_376
 
 
 def test_merged_says_what_unmerged_says_and_the_base_comes_back_bit_for_bit(hiera, image):

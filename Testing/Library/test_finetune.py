@@ -123,7 +123,7 @@ def test_the_result_is_a_model_that_opens_like_any_other_and_says_where_it_comes
 def _scored(monkeypatch, *scores):
     """Let models be measured as told, one after the other: the starting point first."""
     left = iter(scores)
-    monkeypatch.setattr("SegmentPropagateLib.training.finetune.Examiner.score", lambda *_: next(left))
+    monkeypatch.setattr("SegmentPropagateLib.training.lessons.Examiner.score", lambda *_: next(left))
 
 
 def test_the_best_weights_are_kept_beside_the_last_ones(dataset, tiny, tmp_path, monkeypatch):

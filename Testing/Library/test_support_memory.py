@@ -7,10 +7,12 @@ from test_atlas import body, placed, save_case, whole
 from SegmentPropagateLib.cli.suggest_arguments import SOURCES as TYPED
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.prompting.recall import Aligned, Memory, Question
+from SegmentPropagateLib.prompting.shelf import Shelf, candidates_of, opened, outlines_of
 from SegmentPropagateLib.prompting.source import SOURCES, Support, best_source, find_source
 from SegmentPropagateLib.prompting.supports import least_similar, most_similar
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.geometry import Plane
+from SegmentPropagateLib.volumes.labels import Labels
 from SegmentPropagateLib.volumes.volume import Volume
 
 LIVER = 4
@@ -110,6 +112,22 @@ def template(tmp_path_factory):
     values, labels = body(0)
     save_case(folder, "anna", values, labels, placed(values))
     return folder, values, labels
+
+
+def test_the_slices_that_can_support_are_those_that_show_the_organ(template):
+    _folder, values, labels = template
+    image = opened(Volume(values, placed(values), "anna"), 0)
+    organ = int(np.flatnonzero(np.bincount(labels[12:-4].ravel(), minlength=60)[1:15])[0]) + 1
+    layer = np.where(labels == organ, labels, 0)
+    layer[:6] = 0  # it begins above the first slice
+    outlines = outlines_of(Labels((layer,), placed(values)), image.volume.geometry, image.body, {organ: organ})
+    candidates = candidates_of(organ, [Shelf(image.body, image.sheets, outlines)], 0)
+    pages = {page.sheet.number: page for page in image.pages(range(len(values)))}
+    shown = [number for number, page in pages.items() if (layer[page.index] > 0).sum() >= 25]
+    assert set(shown) <= {candidate.sheet.number for candidate in candidates}
+    for candidate in candidates:
+        page = pages[candidate.sheet.number]
+        assert dice(candidate.on(page).mask, layer[page.index] > 0) > 0.8
 
 
 def propose(source, folder, values, geometry=None, labels=(LIVER,)):

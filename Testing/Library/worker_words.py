@@ -114,6 +114,7 @@ OF_SETUP = {
     "setup.session.settings.short_slices": ("7", 0, -1, 1.5, True),
     "setup.session.settings.stop_after_empty": ("3", 0, -1, 1.5, True),
     "setup.session.settings.memory": (None, "sam4", 2, ["sam3"]),
+    "setup.session.settings.looks_twice": (None, 1, "yes", [True]),
 }
 OF_KEYS = {
     **OF_SETUP,

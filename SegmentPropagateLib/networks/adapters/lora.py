@@ -72,6 +72,11 @@ def add_lora(network: nn.Module, rank: int = RANK) -> None:
         parametrize.register_parametrization(layer, "weight", LowRank(layer.out_features, layer.in_features, rank))
 
 
+def has_lora_layers(network: nn.Module) -> bool:
+    """Whether a network has a Hiera trunk."""
+    return any(True for _ in _layers(network))
+
+
 def merge_lora(network: nn.Module) -> None:
     """Turn the computed weights into plain ones, bit for bit as they were computed; plain ones stay."""
     for _, layer in _layers(network):

@@ -288,7 +288,7 @@ class Propagation:
             memories = {index: state.seen[index].memory for index in pointed - set(state.lane.keys)}
             memories |= {index: self._recall(state, index) for index in attended | (pointed & set(state.lane.keys))}
             features = self._opened.features(state.index, state.view, state.appearance)
-            looks.append(Look(features, reads, memories, self._policy.wants_rivals))
+            looks.append(Look(features, reads, memories, self._policy.wants_rivals, self._settings.looks_twice))
             for index in state.seen.keys() - attended:
                 state.seen[index].memory.keys = None
         outcomes = self._opened.tracker.look(looks, len(self._opened.stack))

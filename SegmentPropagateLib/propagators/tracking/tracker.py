@@ -12,6 +12,7 @@ from sam2.modeling.backbones.hieradet import Hiera
 from torch import Tensor
 from torch.nn import functional
 
+from SegmentPropagateLib.networks.mask_attention import has_mask_attention, second_look
 from SegmentPropagateLib.networks.memory import Reads, pointer_span
 from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.networks.steps import (
@@ -82,12 +83,14 @@ class Look:
         reads: per bank, which memories.
         memories: slice -> memory, all that `reads` names.
         wants_unchosen: whether the masks that are not chosen are to be told.
+        twice: whether the network looks again with its first answer, where it can.
     """
 
     features: Features
     reads: tuple[Reads, ...]
     memories: dict[int, SliceMemory]
     wants_unchosen: bool = False
+    twice: bool = False
 
     @property
     def signature(self) -> tuple[tuple[int, int], ...]:
@@ -155,9 +158,9 @@ class Tracker:
             looks: what each lane sees and reads.
             slices: number of slices of the stack.
         """
+        features, twice = [look.features for look in looks], looks[0].twice and has_mask_attention(self._network)
         with self._autocast():
-            tokens = self._read(looks, slices)
-            return self._decode(tokens, [look.features for look in looks], unchosen=looks[0].wants_unchosen)
+            return self._decode(self._read(looks, slices), features, None, looks[0].wants_unchosen, twice)
 
     @torch.inference_mode()
     def take_mask(self, features: Features, mask: Tensor) -> Outcome:
@@ -255,10 +258,17 @@ class Tracker:
         return self._fuser(self._map(tokens)).flatten(2).transpose(1, 2)
 
     def _decode(
-        self, tokens: Tensor, features: Sequence[Features], prompt: Prompt | None = None, unchosen: bool = False
+        self,
+        tokens: Tensor,
+        features: Sequence[Features],
+        prompt: Prompt | None = None,
+        unchosen: bool = False,
+        twice: bool = False,
     ) -> list[Outcome]:
         fine = [torch.cat([entry.fine[level] for entry in features]) for level in (0, 1)]
         decoded = decode(self._network, self._map(tokens), fine, prompt or self._no_prompt, self._places)
+        if twice:
+            decoded = second_look(self._network, self._map(tokens), fine, decoded, self._places)
         best = self._outcomes(decoded)
         if not unchosen or decoded.logits.shape[1] == 1:
             return best
