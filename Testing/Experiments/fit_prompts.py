@@ -19,10 +19,10 @@ from tuning_prompts import Drawn, Sample, again, draw_slices, fresh
 from SegmentPropagateLib.propagators.prompted.channels import COUNT
 from SegmentPropagateLib.propagators.prompted.network import DOWN, UP
 
-WIDTHS = (16, 24, 32, 48)
+WIDTHS = (24, 40, 64, 96)
 BATCH, CARRIED = 32, 14
 """Samples of a step, and how many of the last step's come again with another click."""
-RATE, DECAY = 2e-3, 1e-3
+RATE, DECAY = 1.5e-3, 1e-3
 AVERAGED = 0.998
 """The weights that are written are a running mean; this much of it stays each step."""
 
