@@ -27,6 +27,10 @@ SHELLS, BITTEN_TOO, LEAST_LEFT = 0.35, 0.3, 0.15
 """Shares of the drawn objects: with a shell of another gray, with a neighbor on top; and of an object's area that must
 be left beside a neighbor."""
 
+IN_THE_MIDDLE, MIDDLE, ANYWHERE = 0.6, (0.2, 0.6, 0.95), (0.45, 0.4, 1.1)
+"""Share of the neighbors that leave a rim; how far from the object's middle these and the others may be, and their
+least and largest size, all in sides of the object."""
+
 
 def drawn_object(image: NDArray[Any], place: Mask, neighbor: Mask, rng: np.random.Generator) -> tuple[Array, Mask]:
     """A new object on a slice, about where another one is: the image, and a mask that may have several parts.
@@ -66,8 +70,9 @@ def bitten(image: NDArray[Any], mask: Mask, neighbor: Mask, rng: np.random.Gener
     image = image.astype(np.float32)
     ends, own = np.array(first_and_last(mask), dtype=float), np.array(first_and_last(neighbor), dtype=float)
     sides, size = np.ptp(ends, axis=1) + 1, np.ptp(own, axis=1) + 1
-    center = ends.mean(axis=1) + rng.uniform(-0.45, 0.45, 2) * sides
-    step = size / np.maximum(rng.uniform(0.4, 1.1, 2) * sides, 2)
+    aside, low, high = MIDDLE if rng.random() < IN_THE_MIDDLE else ANYWHERE
+    center = ends.mean(axis=1) + rng.uniform(-aside, aside, 2) * sides
+    step = size / np.maximum(rng.uniform(low, high, 2) * sides, 2)
     cut = neighbor[tuple(slice(int(first), int(last) + 1) for first, last in own)].astype(np.float32)
     origin = (size - 1) / 2 - step * center
     taken = ndimage.affine_transform(cut, step, origin, image.shape, order=1) > 0.5
@@ -140,7 +145,7 @@ def _band(rng: np.random.Generator) -> Strokes:
     points = np.cumsum(np.stack([np.cos(np.cumsum(turns)), np.sin(np.cumsum(turns))], axis=1), axis=0)
     middle, size = (points.max(axis=0) + points.min(axis=0)) / 2, np.ptp(points, axis=0).max() / 2
     uneven = ndimage.gaussian_filter1d(rng.normal(0, 1, count), 3)
-    return _stroke((points - middle) / size, rng.uniform(0.08, 0.28) * np.exp(uneven), 40)
+    return _stroke((points - middle) / size, np.maximum(rng.uniform(0.08, 0.28) * np.exp(uneven), 0.06), 80)
 
 
 def _arc(rng: np.random.Generator) -> Strokes:
@@ -176,7 +181,7 @@ def _with_processes(rng: np.random.Generator) -> Strokes:
 
 
 def _parts(rng: np.random.Generator) -> Strokes:
-    """Two to four pieces of one gray."""
+    """Two to four pieces of one gray, which may touch."""
     strokes: Strokes = []
     for _ in range(int(rng.integers(2, 5))):
         place = rng.uniform(-0.8, 0.8, 2)
