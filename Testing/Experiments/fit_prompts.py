@@ -171,8 +171,8 @@ def _figures(samples: list[Sample], reached: NDArray[np.float32], expected: NDAr
 def main() -> None:
     """Train, go on with a training that was stopped, and write the weights every 250 steps."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--phantoms", type=int, default=2500)
-    parser.add_argument("--steps", type=int, default=3300)
+    parser.add_argument("--phantoms", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3500)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "tuning", help="for what is already done")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -31,7 +31,7 @@ PIXELS = 40
 MOST_CLICKS = 8
 BOXED, IN_PARTS, COARSE = 0.7, 0.4, 0.6
 """Shares of the samples: given by a box; among those, in all its parts; drawn coarser than the phantom is."""
-SHAPED, BITTEN = 0.15, 0.15
+SHAPED, BITTEN = 0.25, 0.25
 """Shares of the samples whose object is another than the phantom's, and whose object has lost a part to a neighbor."""
 FAINT = 0.5
 """Contrast to what is around it, over the spread there, below which two objects in three are passed over."""
