@@ -19,10 +19,10 @@ from tuning_prompts import Drawn, Sample, again, draw_slices, fresh
 from SegmentPropagateLib.propagators.prompted.channels import COUNT
 from SegmentPropagateLib.propagators.prompted.network import DOWN, UP
 
-WIDTHS = (16, 24, 32, 48)
+WIDTHS = (24, 40, 64, 96)
 BATCH, CARRIED = 32, 14
 """Samples of a step, and how many of the last step's come again with another click."""
-RATE, DECAY = 2e-3, 1e-3
+RATE, DECAY = 1.5e-3, 1e-3
 AVERAGED = 0.998
 """The weights that are written are a running mean; this much of it stays each step."""
 
@@ -171,8 +171,8 @@ def _figures(samples: list[Sample], reached: NDArray[np.float32], expected: NDAr
 def main() -> None:
     """Train, go on with a training that was stopped, and write the weights every 250 steps."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--phantoms", type=int, default=2500)
-    parser.add_argument("--steps", type=int, default=3300)
+    parser.add_argument("--phantoms", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3500)
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "tuning", help="for what is already done")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

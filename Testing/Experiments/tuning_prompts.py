@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from tuning_cases import ROOT
+from tuning_shapes import bitten, drawn_object
 
 from SegmentPropagateLib.phantoms.phantom import make_phantom
 from SegmentPropagateLib.propagators.classical.regions import Region
@@ -28,8 +29,10 @@ SHAPE = (14, 128, 128)
 PIXELS = 40
 """What an object must have on a slice, at least."""
 MOST_CLICKS = 8
-BOXED, IN_PARTS, COARSE = 0.7, 0.25, 0.6
+BOXED, IN_PARTS, COARSE = 0.7, 0.4, 0.6
 """Shares of the samples: given by a box; among those, in all its parts; drawn coarser than the phantom is."""
+SHAPED, BITTEN = 0.25, 0.25
+"""Shares of the samples whose object is another than the phantom's, and whose object has lost a part to a neighbor."""
 FAINT = 0.5
 """Contrast to what is around it, over the spread there, below which two objects in three are passed over."""
 
@@ -107,15 +110,14 @@ def _parts(mask: Mask) -> list[Mask]:
 def fresh(slices: list[Drawn], rng: np.random.Generator) -> Sample:
     """A sample with a first prompt."""
     boxed = rng.random() < BOXED
+    whole = boxed and rng.random() < IN_PARTS
     while True:
-        drawn = slices[rng.integers(len(slices))]
-        truth = drawn.labels == drawn.objects[rng.integers(len(drawn.objects))]
-        if not boxed or rng.random() > IN_PARTS:
-            parts = _parts(truth)
-            truth = parts[rng.integers(len(parts))]
+        drawn, truth = _any_object(slices, rng)
+        truth = truth if whole else _a_part(truth, rng)
         window = _around(truth)
-        image, truth = drawn.values[window], truth[window]
-        if rng.random() < 1 / 3 or _contrast(image, truth) > FAINT:
+        image, truth = _harder(drawn.values[window], truth[window], slices, rng)
+        truth = truth if whole else _a_part(truth, rng)
+        if truth.sum() >= PIXELS / 2 and (rng.random() < 1 / 3 or _contrast(image, truth) > FAINT):
             break
     image, truth = _coarser(_other_grays(image, rng), truth, rng)
     for axis in (0, 1):
@@ -125,6 +127,27 @@ def fresh(slices: list[Drawn], rng: np.random.Generator) -> Sample:
         image, truth = image.T, truth.T
     image, truth = np.ascontiguousarray(image), np.ascontiguousarray(truth)
     return _given_by_box(image, truth, rng) if boxed else _given_by_point(image, truth, rng)
+
+
+def _any_object(slices: list[Drawn], rng: np.random.Generator) -> tuple[Drawn, Mask]:
+    drawn = slices[rng.integers(len(slices))]
+    return drawn, drawn.labels == drawn.objects[rng.integers(len(drawn.objects))]
+
+
+def _a_part(mask: Mask, rng: np.random.Generator) -> Mask:
+    parts = _parts(mask) or [largest(mask)]
+    return parts[rng.integers(len(parts))]
+
+
+def _harder(
+    image: NDArray[Any], truth: Mask, slices: list[Drawn], rng: np.random.Generator
+) -> tuple[NDArray[Any], Mask]:
+    """The same, or another object in its place, or a neighbor on top of it."""
+    chance = rng.random()
+    if chance > SHAPED + BITTEN:
+        return image, truth
+    neighbor = _any_object(slices, rng)[1]
+    return (drawn_object if chance < SHAPED else bitten)(image, truth, neighbor, rng)
 
 
 def _around(mask: Mask) -> tuple[slice, slice]:

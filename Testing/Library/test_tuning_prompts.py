@@ -80,6 +80,31 @@ def test_a_training_goes_on_where_it_was_stopped(tuning, slices, tmp_path, monke
     assert other.done == training.done == 2
 
 
+@pytest.mark.parametrize("kind", ["band", "arc", "vertebra", "processes", "parts"])
+def test_an_object_drawn_onto_a_slice_changes_it_there_and_nowhere_else(tuning, slices, kind, monkeypatch):
+    shapes = tuning("tuning_shapes")
+    monkeypatch.setattr(shapes, "SHAPES", {kind: shapes.SHAPES[kind]})
+    monkeypatch.setattr(shapes, "BITTEN_TOO", 0)
+    image, place = slices[0].values, slices[0].labels == slices[0].objects[0]
+    seen, mask = shapes.drawn_object(image, place, place, np.random.default_rng(3))
+    changed = np.abs(seen - image) > 1
+    assert changed[mask].mean() > 0.8
+    assert not changed[~ndimage.binary_dilation(mask, iterations=6)].any()
+
+
+def test_a_neighbor_takes_a_part_of_an_object_and_leaves_the_rest_as_it_was(tuning):
+    bitten = tuning("tuning_shapes").bitten
+    image = np.random.default_rng(0).normal(100, 3, (40, 50))
+    taken = 0
+    for seed in range(8):
+        seen, left = bitten(image, drawn(), drawn()[5:], np.random.default_rng(seed))
+        assert (drawn() | ~left).all()
+        assert left.sum() > 0.1 * drawn().sum()
+        taken += left.sum() < drawn().sum()
+        assert np.abs(seen - image)[ndimage.binary_erosion(left, iterations=4)].max(initial=0) < 2
+    assert taken >= 6
+
+
 def drawn(shape=(40, 50)):
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     return ((columns - 22) / 12) ** 2 + ((rows - 18) / 8) ** 2 <= 1
