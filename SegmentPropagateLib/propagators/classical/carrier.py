@@ -98,7 +98,7 @@ class Carrier:
         self.way, self._slices, self._stated = way, slices, stated
         self._turn = Lock()
         self._done: list[tuple[Region, Image | None, float]] = []  # in the small: whole slices would fill the memory
-        self._grown: list[Image] = []
+        self._grown: list[tuple[Image, Image]] = []  # of the slices to come, with what the region shows of them
 
     def at(self, index: int) -> Guess:
         """Return the guess for a slice, computing those before it first."""
@@ -123,8 +123,8 @@ class Carrier:
         brought = self.way.at(number)
         if brought.moved or not self._grown:
             self._grown = self._grow(number, brought)
-        grown = self._grown.pop(0)
-        likelihood = self.way.likelihood(brought.region.take(self.way.stack.values[self._slices[number]]))
+        grown, image = self._grown.pop(0)
+        likelihood = self.way.likelihood(image)
         votes = (brought.carried - 0.5) + (grown - 0.5) + INTENSITY_VOTE * likelihood
         soft = _sigmoid(SHARPNESS * votes)
         return brought.region, soft, self.judge(soft, grown, likelihood)
@@ -148,8 +148,8 @@ class Carrier:
             shrinkage=float(np.clip(np.log(area / max(self.way.area, 1)), -4.0, 0.5)),
         )
 
-    def _grow(self, number: int, brought: Brought) -> list[Image]:
-        """GrowCut from the present mask over the next slices: the object's share of the distances, 0..1, each."""
+    def _grow(self, number: int, brought: Brought) -> list[tuple[Image, Image]]:
+        """GrowCut from the present mask over the next slices: the share of the distances, 0..1, and the image, each."""
         start = self._slices[number] - self._slices.step
         indices = (start, *self._slices[number : number + REACH])
         images = np.stack([brought.region.take(self.way.stack.values[index]) for index in indices])
@@ -165,7 +165,8 @@ class Carrier:
         row_mm = self.way.stack.spacing_mm[1] * brought.region.step_rc[0] * COARSE
         price = (0.05 * self.way.stack.spacing_mm[0] / row_mm, 0.05, 0.05)
         shares = growcut(coarse / self.way.unit, seeds, others, price)[1:]
-        return [ndimage.zoom(share, COARSE, order=1, mode="nearest", grid_mode=True) for share in shares]
+        finer = (ndimage.zoom(share, COARSE, order=1, mode="nearest", grid_mode=True) for share in shares)
+        return list(zip(finer, images[1:], strict=True))
 
 
 def _sigmoid(values: Image) -> Image:
