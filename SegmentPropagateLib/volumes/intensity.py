@@ -39,7 +39,7 @@ class GrayResult:
     high: float
     nonfinite_voxels: int = 0
 
-    def __getitem__(self, index: int | slice) -> NDArray[np.uint8]:
+    def __getitem__(self, index: int | slice | NDArray[np.intp]) -> NDArray[np.uint8]:
         """Some of the volume in 8 bits, uint8 of the shape of `values[index]`."""
         return self._scaled(self.values[index])
 

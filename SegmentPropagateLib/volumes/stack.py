@@ -13,6 +13,8 @@ from SegmentPropagateLib.volumes.intensity import GrayResult, to_gray
 from SegmentPropagateLib.volumes.volume import Volume
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+Gray = NDArray[np.uint8] | GrayResult
+"""Gray levels `(slices, rows, columns)`, uint8 of a slice or some when indexed."""
 
 
 def make_stack(volume: Volume, plane: Plane | str, preset: str = "auto") -> tuple[ImageStack, GrayResult]:
@@ -57,7 +59,7 @@ class ImageStack:
     """
 
     values: NDArray[Any]
-    gray: NDArray[np.uint8] | GrayResult
+    gray: Gray
     spacing_mm: tuple[float, float, float]
 
     @property

@@ -183,7 +183,7 @@ def _draw(path: Path, volume: Volume, drafts: list[Proposal]) -> None:
         for it in drafts
         if it.slices
     ]
-    draw_contact_sheet(stack.gray[:], stack.spacing_mm, objects, Orientation.upright(volume.geometry, PLANE)).save(path)
+    draw_contact_sheet(stack.gray, stack.spacing_mm, objects, Orientation.upright(volume.geometry, PLANE)).save(path)
 
 
 def _unrelated(arguments: argparse.Namespace) -> Iterator[Row]:
