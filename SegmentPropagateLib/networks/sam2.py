@@ -14,7 +14,7 @@ from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, Memory
 from sam2.modeling.position_encoding import PositionEmbeddingSine
 from sam2.modeling.sam.transformer import RoPEAttention
 from sam2.modeling.sam2_base import NO_OBJ_SCORE, SAM2Base
-from torch import nn
+from torch import Tensor, nn
 
 from SegmentPropagateLib.networks.families import HIERA_TRUNKS, NetworkConfig
 
@@ -89,7 +89,7 @@ def hiera_encoder(variant: str) -> ImageEncoder:
 def image_encoder_of(trunk: nn.Module, width: int) -> ImageEncoder:
     """A trunk with the feature pyramid that SAM 2 puts on it."""
     neck = FpnNeck(
-        _sine(width),
+        _SharedSine(width),
         d_model=width,
         backbone_channel_list=trunk.channel_list,
         fpn_top_down_levels=[2, 3],
@@ -98,9 +98,18 @@ def image_encoder_of(trunk: nn.Module, width: int) -> ImageEncoder:
     return ImageEncoder(trunk, neck, scalp=1)
 
 
-def _sine(width: int) -> PositionEmbeddingSine:
-    # Warming up its cache would create tables on a CUDA device that may not be the one in use.
-    return PositionEmbeddingSine(width, normalize=True, temperature=10000, warmup_cache=False)
+class _SharedSine(PositionEmbeddingSine):
+    """Does not copy its table for every image; that took 5 % of the starter's time."""
+
+    def __init__(self, width: int) -> None:
+        # Warming up its cache would create tables on a CUDA device that may not be the one in use.
+        super().__init__(width, normalize=True, temperature=10000, warmup_cache=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = tuple(x.shape[-2:])
+        if size not in self.cache:
+            super().forward(x[:1])
+        return self.cache[size].to(x.device).expand(len(x), -1, -1, -1)
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,7 @@ def memory_encoder(
         out_dim=memory_width,
         mask_downsampler=MaskDownSampler(width, kernel_size=3, stride=2, padding=1, total_stride=stride),
         fuser=Fuser(CXBlock(width, layer_scale_init_value=layer_scale), num_layers=blocks),
-        position_encoding=_sine(memory_width),
+        position_encoding=_SharedSine(memory_width),
         in_dim=width,
     )
 

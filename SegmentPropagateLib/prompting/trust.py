@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.propagators.classical.carrier import Carrier, Guess
+from SegmentPropagateLib.propagators.classical.way import Way
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.stack import ImageStack
 
@@ -86,7 +87,7 @@ class _Chains:
     def _walk(self, start: int, way: range) -> _Link:
         agreement: dict[int, float] = {}
         if way:
-            carrier = Carrier(self._stack, start, self._masks[start], way, stated=True)
+            carrier = Carrier(Way(self._stack, start, self._masks[start], way.step), way, stated=True)
             for index in way:
                 self._tick()
                 if self._masks[index].any():

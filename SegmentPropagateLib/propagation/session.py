@@ -260,7 +260,8 @@ class Session:
         volumes = {object_id: np.zeros(self.geometry.shape_kji, dtype=bool) for object_id in self._keys}
         for index in sorted({index for results in self._results.values() for index in results}):
             for object_id, mask in self.resolved(index).items():
-                stack_of(volumes[object_id], self.axis)[index] = mask
+                if mask.any():  # memory that nothing was written to is not taken
+                    stack_of(volumes[object_id], self.axis)[index] = mask
         return volumes
 
     def resolved(self, slice_index: int) -> dict[int, NDArray[np.bool_]]:

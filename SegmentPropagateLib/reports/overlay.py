@@ -19,7 +19,7 @@ from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry, Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo
-from SegmentPropagateLib.volumes.stack import stack_of
+from SegmentPropagateLib.volumes.stack import Gray, stack_of
 
 _COLUMNS, _TILE, _GAP, _MARGIN = 6, 232, 8, 20
 _CAPTION, _TITLE, _PROFILE = 22, 34, 40
@@ -104,7 +104,7 @@ def write_overlay(
 
 
 def draw_contact_sheet(
-    gray: NDArray[np.uint8],
+    gray: Gray,
     spacing_mm: tuple[float, float, float],
     objects: Sequence[OverlayObject],
     orientation: Orientation,
@@ -196,7 +196,7 @@ class _Window:
 
 
 def _draw_block(
-    gray: NDArray[np.uint8],
+    gray: Gray,
     spacing_mm: tuple[float, float, float],
     item: OverlayObject,
     orientation: Orientation,

@@ -1,8 +1,9 @@
-"""From the volume's own unit to 8 bits, once per volume and always on a copy."""
+"""From the volume's own unit to 8 bits, by one window per volume and always on a copy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,9 @@ _SAMPLES = 1 << 20
 
 @dataclass(frozen=True)
 class GrayResult:
-    """A volume in 8 bits, and how it came about.
+    """A volume in 8 bits, and how it comes about; what is asked for is made then, as not all methods look at it.
 
     Args:
-        gray: uint8, same shape as the input; read only.
         values: the input itself where it is finite throughout, else a copy with NaN and infinities replaced; read only.
         preset: the preset that was applied; never `auto`.
         low: value that became 0.
@@ -33,12 +33,23 @@ class GrayResult:
         nonfinite_voxels: how many voxels were NaN or infinite.
     """
 
-    gray: NDArray[np.uint8]
     values: NDArray[Any]
     preset: str
     low: float
     high: float
     nonfinite_voxels: int = 0
+
+    def __getitem__(self, index: int | slice | NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Some of the volume in 8 bits, uint8 of the shape of `values[index]`."""
+        return self._scaled(self.values[index])
+
+    @property
+    def gray(self) -> NDArray[np.uint8]:
+        """The volume in 8 bits, uint8 of the shape of `values`."""
+        gray = np.empty(self.values.shape, dtype=np.uint8)
+        for plane, out in zip(self.values, gray, strict=True):  # float32 of one slice, not of the volume
+            out[...] = self._scaled(plane)
+        return gray
 
     @property
     def note(self) -> str:
@@ -49,6 +60,16 @@ class GrayResult:
             f"{self.nonfinite_voxels} voxels were NaN or infinite and count as the volume's lowest finite value, "
             f"+inf as its highest."
         )
+
+    def _scaled(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        if self.high <= self.low:  # one value in the foreground, or in the whole volume, which is then black
+            return ((values >= self.high) & (self._lowest < self.high)).astype(np.uint8) * 255
+        scaled = (values.astype(np.float32) - np.float32(self.low)) * np.float32(255 / (self.high - self.low))
+        return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+    @cached_property
+    def _lowest(self) -> Any:
+        return self.values.min()
 
 
 def to_gray(values: NDArray[Any], preset: str = "auto", modality: str | None = None) -> GrayResult:
@@ -69,11 +90,9 @@ def to_gray(values: NDArray[Any], preset: str = "auto", modality: str | None = N
     if preset == "auto":
         preset = _choose(finite, modality)
     low, high = _range_of(finite, preset)
-    gray = _scale(finite, low, high)
     finite = finite.view()  # the caller's own array stays writable
-    gray.setflags(write=False)
     finite.setflags(write=False)
-    return GrayResult(gray, finite, preset, low, high, nonfinite_voxels)
+    return GrayResult(finite, preset, low, high, nonfinite_voxels)
 
 
 def is_ct(values: NDArray[Any], modality: str | None = None) -> bool:
@@ -140,13 +159,3 @@ def _range_of(values: NDArray[Any], preset: str) -> tuple[float, float]:
         return float(low), float(values.max())
     low_high = np.percentile(foreground, PERCENTILES, overwrite_input=True)
     return float(low_high[0]), float(low_high[1])
-
-
-def _scale(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    if high <= low:  # one value in the foreground, or in the whole volume, which is then black
-        return ((values >= high) & (values.min() < high)).astype(np.uint8) * 255
-    gray = np.empty(values.shape, dtype=np.uint8)
-    for plane, out in zip(values, gray, strict=True):  # slice by slice: float32 of one slice, not of the volume
-        scaled = (plane.astype(np.float32) - np.float32(low)) * np.float32(255 / (high - low))
-        out[...] = np.clip(np.rint(scaled), 0, 255)
-    return gray

@@ -13,6 +13,8 @@ from SegmentPropagateLib.volumes.intensity import GrayResult, to_gray
 from SegmentPropagateLib.volumes.volume import Volume
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+Gray = NDArray[np.uint8] | GrayResult
+"""Gray levels `(slices, rows, columns)`, uint8 of a slice or some when indexed."""
 
 
 def make_stack(volume: Volume, plane: Plane | str, preset: str = "auto") -> tuple[ImageStack, GrayResult]:
@@ -28,7 +30,7 @@ def make_stack(volume: Volume, plane: Plane | str, preset: str = "auto") -> tupl
     result = to_gray(stack_of(volume.array_kji, axis), preset, volume.modality)
     spacing = volume.geometry.spacing_kji_mm
     rows, columns = (step for other, step in enumerate(spacing) if other != axis)
-    return ImageStack(result.values, result.gray, (spacing[axis], rows, columns)), result
+    return ImageStack(result.values, result, (spacing[axis], rows, columns)), result
 
 
 def stack_of(array_kji: NDArray[Scalar], axis: int) -> NDArray[Scalar]:
@@ -52,18 +54,18 @@ class ImageStack:
 
     Args:
         values: finite real numbers of shape `(slices, rows, columns)`, the volume's own unit (HU for CT); read only.
-        gray: uint8 of the same shape, `values` after the intensity preset; read only.
+        gray: `values` after the intensity preset, uint8; of a slice or some when indexed.
         spacing_mm: distance between slices, rows and columns.
     """
 
     values: NDArray[Any]
-    gray: NDArray[np.uint8]
+    gray: Gray
     spacing_mm: tuple[float, float, float]
 
     @property
     def slice_shape(self) -> tuple[int, int]:
         """`(rows, columns)`."""
-        return self.gray.shape[1], self.gray.shape[2]
+        return self.values.shape[1], self.values.shape[2]
 
     def __len__(self) -> int:
-        return len(self.gray)
+        return len(self.values)

@@ -19,6 +19,7 @@ from tuning_cases import ROOT, Target
 from SegmentPropagateLib.propagation.lanes import plan_lanes
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, Propagator
 from SegmentPropagateLib.propagators.classical.carrier import Carrier, Signs
+from SegmentPropagateLib.propagators.classical.way import Way
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import ImageStack, make_stack
 
@@ -173,7 +174,8 @@ def _course(stack: ImageStack, key_mask: NDArray[np.bool_], lanes: tuple[Lane, .
             )
         said[update.slice_index] = update.logits.astype(np.float16), update.presence, update.predicted_iou
     for lane in lanes:
-        carrier = Unstopped(stack, lane.keys[0], key_mask, lane.legs[0], lane.legs[0][-1] in lane.given_ends)
+        leg = lane.legs[0]
+        carrier = Unstopped(Way(stack, lane.keys[0], key_mask, leg.step), leg, leg[-1] in lane.given_ends)
         for index in lane.slices:
             guess = carrier.at(index)
             soft = np.clip(guess.soft, SOFTEST, 1 - SOFTEST)

@@ -11,7 +11,7 @@ from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.propagation.prompts import MaskPrompt
 from SegmentPropagateLib.propagation.propagator import PropagationSettings
 from SegmentPropagateLib.propagation.session import Session
-from SegmentPropagateLib.propagators.classical import carrier
+from SegmentPropagateLib.propagators.classical import way
 from SegmentPropagateLib.propagators.classical.engine import AHEAD, ClassicalPropagator
 from SegmentPropagateLib.propagators.finishing import FinishingPropagator
 from SegmentPropagateLib.propagators.partner import PartnerPropagator
@@ -125,8 +125,8 @@ def test_memory_that_runs_out_ends_it_without_a_word(network, monkeypatch):
 @pytest.fixture
 def advanced(monkeypatch):
     """One entry per slice that is registered."""
-    found, registered = [], carrier.register
-    monkeypatch.setattr(carrier, "register", lambda *images: found.append(1) or registered(*images))
+    found, registered = [], way.register
+    monkeypatch.setattr(way, "register", lambda *images: found.append(1) or registered(*images))
     return found
 
 
@@ -156,6 +156,30 @@ def test_passes_that_were_begun_ahead_go_on_to_the_same_masks(advanced, keys, mo
     for (index, logits, presence), (wanted, wanted_logits, wanted_presence) in zip(found, expected, strict=True):
         assert (index, presence) == (wanted, wanted_presence)
         assert np.array_equal(logits, wanted_logits)
+
+
+def test_a_correction_of_a_classical_run_registers_only_what_lies_beyond_the_new_key(advanced):
+    volume, mask = drawn_volume((14, 40, 40))
+    keys = {3: mask[3], 9: np.roll(mask[9], 1, 1)}
+
+    def correct(session):
+        session.add_key(1, 9, MaskPrompt(keys[9]))
+        before = len(advanced)
+        found = [(update.slice_index, update.logits, update.presence) for update in session.propagate(1, 12)]
+        return found, len(advanced) - before
+
+    fresh = Session(ClassicalPropagator(), volume)
+    fresh.add_key(1, 3, MaskPrompt(keys[3]))
+    expected, needed = correct(fresh)
+    session = Session(ClassicalPropagator(), volume)
+    session.add_key(1, 3, MaskPrompt(keys[3]))
+    list(session.propagate(1, 12))
+    found, new = correct(session)
+    assert new == needed - 5 - 2  # from slice 3 on to the new key, and back to the first slice, which is not asked for
+    wanted = {index: (logits, presence) for index, logits, presence in expected}
+    for index, logits, presence in found:
+        assert presence == wanted[index][1]
+        assert np.array_equal(logits, wanted[index][0])
 
 
 # ---- the session ---------------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ def test_slices_follow_the_plane_in_all_48_storage_orders(plane):
         stack, gray = make_stack(volume, plane, "minmax")
         axis = volume.geometry.plane_axis(plane)
         axes = [axis, *(other for other in range(3) if other != axis)]
-        assert stack.gray.shape == tuple(SHAPE[a] for a in axes)
+        np.testing.assert_array_equal([stack.gray[index] for index in range(len(stack))], gray.gray)
+        assert gray.gray.shape == tuple(SHAPE[a] for a in axes)
         assert stack.spacing_mm == pytest.approx([volume.geometry.spacing_kji_mm[a] for a in axes])
         assert gray.preset == "minmax"
         for index in range(SHAPE[axis]):

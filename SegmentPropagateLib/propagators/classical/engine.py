@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.classical.carrier import ABSENT, Carrier, Guess
+from SegmentPropagateLib.propagators.classical.way import Way
 from SegmentPropagateLib.propagators.prompted.outline import outline
 from SegmentPropagateLib.volumes.stack import ImageStack
 
@@ -25,6 +26,12 @@ AHEAD = 8
 """Slices beside a key slice, away from all others, that are done before a run; more would be lost at the next stroke.
 Between two keys all are: both have to be through before the first slice is seen."""
 
+KEPT_MB = 64
+"""Ways of former runs are kept for corrections up to this size: 1000 slices. A correction shortens some passes and
+makes the end of others stated; registration, which takes most of their time, stays the same."""
+
+WayName = tuple[int, bytes, int]
+"""Key slice, its mask, and +1 or -1."""
 PassName = tuple[int, bytes, range, bool]
 """Key slice, its mask, slices to visit, and whether the user says that the object is there on all of them."""
 
@@ -35,6 +42,7 @@ class ClassicalPropagator:
     def __init__(self) -> None:
         self._stack: ImageStack | None = None
         self._begun: dict[PassName, Carrier] = {}  # ahead of a run, which goes on with them
+        self._ways: dict[WayName, Way] = {}  # of former runs, the latest last
         self._settings = PropagationSettings()
 
     @property
@@ -46,6 +54,7 @@ class ClassicalPropagator:
         """Take a new stack."""
         self._stack, self._settings = stack, settings
         self._begun.clear()
+        self._ways.clear()
 
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
         """Outline the object that a box or points name on one slice: bool `(rows, columns)`."""
@@ -54,7 +63,7 @@ class ClassicalPropagator:
 
     def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
         """Begin the passes of a run from the same outlines, a slice of one of them per step."""
-        passes = _Passes(self._opened(), key_masks, self._begun)
+        passes = _Passes(self._opened(), key_masks, self._begun, self._ways)
         drawn = [lane for lane in lanes if all(key_masks[lane.object_id][key].any() for key in lane.keys)]
         wanted: dict[Carrier, range] = {}
         for found in (passes.needed(lane, leg) for lane in drawn for leg in lane.legs):
@@ -69,14 +78,27 @@ class ClassicalPropagator:
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""
         stack = self._opened()
-        passes = _Passes(stack, key_masks, self._begun)
+        passes = _Passes(stack, key_masks, self._begun, self._ways)
         self._begun = {}
         walks = [_walk(lane, passes, self._settings, stack) for lane in lanes]
-        with ThreadPoolExecutor(min(len(walks), os.cpu_count() or 1) or 1) as threads:
-            while walks:
-                step = list(threads.map(next, walks, repeat(None)))
-                yield from (update for update in step if update is not None)
-                walks = [walk for walk, update in zip(walks, step, strict=True) if update is not None]
+        try:
+            with ThreadPoolExecutor(min(len(walks), os.cpu_count() or 1) or 1) as threads:
+                while walks:
+                    step = list(threads.map(next, walks, repeat(None)))
+                    yield from (update for update in step if update is not None)
+                    walks = [walk for walk, update in zip(walks, step, strict=True) if update is not None]
+        finally:  # also where the rest is not asked for
+            self._keep(passes.ways)
+
+    def _keep(self, ways: dict[WayName, Way]) -> None:
+        """Keep what a run has made for the next one, and the latest of what was kept before, within the bound."""
+        kept, room = {}, KEPT_MB * 2**20
+        older = {name: way for name, way in self._ways.items() if name not in ways}
+        for name, way in reversed((older | ways).items()):
+            room -= way.bytes
+            if room >= 0:
+                kept[name] = way
+        self._ways = dict(reversed(kept.items()))
 
     def _opened(self) -> ImageStack:
         if self._stack is None:
@@ -91,13 +113,23 @@ class _Passes:
         stack: the slices.
         key_masks: see `propagator.KeyMasks`.
         known: passes that were begun before; those of them that are needed go on.
+        known_ways: the same of ways.
 
     Attributes:
-        begun: those that were needed.
+        begun: passes that were needed.
+        ways: ways that were needed.
     """
 
-    def __init__(self, stack: ImageStack, key_masks: KeyMasks, known: Mapping[PassName, Carrier]) -> None:
-        self._stack, self._key_masks, self._known = stack, key_masks, known
+    def __init__(
+        self,
+        stack: ImageStack,
+        key_masks: KeyMasks,
+        known: Mapping[PassName, Carrier],
+        known_ways: Mapping[WayName, Way],
+    ) -> None:
+        self._stack, self._key_masks = stack, key_masks
+        self._known, self._known_ways = known, known_ways
+        self.ways: dict[WayName, Way] = {}
         self.begun: dict[PassName, Carrier] = {}
         self._masks: dict[tuple[int, int], bytes] = {}
         self._naming = Lock()
@@ -127,8 +159,18 @@ class _Passes:
                 self._masks[object_id, key] = np.packbits(mask).tobytes()
             name = (key, self._masks[object_id, key], slices, stated)
             if name not in self.begun:
-                self.begun[name] = self._known.get(name) or Carrier(self._stack, key, mask, slices, stated)
+                self.begun[name] = self._known.get(name) or Carrier(self._way(name, mask), slices, stated)
+                self.ways[_way_name(name)] = self.begun[name].way
             return self.begun[name], slices
+
+    def _way(self, name: PassName, mask: NDArray[np.bool_]) -> Way:
+        own = _way_name(name)
+        return self.ways.get(own) or self._known_ways.get(own) or Way(self._stack, own[0], mask, own[2])
+
+
+def _way_name(name: PassName) -> WayName:
+    key, mask, slices, _stated = name
+    return key, mask, slices.step
 
 
 def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, stack: ImageStack) -> Iterator[SliceUpdate]:

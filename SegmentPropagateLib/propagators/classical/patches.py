@@ -10,7 +10,6 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
-from scipy import ndimage
 
 from SegmentPropagateLib.propagators.classical.demons import Image
 from SegmentPropagateLib.volumes.robust import spread
@@ -34,14 +33,27 @@ def fuse(image: Image, brought: Image, soft: Image) -> Image:
         soft: the labels of `brought`, 0..1.
     """
     chance = TOLERANCE * max(spread(image - brought, middle=0.0), 0.01)
-    scale = np.float32(-0.5 / chance**2)
+    scale = np.float32(-0.5 / chance**2 / PATCH**2)
     rows, columns = image.shape
     sources, labels = (np.pad(array, REACH, mode="edge") for array in (brought, soft))
     total, weights = np.zeros_like(soft), np.zeros_like(soft)
     for row, column in product(range(2 * REACH + 1), repeat=2):
         window = slice(row, row + rows), slice(column, column + columns)
-        weight = np.exp(scale * ndimage.uniform_filter((image - sources[window]) ** 2, PATCH))
+        weight = np.exp(scale * _sum_around((image - sources[window]) ** 2))
         total += weight * labels[window]
         weights += weight
     unlike_all = weights < 1e-6
     return np.where(unlike_all, soft, total / np.where(unlike_all, 1, weights))
+
+
+def _sum_around(image: Image) -> Image:
+    """The sum over a patch around every pixel; beyond the edge the image is mirrored."""
+    for axis in (0, 1):
+        count = image.shape[axis]
+        inner = np.arange(-(PATCH // 2), count + PATCH // 2)
+        padded = image.take(np.minimum(np.maximum(inner, -1 - inner), 2 * count - 1 - inner), axis)
+        parts = [padded[(slice(None),) * axis + (slice(start, start + count),)] for start in range(PATCH)]
+        image = parts[0] + parts[1]
+        for part in parts[2:]:
+            image += part
+    return image
