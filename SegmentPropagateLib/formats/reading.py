@@ -114,7 +114,8 @@ def _read(path: Path, content: Content) -> tuple[sitk.Image, str | None]:
         image = image[:, :, :, 0]
     if image.GetDimension() > 3:
         raise InputError(f"'{path}' is a series of {image.GetSize()[3]} volumes (4-D): give one volume of it.")
-    if image.GetDimension() < 3 or min(image.GetSize()) < 2:
+    is_flat = content == "image" and min(image.GetSize()) < 2  # labels may be cropped to what was drawn on one slice
+    if image.GetDimension() < 3 or is_flat:
         raise InputError(f"'{path}' is a single 2-D image: a volume of several slices is needed.")
     return image, modality
 

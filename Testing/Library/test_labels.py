@@ -172,3 +172,24 @@ def test_nothing_is_said_of_a_mask_in_its_place(tmp_path):
         labels = read_labels(write_box(tmp_path / "l.nrrd"), grid, notes.append)
         assert np.count_nonzero(labels.mask(1)) == 48, name
     assert notes == []
+
+
+def test_labels_that_are_cropped_to_one_slice_lie_where_it_lies(tmp_path):
+    """As Slicer writes them with *Crop to minimum extent*."""
+    geometry = geometry_of(np.eye(3))
+    whole = np.zeros(geometry.shape_kji, np.uint8)
+    whole[3, 1:4, 2:5] = 1
+    matrix = np.array(geometry.ijk_to_ras)
+    matrix[:3, 3] += 3 * matrix[:3, 2]
+    cropped = np.ascontiguousarray(whole[3:4])
+    path = tmp_path / "one.seg.nrrd"
+    write_segmentation(path, {1: cropped > 0}, Geometry(cropped.shape, matrix))
+    assert np.array_equal(read_labels(path, geometry).mask(1), whole > 0)
+
+
+def test_a_segmentation_of_nothing_is_one_voxel_and_read_as_nothing(tmp_path):
+    """As Slicer writes segments in which nothing is drawn."""
+    geometry = geometry_of(np.eye(3))
+    path = tmp_path / "none.seg.nrrd"
+    write_segmentation(path, {1: np.zeros((1, 1, 1), bool)}, Geometry((1, 1, 1), np.eye(4)))
+    assert not read_labels(path, geometry).mask(1).any()

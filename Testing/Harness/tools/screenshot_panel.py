@@ -202,6 +202,26 @@ def cases(slicer, widget):
     wait(slicer, lambda: not any(widget.ui.caseTable.item(row, 0).icon().isNull() for row in range(5)))
 
 
+def project(slicer, widget):
+    """A project of five images, the first of which is accepted; the ledger is written by its own process."""
+    from day import drawFolder
+
+    from SegmentPropagateLib.cli import main as command
+
+    folder = Path(slicer.app.temporaryPath) / "project"
+    shutil.rmtree(folder, ignore_errors=True)
+    images = drawFolder(folder / "images", [f"patient-{number:03d}" for number in range(1, 6)])
+    words = ["--label", KIDNEY, LIVER, "--model", "starter", "--quiet"]
+    command(["project", "init", str(folder / "kidneys"), str(images), *words])
+    widget.cases.use(str(folder / "kidneys" / "project.json"))
+    slicer.app.processEvents()
+    widget.ui.caseDoneButton.click()
+    widget.cases.next()
+    widget.steps.open("cases")
+    wait(slicer, lambda: "1 of 5" in widget.ui.projectLabel.text and not widget.collector.isRunning)
+    wait(slicer, lambda: not any(widget.ui.caseTable.item(row, 0).icon().isNull() for row in range(5)))
+
+
 def standin(state):
     """In place of a training that takes hours."""
     from SegmentPropagateSlicer.Runs.Training import Training
@@ -236,7 +256,7 @@ STATES = {
     f.__name__: f
     for f in (
         *(idle, prompted, points, running, review, error, missing, template, suggesting, suggest, cases),
-        *(learning, learned),
+        *(learning, learned, project),
     )
 }
 
