@@ -67,6 +67,7 @@ def test_three_cases_are_accepted_and_the_ledger_tells_what_each_has_cost(opened
         assert (day.casework.name, day.states()) == ("d", {"a": "done", "b": "done", "c": "done", "d": "in work"})
         assert status(project, capsys) == [["a", "done"], ["b", "done"], ["c", "done"], ["d", "in work"]]
         assert "Round 1: 3 of 4 cases accepted, model classical." in day.ui.projectLabel.text
+        assert day.ui.resultsSelector.isHidden()
     untouched, mended, drawn = project.state().accepted
     assert (untouched["slices_edited"], mended["slices_edited"], mended["voxels_changed"]) == (0, 1, 1)
     assert drawn["voxels_changed"] == TRUTH.sum()

@@ -180,6 +180,7 @@ class ProjectSection(VTKObservationMixin):
         """Show how far the project is."""
         label, project = self.context.ui.projectLabel, self._casework.project
         label.setVisible(project is not None)
+        self.context.ui.resultsSelector.setVisible(project is None)  # a project has a place of its own for them
         if project is None:
             return
         state, settings = project.state, project.project.settings
