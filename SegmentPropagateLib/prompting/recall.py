@@ -1,4 +1,4 @@
-"""What the tracking network makes of a slice when slices of finished cases stand in its memory (SAM2-SGP, Xu 2025).
+"""What the tracking network makes of a slice when slices of finished cases stand in its memory (SAM2-SGP, Xing 2025).
 
 Supports lie on the slice they are to help with, as if they came just before it. The same organ may have another gray
 value in another patient: contrast medium alone moves an aorta by 100 HU. So every slice is asked about twice, as it is

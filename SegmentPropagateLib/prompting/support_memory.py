@@ -1,4 +1,4 @@
-"""The source `support-memory`: slices of finished cases in the network's memory, no registration (SAM2-SGP, Xu 2025).
+"""The source `support-memory`: slices of finished cases in the network's memory, no registration (SAM2-SGP, Xing 2025).
 
 The most similar slices of the finished cases, in the patient's orientation and stretched from body to body, support a
 slice; what the network draws there is the pseudo-mask, and the slice it is surest of becomes the key slice, from which
