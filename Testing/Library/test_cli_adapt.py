@@ -12,6 +12,7 @@ from worker_client import setup
 
 from SegmentPropagateLib.cli import propagate as command
 from SegmentPropagateLib.errors import CancelledError, InputError
+from SegmentPropagateLib.propagators.stacking.gate import WEIGHTS
 from SegmentPropagateLib.worker.messages import MessageError
 from SegmentPropagateLib.worker.replies import Done, Preparing, SliceDone, Started, VolumeTaken
 from SegmentPropagateLib.worker.requests import Propagate, TakeVolume
@@ -97,7 +98,7 @@ def test_the_command_says_the_verdict_and_reports_weight_and_gains(out, monkeypa
     assert NOT_USED in capsys.readouterr().err
     (lesson,) = json.loads(Path("learned.json").read_text(encoding="utf-8"))["adaptation"]
     assert (lesson["label"], lesson["slices"], lesson["weight"], lesson["verdict"]) == (1, 3, 0.0, NOT_USED)
-    assert [sorted(gain) for gain in lesson["gains"]] == [["mean", "weight", "worst"]] * 2
+    assert [sorted(gain) for gain in lesson["gains"]] == [["mean", "weight", "worst"]] * len(WEIGHTS)
     learned = read(out)
     assert propagate(*words, "-o", out, "--report", "plain.json") == 0
     assert np.array_equal(read(out), learned)
