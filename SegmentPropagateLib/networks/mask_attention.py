@@ -16,8 +16,7 @@ from SegmentPropagateLib.networks.steps import Decoded, Points, decode, embed_pr
 
 NAME = "mask_attention"
 """Of the module within a network, and how the names of its tensors begin."""
-_BOX = (2, 3)  # labels of a box's corners, and of a point that is none
-_NO_POINT = -1
+_BOX, _NO_POINT = (2, 3), -1  # labels of a box's corners, and of a point that is none
 
 
 class MaskAttention(nn.Module):
