@@ -20,7 +20,7 @@ import numpy as np
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.prompting.atlas.grid import ALONG
-from SegmentPropagateLib.prompting.recall import Aligned, Answer, Memory, Question, remembering
+from SegmentPropagateLib.prompting.recall import Aligned, Answer, Memory, remembering
 from SegmentPropagateLib.prompting.shelf import (
     Candidate,
     Page,
@@ -47,7 +47,6 @@ class SupportMemory:
 
     def __init__(self) -> None:
         self._memories: dict[str | Path | None, Memory] = {}
-        self._model: str | Path | None = None
 
     def propose(
         self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
@@ -59,7 +58,6 @@ class SupportMemory:
         """
         if not support.cases:
             raise InputError("The source 'support-memory' needs finished cases: give a folder of them.")
-        self._model = support.model
         image = opened(volume, ALONG.index(Plane.parse(plane)))
         if image is None:
             return [_absent(label, f"'{volume.name}' shows no body: it is empty, or all air.") for label in labels]
@@ -76,7 +74,7 @@ class SupportMemory:
         for label in labels:
             candidates = candidates_of(label, shelves, image.along)
             if candidates:
-                answers = self._read(pages, candidates, image.pixel_mm)
+                answers = self._read(self._memory(support.model), pages, candidates, image.pixel_mm)
                 proposals.append(_proposal(label, answers))
             else:
                 proposals.append(_absent(label, reasons[0]))
@@ -84,7 +82,11 @@ class SupportMemory:
         return proposals
 
     def _read(
-        self, pages: Sequence[Page], candidates: Sequence[Candidate], pixel_mm: tuple[float, float]
+        self,
+        memory: Memory,
+        pages: Sequence[Page],
+        candidates: Sequence[Candidate],
+        pixel_mm: tuple[float, float],
     ) -> dict[int, Answer]:
         """Every slice with fresh supports, whatever was drawn on the others."""
         questions = {}
@@ -92,20 +94,24 @@ class SupportMemory:
             question = question_of(page, chosen_for(page, candidates))
             if question is not None:
                 questions[page.index] = question
-        answers = self._ask(list(questions.values()), pixel_mm) if questions else []
+        answers = memory.ask(list(questions.values()), pixel_mm) if questions else []
         return dict(zip(questions, answers, strict=True))
 
-    def _ask(self, questions: Sequence[Question], pixel_mm: tuple[float, float]) -> list[Answer]:
-        if self._model not in self._memories:
-            self._memories[self._model] = remembering(self._model)
-        return self._memories[self._model].ask(questions, pixel_mm)
+    def _memory(self, model: str | Path | None) -> Memory:
+        if model not in self._memories:
+            self._memories[model] = remembering(model)
+        return self._memories[model]
 
 
 class WalkedMemory(SupportMemory):
     """The paper's own way: first to last, what was drawn joins the supports, and the least similar leaves."""
 
     def _read(
-        self, pages: Sequence[Page], candidates: Sequence[Candidate], pixel_mm: tuple[float, float]
+        self,
+        memory: Memory,
+        pages: Sequence[Page],
+        candidates: Sequence[Candidate],
+        pixel_mm: tuple[float, float],
     ) -> dict[int, Answer]:
         bank = chosen_for(pages[0], candidates)
         answers = {}
@@ -113,7 +119,7 @@ class WalkedMemory(SupportMemory):
             question = question_of(page, chosen_for(page, bank))
             if question is None:
                 continue
-            (answer,) = self._ask([question], pixel_mm)
+            (answer,) = memory.ask([question], pixel_mm)
             answers[page.index] = answer
             if answer.mask.any():
                 bank = admitted(bank, Candidate(page.sheet.looks, drawn=Aligned(page.gray, answer.mask)), after)
