@@ -38,6 +38,7 @@ def write_report(out: Path, targets: Sequence[Target], results: Results) -> None
                 for reference in REFERENCES
                 if reference in results and reference != name
             }
+            method["kinds"] = _by_kind(targets, results[name], extent)
     text = "\n\n".join(_tables(targets, results, summary))
     print(text)
     (out / "report.md").write_text(text + "\n")
@@ -62,6 +63,24 @@ def _summary(rows: Sequence[Mapping[str, Any]], extent: str, groups: Sequence[st
     result["dsc_interval"] = _interval(columns["dsc"], groups)
     result["targets_at_0.60"] = int((columns["dsc"] >= 0.6).sum())
     return result
+
+
+def _by_kind(targets: Sequence[Target], rows: Sequence[Mapping[str, Any]], extent: str) -> dict[str, Any]:
+    """The same for each kind of object."""
+    found = {}
+    for kind, numbers in _kinds(targets).items():
+        patients = [targets[number].group for number in numbers]
+        chosen = _summary([rows[number] for number in numbers], extent, patients)
+        found[kind] = {**chosen, "objects": len(numbers), "patients": len(set(patients))}
+    return found
+
+
+def _kinds(targets: Sequence[Target]) -> dict[str, list[int]]:
+    """Places of the targets of each kind."""
+    kinds: dict[str, list[int]] = {}
+    for number, target in enumerate(targets):
+        kinds.setdefault(target.kind, []).append(number)
+    return kinds
 
 
 def _interval(values: NDArray[np.float64], groups: Sequence[str]) -> dict[str, Any]:
@@ -89,6 +108,7 @@ def _tables(targets: Sequence[Target], results: Results, summary: Mapping[str, A
         lines.append("| **mean** | " + " | ".join(f"**{item['dsc']:.3f}**" for item in summary[extent].values()) + " |")
         tables.append("\n".join(lines))
         tables.append("\n".join(_summary_table(len(targets), summary[extent])))
+        tables.append("\n".join(_kinds_table(summary[extent])))
     return tables
 
 
@@ -110,6 +130,22 @@ def _summary_table(count: int, summary: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _kinds_table(summary: Mapping[str, Any]) -> list[str]:
+    kinds = next(iter(summary.values()))["kinds"]
+    lines = ["| kind | objects, patients | " + " | ".join(summary) + " |", "|--|--|" + "--|" * len(summary)]
+    for kind, first in kinds.items():
+        cells = []
+        for method in summary.values():
+            item = method["kinds"][kind]
+            low, high = item["dsc_interval"]["patients_95"]
+            absent = item["absent_with_false_positive"]
+            told = "" if absent is None else f", FP {absent:.2f}"
+            interval = f" ({low:.2f} to {high:.2f})" if item["patients"] > 1 else ""  # one has no spread
+            cells.append(f"{item['dsc']:.2f}{interval}{told}")
+        lines.append(f"| {kind} | {first['objects']}, {first['patients']} | {' | '.join(cells)} |")
+    return lines
+
+
 def _signed(interval: Mapping[str, Any] | None) -> str:
     if interval is None:
         return ""
@@ -118,14 +154,17 @@ def _signed(interval: Mapping[str, Any] | None) -> str:
 
 
 def _contact_sheet(targets: Sequence[Target], rows: Sequence[Mapping[str, Any]]) -> Image.Image:
-    """The best, the median and the three worst targets on an open range: reference green, result red, both yellow."""
-    order = np.argsort([row["open"]["dsc"] for row in rows])
-    chosen = list(dict.fromkeys([int(order[-1]), int(order[len(order) // 2]), *(int(number) for number in order[:3])]))
+    """The best, the median and the worst of each kind on an open range: reference green, result red, both yellow."""
+    chosen = []
+    for numbers in _kinds(targets).values():
+        ranked = sorted(numbers, key=lambda number: rows[number]["open"]["dsc"], reverse=True)
+        chosen += list(dict.fromkeys(ranked[place] for place in (0, len(ranked) // 2, -1)))
     sheet = Image.new("RGB", (COLUMNS * TILE, len(chosen) * (TILE + 16)), (18, 20, 24))
     for row, number in enumerate(chosen):
         target, top = targets[number], row * (TILE + 16)
         masks = np.load(rows[number]["masks"])["open"]
-        title = f"{target.case} {target.name}  DSC {rows[number]['open']['dsc']:.2f}  key {target.key}"
+        dsc = rows[number]["open"]["dsc"]
+        title = f"{target.kind}: {target.case} {target.structure}  DSC {dsc:.2f}  key {target.key}"
         ImageDraw.Draw(sheet).text((4, top + 2), title, fill=(236, 238, 242))
         for column, tile in enumerate(_tiles(target, masks)):
             sheet.paste(tile, (column * TILE, top + 16))

@@ -22,6 +22,16 @@ SLICES, PIXELS = 5, 30
 """What a drawn target or an organ that is not listed must be found on, and have on one of them, at least."""
 SAME_PATIENT = {"mr_t1_sarcoma": "ct_sarcoma"}
 """Cases that are no independent draws: resampled together."""
+KINDS = {
+    "organs": ("spleen", "kidney", "gallbladder", "liver", "stomach", "pancreas", "adrenal", "lung", "spinal_cord"),
+    "bowel": ("colon", "bowel", "duodenum"),
+    "vessels": ("aorta", "vena_cava", "vein", "artery"),
+    "vertebrae": ("vertebra",),
+    "other bones": ("rib", "costal", "humerus"),
+    "muscles": ("autochthon", "iliopsoas"),
+    "tumors and lesions": ("lesion", "tumour", "GTV"),
+}
+"""Kinds of objects whose figures are told apart, and what the names of their structures contain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +45,7 @@ class Target:
         volume: the image.
         truth: reference mask, bool `(slices, rows, columns)` along the axial plane.
         key: slice with the largest area.
+        structure: what the object is, by the volumes' own list, where there is one.
     """
 
     case: str
@@ -43,6 +54,12 @@ class Target:
     volume: Volume
     truth: NDArray[np.bool_]
     key: int
+    structure: str
+
+    @property
+    def kind(self) -> str:
+        """One of `KINDS`, or "other"."""
+        return next((kind for kind, parts in KINDS.items() if any(part in self.structure for part in parts)), "other")
 
     @property
     def group(self) -> str:
@@ -65,6 +82,7 @@ def read_targets(data: Path, only: str = "", others: bool = False) -> Iterator[T
         others: the labels that `TARGETS.json` does not list, of 5 slices and 30 pixels on one of them or more.
     """
     listed = json.loads((data / "TARGETS.json").read_text(encoding="utf-8"))["targets"]
+    structures = _structures(data / "MANIFEST.json")
     cases = (entry["case"] for entry in listed if others or only in f"{entry['case']}/{entry['name']}")
     for case in dict.fromkeys(cases):
         image, label_file = files_of(data / case)
@@ -88,7 +106,16 @@ def read_targets(data: Path, only: str = "", others: bool = False) -> Iterator[T
             if others and (np.count_nonzero(areas) < SLICES or areas.max() < PIXELS):
                 continue
             key = int(areas.argmax())
-            yield Target(case, entry["name"], (*files, label_file), volume, truth, key)
+            structure = structures.get((case, entry["label"]), entry["name"])
+            yield Target(case, entry["name"], (*files, label_file), volume, truth, key, structure)
+
+
+def _structures(manifest: Path) -> dict[tuple[str, int], str]:
+    """What each label of each case is."""
+    if not manifest.exists():
+        return {}
+    cases = json.loads(manifest.read_text(encoding="utf-8"))["cases"]
+    return {(case["id"], int(label)): told["name"] for case in cases for label, told in case["labels"].items()}
 
 
 def drawn_target(
@@ -103,7 +130,7 @@ def drawn_target(
     k, j, i = drawn.spacing_kji_mm
     volume = Volume(drawn.values, Geometry(shape_kji, np.diag([-i, -j, k, 1.0])))
     generator = tuple(sorted(Path(phantom.__file__).parent.glob("*.py")))
-    return Target(f"phantom {seed}", family, generator, volume, truth, int(areas.argmax()))
+    return Target(f"phantom {seed}", family, generator, volume, truth, int(areas.argmax()), family)
 
 
 def files_of(folder: Path) -> tuple[Path, Path]:
