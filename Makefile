@@ -77,6 +77,7 @@ bench: $(VENV)/ready  ## speed and memory: a whole job from file to file, and th
 
 evaluate: $(VENV)/ready  ## accuracy on real volumes, where they are at hand
 	@$(BIN)/python Testing/Benchmarks/evaluate.py
+	@$(BIN)/python Testing/Benchmarks/evaluate_together.py
 	@$(BIN)/python Testing/Benchmarks/evaluate.py --prompts
 	@$(BIN)/python Testing/Benchmarks/evaluate_suggest.py
 	@$(BIN)/python Testing/Benchmarks/evaluate_draft.py

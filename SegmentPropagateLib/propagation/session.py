@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagation.lanes import plan_lanes
 from SegmentPropagateLib.propagation.learning import FEWEST, Learner, Lesson
-from SegmentPropagateLib.propagation.overlaps import resolve_overlaps
+from SegmentPropagateLib.propagation.overlaps import claim_strength, resolve_overlaps
 from SegmentPropagateLib.propagation.prompts import LinePrompt, MaskPrompt, Prompt
 from SegmentPropagateLib.propagation.propagator import (
     KeyMasks,
@@ -267,8 +267,8 @@ class Session:
     def resolved(self, slice_index: int) -> dict[int, NDArray[np.bool_]]:
         """Object id -> bool `(rows, columns)` on one slice, with contested pixels given to one of the objects."""
         present = {key: results[slice_index] for key, results in self._results.items() if slice_index in results}
-        strengths = {key: self._strength(result) for key, result in present.items()}
-        return resolve_overlaps({key: result.mask for key, result in present.items()}, strengths)
+        masks = {key: result.mask for key, result in present.items()}
+        return resolve_overlaps(masks, lambda key: self._strength(key, slice_index, present[key]))
 
     def _learn(self, learner: Learner) -> Generator[tuple[int, int], None, None]:
         digests = {object_id: self._digest(masks, sorted(masks)) for object_id, masks in self._keys.items()}
@@ -326,13 +326,14 @@ class Session:
             digest.update(np.packbits(masks[key]).tobytes())
         return digest.hexdigest()
 
-    def _strength(self, result: SliceResult) -> NDArray[np.floating]:
+    def _strength(self, object_id: int, slice_index: int, result: SliceResult) -> NDArray[np.floating]:
         if result.source == "key":
-            return np.full(self.stack.slice_shape, np.inf, dtype=np.float16)
-        strength = np.zeros(self.stack.slice_shape, dtype=np.float16)
+            return np.full(self.stack.slice_shape, np.inf, dtype=np.float32)
+        logits = np.zeros(self.stack.slice_shape, dtype=np.float32)
         if result.claim is not None:
-            strength[result.claim.rows, result.claim.columns] = result.claim.logits
-        return strength
+            logits[result.claim.rows, result.claim.columns] = result.claim.logits
+        nearest = min(abs(key - slice_index) for key in self._keys[object_id])
+        return claim_strength(logits, max(result.area, 1), nearest)
 
     def _check_slice(self, index: int, name: str) -> None:
         if not 0 <= index < len(self.stack):

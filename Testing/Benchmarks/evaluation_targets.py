@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -123,14 +123,21 @@ def drawn_target(
 ) -> Target | None:
     """The target of a phantom; None where it is too small. See `phantom.make_phantom`."""
     drawn = phantom.make_phantom(seed, family, shape_kji, hardness)
-    truth = drawn.labels == 1
+    target = drawn_target_of(drawn, 1, f"phantom {seed}")
+    return None if target is None else replace(target, name=family, structure=family)
+
+
+def drawn_target_of(drawn: phantom.Phantom, label: int, case: str) -> Target | None:
+    """An object of a phantom; None where it is too small."""
+    truth = drawn.labels == label
     areas = truth.sum(axis=(1, 2))
     if np.count_nonzero(areas) < SLICES or areas.max() < PIXELS:
         return None
     k, j, i = drawn.spacing_kji_mm
-    volume = Volume(drawn.values, Geometry(shape_kji, np.diag([-i, -j, k, 1.0])))
+    volume = Volume(drawn.values, Geometry(truth.shape, np.diag([-i, -j, k, 1.0])))
     generator = tuple(sorted(Path(phantom.__file__).parent.glob("*.py")))
-    return Target(f"phantom {seed}", family, generator, volume, truth, int(areas.argmax()), family)
+    name = drawn.names.get(label, f"label {label}")
+    return Target(case, name, generator, volume, truth, int(areas.argmax()), name)
 
 
 def files_of(folder: Path) -> tuple[Path, Path]:
