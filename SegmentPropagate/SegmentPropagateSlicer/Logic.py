@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
+from SegmentPropagateLib.errors import SegmentPropagateError
 from SegmentPropagateSlicer import Scripting
 from SegmentPropagateSlicer.Prompting import Prompting
+from SegmentPropagateSlicer.Review.Acceptance import Acceptance
 from SegmentPropagateSlicer.Review.Ahead import Ahead
 from SegmentPropagateSlicer.Review.Drafts import Drafts
 from SegmentPropagateSlicer.Review.Keys import Keys
@@ -49,10 +52,10 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
     Slice numbers are 0-based indices along the volume's array axis nearest to the normal of `settings.plane`.
 
     Signals: `stateChanged(state)`, `statusChanged(text)`, `progressChanged(slicesDone, slicesTotal, secondsLeft or
-    None)`, `downloadProgressed(bytesDone, bytesTotal)` (0 where not known, both 0 when there is no download any more),
-    `sliceUpdated(segmentId, sliceIndex)`, `keysChanged()`, `previewReady(segmentId, sliceIndex, areaMm2)`,
-    `previewChanged()`, `modelInspected(summary)`, `accepted({segmentId: voxels changed})`, `noticeGiven(sentence)`,
-    `errorOccurred(sentence)`, `logReceived(text)`.
+    None)`, `writingProgressed(share)`, `downloadProgressed(bytesDone, bytesTotal)` (0 where not known, both 0 when
+    there is no download any more), `sliceUpdated(segmentId, sliceIndex)`, `keysChanged()`, `previewReady(segmentId,
+    sliceIndex, areaMm2)`, `previewChanged()`, `modelInspected(summary)`, `accepted({segmentId: voxels changed})`,
+    `noticeGiven(sentence)`, `errorOccurred(sentence)`, `logReceived(text)`.
 
     Args:
         process: what runs the worker; None makes a `WorkerProcess`. Anything with its methods will do.
@@ -69,7 +72,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         self._writer = ReviewWriter(SegmentWriter(), self._keys)
         self._runner = runner = Runner(self.process)
         self._control = control = RunController(runner, self.preview, self._estimates)
-        self._reviewer = Reviewer(control, self._keys, self._writer)
+        self._reviewer, self._acceptance = Reviewer(control, self._keys, self._writer), Acceptance(control)
         self._prompt = PromptPreview(runner, self.preview)
         self._inspector = ModelInspector(self.process)
         self.drafts, self._ahead = Drafts(runner, self._keys), Ahead(runner, self._keys)
@@ -79,6 +82,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         for signal in (self.suggestions.changed, self._prompt.changed, control.stateChanged):
             signal.connect(self._showSuggestions)
         self.stateChanged, self.progressChanged = control.stateChanged, control.progressChanged
+        self.writingProgressed = control.writingProgressed
         self.statusChanged, self.sliceUpdated = runner.statusChanged, control.sliceUpdated
         self.downloadProgressed, self.keysChanged = runner.downloadProgressed, self._keys.changed
         self.noticeGiven, self.errorOccurred = control.noticeGiven, control.errorOccurred
@@ -234,11 +238,12 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
     def cancel(self) -> None:
         """Stop the run within one slice; nothing of it is kept. A worker that does not obey is killed.
 
-        Outside a run, stop the download that a previewed outline waits for, the check of a draft and the making of
-        suggestions.
+        A proposal that is being written is not, and waits again. Outside a run, stop the download that a previewed
+        outline waits for, the check of a draft and the making of suggestions.
         """
         self.drafts.cancel()
         self.suggestions.cancel()
+        self._acceptance.stop()
         self._control.cancel()
         self._prompt.cancelDownload()
 
@@ -325,9 +330,19 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         Returns:
             dict: segmentId -> number of voxels changed.
         """
-        changed = self._reviewer.accept(self._nodes(), self._grid(self._reviewer.review.grid.plane))
-        self._prompt.drop()
-        self.accepted.emit(changed)
+        return dict(self.acceptWithin(None) or {})
+
+    def acceptWithin(self, seconds: float | None) -> Mapping[str, int] | None:
+        """The same, for so many seconds; None takes all it needs. Returns None, in state `WRITING`, with more to write.
+
+        Before the end nothing is changed: `cancel` brings the review back. What is drawn meanwhile is kept.
+        """
+        if not self._acceptance.isGoingOn:
+            self._acceptance.begin(self._reviewer.accepting(self._nodes()))
+        changed = self._acceptance.goOn(seconds)
+        if changed is not None:
+            self._prompt.drop()
+            self.accepted.emit(changed)
         return changed
 
     def discard(self) -> tuple[int, ...]:
@@ -369,6 +384,9 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         self._keys.replaceAll(())
 
     def _abandon(self, sentence: str) -> None:
+        if self._acceptance.isGoingOn:  # what was accepted is written, as long as it can be
+            with suppress(SegmentPropagateError):
+                self.accept()
         waited = self.state == State.REVIEW
         self.drafts.cancel()
         left = self.suggestions.drop()

@@ -148,6 +148,8 @@ class Prompting(Inputs):
     # ---- inside -------------------------------------------------------------------------------------------------
 
     def _checkNotBusy(self) -> None:
+        if self.state == State.WRITING:
+            raise InputError(_("The proposal is being written: wait a moment, or cancel."))
         if self.state in State.BUSY:
             raise InputError(_("A run is going on: cancel it first."))
         if self.suggestions.isAsking:

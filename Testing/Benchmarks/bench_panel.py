@@ -35,7 +35,7 @@ from slicer_harness import mrml, panel  # noqa: E402
 
 BAR_MS, REPEATS = 50, 3
 SHAPE_KJI = (600, 512, 512)
-SEGMENTS, CASES = 12, 300
+SEGMENTS, CASES, LABELS = 12, 300, 20
 KEY, LOOK = 300, 320
 AT_ONCE = 60
 """Answers between two turns of the event loop; a network that gave so many would be a quick one."""
@@ -100,11 +100,15 @@ class Actor:
 
     def request(self, request, onReply):
         """Note what is to be answered."""
-        from SegmentPropagateLib.worker.replies import Done, Outlined, SliceDone, Started, VolumeTaken
-        from SegmentPropagateLib.worker.requests import Propagate, TakeVolume
+        from SegmentPropagateLib.worker.replies import Done, Noted, Outlined, SliceDone, Started, VolumeTaken
+        from SegmentPropagateLib.worker.requests import GetAhead, Propagate, Suggest, TakeVolume
 
         if isinstance(request, TakeVolume):
             answers = [lambda: VolumeTaken(request.volume)]
+        elif isinstance(request, GetAhead):
+            answers = [Noted]
+        elif isinstance(request, Suggest):
+            answers = suggestions()
         elif isinstance(request, Propagate):
             first, last = request.first or 0, SHAPE_KJI[0] - 1 if request.last is None else request.last
             numbers = range(1, 1 + max(number for number, _index in request.keys))
@@ -130,6 +134,21 @@ class Actor:
 
     def stop(self):
         """Nothing runs."""
+
+
+def suggestions():
+    """What makes the replies for `LABELS` outlines, each on a slice of its own."""
+    from SegmentPropagateLib.worker.replies import Preparing, Suggested, Suggesting, SuggestionsDone
+
+    def suggested(number):
+        index = KEY + 3 * number
+        more = {"name": f"Structure {number}", "color_rgb": (0.5, number / LABELS, 0.3), "status": "found"}
+        more |= {"first": index - 40, "last": index + 40, "confidence": 0.8, "reason": ""}
+        return Suggested.of_mask(number, index, ellipse(1 + number % SEGMENTS, KEY), **more)
+
+    found = [partial(suggested, number) for number in range(1, LABELS + 1)]
+    steps = [partial(Suggesting, done, LABELS) for done in range(LABELS)]
+    return [partial(Preparing, "support"), *steps, *found, partial(SuggestionsDone, LABELS, 1.0, None)]
 
 
 def slice_done(cls, number, index, scores):

@@ -22,9 +22,9 @@ from SegmentPropagateLib.errors import InputError
 AXES = {"axial": 2, "coronal": 1, "sagittal": 0}  # of RAS, and of ijk in the drawn volume
 
 
-SIGNALS = ("stateChanged", "statusChanged", "progressChanged", "downloadProgressed", "sliceUpdated", "keysChanged",
-           "previewReady", "previewChanged", "modelInspected", "accepted", "noticeGiven", "errorOccurred",
-           "logReceived")  # fmt: skip
+SIGNALS = ("stateChanged", "statusChanged", "progressChanged", "writingProgressed", "downloadProgressed",
+           "sliceUpdated", "keysChanged", "previewReady", "previewChanged", "modelInspected", "accepted",
+           "noticeGiven", "errorOccurred", "logReceived")  # fmt: skip
 
 
 class DrivenLogic(ScriptedLoadableModuleLogic):
@@ -223,6 +223,9 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         changed = dict.fromkeys(self._asked[0], 1200)
         self.accepted.emit(changed)
         return changed
+
+    def acceptWithin(self, seconds):
+        return self.accept()
 
     def discard(self):
         self.calls.append(("discard",))

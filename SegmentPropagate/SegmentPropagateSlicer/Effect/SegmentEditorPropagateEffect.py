@@ -28,6 +28,7 @@ from SegmentPropagateSlicer.Effect.Places import (
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 from SegmentPropagateSlicer.Panel.Context import EFFECT, VIEWS, planeTitle
 from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
+from SegmentPropagateSlicer.Panel.Writing import Writing
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.Amounts import duration
@@ -78,6 +79,7 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         return (
             (logic.stateChanged, self._onState),
             (logic.progressChanged, self._onProgress),
+            (logic.writingProgressed, self._onWriting),
             (logic.statusChanged, self.status.say),
             (logic.noticeGiven, self.status.say),
             (logic.errorOccurred, self.status.complain),
@@ -132,6 +134,7 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
             self.scriptedEffect.addOptionsWidget(widget)
         details.hide()
         self.status = StatusLine(label, details, details)
+        self.writing = Writing(self.applyButton, self.status, lambda: self.logic)
         self._connect()
 
     def _addRow(self, *buttons: qt.QPushButton) -> None:
@@ -183,6 +186,7 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         for widget, name, onWidget in self._connections:
             widget.disconnect(name, onWidget)
         logic, self._logic, self._connections = self._logic, None, []
+        self.writing.stop()
         if logic is not None:
             for signal, slot in self._heard(logic):
                 signal.disconnect(slot)
@@ -216,8 +220,8 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
     def apply(self) -> None:
         """Write the proposal: one undo step, the Segment Editor's masking obeyed."""
         self._checkInputs()
-        changed = sum(self.logic.accept().values())
-        self.status.say(_("{count} voxels were changed.").format(count=changed))
+        text = _("{count} voxels were changed.")
+        self.writing.start(lambda changed: self.status.say(text.format(count=sum(changed.values()))))
 
     def cancel(self) -> None:
         """Stop the run, or drop the proposal; everything is as it was."""
@@ -322,11 +326,16 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         before, self._state = self._state, state
         if state == State.STARTING:
             self._onProgress(0, 0, None)
-        elif before == State.CANCELLING:
+        elif before == State.CANCELLING or (before == State.WRITING and state == State.REVIEW):
             self.status.say(_("Cancelled: everything is as it was before."))
         elif state == State.REVIEW:
             self.status.say(_("The proposal is ready: look through it, then apply or cancel it."))
         self._follow()
+
+    def _onWriting(self, share: float) -> None:
+        self.progressBar.setRange(0, 100)
+        self.progressBar.setValue(round(100 * share))
+        self.progressBar.format = _("Writing: %p %")
 
     def _onProgress(self, done: int, total: int, secondsLeft: float | None) -> None:
         self.progressBar.setRange(0, total)  # (0, 0) is busy: how many slices is not known yet

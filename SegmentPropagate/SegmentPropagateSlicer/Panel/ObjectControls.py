@@ -102,7 +102,12 @@ class ObjectControls:
 
     def next(self) -> None:
         """Keep or accept what waits for this object, and go on with the next one."""
-        self.settle()
+        if self._hasToAccept():
+            self._review.accept(then=self._goOn)
+        else:
+            self._goOn()
+
+    def _goOn(self) -> None:
         before = self.context.selectedSegmentId()
         following = self._nextSegment()
         self._review.choose(following)
@@ -111,24 +116,25 @@ class ObjectControls:
         text = _("'{name}' is still empty: outline it first.") if following == before else _("Next: {name}.")
         self.context.status.say(text.format(name=name))
 
-    def settle(self, leavesCase: bool = False) -> None:
-        """See that nothing of the present object is lost: a previewed outline becomes a key, a proposal is accepted.
-
-        Args:
-            leavesCase: whether a proposal cannot go on waiting, where it is not to be accepted.
+    def settle(self) -> None:
+        """See that nothing of the case is lost: a previewed outline becomes a key, a proposal is accepted.
 
         Raises:
             InputError: a run is going on, or a proposal needs a decision.
         """
+        if self._hasToAccept():
+            self._review.acceptNow()
+        elif self.context.logic.state == State.REVIEW:
+            raise InputError(_("A proposal waits for review: accept or discard it before you go on to another case."))
+
+    def _hasToAccept(self) -> bool:
+        """Make a previewed outline a key; whether a proposal is to be accepted before she goes on."""
         logic = self.context.logic
         if logic.state in State.BUSY:
             raise InputError(_("A run is going on: wait for its end, or cancel it."))
         if logic.previewed is not None:
             logic.usePreview()
-        if logic.state == State.REVIEW and self.preferences["acceptOnNext"]:
-            self._review.accept()
-        elif logic.state == State.REVIEW and leavesCase:
-            raise InputError(_("A proposal waits for review: accept or discard it before you go on to another case."))
+        return logic.state == State.REVIEW and bool(self.preferences["acceptOnNext"])
 
     def _taken(self) -> set[str]:
         proposed = self.context.logic.proposed

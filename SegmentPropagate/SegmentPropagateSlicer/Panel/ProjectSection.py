@@ -98,7 +98,7 @@ class ProjectSection(VTKObservationMixin):
             self.noteWork()
             if before == State.IDLE:
                 self._said.forget()
-        elif before in State.BUSY and state not in State.BUSY:
+        elif before in State.BUSY and before != State.WRITING and state not in State.BUSY:
             self._cases.workTime.skip()
             if before != State.CANCELLING and self._casework.project is not None:
                 self._take()

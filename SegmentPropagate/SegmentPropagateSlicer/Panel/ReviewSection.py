@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import qt
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
 from SegmentPropagateSlicer.Panel.DriftStrip import DriftStrip
+from SegmentPropagateSlicer.Panel.Writing import Writing
 from SegmentPropagateSlicer.Review.Suspicion import Score
 from SegmentPropagateSlicer.Values.State import State
 
@@ -25,6 +29,7 @@ class ReviewSection:
         self.strip = DriftStrip(ui.driftHolder.layout(), self.goTo)
         self._scores: list[Score] = []
         self._isOpen = False
+        self.writing = Writing(ui.acceptButton, context.status, lambda: context.logic)
         ui.correctButton.setIcon(qt.QIcon(context.icon("correct")))
         ui.lockButton.setIcon(qt.QIcon(context.icon("lock")))
         ui.nextButton.connect("clicked()", guarded(self.nextSuspicious))
@@ -113,14 +118,22 @@ class ReviewSection:
         self.context.logic.setSettings(self.context.parameters.runSettings(self.context.plane()))
         self.context.logic.correct(segmentId, index)
 
-    def accept(self) -> None:
-        """Write the proposal into the segments."""
-        changed = self.context.logic.accept()
+    def accept(self, then: Callable[[], object] | None = None) -> None:
+        """Write the proposal into the segments, in pieces where it is large; `then` is done at the end."""
+        self.writing.start(partial(self._onWritten, then))
+
+    def acceptNow(self) -> None:
+        """The same in one piece, for what cannot wait."""
+        self._onWritten(None, self.context.logic.accept())
+
+    def _onWritten(self, then: Callable[[], object] | None, changed: Mapping[str, int]) -> None:
         self.context.status.say(
             _("Accepted: {count} voxels changed. Undo in the Segment Editor takes it back.").format(
                 count=f"{sum(changed.values()):,}"
             )
         )
+        if then is not None:
+            then()
 
     def discard(self) -> None:
         """Drop the proposal."""

@@ -37,6 +37,7 @@ class RunSection:
         ui.adaptCheckBox.connect("clicked()", context.status.guarded(self._takeAdapt))
         logic.stateChanged.connect(self._onState)
         logic.progressChanged.connect(self._onProgress)
+        logic.writingProgressed.connect(self._onWriting)
         logic.downloadProgressed.connect(self._onDownload)
         logic.suggestions.progressed.connect(self._onSuggesting)
         logic.statusChanged.connect(context.status.say)
@@ -155,7 +156,7 @@ class RunSection:
         if state == State.STARTING:
             self._notices = []
             self._onProgress(0, 0, None)
-        elif before == State.CANCELLING:
+        elif before == State.CANCELLING or (before == State.WRITING and state == State.REVIEW):
             self.context.status.say(_("Cancelled: everything is as it was before."))
         elif state == State.REVIEW:
             self.context.status.say(" ".join([self._ready(), *self._notices]))
@@ -179,6 +180,12 @@ class RunSection:
         if secondsLeft is not None:
             text += _(", {time} left").format(time=duration(secondsLeft))
         bar.format = text
+
+    def _onWriting(self, share: float) -> None:
+        bar = self.context.ui.progressBar
+        bar.setRange(0, 100)
+        bar.setValue(round(100 * share))
+        bar.format = _("Writing: %p %")
 
     def _onSuggesting(self, done: int, total: int) -> None:
         bar = self.context.ui.progressBar

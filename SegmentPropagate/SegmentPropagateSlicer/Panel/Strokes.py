@@ -14,6 +14,7 @@ from slicer.util import VTKObservationMixin
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import VIEWS, Context
 from SegmentPropagateSlicer.Panel.PromptSection import PromptSection
+from SegmentPropagateSlicer.Panel.Writing import Writing
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Worklist.Preferences import Preferences
 
@@ -34,10 +35,12 @@ class Strokes(VTKObservationMixin):
         context: `Context`.
         prompt: where clicks are placed.
         preferences: whether strokes are corrections at once.
+        writing: is to end before anything is drawn on what it writes.
     """
 
-    def __init__(self, context: Context, prompt: PromptSection, preferences: Preferences) -> None:
+    def __init__(self, context: Context, prompt: PromptSection, preferences: Preferences, writing: Writing) -> None:
         VTKObservationMixin.__init__(self)
+        self._writing = writing
         self.context, self._prompt, self._preferences = context, prompt, preferences
         self._isDrawn, self._state = False, context.logic.state
         self._timer = qt.QTimer(context.ui.acceptButton)
@@ -69,6 +72,7 @@ class Strokes(VTKObservationMixin):
 
     def press(self, view: str, *_event: object) -> None:
         """She is about to draw in a view: let there be what she sees, for the eraser and its like."""
+        self._writing.finish()
         logic, editor = self.context.logic, self.context.ui.segmentEditor.mrmlSegmentEditorNode()
         if view not in VIEWS or editor is None or (editor.GetActiveEffectName() or "") in ADDING:
             return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import qt
@@ -103,7 +105,10 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.cases = WorklistSection(context, self.inputs, self.prompt, self.objects)
         self.learn = LearnSection(context, self.cases.casework, self.model, self.installer, self.training)
         self.project = ProjectSection(context, self.cases, self.model, self.collector, self.training)
-        self.strokes, self.figures = Strokes(context, self.prompt, preferences), FiguresLine(context)
+        self.strokes, self.figures = (
+            Strokes(context, self.prompt, preferences, self.review.writing),
+            FiguresLine(context),
+        )
         self.ahead = Ahead(context, self.range)
         self.steps = Steps(
             {
@@ -117,24 +122,29 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.sections = (self.model, self.inputs, self.prompt, self.range, self.run, self.review, self.objects,
                          self.cases, self.learn, self.project, self.strokes, self.figures)  # fmt: skip
         guarded = status.guarded
-        self.shortcuts = Shortcuts(
-            {
-                "K": guarded(self.prompt.addKey),
-                "S": guarded(self.range.firstFromView),
-                "L": guarded(self.range.lastFromView),
-                "P": guarded(self.run.toggle),
-                "U": self._toggleLock,
-                "N": ui.nextButton.click,
-                "E": ui.editButton.click,
-                "C": ui.correctButton.click,
-                "A": ui.acceptButton.click,
-                "O": ui.nextObjectButton.click,
-                "X": ui.nextCaseButton.click,
-                "H": ui.previousCaseButton.click,
-                "D": ui.discardButton.click,
-            },
-            self.parent,
-        )
+        actions = {
+            "K": guarded(self.prompt.addKey),
+            "S": guarded(self.range.firstFromView),
+            "L": guarded(self.range.lastFromView),
+            "P": guarded(self.run.toggle),
+            "U": self._toggleLock,
+            "N": ui.nextButton.click,
+            "E": ui.editButton.click,
+            "C": ui.correctButton.click,
+            "A": ui.acceptButton.click,
+            "O": ui.nextObjectButton.click,
+            "X": ui.nextCaseButton.click,
+            "H": ui.previousCaseButton.click,
+            "D": ui.discardButton.click,
+        }
+        self.shortcuts = Shortcuts({key: partial(self._act, slot) for key, slot in actions.items()}, self.parent)
+
+    def _act(self, slot: Callable[[], object]) -> None:
+        """A key may follow Accept at once: no button is off because of what is still being written."""
+        if self.logic.state == State.WRITING:
+            self.context.status.guarded(self.review.writing.finish)()
+            self.refresh()
+        slot()
 
     def _toggleLock(self) -> None:
         """The button that is there: in review the one beside the strip."""
@@ -207,12 +217,17 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.exit()  # a reload hides this panel without closing it
         self.removeObservers()
         self.prompt.placement.removeObservers()
+        self.context.status.guarded(self.review.writing.finish)()
         self.cases.saveBeforeItGoes()
         self.model.stop()
         self.training.stop()
         self.project.stop()
         self.logic.shutdown()
-        for part in (self._refreshTimer, self.prompt.keyTable):  # last: what was done above may have started them
+        for part in (
+            self._refreshTimer,
+            self.prompt.keyTable,
+            self.review.writing,
+        ):  # last: what was done above may have started them
             part.stop()
 
     def onReload(self) -> None:

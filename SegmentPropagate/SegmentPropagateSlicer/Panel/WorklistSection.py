@@ -160,7 +160,7 @@ class WorklistSection:
         """Accept what waits, save, open the next case that is not done."""
         if self.casework.worklist is None:
             raise InputError(_("Open a worklist under Cases first."))
-        self._objects.settle(leavesCase=True)
+        self._objects.settle()
         self.workTime.note()
         said = self._saveAsDone()
         following = self.casework.next()
@@ -209,7 +209,7 @@ class WorklistSection:
 
     def _leave(self) -> str:
         """See that nothing is lost when another case is opened; returns what is to be said."""
-        self._objects.settle(leavesCase=True)
+        self._objects.settle()
         self.workTime.note()
         return self._save() if self.casework.isUnsaved else ""
 

@@ -12,7 +12,7 @@ from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Scene.Held import Held
 from SegmentPropagateSlicer.Scene.Kept import Kept
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
-from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
+from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter, Steps
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Proposal import Proposal, proposalOfMask
 from SegmentPropagateSlicer.Values.Words import tr as _
@@ -171,13 +171,13 @@ class ReviewWriter:
         if self._keys.find(*place) is None:
             self._ofStrokes.add(place)
 
-    def accept(self, nodes: Nodes, grid: SliceGrid, review: Run) -> dict[str, int]:
-        """Write the proposal of a `Run`; returns segmentId -> number of voxels changed."""
+    def accepting(self, nodes: Nodes, grid: SliceGrid, review: Run) -> Steps:
+        """Write the proposal of a `Run`, in steps; see `SegmentWriter.writing`."""
         present = nodes[1].GetSegmentation().GetSegmentIDs()
         self.giveBack()
         slices = {i: self._acceptable(grid, review, i) for i in review.segmentIds if i in present}
         slices = {i: found for i, found in slices.items() if found}
-        changed = self._writer.write(*nodes[::-1], grid, slices, self._kept(grid))
+        changed = yield from self._writer.writing(*nodes[::-1], grid, slices, self._kept(grid))
         self._keys.settle()
         self._end()
         return changed

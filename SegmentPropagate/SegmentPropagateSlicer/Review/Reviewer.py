@@ -13,7 +13,9 @@ from SegmentPropagateSlicer.Review.Keys import Keys
 from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
 from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Runs.RunController import RunController
+from SegmentPropagateSlicer.Scene.SegmentWriter import Steps
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Values.Words import tr as _
@@ -185,11 +187,13 @@ class Reviewer:
         )
         return not isSame or any(place not in now for place in before if place[0] in present)
 
-    def accept(self, nodes: Nodes, grid: SliceGrid) -> dict[str, int]:
-        """Write the proposal; `grid` is that of the volume as it is now. Returns segmentId -> voxels changed."""
-        review = self.review
-        review.checkWhereabouts()
-        changed = self._writer.accept(nodes, grid, review)
+    def accepting(self, nodes: Nodes) -> Steps:
+        """Write the proposal, in steps; InputError where there is none."""
+        return self._accepting(nodes, self.review)
+
+    def _accepting(self, nodes: Nodes, review: Run) -> Steps:
+        grid = SliceGrid(VolumeReader(nodes[0]).geometry, review.grid.plane)  # of the volume as it is now
+        changed = yield from self._writer.accepting(nodes, grid, review)
         self._control.endReview()
         return changed
 

@@ -43,6 +43,7 @@ class RunController:
     def __init__(self, runner: Runner, preview: Preview, estimates: Estimates) -> None:
         self.stateChanged = Signal("state")
         self.progressChanged = Signal("slicesDone", "slicesTotal", "secondsLeft")
+        self.writingProgressed = Signal("share")
         self.sliceUpdated = Signal("segmentId", "sliceIndex")
         self.noticeGiven = Signal("sentence")
         self.errorOccurred = Signal("sentence")
@@ -106,6 +107,16 @@ class RunController:
         self._setState(State.IDLE)
         if run is not None and sentence:
             self.errorOccurred.emit(sentence)
+
+    def noteWriting(self, share: float) -> None:
+        """The proposal is being written, so much of it has been done."""
+        self._setState(State.WRITING)
+        self.writingProgressed.emit(share)
+
+    def endWriting(self) -> None:
+        """Nothing was written; the proposal waits again."""
+        if self.state == State.WRITING:
+            self._setState(State.REVIEW)
 
     def endReview(self) -> None:
         """The proposal was accepted or discarded."""

@@ -222,3 +222,9 @@ def changedRows(now: slicer.vtkOrientedImageData, then: slicer.vtkOrientedImageD
 
 def _stamp(image: slicer.vtkOrientedImageData | None, label: int) -> tuple[object, ...]:
     return (None,) if image is None else (image.GetAddressAsString(""), image.GetMTime(), label)
+
+
+def stampOfSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) -> tuple[object, ...]:
+    """What is equal as long as nobody can have changed what the segments hold."""
+    ids = segmentationNode.GetSegmentation().GetSegmentIDs()
+    return tuple((i, *_stamp(*labelmapOf(segmentationNode, i))) for i in ids)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
+from typing import TypeVar
 
 import numpy as np
 import slicer
 import vtk
 from numpy.typing import NDArray
 
-from SegmentPropagateSlicer.Scene.Held import Loan
+from SegmentPropagateSlicer.Scene.Composition import Change, Composition, NotHere
+from SegmentPropagateSlicer.Scene.EditRules import EditRules
+from SegmentPropagateSlicer.Scene.Held import Loan, stampOfSegments
 from SegmentPropagateSlicer.Scene.Kept import Kept, leaveOut
-from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
+from SegmentPropagateSlicer.Scene.Labelmaps import labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Lattice,
     effectiveExtent,
@@ -22,23 +26,49 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     indexOfExtent,
     intersectionOfExtents,
     isStoredOn,
-    placesInVolume,
     readVoxels,
     sampleProposals,
     slabsOf,
     unionOfExtents,
-    voxelsOfSlices,
 )
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
-from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader, worldFromLocal
-from SegmentPropagateSlicer.Scene.Voxels import Change, Voxels
+from SegmentPropagateSlicer.Scene.VolumeReader import worldFromLocal
+from SegmentPropagateSlicer.Scene.Voxels import Voxels
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 
-EDIT_EVERYWHERE = 0
-"""vtkMRMLSegmentationNode.EditAllowedEverywhere"""
+ATTEMPTS = 2
+"""To write in steps, before it is done in one: she may go on drawing for as long as she likes."""
+COMPARING = 0.6
+"""Share of the time that it takes to find out what changes."""
 
+Steps = Generator[float, None, dict[str, int]]
+"""Yields how much is done, 0..1; returns segmentId -> number of voxels changed."""
+Result = TypeVar("Result")
 Snapshot = dict[str, tuple[Lattice, NDArray[np.bool_]]]
 """segmentId -> what it held on a slice, in its own grid."""
+
+
+def finished(steps: Generator[float, None, Result]) -> Result:
+    """Do all steps at once; returns what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def _asLongAsUntouched(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, steps: Generator[float, None, Result]
+) -> Generator[float, None, Result | None]:
+    """Go through steps; returns what they return, or None as soon as a segment has changed between two of them."""
+    stamp = stampOfSegments(segmentationNode)
+    while stamp == stampOfSegments(segmentationNode):
+        try:
+            share = next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        yield share
+    return None
 
 
 class SegmentWriter:
@@ -52,7 +82,7 @@ class SegmentWriter:
 
     def __init__(self) -> None:
         self._history = slicer.vtkSegmentationHistory()
-        self._editorNode: slicer.vtkMRMLSegmentEditorNode | None = None
+        self._rules = EditRules()
         self._saveState: Callable[[], object] | None = None
         self._isInStep = False
 
@@ -62,13 +92,12 @@ class SegmentWriter:
         saveStateForUndo: Callable[[], object] | None = None,
     ) -> None:
         """Whose masking and overwrite mode to obey, and who keeps the undo history; see `SegmentPropagateLogic`."""
-        self._editorNode, self._saveState = editorNode, saveStateForUndo
+        self._rules, self._saveState = EditRules(editorNode), saveStateForUndo
 
     @property
     def allowsOverlap(self) -> bool:
         """Whether the editor lets segments overlap."""
-        node = self._editorNode
-        return node is not None and node.GetOverwriteMode() == node.OverwriteNone
+        return self._rules.allowsOverlap
 
     def write(
         self,
@@ -93,27 +122,80 @@ class SegmentWriter:
         Raises:
             InputError: before anything is changed.
         """
+        return finished(self.writing(segmentationNode, volumeNode, grid, slices, kept))
+
+    def writing(
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+        volumeNode: slicer.vtkMRMLScalarVolumeNode,
+        grid: SliceGrid,
+        slices: Mapping[str, Mapping[int, Proposal]],
+        kept: Kept | None = None,
+    ) -> Steps:
+        """The same as `write`, in steps of some milliseconds, each of which yields how much is done, 0..1.
+
+        Nothing is changed before the last one, so the generator may be closed. What is drawn between two steps counts
+        as if it had been drawn before: then the work begins anew, and after some times is done in one step.
+        """
+        kept = kept or Kept()
+        for attempt in count():
+            present = {i: slices[i] for i in segmentationNode.GetSegmentation().GetSegmentIDs() if i in slices}
+            preparing = self._preparing((segmentationNode, volumeNode), grid, present, kept)
+            if attempt == ATTEMPTS:
+                changes, composition = finished(preparing)
+                break
+            prepared = yield from _asLongAsUntouched(segmentationNode, preparing)
+            if prepared is not None:
+                changes, composition = prepared
+                break
+        if any(change.count for change in changes.values()):
+            with self.inOneStep(segmentationNode):
+                if composition is not None:
+                    composition.put()
+                else:
+                    self._put(segmentationNode, changes, kept)
+        return {segmentId: changes[segmentId].count if segmentId in changes else 0 for segmentId in slices}
+
+    def _preparing(
+        self,
+        nodes: tuple[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLScalarVolumeNode],
+        grid: SliceGrid,
+        slices: Mapping[str, Mapping[int, Proposal]],
+        kept: Kept,
+    ) -> Generator[float, None, tuple[dict[str, Change], Composition | None]]:
+        """What changes, and the labelmaps that it makes, or None where Slicer has to make them."""
         changes: dict[str, Change] = {}
-        for segmentId, proposals in slices.items():
-            lattice = self._around(segmentationNode, volumeNode, grid, segmentId, proposals)
+        for number, (segmentId, proposals) in enumerate(slices.items()):
+            lattice = self._around(nodes[0], nodes[1], grid, segmentId, proposals)
             if lattice is None:
                 continue
-            changes[segmentId] = Change(lattice)
-            isMasked = self._editorNode is not None and self._editorNode.GetMaskMode() != EDIT_EVERYWHERE
-            for part in [lattice] if isMasked else slabsOf(lattice, grid):  # Slicer makes a mask of all segments
-                nodes, stack = (volumeNode, segmentationNode), (grid, proposals)
-                changes[segmentId].note(part, *self._changes(nodes, stack, segmentId, part, kept or Kept()))
-        counts = {segmentId: changes[segmentId].count if segmentId in changes else 0 for segmentId in slices}
-        if any(counts.values()):
-            with self.inOneStep(segmentationNode), Voxels(segmentationNode) as voxels:
-                voxels.makeRoom({segmentId: change.lattice for segmentId, change in changes.items()})
-                for segmentId, change in changes.items():
-                    lattice, added = change.lattice, change.added
-                    voxels.remove(segmentId, lattice, change.removed)
-                    if kept is None or kept.overwrites:
-                        voxels.giveWay(self._overwritten(segmentationNode, segmentId), lattice, added)
-                    voxels.add(segmentId, lattice, added)
-        return counts
+            change = Change(lattice)
+            for part in (
+                [lattice] if self._rules.isMasked else slabsOf(lattice, grid)
+            ):  # Slicer makes a mask of all segments
+                change.note(part, *self._changes(nodes[::-1], (grid, proposals), segmentId, part, kept))
+                yield COMPARING * (number + 0.5) / len(slices)
+            if change.count:
+                changes[segmentId] = change
+        overwritten = {i: self._rules.overwritten(nodes[0], i) if kept.overwrites else [] for i in changes}
+        composition = Composition(nodes[0], changes, overwritten)
+        try:
+            for share in composition.compose():
+                yield COMPARING + (1 - COMPARING) * share
+        except NotHere:
+            return changes, None
+        return changes, composition
+
+    def _put(self, segmentationNode: slicer.vtkMRMLSegmentationNode, changes: Mapping[str, Change], kept: Kept) -> None:
+        """Have Slicer make the labelmaps."""
+        with Voxels(segmentationNode) as voxels:
+            voxels.makeRoom({segmentId: change.lattice for segmentId, change in changes.items()})
+            for segmentId, change in changes.items():
+                lattice, added = change.lattice, change.added
+                voxels.remove(segmentId, lattice, change.removed)
+                if kept.overwrites:
+                    voxels.giveWay(self._rules.overwritten(segmentationNode, segmentId), lattice, added)
+                voxels.add(segmentId, lattice, added)
 
     def snapshot(
         self,
@@ -179,13 +261,13 @@ class SegmentWriter:
             return
         lattice = Lattice(world, matrix, extent)
         old, (new, inSlices) = readVoxels(image, label, extent), sampleProposals(lattice, *stack)
-        free = self._editable(segmentationNode, volumeNode, stack[0], segmentId, lattice, inSlices)
+        free = self._rules.editable(segmentationNode, volumeNode, stack[0], segmentId, lattice, inSlices)
         leaveOut(free, kept.fixed(segmentId, lattice))
         added, removed, asked = new & ~old & free, old & ~new & free, (across.plane, index) if isAsked else None
         loans = {segmentId: Loan(lattice, added, removed, asked)}
         if isAsked:  # as Accept would write it
-            leaveOut(added, self._fixedByOthers(segmentationNode, segmentId, lattice, added, kept))
-        overwritten = self._overwritten(segmentationNode, segmentId)
+            leaveOut(added, self._rules.fixedByOthers(segmentationNode, segmentId, lattice, added, kept))
+        overwritten = self._rules.overwritten(segmentationNode, segmentId)
         for other, part, held in holdersOf(segmentationNode, overwritten, lattice, added):
             if isAsked:
                 loans[other] = Loan(part, np.zeros(part.shape, dtype=bool), held, asked)
@@ -248,12 +330,12 @@ class SegmentWriter:
         """Where the segment would grow and shrink on a lattice: bool `(k, j, i)` twice."""
         old = readVoxels(*labelmapOf(nodes[1], segmentId), lattice.extent)
         new, inSlices = sampleProposals(lattice, *stack)
-        self._editable(nodes[1], nodes[0], stack[0], segmentId, lattice, inSlices)
+        self._rules.editable(nodes[1], nodes[0], stack[0], segmentId, lattice, inSlices)
         leaveOut(inSlices, kept.fixed(segmentId, lattice))
         added, removed = new > old, old > new
         added &= inSlices
         removed &= inSlices
-        leaveOut(added, self._fixedByOthers(nodes[1], segmentId, lattice, added, kept))
+        leaveOut(added, self._rules.fixedByOthers(nodes[1], segmentId, lattice, added, kept))
         return added, removed
 
     def _around(
@@ -292,64 +374,3 @@ class SegmentWriter:
             slicer.vtkSegmentationConverter.DeserializeImageGeometry(geometry, image, False)
         image.GetImageToWorldMatrix(matrix)
         return worldFromLocal(segmentationNode) @ slicer.util.arrayFromVTKMatrix(matrix), matrix
-
-    def _editable(
-        self,
-        segmentationNode: slicer.vtkMRMLSegmentationNode,
-        volumeNode: slicer.vtkMRMLScalarVolumeNode,
-        grid: SliceGrid,
-        segmentId: str,
-        lattice: Lattice,
-        editable: NDArray[np.bool_],
-    ) -> NDArray[np.bool_]:
-        """Make those of a mask `(k, j, i)` False where the editor's masking allows no change; returns the mask."""
-        node = self._editorNode
-        if node is None:
-            return editable
-        if node.GetMaskMode() != EDIT_EVERYWHERE:
-            geometry = slicer.vtkOrientedImageData()
-            geometry.SetExtent(lattice.extent)
-            geometry.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-            geometry.SetImageToWorldMatrix(lattice.matrix)
-            forbidden = slicer.vtkOrientedImageData()
-            segmentationNode.GenerateEditMask(
-                forbidden, node.GetMaskMode(), geometry, segmentId, node.GetMaskSegmentID() or ""
-            )
-            editable &= arrayOf(forbidden) == 0
-        if node.GetSourceVolumeIntensityMask():
-            low, high = node.GetSourceVolumeIntensityMaskRange()
-            stack = np.moveaxis(VolumeReader(node.GetSourceVolumeNode() or volumeNode).voxels, grid.axis, 0)
-            for k, (places, _inside) in enumerate(placesInVolume(lattice, grid)):
-                values = stack[tuple(places)]
-                editable[k] &= (values >= low) & (values <= high)
-        return editable
-
-    def _fixedByOthers(
-        self,
-        segmentationNode: slicer.vtkMRMLSegmentationNode,
-        segmentId: str,
-        lattice: Lattice,
-        added: NDArray[np.bool_],
-        kept: Kept,
-    ) -> NDArray[np.bool_] | None:
-        """Of what is added, what others hold by the user's hand, on keys or drawn just now, and would lose."""
-        found: NDArray[np.bool_] | None = None
-        others = self._overwritten(segmentationNode, segmentId)
-        for other, part, held in holdersOf(segmentationNode, others, lattice, added):
-            fixed = voxelsOfSlices(part, kept.given.get(other, ()))
-            if kept.held is not None:
-                fixed |= kept.held.drawn(other, part)
-            found = np.zeros(lattice.shape, dtype=bool) if found is None else found
-            found[indexOfExtent(part.extent, lattice.extent)] |= fixed & held
-        return found
-
-    def _overwritten(self, segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> list[str]:
-        """The other segments that give way to this one."""
-        node = self._editorNode
-        others = [i for i in segmentationNode.GetSegmentation().GetSegmentIDs() if i != segmentId]
-        if node is None or node.GetOverwriteMode() == node.OverwriteAllSegments:
-            return others
-        if node.GetOverwriteMode() == node.OverwriteNone:
-            return []
-        display = segmentationNode.GetDisplayNode()
-        return [i for i in others if display is None or display.GetSegmentVisibility(i)]

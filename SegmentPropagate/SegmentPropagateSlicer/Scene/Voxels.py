@@ -23,52 +23,12 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     unionOfExtents,
 )
 
-_Bits = tuple[Lattice, NDArray[np.uint8]]
-
-
-class Change:
-    """What a segment gets and loses, as bits: in bytes, that of twelve segments on 600 slices is 170 MB.
-
-    Args:
-        lattice: around all of it.
-    """
-
-    def __init__(self, lattice: Lattice) -> None:
-        self.lattice, self.count = lattice, 0
-        self._parts: tuple[list[_Bits], list[_Bits]] = [], []
-
-    def note(self, part: Lattice, added: NDArray[np.bool_], removed: NDArray[np.bool_]) -> None:
-        """Keep a part of it, two masks `(k, j, i)`."""
-        for masks, mask in zip(self._parts, (added, removed), strict=True):
-            count = int(np.count_nonzero(mask))
-            if count:
-                masks.append((part, np.packbits(mask)))
-                self.count += count
-
-    @property
-    def added(self) -> NDArray[np.bool_]:
-        """Bool `(k, j, i)` on the lattice."""
-        return self._whole(self._parts[0])
-
-    @property
-    def removed(self) -> NDArray[np.bool_]:
-        """Bool `(k, j, i)` on the lattice."""
-        return self._whole(self._parts[1])
-
-    def _whole(self, parts: Sequence[_Bits]) -> NDArray[np.bool_]:
-        mask = np.zeros(self.lattice.shape, dtype=bool)
-        for part, bits in parts:
-            where = indexOfExtent(part.extent, self.lattice.extent)
-            mask[where] = np.unpackbits(bits, count=int(np.prod(part.shape))).view(bool).reshape(part.shape)
-        return mask
-
 
 class Voxels:
     """Changes the segments of a segmentation within a `with`; whoever shows them is told at its end.
 
-    Slicer's `SetBinaryLabelmapToSegment` copies, crops and looks through a labelmap that is shared for each segment:
-    12 segments on 600 slices took it 1 s. Here voxels go straight into the labelmap, 0.2 s, and at the end Slicer is
-    asked once for each labelmap to do what else it does: crop, and mark it as changed. What does not fit into the
+    Here voxels go straight into the labelmap, and at the end Slicer is asked once for each labelmap to do what else its
+    `SetBinaryLabelmapToSegment` does: crop, and mark it as changed. What does not fit into the
     labelmap, as it has another grid or another segment is there that may be overlapped, is left to Slicer altogether,
     and so are segments that are shown in 3-D: their surfaces have to follow.
 

@@ -9,4 +9,5 @@ class State:
     RUNNING = "running"  # slices arrive
     CANCELLING = "cancelling"  # waits for the worker to obey (or be killed)
     REVIEW = "review"  # a finished proposal waits for Accept or Discard
-    BUSY = (STARTING, RUNNING, CANCELLING)
+    WRITING = "writing"  # a large proposal that was accepted is being written
+    BUSY = (STARTING, RUNNING, CANCELLING, WRITING)
