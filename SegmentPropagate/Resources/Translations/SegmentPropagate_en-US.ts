@@ -103,6 +103,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Writing: %p %</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>open</source>
             <translation type="unfinished" />
         </message>
@@ -818,6 +822,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Writing: %p %</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>about {time}</source>
             <translation type="unfinished" />
         </message>
@@ -1435,7 +1443,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Accept sets Slicer's status of the segments to Completed.</source>
+            <source>Accept sets Slicer's status of the segments to Completed. What is Completed keeps its voxels when another object is accepted beside it, but not when that lies within.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -2030,6 +2038,10 @@
         </message>
         <message>
             <source>Suggestions are being made: wait for them, or cancel.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The proposal is being written: wait a moment, or cancel.</source>
             <translation type="unfinished" />
         </message>
     </context>

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Review.Keys import Keys, Place
 from SegmentPropagateSlicer.Runs.Run import Run
+from SegmentPropagateSlicer.Scene.Finished import finishedBeside
 from SegmentPropagateSlicer.Scene.Held import Held
 from SegmentPropagateSlicer.Scene.Kept import Kept
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
@@ -177,7 +178,9 @@ class ReviewWriter:
         self.giveBack()
         slices = {i: self._acceptable(grid, review, i) for i in review.segmentIds if i in present}
         slices = {i: found for i, found in slices.items() if found}
-        changed = yield from self._writer.writing(*nodes[::-1], grid, slices, self._kept(grid))
+        kept = self._kept(grid)
+        finished = {i: finishedBeside(nodes[1], i, kept.given.get(i, ())) - slices.keys() for i in slices}
+        changed = yield from self._writer.writing(*nodes[::-1], grid, slices, replace(kept, finished=finished))
         self._keys.settle()
         self._end()
         return changed
@@ -228,7 +231,7 @@ class ReviewWriter:
 
     def _kept(self, grid: SliceGrid) -> Kept:
         locked, given = self._keys.slices(grid.geometry, lockedOnly=True), self._keys.slices(grid.geometry)
-        return Kept(locked, given, self._held)
+        return Kept(locked, given, held=self._held)
 
     def _acceptable(self, grid: SliceGrid, review: Run, segmentId: str) -> Mapping[int, Proposal]:
         """Slices that Accept writes: no key, of locked ones the pinned. What was drawn is kept voxel by voxel."""

@@ -77,11 +77,12 @@ class EditRules:
         added: NDArray[np.bool_],
         kept: Kept,
     ) -> NDArray[np.bool_] | None:
-        """Of what is added, what others hold by the user's hand, on keys or drawn just now, and would lose."""
+        """Of what is added, what others would lose that is finished, on their keys, or drawn just now."""
         found: NDArray[np.bool_] | None = None
         others = self.overwritten(segmentationNode, segmentId)
         for other, part, held in holdersOf(segmentationNode, others, lattice, added):
             fixed = voxelsOfSlices(part, kept.given.get(other, ()))
+            fixed |= other in kept.finished.get(segmentId, ())
             if kept.held is not None:
                 fixed |= kept.held.drawn(other, part)
             found = np.zeros(lattice.shape, dtype=bool) if found is None else found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,12 +23,14 @@ class Kept:
     Args:
         locked: slices of segments that they themselves do not change.
         given: slices of segments that others which overwrite them do not change: the locked ones, and the keys.
+        finished: other segments of which a segment takes nothing.
         held: what the segments held before: what differs from it was drawn since, and stays drawn, or erased.
         overwrites: whether other segments lose what this one gets, as the editor says.
     """
 
     locked: Locks = field(default_factory=dict)
     given: Locks = field(default_factory=dict)
+    finished: Mapping[str, Collection[str]] = field(default_factory=dict)
     held: Held | None = None
     overwrites: bool = True
 

@@ -325,6 +325,8 @@ class vtkSlicerSegmentationsModuleLogic(vtkObject):
     MODE_MERGE_MASK: int
     MODE_MERGE_MIN: int
     @staticmethod
+    def GetSegmentStatus(segment: vtkSegment) -> int: ...
+    @staticmethod
     def SetSegmentStatus(segment: vtkSegment, status: int) -> None: ...
     @staticmethod
     def SetBinaryLabelmapToSegment(

@@ -1,0 +1,62 @@
+"""Which finished segments keep what they hold when another one is accepted beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+
+from SegmentPropagateLib.volumes.boxes import bounding_box
+from SegmentPropagateSlicer.Scene.Labelmaps import segmentOf
+from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+
+RING = 2
+"""Pixels around an outline that tell what it lies in."""
+WITHIN = 0.5
+"""Share of them that a segment has which the outline lies in: it gives way, as a liver does to its tumor."""
+
+
+def finishedBeside(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    segmentId: str,
+    keys: Iterable[tuple[SliceGrid, Sequence[int]]],
+) -> frozenset[str]:
+    """IDs of the *Completed* segments beside one; not of those that an outline of its lies in, or overlaps with.
+
+    Args:
+        segmentationNode: the segmentation.
+        segmentId: the segment that is going to be written.
+        keys: its key slices, `(SliceGrid, slice indices)` for each plane.
+    """
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    others = [i for i in segmentationNode.GetSegmentation().GetSegmentIDs() if i != segmentId]
+    finished = {i for i in others if logic.GetSegmentStatus(segmentOf(segmentationNode, i)) == logic.Completed}
+    for reader, index in _slices(keys) if finished else ():
+        outline = reader.segmentMask(segmentationNode, segmentId, index)
+        ring = _ringAround(outline)
+        for other in tuple(finished):
+            held = reader.segmentMask(segmentationNode, other, index)
+            if (held & outline).any() or np.count_nonzero(held & ring) > WITHIN * np.count_nonzero(ring):
+                finished.discard(other)
+    return frozenset(finished)
+
+
+def _slices(keys: Iterable[tuple[SliceGrid, Sequence[int]]]) -> Iterator[tuple[PromptReader, int]]:
+    for grid, indices in keys:
+        reader = PromptReader(grid)
+        yield from ((reader, index) for index in indices)
+
+
+def _ringAround(outline: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    ring = np.zeros_like(outline)
+    box = bounding_box(outline)
+    if box is None:
+        return ring
+    wide = tuple(slice(max(side.start - RING, 0), side.stop + RING) for side in box)
+    padded = np.pad(outline[wide], RING)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * RING + 1, 2 * RING + 1))
+    ring[wide] = windows.any(axis=(2, 3)) & ~outline[wide]
+    return ring
