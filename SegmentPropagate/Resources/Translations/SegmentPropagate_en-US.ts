@@ -699,6 +699,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>The segments of this proposal were removed: undo that, or discard it.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>There is no proposal to review: propagate first.</source>
             <translation type="unfinished" />
         </message>

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -59,31 +59,37 @@ class KeyTable:
 
     def refresh(self) -> None:
         """Show the logic's keys."""
-        keys = self._sorted(self.context.logic.keys)
+        keys = self._sorted(key for key in self.context.logic.keys if self.context.isThere(key.segmentId))
         shown = [(key, self.context.segmentName(key.segmentId)) for key in keys]
         suggests = self.context.parameters.promptMode == "suggest" and bool(self.context.logic.suggestions.all)
         self.table.setVisible(bool(shown) and not suggests)  # that list says what is a key; both do not fit a laptop
         if shown == self._shown:
             return
-        self._shown = shown
+        before, self._shown = self._shown or [], shown
         self._pictures = {key: icon for key, icon in self._pictures.items() if key in keys}
         self._waiting = [key for key in keys if key not in self._pictures]
         if self._waiting:
             self._timer.start()
-        self.table.setRowCount(len(shown))
-        for row, (key, name) in enumerate(shown):
-            area = _("{area} mm²").format(area=round(key.areaMm2)) if key.areaMm2 else ""
-            if key.confirmed and not key.areaMm2:
-                area = _("empty")
-            for column, text in enumerate((str(key.sliceIndex), name, planeTitle(key.plane), area)):
-                self.table.setItem(row, column, qt.QTableWidgetItem(text))
-            if key in self._pictures:
-                self.table.item(row, 0).setIcon(self._pictures[key])
-            self.table.setCellWidget(row, 4, self._lockButton(key))
-            self.table.setCellWidget(row, 5, self._removeButton(key))
+        head, tail = _common(before, shown)
+        for _row in range(len(before) - head - tail):
+            self.table.removeRow(head)
+        for row in range(head, len(shown) - tail):
+            self.table.insertRow(row)
+            self._fill(row, *shown[row])
         rowHeight = self.table.rowHeight(0) if shown else 0
         height = self.table.horizontalHeader().height + min(len(shown), ROWS_SHOWN) * rowHeight + 4
         self.table.setFixedHeight(height)
+
+    def _fill(self, row: int, key: Key, name: str) -> None:
+        area = _("{area} mm²").format(area=round(key.areaMm2)) if key.areaMm2 else ""
+        if key.confirmed and not key.areaMm2:
+            area = _("empty")
+        for column, text in enumerate((str(key.sliceIndex), name, planeTitle(key.plane), area)):
+            self.table.setItem(row, column, qt.QTableWidgetItem(text))
+        if key in self._pictures:
+            self.table.item(row, 0).setIcon(self._pictures[key])
+        self.table.setCellWidget(row, 4, self._lockButton(key))
+        self.table.setCellWidget(row, 5, self._removeButton(key))
 
     def _sorted(self, keys: Iterable[Key]) -> list[Key]:
         """In the order of the segments, as the Segment Editor lists them, then by plane and slice."""
@@ -122,6 +128,16 @@ class KeyTable:
         button.setToolTip(_("Forget this key; the outline stays in the segment."))
         button.connect("clicked()", self.context.status.guarded(lambda: self.context.logic.removeKey(key)))
         return button
+
+
+def _common(before: Sequence[object], after: Sequence[object]) -> tuple[int, int]:
+    """How many rows are the same at the beginning, and at the end: a row takes half a millisecond to make."""
+    least, counts = min(len(before), len(after)), [0, 0]
+    for side, step in ((0, 1), (1, -1)):
+        pairs = zip(before[::step], after[::step], strict=False)
+        same = next((n for n, (one, other) in enumerate(pairs) if one != other), least)
+        counts[side] = min(same, least - counts[0])
+    return counts[0], counts[1]
 
 
 def icon(picture: NDArray[np.uint8]) -> qt.QIcon:

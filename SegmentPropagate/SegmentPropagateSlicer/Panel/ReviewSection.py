@@ -163,13 +163,21 @@ class ReviewSection:
         """Show the proposal; nothing while there is none. Stays open while a correction starts."""
         ui, state = self.context.ui, self.context.logic.state
         ids = self.segmentIds()
-        self._isOpen = bool(ids) and (state in (State.REVIEW, State.RUNNING) or self._isOpen)
+        self._isOpen = self.context.logic.proposed is not None and (
+            state in (State.REVIEW, State.RUNNING) or self._isOpen
+        )
         ui.reviewSection.setVisible(self._isOpen)
         for button in (ui.nextButton, ui.lockButton, ui.editButton, ui.correctButton, ui.acceptButton,
                        ui.discardButton):  # fmt: skip
             button.enabled = state == State.REVIEW
         if not self._isOpen:
             self._scores = []
+            return
+        if not ids:
+            for button in (ui.nextButton, ui.lockButton, ui.editButton, ui.correctButton):
+                button.enabled = False
+            self.strip.show((), ())
+            ui.sliceInfo.text = _("The segments of this proposal were removed: undo that, or discard it.")
             return
         self._scores = self.context.logic.reviewScores(self.segmentId())
         self.refreshCurrent()

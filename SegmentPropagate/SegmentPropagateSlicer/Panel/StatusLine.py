@@ -25,6 +25,7 @@ class StatusLine:
 
     def __init__(self, label: qt.QLabel, details: qt.QPlainTextEdit, section: qt.QWidget) -> None:
         self.label, self.details, self.section = label, details, section
+        self._isActing, self._kept = False, dict[str, str]()  # sentence -> its style, of the action that goes on
         details.maximumBlockCount = 2000
         self.clear()
 
@@ -33,13 +34,23 @@ class StatusLine:
         self._show("", "")
 
     def say(self, sentence: str) -> None:
-        """Say how things stand."""
-        self._show(sentence, "")
+        """Say how things stand; after what `note` and `complain` have said in the same action."""
+        self._show(" ".join([*self._kept, sentence]), max(self._kept.values(), default=""))
+
+    def note(self, sentence: str) -> None:
+        """Say something that must not be missed, whatever else is said in the same action."""
+        self._keep(sentence, "")
 
     def complain(self, sentence: str) -> None:
-        """Say what went wrong; it stays until the next sentence."""
+        """Say what went wrong; it stays until something is said in another action."""
         dark = self.label.palette.color(qt.QPalette.Window).lightness() < 128
-        self._show(sentence, f"color: {RED_ON_DARK if dark else RED_ON_LIGHT}")
+        self._keep(sentence, f"color: {RED_ON_DARK if dark else RED_ON_LIGHT}")
+
+    def _keep(self, sentence: str, style: str) -> None:
+        kept = {**self._kept, sentence: style}
+        self._show(" ".join(kept), max(kept.values()))
+        if self._isActing:
+            self._kept = kept
 
     def log(self, text: str) -> None:
         """Keep a line of the worker's stderr."""
@@ -50,6 +61,9 @@ class StatusLine:
         """A slot without arguments that calls `function` and turns whatever it raises into one sentence."""
 
         def slot(*_signalArguments: object) -> None:
+            isOutermost, self._isActing = not self._isActing, True
+            if isOutermost:
+                self._kept = {}
             try:
                 function()
             except SegmentPropagateError as error:
@@ -57,6 +71,9 @@ class StatusLine:
             except Exception as error:  # noqa: BLE001  the panel's border: nothing may escape into Qt
                 self.log(traceback.format_exc())
                 self.complain(_("Something unexpected went wrong ({error}); see Details.").format(error=error))
+            finally:
+                if isOutermost:
+                    self._isActing, self._kept = False, {}
 
         return slot
 

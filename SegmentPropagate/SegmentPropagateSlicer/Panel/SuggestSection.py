@@ -205,16 +205,21 @@ class SuggestSection:
             return
         self.table.setVisible(bool(suggestions))
         self.table.setRowCount(len(suggestions))
-        self._boxes = [self._box(row, one) for row, one in enumerate(suggestions)]
-        for row, box in enumerate(self._boxes):
-            self.table.setCellWidget(row, 0, box)
+        del self._boxes[len(suggestions) :]
+        for row, one in enumerate(suggestions):
+            if row == len(self._boxes):
+                self._boxes.append(self._box(row))
+            self._fill(self._boxes[row], one)
         self.table.setFixedHeight(min(len(suggestions), ROWS_SHOWN) * self.table.rowHeight(0) + 4)
 
-    def _box(self, row: int, one: Suggestion) -> qt.QCheckBox:
+    def _box(self, row: int) -> qt.QCheckBox:
         box = qt.QCheckBox()
+        box.connect("clicked()", self.context.status.guarded(partial(self._tick, row, box)))
+        self.table.setCellWidget(row, 0, box)
+        return box
+
+    def _fill(self, box: qt.QCheckBox, one: Suggestion) -> None:
         box.text = ". ".join(filter(None, [one.sentence, one.reason]))
         box.setToolTip(one.reason or _("Double-click beside it, or tick it, to see its key slice."))
         box.setChecked(one.isTicked)
         box.enabled = one.isHere and not one.isUsed
-        box.connect("clicked()", self.context.status.guarded(partial(self._tick, row, box)))
-        return box

@@ -306,8 +306,9 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._refreshLater()  # figures, and what is to be saved
 
     def _onSegmentModified(self, _caller: vtk.vtkObject, _event: str) -> None:
-        """All that is heard of an Undo, among other things."""
+        """All that is heard of an Undo, among other things; a segment that is renamed, added or removed."""
         self.strokes.noteDrawn()
+        self._refreshLater()
 
     def _onViewMoved(self, caller: slicer.vtkMRMLSliceNode, _event: str) -> None:
         if caller.GetLayoutName() == self.context.parameters.view:
@@ -336,7 +337,9 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObservers(self._onSegmentModified)
             if node is not None:
                 self.addObserver(node, event, self._onPainted)
-                self.addObserver(node, slicer.vtkSegmentation.SegmentModified, self._onSegmentModified)
+                kinds = slicer.vtkSegmentation
+                for other in (kinds.SegmentModified, kinds.SegmentAdded, kinds.SegmentRemoved):
+                    self.addObserver(node, other, self._onSegmentModified)
 
 
 def viewUnderMouse() -> str | None:

@@ -273,7 +273,7 @@ class WorklistSection:
         elif self.casework.isUnsaved:
             said = self._save()
             if said:
-                self.context.status.say(said)
+                self.context.status.note(said)
 
     def saveBeforeItGoes(self) -> None:
         """The scene is about to be closed, or Slicer."""

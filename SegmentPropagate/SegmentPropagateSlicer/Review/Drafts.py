@@ -95,8 +95,7 @@ class Drafts:
             return
         try:
             whereabouts.check()
-            for index in reply.trusted:
-                self._keys.add(grid, segmentId, index)
+            self._keys.addAll(grid, [(segmentId, index) for index in reply.trusted])
         except SegmentPropagateError as error:  # moved, or erased, while the worker was thinking
             self.failed.emit(str(error))
             return

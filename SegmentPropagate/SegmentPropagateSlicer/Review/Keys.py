@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ class Keys:
         self.segmentationNode: slicer.vtkMRMLSegmentationNode | None = None
         self.pinned: dict[Place, Proposal] = {}
         self._keys: dict[Place, Key] = {}
+        self._isHeldBack = self._isUntold = False  # whether `changed` waits, and is to come
 
     def __iter__(self) -> Iterator[Key]:
         return iter(sorted(self._keys.values(), key=lambda key: key.place))
@@ -100,6 +102,12 @@ class Keys:
         outline = self._drawn(PromptReader(grid), segmentId, sliceIndex)
         known = self.find(segmentId, grid.plane, sliceIndex)
         self._put(grid, segmentId, sliceIndex, outline, confirmed or bool(known and known.confirmed))
+
+    def addAll(self, grid: SliceGrid, places: Iterable[tuple[str, int]]) -> None:
+        """The same for `(segmentId, slice)` places; `changed` is told once."""
+        with self._once():
+            for place in places:
+                self.add(grid, *place)
 
     def lock(self, grid: SliceGrid, segmentId: str, sliceIndex: int, proposal: Proposal | None = None) -> None:
         """Confirm a slice: as the proposal has it where one is given, else as it is drawn, empty or not."""
@@ -206,4 +214,21 @@ class Keys:
     def _replace(self, key: Key) -> None:
         if self._keys.get(key.place) != key:
             self._keys[key.place] = key
+            self._tell()
+
+    def _tell(self) -> None:
+        self._isUntold = True
+        if not self._isHeldBack:
+            self._isUntold = False
             self.changed.emit()
+
+    @contextmanager
+    def _once(self) -> Iterator[None]:
+        """Whoever follows the keys saves and shows all of them: that is done once."""
+        self._isHeldBack = True
+        try:
+            yield
+        finally:
+            self._isHeldBack = False
+            if self._isUntold:
+                self._tell()

@@ -228,8 +228,7 @@ class Suggestions:
                 asked.nodes, asked.grid, {i: (one.sliceIndex, one.outline) for i, one in places.items()}
             )
         used = {segmentId: one for segmentId, one in places.items() if changed[segmentId]}  # else nothing was left
-        for segmentId, one in used.items():
-            self._keys.add(asked.grid, segmentId, one.sliceIndex)
+        self._keys.addAll(asked.grid, [(segmentId, one.sliceIndex) for segmentId, one in used.items()])
         numbers = {one.number for one in used.values()}
         told = (replace(one, isTicked=False, isUsed=True) if one.number in numbers else one for one in self.all)
         self._take(asked, tuple(told))

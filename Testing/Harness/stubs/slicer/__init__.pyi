@@ -293,7 +293,9 @@ class vtkSegment(vtkObject):
 
 class vtkSegmentation(vtkObject):
     RepresentationModified: int
+    SegmentAdded: int
     SegmentModified: int
+    SegmentRemoved: int
     SourceRepresentationModified: int
     def AddEmptySegment(self, segmentId: str = "", segmentName: str = "") -> str: ...
     def AddSegment(self, segment: vtkSegment, segmentId: str = "") -> bool: ...
