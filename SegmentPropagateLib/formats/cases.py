@@ -293,11 +293,15 @@ def listed_image(path: Path, row: Mapping[str, Any], number: int) -> tuple[str, 
     name = row.get("name") or _stem(image)
     if name in ("image", "img"):
         name = image.parent.name
-    return _checked_name(str(name), f"Entry {number} of '{path}'"), image
+    return checked_name(str(name), f"Entry {number} of '{path}'"), image
 
 
-def _checked_name(name: str, where: str) -> str:
-    """Names of cases become parts of file names."""
+def checked_name(name: str, where: str) -> str:
+    """The name of a case, which becomes part of file names.
+
+    Raises:
+        InputError: it cannot be; the sentence begins with `where`.
+    """
     if len(name) > _LONGEST_NAME or not name.isprintable() or any(sign in name for sign in '/\\:*?"<>|'):
         raise InputError(
             f"{where} is named '{_shortened(name)}': a name has up to {_LONGEST_NAME} printable characters, without "

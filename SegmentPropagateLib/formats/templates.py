@@ -46,15 +46,23 @@ def read_template(path: PathLike) -> tuple[SegmentInfo, ...]:
         found = _in_seg_nrrd(path)
     else:
         raise InputError(f"The template '{path}' is of an unknown kind: give a .json or a .seg.nrrd file.")
-    return _checked(found, f"The template '{path}' names")
+    return checked_segments(found, f"The template '{path}' names")
 
 
-def _checked(found: Sequence[SegmentInfo], where: str) -> tuple[SegmentInfo, ...]:
+def checked_segments(found: Sequence[SegmentInfo], where: str) -> tuple[SegmentInfo, ...]:
+    """Segments that every case may get.
+
+    Raises:
+        InputError: there are none or too many, one is there twice, or has no name or no color; `where` begins it.
+    """
     if not 1 <= len(found) <= _MOST_SEGMENTS:
         raise InputError(f"{where} {len(found)} segments: name 1 to {_MOST_SEGMENTS}.")
     name, times = Counter(info.name for info in found).most_common(1)[0]
     if times > 1:
         raise InputError(f"{where} '{name}' {times} times: give every segment a name of its own.")
+    for info in found:
+        if not (info.name.strip() and all(0 <= part <= 1 for part in info.color_rgb)):
+            raise InputError(f"{where} '{info.name}' with the color {info.color_rgb}: it needs a name and a color.")
     return tuple(found)
 
 
@@ -65,7 +73,7 @@ def template_of_names(names: Sequence[str]) -> tuple[SegmentInfo, ...]:
         InputError: a name is empty or there twice.
     """
     found = [_listed(name, number, f"Label {number}") for number, name in enumerate(names, start=1)]
-    return _checked(found, "The labels are")
+    return checked_segments(found, "The labels are")
 
 
 def template_as_json(segments: tuple[SegmentInfo, ...]) -> str:
@@ -80,7 +88,7 @@ def template_of_json(text: str) -> tuple[SegmentInfo, ...]:
             SegmentInfo(number, str(name), (float(red), float(green), float(blue)), str(tags))
             for number, (name, (red, green, blue), tags) in enumerate(json.loads(text), 1)
         )
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return ()
 
 

@@ -224,15 +224,35 @@ def test_mistakes_are_told_in_a_sentence_and_change_nothing(project, capsys, wor
     assert (project.folder / "ledger.jsonl").read_bytes() == before
 
 
+SETTINGS_THAT_CANNOT_BE = [
+    *[{"by": "size"}, {"seed": "1"}, {"seed": -1}, {"learn_after": None}, {"learn_after": 0}, {"plane": 3}],
+    *[{"template": json.dumps(rows)} for rows in ([], [["a", [0, 0, 0], ""]] * 2, [["a", [7, 0, 0], ""]])],
+    *[{"template": '[["a", [NaN, 0, 0], ""]]'}, {"template": "[" * 100_000}, {"training": [1]}],
+    *[{"training": [{"name": "a", "image": image}]} for image in (None, 5, ["a.nii"])],
+    *[{"training": [{"name": name, "image": "a.nii"}]} for name in (5, "../a", "a\nb", "a" * 300)],
+    {"training": [{"name": "a", "image": "a.nii"}, {"name": "a", "image": "b.nii"}]},
+]
+
+
 def test_settings_that_are_damaged_are_told(project, capsys):
     path = project.folder / "project.json"
     whole = json.loads(path.read_text())
-    changes = {"template": "[]", "training": [1], "by": "size", "seed": "1", "learn_after": None, "plane": 3}
-    damaged = [{**whole, name: value} for name, value in changes.items()]
-    for text in ("", "[]", *map(json.dumps, damaged)):
+    for text in ("", "[]", *(json.dumps({**whole, **change}) for change in SETTINGS_THAT_CANNOT_BE)):
         path.write_text(text)
-        assert act("status", "p") == 2
+        assert act("status", "p") == 2, text
         assert "is damaged" in capsys.readouterr().err
+
+
+def test_folders_that_a_copy_has_lost_are_made_again_and_nothing_is_taken_for_one(project, capsys):
+    for folder in ("proposals", "labels", "work", "models"):
+        (project.folder / folder).rmdir()
+    assert act("next", "p", "--mask", "truth/anna.seg.nrrd") == 0
+    assert act("accept", "p", "anna") == 0
+    (project.folder / "models").rmdir()
+    (project.folder / "models").write_text("a file")
+    for words in (["next", "p"], ["learn", "p"]):
+        assert act(*words) == 2
+        assert "models' cannot be made" in capsys.readouterr().err
 
 
 def test_a_proposal_by_disagreement_is_kept_and_the_least_agreed_case_comes_first(project, monkeypatch):
