@@ -8,11 +8,12 @@ from project_bench import GEOMETRY, KIDNEY, NAMES, act, ball, drawn_cases, entri
 
 from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.formats.cases import find_cases
-from SegmentPropagateLib.formats.reading import read_labels
+from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO
-from SegmentPropagateLib.formats.writing import write_segmentation
+from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.project.folder import ORDERS, Project
 from SegmentPropagateLib.project.holding import held
+from SegmentPropagateLib.volumes.volume import Volume
 
 
 def states(project):
@@ -241,6 +242,15 @@ def test_settings_that_are_damaged_are_told(project, capsys):
         path.write_text(text)
         assert act("status", "p") == 2, text
         assert "is damaged" in capsys.readouterr().err
+
+
+def test_a_case_whose_image_has_lost_slices_since_it_was_proposed_is_still_accepted(project, here):
+    key = ["--mask", "truth/anna.seg.nrrd", "--key-slice", "8"]
+    assert act("next", "p", *key) == 0
+    image = read_volume("images/anna.nii.gz")
+    shorter = Volume(image.array_kji[:7], image.geometry.part((0, 0, 0), (7, *image.geometry.shape_kji[1:])))
+    write_volume("images/anna.nii.gz", shorter)
+    assert act("accept", "p", "anna", "truth/anna.seg.nrrd") == 0
 
 
 def test_folders_that_a_copy_has_lost_are_made_again_and_nothing_is_taken_for_one(project, capsys):
