@@ -33,6 +33,7 @@ _LARGEST_LIST = 1 << 26  # bytes; 100,000 cases with long paths need half of it
 _LONGEST_NAME = 150  # a file name has 255 bytes, some of them for what is made of the case
 LISTS = (".csv", ".json")
 LABEL_WORDS = ("label", "labels", "mask", "masks", "seg", "segmentation")
+_OF_WINDOWS = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)( *\..*)?", re.IGNORECASE)  # its devices, whatever the ending
 _LABELS = re.compile(rf"[_.-]({'|'.join(LABEL_WORDS)})$")
 
 
@@ -212,12 +213,7 @@ def read_rows(path: Path, column: str = "image") -> list[Mapping[str, Any]]:
 
 
 def _in_json(path: Path) -> list[Mapping[str, Any]]:
-    try:
-        content = json.loads(text_of(path))
-    except RecursionError:
-        raise InputError(f"'{path}' is nested too deep for a list of cases.") from None
-    except ValueError as error:
-        raise InputError(f"'{path}' is not valid JSON: {error}.") from error
+    content = read_json(path)
     rows = content.get("training") if isinstance(content, Mapping) else content  # Decathlon lists have "training"
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise InputError(f'\'{path}\' must hold a list of objects like {{"image": ..., "label": ...}}.')
@@ -225,16 +221,48 @@ def _in_json(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _in_csv(path: Path, column: str) -> list[Mapping[str, Any]]:
-    text = text_of(path)
-    separator = ";" if ";" in text.partition("\n")[0] else ","  # Excel's where the comma is the decimal sign
+    text = re.sub(r"\r\n?", "\n", text_of(path)).lstrip("\n")
+    told, separator = re.match(r"sep=(.)\n", text), _separator(text.partition("\n")[0])
+    if told is not None:  # Excel's own way to say it
+        text, separator = text[told.end() :], told[1]
     try:
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]
-    except csv.Error as error:
+    except (csv.Error, TypeError, ValueError) as error:  # TypeError, ValueError: of a separator that can be none
         raise InputError(f"'{path}' is no list in CSV: {error}.") from error
     if rows and not any(cell.strip().lower() == column for cell in rows[0]):
         rows.insert(0, ["image", "label"])
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    twice = [name for name, times in Counter(header).items() if name and times > 1]
+    if twice:
+        raise InputError(f"'{path}' has two columns named '{_shortened(twice[0])}': leave one out.")
     return [dict(zip(header, row, strict=False)) for row in rows[1:]]
+
+
+def _separator(line: str) -> str:
+    """What stands between the cells of a line: Excel takes the semicolon where the comma is the decimal sign."""
+    bare = re.sub(r'"[^"]*"', "", line)
+    return max(",;\t", key=bare.count)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds that somebody may have written by hand.
+
+    Raises:
+        InputError: it cannot be read or is no JSON, or names a field twice, of which only one would count.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for name, times in Counter(name for name, _value in pairs).items():
+            if times > 1:
+                raise ValueError(f"it has '{_shortened(name)}' twice in one object")
+        return dict(pairs)
+
+    try:
+        return json.loads(text_of(path), object_pairs_hook=unique)
+    except RecursionError:
+        raise InputError(f"'{path}' is not valid JSON: it is nested too deep.") from None
+    except ValueError as error:
+        raise InputError(f"'{path}' is not valid JSON: {error}.") from error
 
 
 def text_of(path: Path) -> str:
@@ -290,10 +318,13 @@ def listed_image(path: Path, row: Mapping[str, Any], number: int) -> tuple[str, 
     if not isinstance(row.get("image"), str) or not row["image"].strip():
         raise InputError(f"Entry {number} of '{path}' must name an image.")
     image = path.parent / row["image"].strip()
-    name = row.get("name") or _stem(image)
+    name, where = row.get("name"), f"Entry {number} of '{path}'"
+    if name is not None and type(name) not in (str, int):
+        raise InputError(f"{where} has {_shortened(ascii(name))} as name: give a text.")
+    name = str("" if name is None else name).strip() or _stem(image)
     if name in ("image", "img"):
         name = image.parent.name
-    return checked_name(str(name), f"Entry {number} of '{path}'"), image
+    return checked_name(name, where), image
 
 
 def checked_name(name: str, where: str) -> str:
@@ -307,6 +338,8 @@ def checked_name(name: str, where: str) -> str:
             f"{where} is named '{_shortened(name)}': a name has up to {_LONGEST_NAME} printable characters, without "
             'any of / \\ : * ? " < > |.'
         )
+    if name.endswith(".") or _OF_WINDOWS.fullmatch(name):
+        raise InputError(f"{where} is named '{name}', which Windows takes for no file: choose another name.")
     return name
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import PathLike, is_there
-from SegmentPropagateLib.formats.cases import text_of
+from SegmentPropagateLib.formats.cases import read_json
 from SegmentPropagateLib.formats.headers import LONGEST_HEADER
 from SegmentPropagateLib.volumes.labels import TISSUE_TAGS, SegmentInfo, default_segment
 
@@ -113,10 +113,7 @@ def _is_layer(key: str, value: str) -> bool:
 
 
 def _in_json(path: Path) -> list[SegmentInfo]:
-    try:
-        content = json.loads(text_of(path))
-    except (RecursionError, ValueError) as error:
-        raise InputError(f"The template '{path}' is not valid JSON: {error}.") from None
+    content = read_json(path)
     rows = content.get("segments") if isinstance(content, Mapping) else content
     if not isinstance(rows, list):
         raise InputError(f"The template '{path}' must hold {{\"segments\": [...]}}, or a list of segments.")

@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_training import ball, write_pair
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.cases import find_cases
+from SegmentPropagateLib.formats.cases import find_cases, find_labels
 from SegmentPropagateLib.training.data import Library, gather, split
 from SegmentPropagateLib.training.ranks import join
 
@@ -128,6 +128,8 @@ def test_a_bad_pair_is_refused_by_name_or_left_out_as_asked(tmp_path):
         ('[{"image": "gone\\u0000.nrrd", "label": "x.nrrd"}]', "does not exist"),
         ("[" * 100_000, "nested too deep"),
         ("9" * 5000, "not valid JSON"),
+        ('[{"image": "a.nrrd", "image": "b.nrrd", "label": "x.nrrd"}]', "'image' twice"),
+        ('[{"name": NaN, "image": "a.nrrd", "label": "a.nrrd"}]', "does not exist|nan as name"),
     ],
 )
 def test_a_wrong_list_is_refused_in_one_sentence(tmp_path, content, words):
@@ -148,13 +150,38 @@ def test_a_list_saved_by_excel_is_read(tmp_path, encoding, separator):
     assert _names(tmp_path / "list.csv") == ["Jürgen"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nname;image;label\r\nx;a.nii;a_seg.nii\r\n",
+        "sep=,\nimage,label,name\na.nii,a_seg.nii,x\n",
+        "name\timage\tlabel\nx\ta.nii\ta_seg.nii\n",
+        "name,image,label\rx,a.nii,a_seg.nii\r",
+        '\n\n"name","image","label"\n" x ","a.nii","a_seg.nii"\n',
+        '"image","label","name","of ; which"\n"a.nii","a_seg.nii","x","1;2;3"\n',
+    ],
+    ids=["told in its first line", "told to be the comma", "tabs", "ends of line of old", "quoted", "others in quotes"],
+)
+def test_a_list_is_read_whatever_separates_its_cells_and_lines(tmp_path, text):
+    (tmp_path / "list.csv").write_text(text, newline="")
+    assert find_labels(tmp_path / "list.csv") == {"x": tmp_path / "a_seg.nii"}
+
+
+def test_a_list_with_a_column_twice_is_refused(tmp_path):
+    (tmp_path / "list.csv").write_text("image,image,label\na.nii,b.nii,c.nii\n")
+    with pytest.raises(InputError, match="two columns named 'image'"):
+        find_cases(tmp_path / "list.csv")
+
+
 def test_a_field_of_a_list_that_never_ends_is_refused(tmp_path):
     (tmp_path / "list.csv").write_text("image,label\n" + "x" * 200_000 + ",y\n")
     with pytest.raises(InputError, match=r"no list in CSV|does not exist"):
         find_cases(tmp_path / "list.csv")
 
 
-@pytest.mark.parametrize("name", ["../../out", "a/b", "x" * 256, "bell\a", "C:evil"])
+@pytest.mark.parametrize(
+    "name", ["../../out", "a/b", "x" * 256, "bell\a", "C:evil", "dot.", "CON", "nul.tar", "com1 .x"]
+)
 def test_a_name_that_cannot_be_part_of_a_file_name_is_refused(tmp_path, name):
     write_pair(tmp_path, "a", *ball())
     rows = [{"name": name, "image": "a.nrrd", "label": "a_label.nrrd"}]
