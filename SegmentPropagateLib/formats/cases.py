@@ -21,15 +21,18 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import is_there
+from SegmentPropagateLib.formats.dicom_header import begins_as_dicom
 from SegmentPropagateLib.formats.kinds import VOLUME_ENDINGS
 
 IMAGE_FOLDERS = {"images": ("labels", "masks"), "imagesTr": ("labelsTr",), "image": ("label", "mask")}
 _LARGEST_LIST = 1 << 26  # bytes; 100,000 cases with long paths need half of it
+_LOOKED_AT = 5  # files of a folder
 _LONGEST_NAME = 150  # a file name has 255 bytes, some of them for what is made of the case
 LISTS = (".csv", ".json")
 LABEL_WORDS = ("label", "labels", "mask", "masks", "seg", "segmentation")
@@ -129,9 +132,9 @@ def find_labels(dataset: str | Path) -> dict[str, Path]:
 
 
 def _label_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for file in sorted(folder.iterdir()):
-        if file.name.lower().endswith(VOLUME_ENDINGS) and not file.name.startswith("."):
-            yield _LABELS.sub("", _stem(file)), file
+    for stem, file in _volumes_in(folder).items():
+        if file.is_file():
+            yield _LABELS.sub("", stem), file
 
 
 def _in_folder(folder: Path, labels_to_come: bool) -> list[Case]:
@@ -143,21 +146,42 @@ def _in_folder(folder: Path, labels_to_come: bool) -> list[Case]:
     return [*_side_by_side(folder, labels_to_come), *_one_folder_each(folder, labels_to_come)]
 
 
-def _by_equal_names(images: Path, labels: Path, labels_to_come: bool) -> Iterator[Case]:
-    present = sorted(labels.iterdir()) if labels.is_dir() else ()
-    known = {_stem(path).removesuffix(".seg"): path for path in present if not path.name.startswith(".")}
-    for image in sorted(images.iterdir()):
-        name = re.sub(r"_0000$", "", _stem(image))  # nnU-Net's number of the channel
-        if image.name.startswith(".") or not (image.is_dir() or image.name.lower().endswith(VOLUME_ENDINGS)):
+def _volumes_in(folder: Path) -> dict[str, Path]:
+    """Folders, and files that may be volumes, by their names without ending.
+
+    Of files that differ in their ending alone an archive, as nnU-Net writes it beside its results, goes behind all
+    others, and a `.seg.nrrd`, as Slicer writes it beside what was begun from, before them.
+
+    Raises:
+        InputError: two files of other kinds do.
+    """
+    found: dict[str, tuple[int, Path]] = {}
+    for path in sorted(folder.iterdir()):
+        name = path.name.lower()
+        if path.name.startswith(".") or not (name.endswith(VOLUME_ENDINGS) or path.is_dir()):
             continue
+        rank = 0 if path.is_dir() else 1 if name.endswith(".npz") else 3 if name.endswith(".seg.nrrd") else 2
+        stem = path.name if path.is_dir() else _stem(path)
+        other_rank, other = found.get(stem, (-1, path))
+        if rank == other_rank:
+            raise InputError(f"'{other}' and '{path.name}' have one name: keep the one that counts.")
+        if rank > other_rank:
+            found[stem] = rank, path
+    return {stem: path for stem, (_rank, path) in found.items()}
+
+
+def _by_equal_names(images: Path, labels: Path, labels_to_come: bool) -> Iterator[Case]:
+    present = _volumes_in(labels) if labels.is_dir() else {}
+    known = {stem.removesuffix(".seg"): path for stem, path in present.items()}
+    for stem, image in _volumes_in(images).items():
+        name = re.sub(r"_0000$", "", stem)  # nnU-Net's number of the channel
         if name not in known and not labels_to_come:
             raise InputError(f"The image '{image}' has no labels of that name in '{labels}'.")
         yield Case(name, image, known.get(name, labels / f"{name}.seg.nrrd"))
 
 
 def _side_by_side(folder: Path, labels_to_come: bool) -> Iterator[Case]:
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)]
-    stems = {_stem(path): path for path in files if not path.name.startswith(".")}
+    stems = {stem: path for stem, path in _volumes_in(folder).items() if path.is_file()}
     for stem, image in stems.items():
         if image.suffix == ".npz":
             yield Case(stem, image, image)
@@ -172,7 +196,7 @@ def _side_by_side(folder: Path, labels_to_come: bool) -> Iterator[Case]:
 
 def _one_folder_each(folder: Path, labels_to_come: bool) -> Iterator[Case]:
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        files = {_stem(path).lower().removesuffix(".seg"): path for path in sorted(inner.iterdir())}
+        files = {stem.lower().removesuffix(".seg"): path for stem, path in _volumes_in(inner).items()}
         image = next((files[word] for word in ("image", "img", "dicom") if word in files), None)
         labels = next((files[word] for word in LABEL_WORDS if word in files), None)
         archives = [path for path in files.values() if path.suffix == ".npz"]
@@ -185,17 +209,16 @@ def _one_folder_each(folder: Path, labels_to_come: bool) -> Iterator[Case]:
 
 
 def _is_series(folder: Path) -> bool:
-    """Whether the first file of a folder is a DICOM file."""
-    first = next((path for path in sorted(folder.iterdir()) if path.is_file()), None)
-    if first is None:
-        return False
-    with first.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    """Whether one of the first files of a folder is a DICOM file; there may be others before it."""
+    files = (path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith("."))
+    return any(begins_as_dicom(path) for path in islice(files, _LOOKED_AT))
 
 
 def _stem(path: Path) -> str:
+    """A name without its ending; folders of DICOM series are called by numbers with dots."""
     lower = path.name.lower()
-    ending = next((suffix for suffix in VOLUME_ENDINGS if lower.endswith(suffix)), path.suffix)
+    other = path.suffix if path.suffix[1:2].isalpha() else ""
+    ending = next((suffix for suffix in VOLUME_ENDINGS if lower.endswith(suffix)), other)
     return path.name[: len(path.name) - len(ending)] if ending else path.name
 
 

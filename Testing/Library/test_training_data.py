@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_training import ball, write_pair
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.cases import find_cases, find_labels
+from SegmentPropagateLib.formats.cases import find_cases, find_images, find_labels
 from SegmentPropagateLib.training.data import Library, gather, split
 from SegmentPropagateLib.training.ranks import join
 
@@ -64,6 +64,50 @@ def test_a_folder_per_case_may_hold_what_slicer_saves(tmp_path):
     (tmp_path / "p1" / "image_label.nrrd").rename(tmp_path / "p1" / "Segmentation.seg.nrrd")
     (case,) = find_cases(tmp_path)
     assert (case.name, case.labels.name) == ("p1", "Segmentation.seg.nrrd")
+
+
+def lay_out(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "image", "labels"),
+    [
+        (["a.nii.gz", "a.json", "a_seg.nii.gz", "a_seg.txt"], "a.nii.gz", "a_seg.nii.gz"),
+        (["a/image.nii.gz", "a/image.txt", "a/labels.nii.gz", "a/labels.txt"], "a/image.nii.gz", "a/labels.nii.gz"),
+        (["a/image.nrrd", "a/mask.nrrd", "a/mask.png", "a/._mask.nrrd"], "a/image.nrrd", "a/mask.nrrd"),
+        (["images/a.nii.gz", "labels/a.nii.gz", "labels/a.npz", "labels/a.pkl"], "images/a.nii.gz", "labels/a.nii.gz"),
+        (["images/a.nii.gz", "labels/a.nii.gz", "labels/a.seg.nrrd"], "images/a.nii.gz", "labels/a.seg.nrrd"),
+        (["images/1.2.3/x.dcm", "labels/1.2.3.nrrd"], "images/1.2.3", "labels/1.2.3.nrrd"),
+        (["a.nrrd", "a.npz", "a_label.nrrd"], "a.nrrd", "a_label.nrrd"),
+    ],
+)
+def test_files_of_other_programs_beside_a_pair_do_no_harm(tmp_path, names, image, labels):
+    (case,) = find_cases(lay_out(tmp_path, *names))
+    assert (case.image, case.labels) == (tmp_path / image, tmp_path / labels)
+
+
+def test_labels_of_other_programs_may_lie_beside_archives_of_theirs(tmp_path):
+    lay_out(tmp_path, "a.nii.gz", "a.npz", "a.pkl", "b.nii.gz", "b.npz", "plans.json")
+    assert find_labels(tmp_path) == {name: tmp_path / f"{name}.nii.gz" for name in "ab"}
+
+
+def test_of_two_files_of_one_name_none_is_chosen(tmp_path):
+    lay_out(tmp_path, "images/a.nii", "images/a.nii.gz", "labels/a.nii.gz")
+    with pytest.raises(InputError, match="have one name"):
+        find_cases(tmp_path)
+
+
+def test_series_in_folders_called_by_their_uids_are_told_apart(tmp_path):
+    for uid in ("1.2.3.4", "1.2.3.5"):
+        lay_out(tmp_path, f"{uid}/.DS_Store", f"{uid}/README.txt")
+        (tmp_path / uid / "slice").write_bytes(bytes(128) + b"DICM")
+    assert [case.name for case in find_images(tmp_path)] == ["1.2.3.4", "1.2.3.5"]
+    (tmp_path / "list.csv").write_text("image,label\n1.2.3.4,a.nii\n1.2.3.5,b.nii\n")
+    assert sorted(find_labels(tmp_path / "list.csv")) == ["1.2.3.4", "1.2.3.5"]
 
 
 def test_the_layout_of_slm_sam2_is_read_in_the_order_of_the_slice_numbers(tmp_path):
