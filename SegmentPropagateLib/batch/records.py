@@ -189,7 +189,8 @@ def _files_of(path: Path) -> Iterator[Path]:
             other = path.parent / os.fsdecode(value.strip().replace(b"\0", b""))
             if other.is_file():
                 yield other
-    elif name.endswith((".hdr", ".img")):
-        yield from (path.with_suffix(ending) for ending in (".hdr", ".img") if path.with_suffix(ending).is_file())
+    elif pair := re.match(r"(.+)\.(hdr|img)(\.gz)?$", path.name, re.IGNORECASE):
+        others = (file for file in path.parent.iterdir() if file.name.startswith(f"{pair[1]}.") and file.is_file())
+        yield from (file for file in others if file.name != path.name)
     elif not name.endswith(VOLUME_ENDINGS):  # of DICOM, whose files have any name
         yield from (file for file in path.parent.iterdir() if file.is_file())
