@@ -93,7 +93,7 @@ def template_of_json(text: str) -> tuple[SegmentInfo, ...]:
 
 
 def _in_seg_nrrd(path: Path) -> list[SegmentInfo]:
-    from SegmentPropagateLib.formats.seg_nrrd import read_segments  # loads SimpleITK
+    from SegmentPropagateLib.formats.seg_nrrd import read_segments, unescape  # loads SimpleITK
 
     if not path.is_file():
         raise InputError(f"The template '{path}' is no regular file.")
@@ -101,8 +101,8 @@ def _in_seg_nrrd(path: Path) -> list[SegmentInfo]:
         head = re.split(rb"\r?\n\r?\n", file.read(LONGEST_HEADER), maxsplit=1)[0]
     if not head.startswith(b"NRRD"):
         raise InputError(f"The template '{path}' is damaged or no NRRD file: save it again in Slicer.")
-    lines = head.decode("utf-8", "replace").splitlines()
-    fields = {key: value for key, mark, value in (line.partition(":=") for line in lines) if mark}
+    lines = re.split(r"\r?\n", head.decode("utf-8", "replace"))
+    fields = {key: unescape(value) for key, mark, value in (line.partition(":=") for line in lines) if mark}
     layers = 1 + max((int(value) for key, value in fields.items() if _is_layer(key, value)), default=0)
     described, _notes = read_segments(fields, layers)
     return [SegmentInfo(n, info.name, info.color_rgb, info.tags) for n, (_layer, info) in enumerate(described, 1)]
