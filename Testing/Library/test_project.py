@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 
 import pytest
 from project_bench import GEOMETRY, KIDNEY, NAMES, act, ball, drawn_cases, entries_of, here, project, truth  # noqa: F401
@@ -98,6 +99,13 @@ def test_two_people_are_given_two_cases_and_the_end_is_told(project, capsys):
         act("accept", "p", name)
     assert act("next", "p") == 2
     assert "All cases are done" in capsys.readouterr().err
+
+
+def test_what_is_to_be_typed_next_can_be_typed_as_it_is_told(here, capsys):
+    assert act("init", "my project", "images", "--label", "kidney", "--model", "classical") == 0
+    assert act("next", "my project", "--mask", "truth/anna.seg.nrrd") == 0
+    (told,) = re.findall(r"`project (.*?)`", capsys.readouterr().err)
+    assert act(*shlex.split(told)) == 0
 
 
 def test_by_chance_is_the_same_for_the_same_seed(here):
