@@ -175,7 +175,8 @@ def _read(path: Path) -> Note | None:
 def _is_whole(told: Mapping[str, Any]) -> bool:
     """Whether a note has what its kind wants, and nothing in it that the ledger would stumble over."""
     kind = KINDS.get(str(told.get("event")))
-    if kind is None or not all(isinstance(told.get(part), of) for part, of in {**kind, "at": str, "by": str}.items()):
+    parts = {**(kind or {}), "at": str, "by": str}
+    if kind is None or not all(part in told and isinstance(told[part], of) for part, of in parts.items()):
         return False
     prompts, seconds = told.get("prompts", {}), told.get("seconds")
     slices = [prompts.get(part, {}) for part in ("keys", "drawn")]

@@ -97,7 +97,7 @@ def replay(entries: Iterable[Mapping[str, Any]], path: object = "the ledger") ->
         if event not in EVENTS or begun == (event == "begun"):
             raise InputError(f"Line {number} of '{path}' tells of '{event}', which this version does not know there.")
         for part, kind in EVENTS[event].items():
-            if not isinstance(entry.get(part), kind):
+            if part not in entry or not isinstance(entry[part], kind):
                 raise InputError(f"Line {number} of '{path}' lacks '{part}', or has something else there.")
         state, begun = _EFFECTS[event](state, entry, cases), True
     if not begun:

@@ -185,8 +185,12 @@ def test_a_missing_file_is_told_in_one_sentence(bench):
 def test_tables_are_made_of_whatever_records_are_there(bench):
     write_failure(bench.out / "worse", {"status": "failed", "sentence": "=HYPERLINK(1)"})
     outside = {**bench.record, "outputs": {**bench.record["outputs"], "overlay": {"file": "../x", "sha256": ""}}}
+    nameless = {**outside, "outputs": {**bench.record["outputs"], "thumbnail": {"file": "\ud800", "sha256": ""}}}
+    thing = {name: value for name, value in bench.record["figures"][0].items() if name != "predicted_iou"}
     for name, text in {
         "odd": "[]",
+        "nameless": json.dumps(nameless),
+        "unmeasured": json.dumps({**bench.record, "figures": [thing]}),
         "outside": json.dumps(outside),
         "broken": "{",
         "thin": json.dumps({"status": "done"}),

@@ -189,6 +189,7 @@ def test_the_chosen_model_is_told_once(project, cases):
         (said(ball(0), [11], prompts={"keys": {"kidney": ["5"]}}), "damaged"),
         (said(ball(0), [11], prompts={"drawn": {"kidney": [-1]}}), "damaged"),
         (finished(work="a\0.seg.nrrd"), "damaged"),
+        *((finished().replace(f'"{part}"', '"else"'), "damaged") for part in ("over", "seconds")),
         *((finished(seconds=number), "damaged") for number in (float("nan"), float("inf"), -5, 10**400)),
     ],
 )
