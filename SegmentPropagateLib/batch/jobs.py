@@ -113,7 +113,7 @@ def _job(name: str, image: Path, labels: Path, **options: Any) -> Job:
 def _labelled(path: Path, row: Mapping[str, Any], number: int) -> Job:
     case = listed_case(path, row, number)
     options: dict[str, Any] = {}
-    if _is_given(row.get("key_slice")):
+    if _is_given(row.get("key_slice")) and str(row["key_slice"]).strip().lower() != "auto":
         options["key_slice"] = _numbers(row["key_slice"], f"Entry {number} of '{path}'", "key_slice")
     return _job(case.name, case.image, case.labels, **options, **_range(path, row, number))
 
@@ -147,7 +147,7 @@ def _range(path: Path, row: Mapping[str, Any], number: int) -> dict[str, list[in
 
 
 def _is_given(value: Any) -> bool:
-    return value is not None and str(value).strip() != ""
+    return value not in (None, []) and str(value).strip() != ""
 
 
 def _numbers(value: Any, where: str, what: str, count: int | None = None) -> list[int]:

@@ -76,14 +76,19 @@ def _is_whole(told: Record) -> bool:
     outputs = [*told["outputs"].values(), *told["earlier_outputs"].values()]
     return (
         all(_has(found, _PARTS_OF_INPUT) for found in told["inputs"].values())
-        and all(_has(output, _PARTS_OF_OUTPUT) and Path(output["file"]).name == output["file"] for output in outputs)
+        and all(_has(output, _PARTS_OF_OUTPUT) and _is_name(output["file"]) for output in outputs)
         and all(_has(thing, _PARTS_OF_FIGURES) for thing in told["figures"])
         and (told["status"] != "done" or set(told["outputs"]) == (set() if told["sentence"] else set(OUTPUTS)))
     )
 
 
+def _is_name(file: str) -> bool:
+    """Of a file in the case's folder."""
+    return Path(file).name == file and file.isprintable()
+
+
 def _has(thing: object, parts: Mapping[str, Any]) -> bool:
-    return isinstance(thing, dict) and all(isinstance(thing.get(name), kind) for name, kind in parts.items())
+    return isinstance(thing, dict) and all(n in thing and isinstance(thing[n], kind) for n, kind in parts.items())
 
 
 def read_records(out: Path) -> list[Record]:
@@ -189,7 +194,8 @@ def _files_of(path: Path) -> Iterator[Path]:
             other = path.parent / os.fsdecode(value.strip().replace(b"\0", b""))
             if other.is_file():
                 yield other
-    elif name.endswith((".hdr", ".img")):
-        yield from (path.with_suffix(ending) for ending in (".hdr", ".img") if path.with_suffix(ending).is_file())
+    elif pair := re.match(r"(.+)\.(hdr|img)(\.gz)?$", path.name, re.IGNORECASE):
+        others = (file for file in path.parent.iterdir() if file.name.startswith(f"{pair[1]}.") and file.is_file())
+        yield from (file for file in others if file.name != path.name)
     elif not name.endswith(VOLUME_ENDINGS):  # of DICOM, whose files have any name
         yield from (file for file in path.parent.iterdir() if file.is_file())

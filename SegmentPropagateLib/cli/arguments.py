@@ -45,9 +45,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def mend(argv: Sequence[str]) -> list[str]:
-    """Join options and values that begin with a minus sign, which argparse would take for another option."""
+    """Join options and values that begin with a minus sign, which argparse would take for another option.
+
+    Raises:
+        InputError: a word is empty, which stands for the present folder where a path is wanted.
+    """
     mended: list[str] = []
-    for word in argv:
+    for place, word in enumerate(argv):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            where = f"'{word}'" if word else f"behind '{argv[place - 1]}'" if place else "the first"
+            raise InputError(f"A word of the command is empty ({where}), as of a variable that is not set: give it.")
         if (
             mended
             and mended[-1] in ("--box", "--line", "--range", "--key-slice", "--label")

@@ -62,7 +62,7 @@ def _status(arguments: argparse.Namespace, say: Say) -> None:
             words.append(str(project.folder / case.work))
         lines.append("  ".join(words))
     if note_files(project.folder):
-        lines.append(f"Slicer's panel has left notes: `project collect {project.folder}` takes them.")
+        lines.append(f"Slicer's panel has left notes: `project collect {_typed(project.folder)}` takes them.")
     print("\n".join(map(printable, lines)))  # noqa: T201 - this command's output
 
 
@@ -75,6 +75,11 @@ def _told(entry: Mapping[str, object]) -> str:
     )
 
 
+def _typed(word: object) -> str:
+    """A word of a command as a shell takes it."""
+    return shlex.quote(str(word))
+
+
 def _next(arguments: argparse.Namespace, say: Say) -> None:
     project = Project(arguments.folder, say)
     given = Given(arguments.mask, arguments.box, arguments.key_slice, arguments.label)
@@ -83,7 +88,7 @@ def _next(arguments: argparse.Namespace, say: Say) -> None:
         name = arguments.case or _chosen(proposer, arguments.by or project.settings.by, say)
         work = propose(proposer, name, given)
     image = project.image(name).resolve()
-    say(f"{name}: edit {work} over the image {image}, then `project accept {project.folder} {shlex.quote(name)}`.")
+    say(f"{name}: edit {work} over the image {image}, then `project accept {_typed(project.folder)} {_typed(name)}`.")
 
 
 def _chosen(proposer: Proposer, by: str, say: Say) -> str:
@@ -128,7 +133,8 @@ def _accept(arguments: argparse.Namespace, say: Say) -> None:
         state = project.state()
     say(f"Accepted {arguments.case}: {_told({**effort._asdict(), **measured})}.")
     if state.since_learning >= project.settings.learn_after:
-        say(f"{state.since_learning} cases are accepted in this round: `project learn {project.folder}` is due.")
+        due = f"`project learn {_typed(project.folder)}` is due"
+        say(f"{state.since_learning} cases are accepted in this round: {due}.")
 
 
 def _learn(arguments: argparse.Namespace, say: Say) -> None:

@@ -21,18 +21,22 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import is_there
+from SegmentPropagateLib.formats.dicom_header import begins_as_dicom
 from SegmentPropagateLib.formats.kinds import VOLUME_ENDINGS
 
 IMAGE_FOLDERS = {"images": ("labels", "masks"), "imagesTr": ("labelsTr",), "image": ("label", "mask")}
 _LARGEST_LIST = 1 << 26  # bytes; 100,000 cases with long paths need half of it
+_LOOKED_AT = 5  # files of a folder
 _LONGEST_NAME = 150  # a file name has 255 bytes, some of them for what is made of the case
 LISTS = (".csv", ".json")
 LABEL_WORDS = ("label", "labels", "mask", "masks", "seg", "segmentation")
+_OF_WINDOWS = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)( *\..*)?", re.IGNORECASE)  # its devices, whatever the ending
 _LABELS = re.compile(rf"[_.-]({'|'.join(LABEL_WORDS)})$")
 
 
@@ -128,9 +132,9 @@ def find_labels(dataset: str | Path) -> dict[str, Path]:
 
 
 def _label_files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for file in sorted(folder.iterdir()):
-        if file.name.lower().endswith(VOLUME_ENDINGS) and not file.name.startswith("."):
-            yield _LABELS.sub("", _stem(file)), file
+    for stem, file in _volumes_in(folder).items():
+        if file.is_file():
+            yield _LABELS.sub("", stem), file
 
 
 def _in_folder(folder: Path, labels_to_come: bool) -> list[Case]:
@@ -142,21 +146,42 @@ def _in_folder(folder: Path, labels_to_come: bool) -> list[Case]:
     return [*_side_by_side(folder, labels_to_come), *_one_folder_each(folder, labels_to_come)]
 
 
-def _by_equal_names(images: Path, labels: Path, labels_to_come: bool) -> Iterator[Case]:
-    present = sorted(labels.iterdir()) if labels.is_dir() else ()
-    known = {_stem(path).removesuffix(".seg"): path for path in present if not path.name.startswith(".")}
-    for image in sorted(images.iterdir()):
-        name = re.sub(r"_0000$", "", _stem(image))  # nnU-Net's number of the channel
-        if image.name.startswith(".") or not (image.is_dir() or image.name.lower().endswith(VOLUME_ENDINGS)):
+def _volumes_in(folder: Path) -> dict[str, Path]:
+    """Folders, and files that may be volumes, by their names without ending.
+
+    Of files that differ in their ending alone an archive, as nnU-Net writes it beside its results, goes behind all
+    others, and a `.seg.nrrd`, as Slicer writes it beside what was begun from, before them.
+
+    Raises:
+        InputError: two files of other kinds do.
+    """
+    found: dict[str, tuple[int, Path]] = {}
+    for path in sorted(folder.iterdir()):
+        name = path.name.lower()
+        if path.name.startswith(".") or not (name.endswith(VOLUME_ENDINGS) or path.is_dir()):
             continue
+        rank = 0 if path.is_dir() else 1 if name.endswith(".npz") else 3 if name.endswith(".seg.nrrd") else 2
+        stem = path.name if path.is_dir() else _stem(path)
+        other_rank, other = found.get(stem, (-1, path))
+        if rank == other_rank:
+            raise InputError(f"'{other}' and '{path.name}' have one name: keep the one that counts.")
+        if rank > other_rank:
+            found[stem] = rank, path
+    return {stem: path for stem, (_rank, path) in found.items()}
+
+
+def _by_equal_names(images: Path, labels: Path, labels_to_come: bool) -> Iterator[Case]:
+    present = _volumes_in(labels) if labels.is_dir() else {}
+    known = {stem.removesuffix(".seg"): path for stem, path in present.items()}
+    for stem, image in _volumes_in(images).items():
+        name = re.sub(r"_0000$", "", stem)  # nnU-Net's number of the channel
         if name not in known and not labels_to_come:
             raise InputError(f"The image '{image}' has no labels of that name in '{labels}'.")
         yield Case(name, image, known.get(name, labels / f"{name}.seg.nrrd"))
 
 
 def _side_by_side(folder: Path, labels_to_come: bool) -> Iterator[Case]:
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS)]
-    stems = {_stem(path): path for path in files if not path.name.startswith(".")}
+    stems = {stem: path for stem, path in _volumes_in(folder).items() if path.is_file()}
     for stem, image in stems.items():
         if image.suffix == ".npz":
             yield Case(stem, image, image)
@@ -171,7 +196,7 @@ def _side_by_side(folder: Path, labels_to_come: bool) -> Iterator[Case]:
 
 def _one_folder_each(folder: Path, labels_to_come: bool) -> Iterator[Case]:
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        files = {_stem(path).lower().removesuffix(".seg"): path for path in sorted(inner.iterdir())}
+        files = {stem.lower().removesuffix(".seg"): path for stem, path in _volumes_in(inner).items()}
         image = next((files[word] for word in ("image", "img", "dicom") if word in files), None)
         labels = next((files[word] for word in LABEL_WORDS if word in files), None)
         archives = [path for path in files.values() if path.suffix == ".npz"]
@@ -184,17 +209,16 @@ def _one_folder_each(folder: Path, labels_to_come: bool) -> Iterator[Case]:
 
 
 def _is_series(folder: Path) -> bool:
-    """Whether the first file of a folder is a DICOM file."""
-    first = next((path for path in sorted(folder.iterdir()) if path.is_file()), None)
-    if first is None:
-        return False
-    with first.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    """Whether one of the first files of a folder is a DICOM file; there may be others before it."""
+    files = (path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith("."))
+    return any(begins_as_dicom(path) for path in islice(files, _LOOKED_AT))
 
 
 def _stem(path: Path) -> str:
+    """A name without its ending; folders of DICOM series are called by numbers with dots."""
     lower = path.name.lower()
-    ending = next((suffix for suffix in VOLUME_ENDINGS if lower.endswith(suffix)), path.suffix)
+    other = path.suffix if path.suffix[1:2].isalpha() else ""
+    ending = next((suffix for suffix in VOLUME_ENDINGS if lower.endswith(suffix)), other)
     return path.name[: len(path.name) - len(ending)] if ending else path.name
 
 
@@ -212,12 +236,7 @@ def read_rows(path: Path, column: str = "image") -> list[Mapping[str, Any]]:
 
 
 def _in_json(path: Path) -> list[Mapping[str, Any]]:
-    try:
-        content = json.loads(text_of(path))
-    except RecursionError:
-        raise InputError(f"'{path}' is nested too deep for a list of cases.") from None
-    except ValueError as error:
-        raise InputError(f"'{path}' is not valid JSON: {error}.") from error
+    content = read_json(path)
     rows = content.get("training") if isinstance(content, Mapping) else content  # Decathlon lists have "training"
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
         raise InputError(f'\'{path}\' must hold a list of objects like {{"image": ..., "label": ...}}.')
@@ -225,16 +244,48 @@ def _in_json(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _in_csv(path: Path, column: str) -> list[Mapping[str, Any]]:
-    text = text_of(path)
-    separator = ";" if ";" in text.partition("\n")[0] else ","  # Excel's where the comma is the decimal sign
+    text = re.sub(r"\r\n?", "\n", text_of(path)).lstrip("\n")
+    told, separator = re.match(r"sep=(.)\n", text), _separator(text.partition("\n")[0])
+    if told is not None:  # Excel's own way to say it
+        text, separator = text[told.end() :], told[1]
     try:
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if any(cell.strip() for cell in row)]
-    except csv.Error as error:
+    except (csv.Error, TypeError, ValueError) as error:  # TypeError, ValueError: of a separator that can be none
         raise InputError(f"'{path}' is no list in CSV: {error}.") from error
     if rows and not any(cell.strip().lower() == column for cell in rows[0]):
         rows.insert(0, ["image", "label"])
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    twice = [name for name, times in Counter(header).items() if name and times > 1]
+    if twice:
+        raise InputError(f"'{path}' has two columns named '{_shortened(twice[0])}': leave one out.")
     return [dict(zip(header, row, strict=False)) for row in rows[1:]]
+
+
+def _separator(line: str) -> str:
+    """What stands between the cells of a line: Excel takes the semicolon where the comma is the decimal sign."""
+    bare = re.sub(r'"[^"]*"', "", line)
+    return max(",;\t", key=bare.count)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds that somebody may have written by hand.
+
+    Raises:
+        InputError: it cannot be read or is no JSON, or names a field twice, of which only one would count.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for name, times in Counter(name for name, _value in pairs).items():
+            if times > 1:
+                raise ValueError(f"it has '{_shortened(name)}' twice in one object")
+        return dict(pairs)
+
+    try:
+        return json.loads(text_of(path), object_pairs_hook=unique)
+    except RecursionError:
+        raise InputError(f"'{path}' is not valid JSON: it is nested too deep.") from None
+    except ValueError as error:
+        raise InputError(f"'{path}' is not valid JSON: {error}.") from error
 
 
 def text_of(path: Path) -> str:
@@ -290,19 +341,28 @@ def listed_image(path: Path, row: Mapping[str, Any], number: int) -> tuple[str, 
     if not isinstance(row.get("image"), str) or not row["image"].strip():
         raise InputError(f"Entry {number} of '{path}' must name an image.")
     image = path.parent / row["image"].strip()
-    name = row.get("name") or _stem(image)
+    name, where = row.get("name"), f"Entry {number} of '{path}'"
+    if name is not None and type(name) not in (str, int):
+        raise InputError(f"{where} has {_shortened(ascii(name))} as name: give a text.")
+    name = str("" if name is None else name).strip() or _stem(image)
     if name in ("image", "img"):
         name = image.parent.name
-    return _checked_name(str(name), f"Entry {number} of '{path}'"), image
+    return checked_name(name, where), image
 
 
-def _checked_name(name: str, where: str) -> str:
-    """Names of cases become parts of file names."""
+def checked_name(name: str, where: str) -> str:
+    """The name of a case, which becomes part of file names.
+
+    Raises:
+        InputError: it cannot be; the sentence begins with `where`.
+    """
     if len(name) > _LONGEST_NAME or not name.isprintable() or any(sign in name for sign in '/\\:*?"<>|'):
         raise InputError(
             f"{where} is named '{_shortened(name)}': a name has up to {_LONGEST_NAME} printable characters, without "
             'any of / \\ : * ? " < > |.'
         )
+    if name.endswith(".") or _OF_WINDOWS.fullmatch(name):
+        raise InputError(f"{where} is named '{name}', which Windows takes for no file: choose another name.")
     return name
 
 

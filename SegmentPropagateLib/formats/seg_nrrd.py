@@ -135,5 +135,10 @@ def _extent(layer: NDArray[Any]) -> str:
     return " ".join(f"{span.start} {span.stop - 1}" for span in reversed(box))
 
 
+def unescape(value: str) -> str:
+    """What was to be written where a header has this text; ITK hands it out so."""
+    return re.sub(r"\\([\\n])", lambda found: "\n" if found[1] == "n" else "\\", value)
+
+
 def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\r", " ").replace("\n", "\\n")

@@ -19,7 +19,7 @@ from typing import Any
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import PathLike, is_there
-from SegmentPropagateLib.formats.cases import text_of
+from SegmentPropagateLib.formats.cases import read_json
 from SegmentPropagateLib.formats.headers import LONGEST_HEADER
 from SegmentPropagateLib.volumes.labels import TISSUE_TAGS, SegmentInfo, default_segment
 
@@ -46,15 +46,23 @@ def read_template(path: PathLike) -> tuple[SegmentInfo, ...]:
         found = _in_seg_nrrd(path)
     else:
         raise InputError(f"The template '{path}' is of an unknown kind: give a .json or a .seg.nrrd file.")
-    return _checked(found, f"The template '{path}' names")
+    return checked_segments(found, f"The template '{path}' names")
 
 
-def _checked(found: Sequence[SegmentInfo], where: str) -> tuple[SegmentInfo, ...]:
+def checked_segments(found: Sequence[SegmentInfo], where: str) -> tuple[SegmentInfo, ...]:
+    """Segments that every case may get.
+
+    Raises:
+        InputError: there are none or too many, one is there twice, or has no name or no color; `where` begins it.
+    """
     if not 1 <= len(found) <= _MOST_SEGMENTS:
         raise InputError(f"{where} {len(found)} segments: name 1 to {_MOST_SEGMENTS}.")
     name, times = Counter(info.name for info in found).most_common(1)[0]
     if times > 1:
         raise InputError(f"{where} '{name}' {times} times: give every segment a name of its own.")
+    for info in found:
+        if not (info.name.strip() and all(0 <= part <= 1 for part in info.color_rgb)):
+            raise InputError(f"{where} '{info.name}' with the color {info.color_rgb}: it needs a name and a color.")
     return tuple(found)
 
 
@@ -65,7 +73,7 @@ def template_of_names(names: Sequence[str]) -> tuple[SegmentInfo, ...]:
         InputError: a name is empty or there twice.
     """
     found = [_listed(name, number, f"Label {number}") for number, name in enumerate(names, start=1)]
-    return _checked(found, "The labels are")
+    return checked_segments(found, "The labels are")
 
 
 def template_as_json(segments: tuple[SegmentInfo, ...]) -> str:
@@ -80,12 +88,12 @@ def template_of_json(text: str) -> tuple[SegmentInfo, ...]:
             SegmentInfo(number, str(name), (float(red), float(green), float(blue)), str(tags))
             for number, (name, (red, green, blue), tags) in enumerate(json.loads(text), 1)
         )
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return ()
 
 
 def _in_seg_nrrd(path: Path) -> list[SegmentInfo]:
-    from SegmentPropagateLib.formats.seg_nrrd import read_segments  # loads SimpleITK
+    from SegmentPropagateLib.formats.seg_nrrd import read_segments, unescape  # loads SimpleITK
 
     if not path.is_file():
         raise InputError(f"The template '{path}' is no regular file.")
@@ -93,8 +101,8 @@ def _in_seg_nrrd(path: Path) -> list[SegmentInfo]:
         head = re.split(rb"\r?\n\r?\n", file.read(LONGEST_HEADER), maxsplit=1)[0]
     if not head.startswith(b"NRRD"):
         raise InputError(f"The template '{path}' is damaged or no NRRD file: save it again in Slicer.")
-    lines = head.decode("utf-8", "replace").splitlines()
-    fields = {key: value for key, mark, value in (line.partition(":=") for line in lines) if mark}
+    lines = re.split(r"\r?\n", head.decode("utf-8", "replace"))
+    fields = {key: unescape(value) for key, mark, value in (line.partition(":=") for line in lines) if mark}
     layers = 1 + max((int(value) for key, value in fields.items() if _is_layer(key, value)), default=0)
     described, _notes = read_segments(fields, layers)
     return [SegmentInfo(n, info.name, info.color_rgb, info.tags) for n, (_layer, info) in enumerate(described, 1)]
@@ -105,10 +113,7 @@ def _is_layer(key: str, value: str) -> bool:
 
 
 def _in_json(path: Path) -> list[SegmentInfo]:
-    try:
-        content = json.loads(text_of(path))
-    except (RecursionError, ValueError) as error:
-        raise InputError(f"The template '{path}' is not valid JSON: {error}.") from None
+    content = read_json(path)
     rows = content.get("segments") if isinstance(content, Mapping) else content
     if not isinstance(rows, list):
         raise InputError(f"The template '{path}' must hold {{\"segments\": [...]}}, or a list of segments.")

@@ -178,8 +178,10 @@ def _with(case: WorkCase, known: Any, path: Path) -> WorkCase:
     if not isinstance(known, Mapping):
         known = {}
     labels, kept = known.get("labels"), known.get("kept")
-    if isinstance(labels, str) and labels.lower().endswith(".seg.nrrd"):
-        case = replace(case, labels=path.parent / labels)
+    if isinstance(labels, str) and labels.lower().endswith(".seg.nrrd") and "\0" not in labels:
+        told = path.parent / labels
+        if told.parent.resolve() == case.labels.parent.resolve():  # a list may come from anybody, and is saved into
+            case = replace(case, labels=told)
     there = case.draft is not None or case.labels.is_file()
     state = known.get("state") if known.get("state") in STATES else TO_DO
     return replace(

@@ -96,6 +96,7 @@ def proposed_by_machine(project: Project, entry: Mapping[str, Any], like: Geomet
     before = proposed_by_machine(project, prompts["over"], like) if drawn and prompts.get("over") else {}
     for label, slices in drawn.items():
         if label in stacks:
+            slices = [index for index in slices if index < len(stacks[label])]  # of another image since
             stacks[label] = stacks[label].copy()
             stacks[label][slices] = before[label][slices] if label in before else False
     return stacks

@@ -23,8 +23,8 @@ from typing import Any
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import PathLike, file_sha256, is_there, writing
-from SegmentPropagateLib.formats.cases import Case, find_images, text_of
-from SegmentPropagateLib.formats.templates import template_as_json, template_of_json
+from SegmentPropagateLib.formats.cases import Case, checked_name, find_images, text_of
+from SegmentPropagateLib.formats.templates import checked_segments, template_as_json, template_of_json
 from SegmentPropagateLib.models.registry import REGISTRY
 from SegmentPropagateLib.project.holding import held, now, person
 from SegmentPropagateLib.project.ledger import Ledger
@@ -75,17 +75,10 @@ class Project:
             raise InputError(f"'{folder}' is no project: begin one by `segment-propagate project init`.")
         try:
             told = json.loads(text_of(path))
-            segments = template_of_json(told["template"])
-            named = {name: told[name] for name in ("by", "learn_after", "plane", "seed")}
-            whole = all(type(named[name]) is int for name in ("learn_after", "seed")) and named["by"] in ORDERS
-            if not segments or not whole:
-                raise ValueError("no label, or settings of another kind")
-            Plane.parse(named["plane"])
-            cases = [(entry["name"], entry["image"]) for entry in told["training"]]
+            self.settings = _settings_in(told)
+            self.images: Mapping[str, Path] = _images_in(told, self.folder)
         except (InputError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"'{path}' is damaged: bring it back from a copy of the project.") from error
-        self.settings = ProjectSettings(segments, **named)
-        self.images: Mapping[str, Path] = {str(name): self.folder / image for name, image in cases}
         self._ledger = Ledger(self.folder / LEDGER, notify)
 
     @classmethod
@@ -128,11 +121,22 @@ class Project:
 
     def held(self, patience_s: float = 0.0) -> AbstractContextManager[None]:
         """Hold the project while it is changed, see `holding.held`."""
+        self._make_folders()
         return held(self.folder, patience_s)
 
     def learning(self) -> AbstractContextManager[None]:
         """Hold the models while one is learned; cases are proposed and accepted meanwhile."""
+        self._make_folders()
         return held(self.folder / MODELS)
+
+    def _make_folders(self) -> None:
+        """Make what is not there: archives and version control leave empty folders out of a copy."""
+        for name in FOLDERS:
+            try:
+                (self.folder / name).mkdir(exist_ok=True)
+            except OSError as error:
+                reason = error.strerror or error
+                raise InputError(f"The folder '{self.folder / name}' cannot be made: {reason}.") from error
 
     def state(self) -> State:
         """What the ledger tells.
@@ -217,6 +221,25 @@ class Project:
         with writing(path) as file:
             file.write(json.dumps({"training": rows}, indent=1).encode())
         return path
+
+
+def _settings_in(told: Mapping[str, Any]) -> ProjectSettings:
+    """What `project.json` tells of a project; ValueError and the like where it is damaged."""
+    segments = checked_segments(template_of_json(told["template"]), "It names")
+    by, learn_after, plane, seed = (told[name] for name in ("by", "learn_after", "plane", "seed"))
+    whole = all(type(number) is int for number in (learn_after, seed)) and learn_after > 0 <= seed and by in ORDERS
+    if not whole:
+        raise ValueError("settings of another kind")
+    return ProjectSettings(segments, by, learn_after, Plane.parse(plane).value, seed)
+
+
+def _images_in(told: Mapping[str, Any], folder: Path) -> dict[str, Path]:
+    """Name of a case -> its image; the same."""
+    rows = told["training"]
+    images = {checked_name(row["name"], "A case"): folder / row["image"] for row in rows}
+    if len(images) < len(rows):
+        raise ValueError("a name twice")
+    return images
 
 
 def _place(folder: Path, path: PathLike) -> str:

@@ -33,6 +33,7 @@ OUTSIDE, INSIDE = 1, 2
 """Of a mask, on the slices that a note tells of."""
 _PERHAPS = (str, type(None))
 _SECONDS = (int, float, type(None))
+_LONGEST_S = 1e9  # of work on a case; a panel counts less
 
 KINDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -96,7 +97,9 @@ def leave_note(folder: Path, event: str, **parts: Any) -> None:
         notes.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"Cannot write into '{notes}': {error.strerror or error}.") from error
-    with writing(notes / f"{time.time_ns():020d}-{event}.json") as file:
+    present = [int(path.stem.partition("-")[0]) for path in note_files(folder)]
+    number = max(time.time_ns(), *(before + 1 for before in present[-1:]), 0)  # clocks are coarse, and are set back
+    with writing(notes / f"{number:020d}-{event}.json") as file:
         file.write(json.dumps({"event": event, "at": now(), "by": person(), **parts}).encode())
 
 
@@ -108,7 +111,8 @@ def note_files(folder: Path, events: Collection[str] = tuple(KINDS)) -> list[Pat
         events: of `KINDS`.
     """
     found = sorted((folder / WORK / NOTES).glob("*.json"))
-    return [path for path in found if path.stem.rpartition("-")[2] in events]
+    names = [path.stem.partition("-") for path in found]
+    return [path for path, name in zip(found, names, strict=True) if name[0].isdecimal() and name[2] in events]
 
 
 def notes_in(folder: Path, events: Collection[str] = tuple(KINDS)) -> tuple[list[Note], list[Path]]:
@@ -163,7 +167,25 @@ def _read(path: Path) -> Note | None:
         told = json.loads(text_of(path))
     except (InputError, ValueError, RecursionError):
         return None
-    kind = KINDS.get(str(told.get("event"))) if isinstance(told, dict) else None
-    if kind is None or not all(isinstance(told.get(part), of) for part, of in {**kind, "at": str, "by": str}.items()):
+    if not isinstance(told, dict) or not _is_whole(told):
         return None
     return Note(path, told.pop("event"), told)
+
+
+def _is_whole(told: Mapping[str, Any]) -> bool:
+    """Whether a note has what its kind wants, and nothing in it that the ledger would stumble over."""
+    kind = KINDS.get(str(told.get("event")))
+    parts = {**(kind or {}), "at": str, "by": str}
+    if kind is None or not all(part in told and isinstance(told[part], of) for part, of in parts.items()):
+        return False
+    prompts, seconds = told.get("prompts", {}), told.get("seconds")
+    slices = [prompts.get(part, {}) for part in ("keys", "drawn")]
+    return (
+        "\0" not in told.get("work", "")
+        and (seconds is None or 0 <= seconds <= _LONGEST_S)
+        and all(isinstance(of, dict) and all(map(_are_slices, of.values())) for of in slices)
+    )
+
+
+def _are_slices(numbers: Any) -> bool:
+    return isinstance(numbers, list) and all(type(number) is int and number >= 0 for number in numbers)

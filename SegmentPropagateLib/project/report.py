@@ -97,7 +97,7 @@ def _cases(rounds: Mapping[int, Sequence[Entry]]) -> list[list[html.Cell]]:
 def _learned(state: State) -> list[list[html.Cell]]:
     return [
         [
-            *(number, entry["model"], ", ".join(entry["training"]), ", ".join(entry["held_out"])),
+            *(number, entry["model"], *(", ".join(map(str, entry[part])) for part in ("training", "held_out"))),
             *(entry["start_dsc"], entry["dsc"], "the model before" if entry["kept_start"] else "the new one"),
         ]
         for number, entry in enumerate(state.learned, start=1)

@@ -78,9 +78,6 @@ class State:
         first = {entry["case"]: entry["round"] for entry in reversed(self.accepted)}
         return sum(number == self.round for number in first.values())
 
-    def _with(self, name: str, **changes: Any) -> State:
-        return replace(self, cases={**self.cases, name: replace(self.case(name), **changes)})
-
 
 def replay(entries: Iterable[Mapping[str, Any]], path: object = "the ledger") -> State:
     """The state that entries lead to.
@@ -92,16 +89,18 @@ def replay(entries: Iterable[Mapping[str, Any]], path: object = "the ledger") ->
     Raises:
         InputError: an entry is of a kind that this version does not know, or lacks a part; the sentence names its line.
     """
-    state: State | None = None
+    cases: dict[str, CaseState] = {}  # changed in its place: ten thousand cases have thirty thousand entries
+    state = State("", cases)
+    begun = False
     for number, entry in enumerate(entries, start=1):
         event = str(entry.get("event"))
-        if event not in EVENTS or (state is None) != (event == "begun"):
+        if event not in EVENTS or begun == (event == "begun"):
             raise InputError(f"Line {number} of '{path}' tells of '{event}', which this version does not know there.")
         for part, kind in EVENTS[event].items():
-            if not isinstance(entry.get(part), kind):
+            if part not in entry or not isinstance(entry[part], kind):
                 raise InputError(f"Line {number} of '{path}' lacks '{part}', or has something else there.")
-        state = _EFFECTS[event](state or State(""), entry)
-    if state is None:
+        state, begun = _EFFECTS[event](state, entry, cases), True
+    if not begun:
         raise InputError(f"'{path}' is empty: bring it back from a copy of the project.")
     return state
 
@@ -137,31 +136,35 @@ EVENTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 """Kind of entry -> its parts; all have the time `at` as well, and may have more."""
 
 
-def _proposed(state: State, entry: Mapping[str, Any]) -> State:
+def _proposed(state: State, entry: Mapping[str, Any], cases: dict[str, CaseState]) -> State:
     known = state.case(entry["case"])
     now = PROPOSED if known.state == TO_DO else known.state
-    return state._with(entry["case"], state=now, proposal=entry)
+    cases[entry["case"]] = replace(known, state=now, proposal=entry)
+    return state
 
 
-def _opened(state: State, entry: Mapping[str, Any]) -> State:
-    return state._with(entry["case"], state=IN_WORK, work=entry["work"], by=str(entry.get("by", "")))
+def _opened(state: State, entry: Mapping[str, Any], cases: dict[str, CaseState]) -> State:
+    known = state.case(entry["case"])
+    cases[entry["case"]] = replace(known, state=IN_WORK, work=entry["work"], by=str(entry.get("by", "")))
+    return state
 
 
-def _accepted(state: State, entry: Mapping[str, Any]) -> State:
+def _accepted(state: State, entry: Mapping[str, Any], cases: dict[str, CaseState]) -> State:
     told = {**entry, "round": state.round}
-    return replace(state._with(entry["case"], state=DONE, accepted=told), accepted=(*state.accepted, told))
+    cases[entry["case"]] = replace(state.case(entry["case"]), state=DONE, accepted=told)
+    return replace(state, accepted=(*state.accepted, told))
 
 
-def _learned(state: State, entry: Mapping[str, Any]) -> State:
+def _learned(state: State, entry: Mapping[str, Any], _cases: dict[str, CaseState]) -> State:
     model = state.model if entry["kept_start"] else entry["model"]
     return replace(state, learned=(*state.learned, entry), model=model)
 
 
-def _using(state: State, entry: Mapping[str, Any]) -> State:
+def _using(state: State, entry: Mapping[str, Any], _cases: dict[str, CaseState]) -> State:
     return replace(state, model=entry["model"])
 
 
-_EFFECTS: Mapping[str, Callable[[State, Mapping[str, Any]], State]] = MappingProxyType(
+_EFFECTS: Mapping[str, Callable[[State, Mapping[str, Any], dict[str, CaseState]], State]] = MappingProxyType(
     {
         "begun": _using,
         "proposed": _proposed,

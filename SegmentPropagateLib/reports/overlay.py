@@ -17,6 +17,7 @@ from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.propagation.review import Seen, worth_a_look
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.volumes.boxes import bounding_box
+from SegmentPropagateLib.volumes.choice import evenly
 from SegmentPropagateLib.volumes.geometry import Geometry, Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.stack import Gray, stack_of
@@ -140,20 +141,14 @@ def chosen_slices(results: Mapping[int, SliceResult], count: int) -> list[int]:
     first, last = min(results), max(results)
     present = [index for index, result in results.items() if result.mask.any()] or [first, last]
     keys = [index for index, result in results.items() if result.source == "key"]
-    chosen = set([first, last, *_evenly(keys, count - 2)][:count])
+    chosen = set([first, last, *evenly(keys, count - 2)][:count])
     around = [index for index in sorted(results) if min(present) - 1 <= index <= max(present) + 1]
-    spread = [chosen | set(_evenly(around, number)) for number in range(count + 1)]
+    spread = [chosen | set(evenly(around, number)) for number in range(count + 1)]
     chosen = max((option for option in spread if len(option) <= count), key=len)
     for pool in (around, results):
         while len(chosen) < count and (rest := sorted(set(pool) - chosen)):
             chosen.add(max(rest, key=lambda index: min(abs(index - other) for other in chosen)))  # widest gap
     return sorted(chosen)
-
-
-def _evenly(indices: Sequence[int], count: int) -> list[int]:
-    """At most `count` of the indices, first and last among them, evenly spread."""
-    places = np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
-    return [indices[place] for place in places]
 
 
 @dataclass(frozen=True)

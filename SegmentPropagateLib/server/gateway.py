@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from SegmentPropagateLib import __version__
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.models.registry import REGISTRY
 from SegmentPropagateLib.server.house import House
 from SegmentPropagateLib.server.lease import LOST, Lease
@@ -25,6 +27,8 @@ from SegmentPropagateLib.worker.protocol import PROTOCOL
 from SegmentPropagateLib.worker.remote.address import PATH
 from SegmentPropagateLib.worker.remote.packing import packings
 from SegmentPropagateLib.worker.remote.stream import VERSION, Close
+
+log = logging.getLogger(__name__)
 
 GREETING_S = 10.0
 CLOSING_S = 5.0
@@ -140,7 +144,12 @@ class Gateway:
         self._leases.pop(lease.key, None)
 
     def _user_of(self, connection: HTTPConnection) -> str | None:
-        return self._tokens.user_of(connection.headers.get("authorization", ""))
+        """Who comes; nobody comes in while the file of tokens is damaged, which its keeper is told."""
+        try:
+            return self._tokens.user_of(connection.headers.get("authorization", ""))
+        except InputError as error:
+            log.warning("%s", error)
+            return None
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:

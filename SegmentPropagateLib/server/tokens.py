@@ -70,7 +70,7 @@ class Tokens:
             known = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             known = None
         if not isinstance(known, dict) or not all(re.fullmatch("[0-9a-f]{64}", str(one)) for one in known.values()):
             raise InputError(f"'{self.path}' is no file of tokens: remove it and make the tokens anew.")

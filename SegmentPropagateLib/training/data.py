@@ -20,6 +20,7 @@ from SegmentPropagateLib.formats.cases import Case
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
 from SegmentPropagateLib.volumes.intensity import to_gray
+from SegmentPropagateLib.volumes.labels import values_in
 from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
 
 SMALLEST_AREA = 12
@@ -81,8 +82,8 @@ class Library:
             InputError: the case cannot be read or holds none of the labels.
         """
         volume = self.load(case)
-        found = sorted({int(value) for layer in volume.layers for value in np.unique(layer)} - {0})
-        wanted = [value for value in found if self._labels is None or value in self._labels]
+        found = set().union(*map(values_in, volume.layers))
+        wanted = [value for value in sorted(found) if self._labels is None or value in self._labels]
         examples = []
         for value in wanted:
             areas = volume.masks((value,)).sum((1, 2))

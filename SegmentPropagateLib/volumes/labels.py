@@ -40,7 +40,7 @@ def default_segment(value: int) -> SegmentInfo:
     return SegmentInfo(value, f"Label {value}", colorsys.hsv_to_rgb(hue, 0.65, 0.95))
 
 
-def values_in(layer: NDArray[np.unsignedinteger]) -> list[int]:
+def values_in(layer: NDArray[np.integer]) -> list[int]:
     """Values other than 0 of `(k, j, i)`, ascending; slice by slice, so that no copy of the volume's size is made."""
     return sorted({int(value) for plane in layer for value in np.unique(plane[plane != 0])})
 

@@ -37,6 +37,12 @@ def test_a_list_may_tell_key_slices_and_the_range_of_each_case(tmp_path):
     assert x.inputs["image"] == str(tmp_path / "x.nii")  # which need not be there: that is for the case to tell
 
 
+@pytest.mark.parametrize("key", ['"auto"', "[]", '""', "null"])
+def test_a_key_slice_that_is_to_be_found_need_not_be_told(tmp_path, key):
+    (job,) = listed(tmp_path, f'[{{"image": "a.nii", "label": "b.nii", "key_slice": {key}}}]', "list.json")
+    assert job.options == {}
+
+
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_rows_with_boxes_make_one_case_of_each_image(tmp_path, form):
     rows = [

@@ -13,7 +13,7 @@ from PIL import Image
 
 from SegmentPropagateLib.batch.case import Computed, do_case, is_current
 from SegmentPropagateLib.batch.jobs import Job
-from SegmentPropagateLib.batch.records import read_record, write_failure
+from SegmentPropagateLib.batch.records import prints_of, read_record, write_failure
 from SegmentPropagateLib.batch.tables import write_tables
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.writing import write_segmentation
@@ -125,6 +125,17 @@ def test_a_case_is_done_again_only_if_what_it_is_made_from_has_changed(bench, ch
     assert bench.do() == runs
 
 
+@pytest.mark.parametrize(("header", "voxels"), [("a.hdr", "a.img"), ("a.hdr", "a.img.gz"), ("a.HDR.gz", "a.IMG.gz")])
+def test_voxels_beside_an_analyze_header_belong_to_the_case(tmp_path, header, voxels):
+    for name in (header, voxels):
+        (tmp_path / name).write_bytes(b"first")
+    for given in (header, voxels):
+        job = Job("case", {"image": str(tmp_path / given)})
+        before = prints_of(job, None, read=True)
+        (tmp_path / (header if given == voxels else voxels)).write_bytes(b"other" + given.encode())
+        assert prints_of(job, None, read=True)["image"]["sha256"] != before["image"]["sha256"]
+
+
 def test_other_settings_or_another_model_do_all_cases_again(bench):
     assert bench.do("other settings") == 2
     assert bench.do() == 3
@@ -174,8 +185,12 @@ def test_a_missing_file_is_told_in_one_sentence(bench):
 def test_tables_are_made_of_whatever_records_are_there(bench):
     write_failure(bench.out / "worse", {"status": "failed", "sentence": "=HYPERLINK(1)"})
     outside = {**bench.record, "outputs": {**bench.record["outputs"], "overlay": {"file": "../x", "sha256": ""}}}
+    nameless = {**outside, "outputs": {**bench.record["outputs"], "thumbnail": {"file": "\ud800", "sha256": ""}}}
+    thing = {name: value for name, value in bench.record["figures"][0].items() if name != "predicted_iou"}
     for name, text in {
         "odd": "[]",
+        "nameless": json.dumps(nameless),
+        "unmeasured": json.dumps({**bench.record, "figures": [thing]}),
         "outside": json.dumps(outside),
         "broken": "{",
         "thin": json.dumps({"status": "done"}),

@@ -15,6 +15,18 @@ BAD = {
     "unknown command": ["grow"],
     "unknown option": {"--colour": "red"},
     "no image": {"": None},
+    **{
+        f"a variable that is not set in {' '.join(words)!r}": words
+        for words in (
+            [""],
+            ["propagate", "", "--mask", "labels.nii.gz", "-o", "result.nrrd"],
+            ["propagate", "image.nii.gz", "--box", "3,3,6,6", "--key-slice", "5", "--name", "", "-o", "result.nrrd"],
+            ["evaluate", "labels.nii.gz", "labels.nii.gz", "--label="],
+            ["inspect", ""],
+            ["project", "status", ""],
+            ["send", "http://127.0.0.1/", ""],
+        )
+    },
     "no output": {"-o": None},
     "neither mask nor box": {"--mask": None, "--label": None},
     "mask and box": {"--box": "1,2,3,4"},

@@ -2,17 +2,19 @@
 
 import json
 import re
+import shlex
 
 import pytest
 from project_bench import GEOMETRY, KIDNEY, NAMES, act, ball, drawn_cases, entries_of, here, project, truth  # noqa: F401
 
 from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.formats.cases import find_cases
-from SegmentPropagateLib.formats.reading import read_labels
+from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO
-from SegmentPropagateLib.formats.writing import write_segmentation
+from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.project.folder import ORDERS, Project
 from SegmentPropagateLib.project.holding import held
+from SegmentPropagateLib.volumes.volume import Volume
 
 
 def states(project):
@@ -97,6 +99,13 @@ def test_two_people_are_given_two_cases_and_the_end_is_told(project, capsys):
         act("accept", "p", name)
     assert act("next", "p") == 2
     assert "All cases are done" in capsys.readouterr().err
+
+
+def test_what_is_to_be_typed_next_can_be_typed_as_it_is_told(here, capsys):
+    assert act("init", "my project", "images", "--label", "kidney", "--model", "classical") == 0
+    assert act("next", "my project", "--mask", "truth/anna.seg.nrrd") == 0
+    (told,) = re.findall(r"`project (.*?)`", capsys.readouterr().err)
+    assert act(*shlex.split(told)) == 0
 
 
 def test_by_chance_is_the_same_for_the_same_seed(here):
@@ -224,15 +233,44 @@ def test_mistakes_are_told_in_a_sentence_and_change_nothing(project, capsys, wor
     assert (project.folder / "ledger.jsonl").read_bytes() == before
 
 
+SETTINGS_THAT_CANNOT_BE = [
+    *[{"by": "size"}, {"seed": "1"}, {"seed": -1}, {"learn_after": None}, {"learn_after": 0}, {"plane": 3}],
+    *[{"template": json.dumps(rows)} for rows in ([], [["a", [0, 0, 0], ""]] * 2, [["a", [7, 0, 0], ""]])],
+    *[{"template": '[["a", [NaN, 0, 0], ""]]'}, {"template": "[" * 100_000}, {"training": [1]}],
+    *[{"training": [{"name": "a", "image": image}]} for image in (None, 5, ["a.nii"])],
+    *[{"training": [{"name": name, "image": "a.nii"}]} for name in (5, "../a", "a\nb", "a" * 300)],
+    {"training": [{"name": "a", "image": "a.nii"}, {"name": "a", "image": "b.nii"}]},
+]
+
+
 def test_settings_that_are_damaged_are_told(project, capsys):
     path = project.folder / "project.json"
     whole = json.loads(path.read_text())
-    changes = {"template": "[]", "training": [1], "by": "size", "seed": "1", "learn_after": None, "plane": 3}
-    damaged = [{**whole, name: value} for name, value in changes.items()]
-    for text in ("", "[]", *map(json.dumps, damaged)):
+    for text in ("", "[]", *(json.dumps({**whole, **change}) for change in SETTINGS_THAT_CANNOT_BE)):
         path.write_text(text)
-        assert act("status", "p") == 2
+        assert act("status", "p") == 2, text
         assert "is damaged" in capsys.readouterr().err
+
+
+def test_a_case_whose_image_has_lost_slices_since_it_was_proposed_is_still_accepted(project, here):
+    key = ["--mask", "truth/anna.seg.nrrd", "--key-slice", "8"]
+    assert act("next", "p", *key) == 0
+    image = read_volume("images/anna.nii.gz")
+    shorter = Volume(image.array_kji[:7], image.geometry.part((0, 0, 0), (7, *image.geometry.shape_kji[1:])))
+    write_volume("images/anna.nii.gz", shorter)
+    assert act("accept", "p", "anna", "truth/anna.seg.nrrd") == 0
+
+
+def test_folders_that_a_copy_has_lost_are_made_again_and_nothing_is_taken_for_one(project, capsys):
+    for folder in ("proposals", "labels", "work", "models"):
+        (project.folder / folder).rmdir()
+    assert act("next", "p", "--mask", "truth/anna.seg.nrrd") == 0
+    assert act("accept", "p", "anna") == 0
+    (project.folder / "models").rmdir()
+    (project.folder / "models").write_text("a file")
+    for words in (["next", "p"], ["learn", "p"]):
+        assert act(*words) == 2
+        assert "models' cannot be made" in capsys.readouterr().err
 
 
 def test_a_proposal_by_disagreement_is_kept_and_the_least_agreed_case_comes_first(project, monkeypatch):

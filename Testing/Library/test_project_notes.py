@@ -11,7 +11,7 @@ from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO
 from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.project.holding import held
 from SegmentPropagateLib.project.listing import ProjectWorklist, project_at
-from SegmentPropagateLib.project.notes import OUTSIDE, note_files, packed, paint
+from SegmentPropagateLib.project.notes import OUTSIDE, leave_note, note_files, notes_in, packed, paint
 
 GRID = {"shape": list(GEOMETRY.shape_kji), "ijk_to_ras": GEOMETRY.ijk_to_ras.tolist()}
 
@@ -39,6 +39,12 @@ def said(mask, slices, **changes):
     prompts = {"kind": "mask", "keys": {"kidney": [5]}}
     words = {"model": "classical", "plane": "axial", "grid": GRID, "labels": {"kidney": packed(pieces)}}
     return {**words, "prompts": prompts, **changes}
+
+
+def finished(**changes):
+    """The text of a note of a case that is done."""
+    words = {"case": "clara", "work": "w", "over": None, "session": "s", "seconds": 1, "at": "now", "by": "me"}
+    return json.dumps({"event": "accepted", **words, **changes})
 
 
 def test_what_is_done_in_the_panel_is_told_to_the_ledger_with_its_proposal_and_seconds(project, cases):
@@ -179,8 +185,13 @@ def test_the_chosen_model_is_told_once(project, cases):
         (said(ball(0), [11], grid={**GRID, "shape": [1, 1, 1]}), "lay elsewhere"),
         (said(ball(0), [11], labels={"kidney": {"places": [[0, 0, 0, 99, 99]], "bits": "eA=="}}), "does not fit"),
         (said(ball(0), [11], model="none.pt"), "none.pt"),
+        (said(ball(0), [11], prompts={"keys": 5}), "damaged"),
+        (said(ball(0), [11], prompts={"keys": {"kidney": ["5"]}}), "damaged"),
+        (said(ball(0), [11], prompts={"drawn": {"kidney": [-1]}}), "damaged"),
+        (finished(work="a\0.seg.nrrd"), "damaged"),
+        *((finished().replace(f'"{part}"', '"else"'), "damaged") for part in ("over", "seconds")),
+        *((finished(seconds=number), "damaged") for number in (float("nan"), float("inf"), -5, 10**400)),
     ],
-    ids=["no JSON", "parts missing", "other grid", "damaged masks", "no model"],
 )
 def test_a_note_that_cannot_be_taken_is_told_once_and_stops_no_other(project, cases, capsys, note, sentence):
     if isinstance(note, str):
@@ -193,6 +204,14 @@ def test_a_note_that_cannot_be_taken_is_told_once_and_stops_no_other(project, ca
     assert sentence in capsys.readouterr().err
     assert [entry["case"] for entry in entries_of(project, "accepted")] == ["berta"]
     assert act("collect", "p") == 0
+
+
+def test_notes_keep_their_order_and_none_takes_the_place_of_another_whatever_the_clock_says(project, monkeypatch):
+    for clock in (500, 500, 300, 700):
+        monkeypatch.setattr("time.time_ns", lambda clock=clock: clock)
+        leave_note(project.folder, "using", model=f"m{len(note_files(project.folder))}")
+    notes, _odd = notes_in(project.folder)
+    assert [note.parts["model"] for note in notes] == ["m0", "m1", "m2", "m3"]
 
 
 def test_masks_come_out_of_a_note_as_they_went_in():

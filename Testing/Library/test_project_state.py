@@ -118,6 +118,7 @@ def expected(entries):
         ([BEGUN, {"event": ["accepted"]}], "Line 2"),
         ([BEGUN, {**accepted("anna"), "slices": "4"}], "Line 2 .* lacks 'slices'"),
         ([BEGUN, {"event": "opened", "work": "w"}], "Line 2 .* lacks 'case'"),
+        ([BEGUN, {k: v for k, v in accepted("anna").items() if k != "seconds"}], "Line 2 .* lacks 'seconds'"),
     ],
 )
 def test_entries_that_make_no_sense_are_refused_by_their_line(entries, line):

@@ -85,6 +85,19 @@ def test_whoever_has_no_token_is_refused_before_the_connection_is_accepted(serve
         ask(server, "/capabilities", "wrong")
 
 
+def test_nobody_comes_in_by_a_damaged_file_of_tokens_and_its_keeper_is_told(tmp_path, caplog):
+    with serving(tmp_path) as server:
+        path = tmp_path / "tokens.json"
+        whole = path.read_text()
+        for text in ("{", "[" * 100_000, '{"anna": 5}'):
+            path.write_text(text)
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                ask(server, "/capabilities", server.tokens["anna"])
+        path.write_text(whole)
+        assert ask(server, "/capabilities", server.tokens["anna"])["user"] == "anna"
+    assert [record.levelname for record in caplog.records if "no file of tokens" in record.message] == ["WARNING"] * 3
+
+
 def test_a_server_says_how_it_is_and_what_it_can(server):
     assert ask(server, "/healthz")["ok"] is True
     told = ask(server, "/capabilities", server.tokens["ben"])

@@ -1,12 +1,14 @@
 """Templates of segments: read from JSON and `.seg.nrrd`, refused in one sentence."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from SegmentPropagateLib import write_segmentation
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.formats.templates import read_template, template_as_json, template_of_json
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import TISSUE_TAGS, SegmentInfo, default_segment
@@ -40,6 +42,14 @@ def test_the_segments_of_a_seg_nrrd_are_a_template_in_their_order(tmp_path):
     overlapping = [SegmentInfo(1, "Liver", (1, 0, 0), SPLEEN), SegmentInfo(2, "Tumor", (0, 1, 0))]
     write_segmentation(path, {1: mask, 2: mask}, geometry, overlapping)  # two layers
     assert read_template(path) == tuple(overlapping)
+
+
+@pytest.mark.parametrize("name", ["a\\b", "C:\\new", "\\\\n", "end\\", "a\nb", "a\u2028b", "a\x85b", "a:=b", "\u202eb"])
+def test_a_template_has_the_names_that_its_segmentation_has(tmp_path, name):
+    path, mask = tmp_path / "case.seg.nrrd", np.ones((2, 3, 4), bool)
+    write_segmentation(path, {1: mask}, Geometry((2, 3, 4), np.eye(4)), [SegmentInfo(1, name, (1, 0, 0))])
+    (info,) = read_template(path)
+    assert info.name == read_labels(path).segments[0].name == re.sub(r"[\n\x85]", " ", name)
 
 
 def test_a_template_survives_as_text_and_damaged_text_is_none():

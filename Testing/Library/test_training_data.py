@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_training import ball, write_pair
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.cases import find_cases
+from SegmentPropagateLib.formats.cases import find_cases, find_images, find_labels
 from SegmentPropagateLib.training.data import Library, gather, split
 from SegmentPropagateLib.training.ranks import join
 
@@ -64,6 +64,50 @@ def test_a_folder_per_case_may_hold_what_slicer_saves(tmp_path):
     (tmp_path / "p1" / "image_label.nrrd").rename(tmp_path / "p1" / "Segmentation.seg.nrrd")
     (case,) = find_cases(tmp_path)
     assert (case.name, case.labels.name) == ("p1", "Segmentation.seg.nrrd")
+
+
+def lay_out(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("names", "image", "labels"),
+    [
+        (["a.nii.gz", "a.json", "a_seg.nii.gz", "a_seg.txt"], "a.nii.gz", "a_seg.nii.gz"),
+        (["a/image.nii.gz", "a/image.txt", "a/labels.nii.gz", "a/labels.txt"], "a/image.nii.gz", "a/labels.nii.gz"),
+        (["a/image.nrrd", "a/mask.nrrd", "a/mask.png", "a/._mask.nrrd"], "a/image.nrrd", "a/mask.nrrd"),
+        (["images/a.nii.gz", "labels/a.nii.gz", "labels/a.npz", "labels/a.pkl"], "images/a.nii.gz", "labels/a.nii.gz"),
+        (["images/a.nii.gz", "labels/a.nii.gz", "labels/a.seg.nrrd"], "images/a.nii.gz", "labels/a.seg.nrrd"),
+        (["images/1.2.3/x.dcm", "labels/1.2.3.nrrd"], "images/1.2.3", "labels/1.2.3.nrrd"),
+        (["a.nrrd", "a.npz", "a_label.nrrd"], "a.nrrd", "a_label.nrrd"),
+    ],
+)
+def test_files_of_other_programs_beside_a_pair_do_no_harm(tmp_path, names, image, labels):
+    (case,) = find_cases(lay_out(tmp_path, *names))
+    assert (case.image, case.labels) == (tmp_path / image, tmp_path / labels)
+
+
+def test_labels_of_other_programs_may_lie_beside_archives_of_theirs(tmp_path):
+    lay_out(tmp_path, "a.nii.gz", "a.npz", "a.pkl", "b.nii.gz", "b.npz", "plans.json")
+    assert find_labels(tmp_path) == {name: tmp_path / f"{name}.nii.gz" for name in "ab"}
+
+
+def test_of_two_files_of_one_name_none_is_chosen(tmp_path):
+    lay_out(tmp_path, "images/a.nii", "images/a.nii.gz", "labels/a.nii.gz")
+    with pytest.raises(InputError, match="have one name"):
+        find_cases(tmp_path)
+
+
+def test_series_in_folders_called_by_their_uids_are_told_apart(tmp_path):
+    for uid in ("1.2.3.4", "1.2.3.5"):
+        lay_out(tmp_path, f"{uid}/.DS_Store", f"{uid}/README.txt")
+        (tmp_path / uid / "slice").write_bytes(bytes(128) + b"DICM")
+    assert [case.name for case in find_images(tmp_path)] == ["1.2.3.4", "1.2.3.5"]
+    (tmp_path / "list.csv").write_text("image,label\n1.2.3.4,a.nii\n1.2.3.5,b.nii\n")
+    assert sorted(find_labels(tmp_path / "list.csv")) == ["1.2.3.4", "1.2.3.5"]
 
 
 def test_the_layout_of_slm_sam2_is_read_in_the_order_of_the_slice_numbers(tmp_path):
@@ -128,6 +172,8 @@ def test_a_bad_pair_is_refused_by_name_or_left_out_as_asked(tmp_path):
         ('[{"image": "gone\\u0000.nrrd", "label": "x.nrrd"}]', "does not exist"),
         ("[" * 100_000, "nested too deep"),
         ("9" * 5000, "not valid JSON"),
+        ('[{"image": "a.nrrd", "image": "b.nrrd", "label": "x.nrrd"}]', "'image' twice"),
+        ('[{"name": NaN, "image": "a.nrrd", "label": "a.nrrd"}]', "does not exist|nan as name"),
     ],
 )
 def test_a_wrong_list_is_refused_in_one_sentence(tmp_path, content, words):
@@ -148,13 +194,38 @@ def test_a_list_saved_by_excel_is_read(tmp_path, encoding, separator):
     assert _names(tmp_path / "list.csv") == ["Jürgen"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\r\nname;image;label\r\nx;a.nii;a_seg.nii\r\n",
+        "sep=,\nimage,label,name\na.nii,a_seg.nii,x\n",
+        "name\timage\tlabel\nx\ta.nii\ta_seg.nii\n",
+        "name,image,label\rx,a.nii,a_seg.nii\r",
+        '\n\n"name","image","label"\n" x ","a.nii","a_seg.nii"\n',
+        '"image","label","name","of ; which"\n"a.nii","a_seg.nii","x","1;2;3"\n',
+    ],
+    ids=["told in its first line", "told to be the comma", "tabs", "ends of line of old", "quoted", "others in quotes"],
+)
+def test_a_list_is_read_whatever_separates_its_cells_and_lines(tmp_path, text):
+    (tmp_path / "list.csv").write_text(text, newline="")
+    assert find_labels(tmp_path / "list.csv") == {"x": tmp_path / "a_seg.nii"}
+
+
+def test_a_list_with_a_column_twice_is_refused(tmp_path):
+    (tmp_path / "list.csv").write_text("image,image,label\na.nii,b.nii,c.nii\n")
+    with pytest.raises(InputError, match="two columns named 'image'"):
+        find_cases(tmp_path / "list.csv")
+
+
 def test_a_field_of_a_list_that_never_ends_is_refused(tmp_path):
     (tmp_path / "list.csv").write_text("image,label\n" + "x" * 200_000 + ",y\n")
     with pytest.raises(InputError, match=r"no list in CSV|does not exist"):
         find_cases(tmp_path / "list.csv")
 
 
-@pytest.mark.parametrize("name", ["../../out", "a/b", "x" * 256, "bell\a", "C:evil"])
+@pytest.mark.parametrize(
+    "name", ["../../out", "a/b", "x" * 256, "bell\a", "C:evil", "dot.", "CON", "nul.tar", "com1 .x"]
+)
 def test_a_name_that_cannot_be_part_of_a_file_name_is_refused(tmp_path, name):
     write_pair(tmp_path, "a", *ball())
     rows = [{"name": name, "image": "a.nrrd", "label": "a_label.nrrd"}]

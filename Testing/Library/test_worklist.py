@@ -127,6 +127,18 @@ def test_odd_entries_of_a_list_are_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "labels", ["../theirs/a.seg.nrrd", "{tmp}/theirs/a.seg.nrrd", "sub/a.seg.nrrd", "a\0.seg.nrrd"]
+)
+def test_no_list_leads_to_a_file_beside_those_of_its_results(tmp_path, labels):
+    make(tmp_path / "mine", "a.nrrd")
+    make(tmp_path / "theirs", "a.seg.nrrd")
+    content = {"cases": {"a": {"state": DONE, "labels": labels.format(tmp=tmp_path)}}}
+    (tmp_path / "mine" / "worklist.json").write_text(json.dumps(content))
+    (case,) = Worklist.of(tmp_path / "mine").cases
+    assert (case.labels, case.draft) == (tmp_path / "mine" / "a.seg.nrrd", None)
+
+
+@pytest.mark.parametrize(
     ("source", "results", "words"),
     [("gone", None, "does not exist"), (".", None, "No image was found"), (".", "gone", "create it first")],
 )

@@ -17,6 +17,7 @@ from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.training.data import Example
 from SegmentPropagateLib.training.supports.bookcase import Asked, Bookcase
 from SegmentPropagateLib.training.validation import Score, frozen_propagator
+from SegmentPropagateLib.volumes.choice import evenly
 
 TARGETS = 8
 """Targets that are measured, evenly over all; more would take longer than the training."""
@@ -39,7 +40,7 @@ class SupportExaminer:
     ) -> None:
         self._bookcase, self._device = bookcase, device
         self._cases = list({example.case.name: example.case for example in training}.values())
-        self._validating = _evenly(list(validating), TARGETS)
+        self._validating = evenly(validating, TARGETS, ends=False)
         self._asked: list[list[Asked]] | None = None
 
     def score(self, network: Network, card: Card) -> Score:
@@ -56,7 +57,7 @@ class SupportExaminer:
 
     def _questions(self, example: Example) -> list[Asked]:
         absent = sorted(set(range(self._bookcase.slices(example.case))).difference(example.target.slices))
-        indices = [*_evenly(list(example.target.slices), SLICES), *_evenly(absent, SLICES)]
+        indices = [*evenly(example.target.slices, SLICES, ends=False), *evenly(absent, SLICES, ends=False)]
         others = [case for case in self._cases if case.name != example.case.name]
         asked = (self._bookcase.ask(example, index, others) for index in indices)
         return [found for found in asked if found is not None]
@@ -72,9 +73,3 @@ def _figures(asked: Sequence[Asked], memory: Memory) -> tuple[float, float, floa
 
 def _empty(masks: NDArray[np.bool_]) -> float:
     return 1.0 - float(masks.any(axis=(1, 2)).mean()) if len(masks) else 1.0
-
-
-def _evenly(items: list, count: int) -> list:
-    """So many of the items, evenly, without the ends where there are more."""
-    places = np.linspace(0, len(items) - 1, count + 2)[1:-1].round().astype(int)
-    return list(items) if len(items) <= count else [items[place] for place in places]
