@@ -7,8 +7,8 @@ and muscles; with the range given .86, .84 and .84; .81, .80 and .77.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from itertools import zip_longest
 from typing import Any, Protocol, runtime_checkable
 
@@ -54,10 +54,16 @@ class PartnerPropagator:
         network: gives masks.
         partner: gives masks, turns boxes and points into masks, and decides alone where an object has ended. Beyond
             the last key slice an object of presence `ABSENT` does not come back, so the network need not look there.
+        beside: what is to hold while both are at work.
     """
 
-    def __init__(self, network: Propagator, partner: Propagator) -> None:
-        self._network, self._partner = network, partner
+    def __init__(
+        self,
+        network: Propagator,
+        partner: Propagator,
+        beside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._network, self._partner, self._beside = network, partner, beside
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -84,7 +90,7 @@ class PartnerPropagator:
         A slice comes as soon as both have said what they think of it, whatever one of them has yet to say of others.
         """
         runs = self._network.run(lanes, key_masks), Threaded(self._partner.run(lanes, key_masks), LEAD * len(lanes))
-        with ExitStack() as stack:  # closes both, even where closing one of them fails
+        with self._beside(), ExitStack() as stack:  # closes both, even where closing one of them fails
             network, partner = (stack.enter_context(closing(run)) for run in runs)
             pairs = _Pairs(lanes, partner)
             for update in network:

@@ -1,6 +1,7 @@
 """Averaging a network with the classical propagator, on two doubles that say what they are told to."""
 
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -83,6 +84,25 @@ def test_closing_the_run_closes_both():
     updates.close()
     assert network.closed
     assert partner.closed
+
+
+def test_what_is_to_hold_meanwhile_holds_until_both_are_closed():
+    held = []
+
+    @contextmanager
+    def beside():
+        held.append("begun")
+        try:
+            yield
+        finally:
+            held.append(network.closed and partner.closed)
+
+    network, partner = Says([1, 1, 1, 1]), Says([1, 1, 1, 1])
+    updates = PartnerPropagator(network, partner, beside).run(LANES, {1: {2: KEY}})
+    next(updates)
+    assert held == ["begun"]
+    updates.close()
+    assert held == ["begun", True]
 
 
 @pytest.mark.parametrize("stuck", [0, 1])
