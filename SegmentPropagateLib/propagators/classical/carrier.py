@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from SegmentPropagateLib.propagators.classical.demons import Image
+from SegmentPropagateLib.propagators.classical.demons import Image, finer
 from SegmentPropagateLib.propagators.classical.growcut import growcut
 from SegmentPropagateLib.propagators.classical.regions import GRID, Region
 from SegmentPropagateLib.propagators.classical.way import Brought, Way, inside_of
@@ -170,8 +170,7 @@ class Carrier:
         row_mm = self.way.stack.spacing_mm[1] * brought.region.step_rc[0] * COARSE
         price = (0.05 * self.way.stack.spacing_mm[0] / row_mm, 0.05, 0.05)
         shares = growcut(coarse / self.way.unit, seeds, others, price)[1:]
-        finer = (ndimage.zoom(share, COARSE, order=1, mode="nearest", grid_mode=True) for share in shares)
-        return list(zip(finer, images[1:], strict=True))
+        return list(zip(finer(shares) / 2, images[1:], strict=True))  # a field's numbers double with its pixels
 
 
 def _sigmoid(values: Image) -> Image:
