@@ -89,9 +89,10 @@ class PartnerPropagator:
 
         A slice comes as soon as both have said what they think of it, whatever one of them has yet to say of others.
         """
-        runs = self._network.run(lanes, key_masks), Threaded(self._partner.run(lanes, key_masks), LEAD * len(lanes))
         with self._beside(), ExitStack() as stack:  # closes both, even where closing one of them fails
-            network, partner = (stack.enter_context(closing(run)) for run in runs)
+            said = Threaded(self._partner.run(lanes, key_masks), LEAD * len(lanes))
+            partner = stack.enter_context(closing(said))
+            network = stack.enter_context(closing(self._network.run(lanes, key_masks)))
             pairs = _Pairs(lanes, partner)
             for update in network:
                 for own, other in pairs.take(update):
