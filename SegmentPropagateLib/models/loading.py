@@ -10,7 +10,7 @@ from threading import Thread
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.models import download, registry
-from SegmentPropagateLib.models.devices import choose_device, choose_precision
+from SegmentPropagateLib.models.devices import choose_device, choose_precision, one_core_less
 from SegmentPropagateLib.networks.families import Family, find_family
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
@@ -100,4 +100,4 @@ def as_run(network: Seeing, family: Family, partner: Propagator | None) -> Propa
 
 
 def _pair(network: Propagator, partner: Propagator) -> Propagator:
-    return FinishingPropagator(PartnerPropagator(network, partner), CLASSICAL_EXCESS)
+    return FinishingPropagator(PartnerPropagator(network, partner, one_core_less), CLASSICAL_EXCESS)

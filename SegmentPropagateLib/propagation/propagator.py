@@ -111,8 +111,9 @@ class Propagator(Protocol):
         """
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
-        """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run.
+        """Carry the masks along the lanes, which take turns; closing the generator cancels the run.
 
-        Yields one update for every slice of every lane, in the lane's order; a lane that ends early
+        Yields one update for every slice of every lane, in the lane's order, as soon as it is known: no lane waits for
+        another. A lane that ends early
         (`stop_after_empty`) yields nothing for the rest of its slices, which are then empty.
         """

@@ -7,9 +7,9 @@ and muscles; with the range given .86, .84 and .84; .81, .80 and .77.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
-from itertools import chain, zip_longest
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from itertools import zip_longest
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -32,6 +32,11 @@ Testing/Experiments/fit_partner.py."""
 
 LEAD = 2
 """Slices of every lane by which the partner, which works in a thread of its own, may be ahead of the network."""
+MOST_HELD = 40
+"""Slices by which the network may be ahead between two key slices, 1.3 MB each of 512 x 512 pixels."""
+
+Pair = tuple[SliceUpdate | None, SliceUpdate]
+"""What the network says of a slice, if anything, and what its partner says."""
 
 
 @runtime_checkable
@@ -49,10 +54,16 @@ class PartnerPropagator:
         network: gives masks.
         partner: gives masks, turns boxes and points into masks, and decides alone where an object has ended. Beyond
             the last key slice an object of presence `ABSENT` does not come back, so the network need not look there.
+        beside: what is to hold while both are at work.
     """
 
-    def __init__(self, network: Propagator, partner: Propagator) -> None:
-        self._network, self._partner = network, partner
+    def __init__(
+        self,
+        network: Propagator,
+        partner: Propagator,
+        beside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._network, self._partner, self._beside = network, partner, beside
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -74,31 +85,84 @@ class PartnerPropagator:
             yield
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
-        """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""
-        runs = self._network.run(lanes, key_masks), Threaded(self._partner.run(lanes, key_masks), LEAD * len(lanes))
-        at_the_end = {(lane.object_id, index): lane for lane in lanes for index in _beyond_keys(lane)}
-        left: set[Lane] = set()
-        waiting: dict[tuple[int, int], SliceUpdate] = {}
-        with ExitStack() as stack:  # closes both, even where closing one of them fails
-            network, partner = (stack.enter_context(closing(run)) for run in runs)
+        """Carry the masks along the lanes; see `propagator.Propagator.run`.
+
+        A slice comes as soon as both have said what they think of it, whatever one of them has yet to say of others.
+        """
+        with self._beside(), ExitStack() as stack:  # closes both, even where closing one of them fails
+            said = Threaded(self._partner.run(lanes, key_masks), LEAD * len(lanes))
+            partner = stack.enter_context(closing(said))
+            network = stack.enter_context(closing(self._network.run(lanes, key_masks)))
+            pairs = _Pairs(lanes, partner)
             for update in network:
-                place = update.object_id, update.slice_index
-                if at_the_end.get(place) in left:  # it could not be spared
-                    continue
-                while place not in waiting:
-                    other = next(partner)
-                    if at_the_end.get((other.object_id, other.slice_index)) in left:
-                        yield other
-                    else:
-                        waiting[other.object_id, other.slice_index] = other
-                both = update, waiting.pop(place)
-                yield average(*both)
-                if both[1].presence <= ABSENT and place in at_the_end and isinstance(self._network, Leaving):
-                    left.add(at_the_end[place])
-                    self._network.leave(at_the_end[place])
-            for other in chain(waiting.values(), partner) if left else ():
-                if at_the_end.get((other.object_id, other.slice_index)) in left:
-                    yield other
+                for own, other in pairs.take(update):
+                    yield other if own is None else average(own, other)
+                    lane = pairs.ending(other)
+                    if own is not None and lane is not None and isinstance(self._network, Leaving):
+                        self._network.leave(lane)
+                        yield from pairs.leave(lane)
+            for own, other in pairs.rest():
+                yield other if own is None else average(own, other)
+
+
+class _Pairs:
+    """Brings together what a network and its partner say of the same slices, each in an order of its own.
+
+    Args:
+        lanes: of the run.
+        partner: what it says.
+    """
+
+    def __init__(self, lanes: Sequence[Lane], partner: Threaded[SliceUpdate]) -> None:
+        self._left: set[Lane] = set()
+        self._partner, self._room = partner, LEAD * len(lanes)
+        self._at_the_end = {(lane.object_id, index): lane for lane in lanes for index in _beyond_keys(lane)}
+        self._own: dict[tuple[int, int], SliceUpdate] = {}
+        self._others: dict[tuple[int, int], SliceUpdate] = {}
+
+    def take(self, update: SliceUpdate) -> Iterator[Pair]:
+        """Take what the network says of a slice, and give what is complete.
+
+        It waits for the partner only where that may spare the network the next slice, or much is held.
+        """
+        place = update.object_id, update.slice_index
+        if self._at_the_end.get(place) in self._left:  # it could not be spared
+            return
+        self._own[place] = update
+        if place in self._others:
+            yield self._own.pop(place), self._others.pop(place)
+        while self._waits_at(place) or (self._partner.is_ready and len(self._others) < self._room):
+            other = next(self._partner, None)
+            if other is None:
+                return
+            yield from self._match(other)
+
+    def rest(self) -> Iterator[Pair]:
+        """What was still to come when the network has said all."""
+        for other in self._partner if self._own or self._left else ():
+            yield from self._match(other)
+
+    def ending(self, other: SliceUpdate) -> Lane | None:
+        """The lane at whose end the partner has lost the object, so that it will not come back."""
+        return self._at_the_end.get((other.object_id, other.slice_index)) if other.presence <= ABSENT else None
+
+    def leave(self, lane: Lane) -> Iterator[SliceUpdate]:
+        """The network says no more of the end of a lane: give the partner's word alone, as far as it has come."""
+        self._left.add(lane)
+        for place in [place for place in self._others if self._at_the_end.get(place) == lane]:
+            yield self._others.pop(place)
+
+    def _waits_at(self, place: tuple[int, int]) -> bool:
+        return place in self._own and (place in self._at_the_end or len(self._own) > MOST_HELD)
+
+    def _match(self, other: SliceUpdate) -> Iterator[Pair]:
+        place = other.object_id, other.slice_index
+        if self._at_the_end.get(place) in self._left:
+            yield None, other
+        elif place in self._own:
+            yield self._own.pop(place), other
+        else:
+            self._others[place] = other
 
 
 def _beyond_keys(lane: Lane) -> range:

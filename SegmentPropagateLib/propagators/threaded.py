@@ -35,6 +35,11 @@ class Threaded(Generic[Item]):
             raise StopIteration
         return item
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next item, or the end, need not be waited for."""
+        return bool(self._coming[0].done())
+
     def close(self) -> None:
         """Wait for the item at work, let nothing follow it, and close the generator in the caller's thread."""
         self._thread.shutdown(cancel_futures=True)

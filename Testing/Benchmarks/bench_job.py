@@ -32,6 +32,9 @@ JOBS = {
 }
 """Name -> model and labels."""
 
+CORRECTION = ("first corrected slice", "other corrected slices")
+"""Its phases."""
+
 Phases = dict[str, tuple[float, float, float]]
 """Phase -> wall s, processor s, peak of the memory up to its end in GB."""
 
@@ -116,9 +119,12 @@ def do_job(folder: Path, name: str, ending: str) -> Phases:
     label = labels[0]
     session, index = done.session, OBJECTS[label][1] - 10
     session.add_key(label, index, MaskPrompt(session.results(label)[index].mask.copy() | done.masks[label][index - 2]))
-    for _update in session.propagate():
+    updates = session.propagate()
+    next(updates)
+    clock.ends(CORRECTION[0])
+    for _update in updates:
         pass
-    clock.ends("correct")
+    clock.ends(CORRECTION[1])
     return clock.phases
 
 
@@ -145,7 +151,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, dict[str, 
                 before = _spent()
                 phases = json.loads(child(tree, *words, threads=arguments.threads).splitlines()[-1])
                 spent = [after - at for after, at in zip(_spent(), before, strict=True)]
-                wall, cpu = (all_of_it - phases["correct"][n] for n, all_of_it in enumerate(spent))
+                wall, cpu = (all_of_it - sum(phases[it][n] for it in CORRECTION) for n, all_of_it in enumerate(spent))
                 runs[str(tree)][job].append({"whole": (wall, cpu, phases["write"][2]), **phases})
     return {tree: {job: _medians(told) for job, told in jobs.items()} for tree, jobs in runs.items()}
 

@@ -133,6 +133,22 @@ def test_between_two_keys_the_far_key_has_its_say():
     assert dice(both[6], truth[6]) > 0.9
 
 
+def test_of_a_correction_the_slices_beside_it_come_first_and_all_are_those_of_a_run_from_nothing():
+    truth = ellipsoid()
+    keys = {4: truth[4], 11: truth[11]}
+    lanes = [Lane(1, (4, 11), (range(5, 8),)), Lane(1, (4, 11), (range(10, 7, -1),)), Lane(1, (11,), (range(12, 15),))]
+    propagator = ClassicalPropagator()
+    propagator.open(stack_of(truth), PropagationSettings())
+    list(propagator.run(lanes_of(4)[1:], {1: {4: truth[4]}}))
+    corrected = list(propagator.run(lanes, {1: keys}))
+    order = [update.slice_index for update in corrected]
+    assert sorted(order[:4]) == [9, 10, 12, 13]
+    assert [index for index in order if index < 8] == [5, 6, 7]
+    _, fresh = propagate(stack_of(truth), lanes, keys)
+    expected = {update.slice_index: update.logits for update in fresh}
+    assert all(np.array_equal(update.logits, expected[update.slice_index]) for update in corrected)
+
+
 def test_a_coupled_lane_fills_both_legs():
     truth = ellipsoid()
     lane = Lane(1, (8,), (range(9, 12), range(7, 4, -1)))

@@ -13,7 +13,7 @@ from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import CheckpointError, InputError
 from SegmentPropagateLib.files import file_sha256
 from SegmentPropagateLib.models import registry
-from SegmentPropagateLib.models.devices import choose_device, choose_precision
+from SegmentPropagateLib.models.devices import choose_device, choose_precision, one_core_less
 from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.networks.build import expected_shapes
 from SegmentPropagateLib.networks.card import Card
@@ -130,6 +130,18 @@ def test_a_certain_gpu_can_be_chosen(hardware):
     hardware(cuda=2)
     assert choose_device("cuda:1") == torch.device("cuda", 1)
     assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(("threads", "meanwhile"), [(3, 2), (1, 1)])
+def test_a_core_is_left_to_others_and_taken_back(threads, meanwhile):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with one_core_less():
+            assert torch.get_num_threads() == meanwhile
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Averaging a network with the classical propagator, on two doubles that say what they are told to."""
 
+import threading
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -83,6 +86,25 @@ def test_closing_the_run_closes_both():
     assert partner.closed
 
 
+def test_what_is_to_hold_meanwhile_holds_until_both_are_closed():
+    held = []
+
+    @contextmanager
+    def beside():
+        held.append("begun")
+        try:
+            yield
+        finally:
+            held.append(network.closed and partner.closed)
+
+    network, partner = Says([1, 1, 1, 1]), Says([1, 1, 1, 1])
+    updates = PartnerPropagator(network, partner, beside).run(LANES, {1: {2: KEY}})
+    next(updates)
+    assert held == ["begun"]
+    updates.close()
+    assert held == ["begun", True]
+
+
 @pytest.mark.parametrize("stuck", [0, 1])
 def test_one_that_fails_to_close_does_not_keep_the_other_open(stuck):
     class Stuck(Says):
@@ -149,6 +171,45 @@ def test_beyond_an_object_s_end_the_network_need_not_look(keys, leg, looked):
     for update, other in zip(updates, plain, strict=True):
         assert (update.slice_index, update.presence) == (other.slice_index, other.presence)
         assert np.array_equal(update.mask, other.mask)
+
+
+class InOrder(Says):
+    """Speaks of slices in the order that it is given, and waits before one of them until it is let on."""
+
+    def __init__(self, order, waits_before=None):
+        super().__init__([1, 1, -1, -1])
+        self.order, self.waits_before, self.go_on, self.said = order, waits_before, threading.Event(), []
+
+    def run(self, lanes, key_masks):
+        said = {update.slice_index: update for update in super().run(lanes, key_masks)}
+        for index in self.order:
+            if index == self.waits_before:
+                assert self.go_on.wait(10)
+            self.said.append(index)
+            yield said[index]
+
+
+BETWEEN_AND_BEYOND = [Lane(1, (2, 5), (range(3, 5),)), Lane(1, (5,), (range(6, 8),))]
+
+
+def test_a_slice_of_which_both_have_spoken_waits_for_no_other_lane():
+    network, partner = InOrder([3, 6, 4, 7]), InOrder([6, 7, 3, 4], waits_before=3)
+    updates = PartnerPropagator(network, partner).run(BETWEEN_AND_BEYOND, {1: {2: KEY, 5: KEY}})
+    assert next(updates).slice_index == 6
+    assert network.said == [3, 6]
+    partner.go_on.set()
+    rest = [update.slice_index for update in updates]
+    assert sorted(rest) == [3, 4, 7]
+    assert rest.index(3) < rest.index(4)
+
+
+def test_a_network_holds_no_more_than_agreed_for_a_partner_that_is_behind(monkeypatch):
+    monkeypatch.setattr("SegmentPropagateLib.propagators.partner.MOST_HELD", 0)
+    network, partner = InOrder([3, 6, 4, 7]), InOrder([6, 7, 3, 4])
+    updates = PartnerPropagator(network, partner).run(BETWEEN_AND_BEYOND, {1: {2: KEY, 5: KEY}})
+    assert next(updates).slice_index == 3
+    assert network.said == [3]
+    assert sorted(update.slice_index for update in updates) == [4, 6, 7]
 
 
 def test_both_get_the_stack_and_the_partner_answers_prompts():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator
 from contextlib import closing
 
@@ -49,6 +50,23 @@ def test_it_works_ahead_and_no_further_than_agreed() -> None:
             assert numbers.reached.acquire(timeout=10)
         assert next(items) == 0
     assert numbers.made <= 4
+
+
+def test_it_says_whether_an_item_would_have_to_be_waited_for() -> None:
+    go_on = threading.Event()
+
+    def items() -> Generator[int, None, None]:
+        assert go_on.wait(10)
+        yield 1
+
+    with closing(Threaded(items(), 2)) as coming:
+        assert not coming.is_ready
+        go_on.set()
+        end = time.monotonic() + 10
+        while not coming.is_ready and time.monotonic() < end:
+            time.sleep(0.001)
+        assert coming.is_ready
+        assert next(coming) == 1
 
 
 def test_an_error_comes_where_the_item_would_have_come() -> None:

@@ -7,13 +7,12 @@ The stop rule was fitted to phantoms and to organs that are not among the evalua
 from __future__ import annotations
 
 from dataclasses import dataclass
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
-from SegmentPropagateLib.propagators.classical.demons import Image
+from SegmentPropagateLib.propagators.classical.demons import Image, finer
 from SegmentPropagateLib.propagators.classical.growcut import growcut
 from SegmentPropagateLib.propagators.classical.regions import GRID, Region
 from SegmentPropagateLib.propagators.classical.way import Brought, Way, inside_of
@@ -86,7 +85,7 @@ def weigh(signs: Signs) -> float:
 
 
 class Carrier:
-    """The way from one key slice in one direction; every slice is computed once, in order, by one thread at a time.
+    """The way from one key slice in one direction; every slice is computed once, in order.
 
     Args:
         way: what registration brings from the key slice.
@@ -96,23 +95,29 @@ class Carrier:
 
     def __init__(self, way: Way, slices: range, stated: bool) -> None:
         self.way, self._slices, self._stated = way, slices, stated
-        self._turn = Lock()
         self._done: list[tuple[Region, Image | None, float]] = []  # in the small: whole slices would fill the memory
         self._grown: list[tuple[Image, Image]] = []  # of the slices to come, with what the region shows of them
 
     def at(self, index: int) -> Guess:
         """Return the guess for a slice, computing those before it first."""
-        with self._turn:
-            return self._at(self._slices.index(index))
-
-    def _at(self, number: int) -> Guess:
-        while len(self._done) <= number:
-            ended = bool(self._done) and self.presence(self._done[-1][2]) <= 0
-            self._done.append((self._done[-1][0], None, ABSENT) if ended else self._advance(len(self._done)))
-        region, soft, agreement = self._done[number]
+        while self.is_behind(index):
+            self.advance()
+        region, soft, agreement = self._done[self._slices.index(index)]
         shape, presence = self.way.stack.slice_shape, self.presence(agreement)
         full = np.zeros(shape, dtype=np.float32) if soft is None or presence <= 0 else region.put(soft, shape)
         return Guess(full, presence, float(np.clip(0.21 + 0.26 * agreement, 0, 1)))
+
+    def is_behind(self, index: int) -> bool:
+        """Whether a slice is still to be computed."""
+        return len(self._done) <= self._slices.index(index)
+
+    def advance(self) -> bool:
+        """Compute one slice more; whether there was something to register, which takes most of the time."""
+        number = len(self._done)
+        ended = bool(self._done) and self.presence(self._done[-1][2]) <= 0
+        is_new = not ended and number >= self.way.reached
+        self._done.append((self._done[-1][0], None, ABSENT) if ended else self._advance(number))
+        return is_new
 
     def presence(self, agreement: float) -> float:
         """The logit of `judge` with the user's word that the object is there, where that was given."""
@@ -165,8 +170,7 @@ class Carrier:
         row_mm = self.way.stack.spacing_mm[1] * brought.region.step_rc[0] * COARSE
         price = (0.05 * self.way.stack.spacing_mm[0] / row_mm, 0.05, 0.05)
         shares = growcut(coarse / self.way.unit, seeds, others, price)[1:]
-        finer = (ndimage.zoom(share, COARSE, order=1, mode="nearest", grid_mode=True) for share in shares)
-        return list(zip(finer, images[1:], strict=True))
+        return list(zip(finer(shares) / 2, images[1:], strict=True))  # a field's numbers double with its pixels
 
 
 def _sigmoid(values: Image) -> Image:

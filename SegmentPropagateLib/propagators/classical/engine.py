@@ -5,11 +5,9 @@ It needs numpy, scipy and SimpleITK only, so it works where torch is not install
 
 from __future__ import annotations
 
-import os
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat, zip_longest
-from threading import Lock
+from itertools import islice, zip_longest
 from typing import Any
 
 import numpy as np
@@ -76,17 +74,24 @@ class ClassicalPropagator:
                     yield
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
-        """Carry the masks along the lanes, all lanes one slice per step; see `propagator.Propagator.run`."""
+        """Carry the masks along the lanes; see `propagator.Propagator.run`.
+
+        The lanes take turns, a registration each, and nobody waits for lanes that need many before their first slice:
+        those between two keys need a pass from the far one. All in one thread: two took as long, as most of the work
+        is many short calls of numpy.
+        """
         stack = self._opened()
         passes = _Passes(stack, key_masks, self._begun, self._ways)
         self._begun = {}
-        walks = [_walk(lane, passes, self._settings, stack) for lane in lanes]
+        quickest_first = sorted(lanes, key=lambda lane: len(lane.keys))
+        walks = deque(_walk(lane, passes, self._settings, stack) for lane in quickest_first)
         try:
-            with ThreadPoolExecutor(min(len(walks), os.cpu_count() or 1) or 1) as threads:
-                while walks:
-                    step = list(threads.map(next, walks, repeat(None)))
-                    yield from (update for update in step if update is not None)
-                    walks = [walk for walk, update in zip(walks, step, strict=True) if update is not None]
+            while walks:
+                walk = walks.popleft()
+                for update in islice(walk, 1):  # none where it has come to its end
+                    walks.append(walk)
+                    if update is not None:
+                        yield update
         finally:  # also where the rest is not asked for
             self._keep(passes.ways)
 
@@ -107,7 +112,7 @@ class ClassicalPropagator:
 
 
 class _Passes:
-    """All passes of one run; the two lanes between a pair of keys share theirs, whichever thread comes first.
+    """All passes of one run; the two lanes between a pair of keys share theirs, whichever comes first.
 
     Args:
         stack: the slices.
@@ -132,7 +137,6 @@ class _Passes:
         self.ways: dict[WayName, Way] = {}
         self.begun: dict[PassName, Carrier] = {}
         self._masks: dict[tuple[int, int], bytes] = {}
-        self._naming = Lock()
 
     def guess(self, lane: Lane, leg: range, index: int) -> Guess:
         """Guess one slice of a leg; between two keys both have a say, each in proportion to its nearness."""
@@ -154,14 +158,13 @@ class _Passes:
 
     def _pass(self, object_id: int, key: int, slices: range, stated: bool) -> tuple[Carrier, range]:
         mask = self._key_masks[object_id][key]
-        with self._naming:
-            if (object_id, key) not in self._masks:
-                self._masks[object_id, key] = np.packbits(mask).tobytes()
-            name = (key, self._masks[object_id, key], slices, stated)
-            if name not in self.begun:
-                self.begun[name] = self._known.get(name) or Carrier(self._way(name, mask), slices, stated)
-                self.ways[_way_name(name)] = self.begun[name].way
-            return self.begun[name], slices
+        if (object_id, key) not in self._masks:
+            self._masks[object_id, key] = np.packbits(mask).tobytes()
+        name = (key, self._masks[object_id, key], slices, stated)
+        if name not in self.begun:
+            self.begun[name] = self._known.get(name) or Carrier(self._way(name, mask), slices, stated)
+            self.ways[_way_name(name)] = self.begun[name].way
+        return self.begun[name], slices
 
     def _way(self, name: PassName, mask: NDArray[np.bool_]) -> Way:
         own = _way_name(name)
@@ -173,8 +176,10 @@ def _way_name(name: PassName) -> WayName:
     return key, mask, slices.step
 
 
-def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, stack: ImageStack) -> Iterator[SliceUpdate]:
-    """Yield the updates of one lane."""
+def _walk(
+    lane: Lane, passes: _Passes, settings: PropagationSettings, stack: ImageStack
+) -> Iterator[SliceUpdate | None]:
+    """Yield the updates of one lane; None after a registration that others follow before the next one."""
     for leg in lane.legs:
         empty = 0
         for index in leg:
@@ -182,6 +187,10 @@ def _walk(lane: Lane, passes: _Passes, settings: PropagationSettings, stack: Ima
                 nothing = np.zeros(stack.slice_shape, dtype=bool)
                 yield SliceUpdate(lane.object_id, index, nothing, ABSENT, 0.0)
                 continue
+            for carrier, _slices in passes.needed(lane, leg):
+                while carrier.is_behind(index):
+                    if carrier.advance() and carrier.is_behind(index):
+                        yield None
             guess = passes.guess(lane, leg, index)
             soft = np.clip(guess.soft, 1e-4, 1 - 1e-4)
             logits = np.log(soft / (1 - soft))

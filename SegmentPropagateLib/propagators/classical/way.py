@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +64,6 @@ class Way:
 
     def __init__(self, stack: ImageStack, key: int, mask: Mask, step: int) -> None:
         self.stack, self._key, self._step = stack, key, step
-        self._turn = Lock()
         self._done: list[Brought] = []
         self._region = Region.around(mask, stack.spacing_mm[1:])
         image = self._region.take(stack.values[key])
@@ -80,16 +78,20 @@ class Way:
         self.contrast = max(float(self.likelihood(image)[inside].mean()), 0.3)
 
     @property
+    def reached(self) -> int:
+        """How many slices were computed."""
+        return len(self._done)
+
+    @property
     def bytes(self) -> int:
         """Memory of what is kept, about."""
         return self._soft.nbytes * len(self._done)
 
     def at(self, number: int) -> Brought:
         """What is brought to the key slice's neighbor, number 0, or beyond it."""
-        with self._turn:
-            while len(self._done) <= number:
-                self._done.append(self._advance(len(self._done)))
-            return self._done[number]
+        while len(self._done) <= number:
+            self._done.append(self._advance(len(self._done)))
+        return self._done[number]
 
     def _advance(self, number: int) -> Brought:
         index, region = self._key + self._step * (number + 1), self._region
