@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from test_prompted import EVEN, SHAPE, box_of, ellipse, image_of
+from test_prompted import EVEN, MIDDLE, SHAPE, ellipse, image_of, points
 from tiny_training import CARD, tiny_network
 
 from SegmentPropagateLib.cli import main
@@ -27,13 +27,15 @@ from SegmentPropagateLib.volumes.stack import ImageStack
 from SegmentPropagateLib.volumes.volume import Volume
 
 STARTER = registry.bundled_folder() / "starter.pt"
-LEFT, RIGHT = ellipse((36, 44), (11, 14)), ellipse((62, 44), (17, 16))
+WHOLE = ellipse()
+ONE_HALF = WHOLE & (np.arange(SHAPE[1]) < MIDDLE[0])
+CLICK = points((MIDDLE[0] + 10, MIDDLE[1], True))
 
 
-def beside(count=6):
-    """Slices of a bright object beside a larger and darker one, `(slices, rows, columns)`."""
+def halves(count=5):
+    """Slices of an object whose halves differ in gray, `(slices, rows, columns)`: a click on one is not about both."""
     rng = np.random.default_rng(0)
-    shown = image_of(LEFT, inside=50.0, noise=0.0) - 50 * (RIGHT & ~LEFT)
+    shown = image_of(WHOLE, inside=100.0, noise=0.0) - 50 * ONE_HALF
     return np.stack([shown + rng.normal(0, 6, SHAPE) for _ in range(count)]).astype(np.float32)
 
 
@@ -42,33 +44,33 @@ def stack_of(values):
 
 
 def test_what_is_learned_tells_an_object_from_what_is_around_it():
-    image = beside(1)[0]
-    ratio = learned([(image, LEFT)]).at(image)
+    image = halves(1)[0]
+    ratio = learned([(image, WHOLE)]).at(image)
     assert ratio.dtype == np.float32
-    assert ratio[LEFT].mean() > 0.8
-    assert ratio[RIGHT & ~LEFT].mean() < -0.8
+    assert ratio[WHOLE].mean() > 0.8
+    assert ratio[~WHOLE].mean() < -0.8
     assert np.abs(ratio).max() <= 1.5
 
 
 def test_every_slice_counts_as_much_and_none_is_of_one_gray_only():
-    image, flat = beside(1)[0], np.full(SHAPE, 100.0)
-    assert np.isfinite(learned([(image, LEFT), (flat, ellipse(radii=(3, 3)))]).ratio).all()
-    assert not learned([(flat, LEFT)]).ratio.any()
+    image, flat = halves(1)[0], np.full(SHAPE, 100.0)
+    assert np.isfinite(learned([(image, WHOLE), (flat, ellipse(radii=(3, 3)))]).ratio).all()
+    assert not learned([(flat, WHOLE)]).ratio.any()
     assert learned([(image, np.ones(SHAPE, bool))]).ratio.shape == (BINS,)  # with nothing around it
 
 
 @pytest.mark.parametrize("unit", [lambda x: x, lambda x: 7 * x + 300, lambda x: x / 1000])
 def test_what_is_learned_holds_in_the_unit_of_another_volume(unit):
-    values = beside()
-    own = learned([(values[0], LEFT)])
+    values = halves()
+    own = learned([(values[0], WHOLE)])
     moved = own.portable(values).in_unit_of(unit(values))
     assert np.abs(moved.at(unit(values[2])) - own.at(values[2])).mean() < 0.02
 
 
 def test_hounsfield_units_stay_what_they_are():
-    values = beside().astype(np.int16)
+    values = halves().astype(np.int16)
     values[:, 0] = -1000  # air
-    own = learned([(values[0], LEFT)])
+    own = learned([(values[0], WHOLE)])
     brighter = values.copy()
     brighter[4:] = 1500
     moved = own.portable(values).in_unit_of(brighter)
@@ -76,21 +78,21 @@ def test_hounsfield_units_stay_what_they_are():
 
 
 def test_an_object_of_known_gray_values_is_found_where_its_prompt_misleads():
-    values, wide = beside(), box_of(LEFT | RIGHT)
-    without, known = (outline(values[2], EVEN, wide, grays=grays) for grays in (None, learned([(values[0], LEFT)])))
-    assert dice(known, LEFT) > 0.9 > dice(without, LEFT)
+    values = halves()
+    without, known = (outline(values[2], EVEN, CLICK, grays=grays) for grays in (None, learned([(values[0], WHOLE)])))
+    assert dice(known, WHOLE) > 0.9 > dice(without, WHOLE)
 
 
 @pytest.mark.parametrize(("without", "known", "kept"), [(0.5, 0.9, True), (0.9, 0.9, False), (0.9, 0.5, False)])
 def test_what_was_learned_is_kept_where_slices_that_were_left_out_gain(monkeypatch, without, known, kept):
     def answer(image, spacing, prompt, grays=None):
-        area = LEFT.sum() * (without if grays is None else known)
-        return LEFT & (np.cumsum(LEFT).reshape(SHAPE) <= area)
+        area = WHOLE.sum() * (without if grays is None else known)
+        return WHOLE & (np.cumsum(WHOLE).reshape(SHAPE) <= area)
 
     monkeypatch.setattr(gray_tuning, "outline", answer)
     network, ticks = tiny_network(), []
-    masks = dict.fromkeys((0, 1, 3, 4), LEFT)
-    result = tune_grays(network, stack_of(beside()), masks, TuningSettings(), lambda *done: ticks.append(done))
+    masks = dict.fromkeys((0, 1, 3, 4), WHOLE)
+    result = tune_grays(network, stack_of(halves()), masks, TuningSettings(), lambda *done: ticks.append(done))
     assert (result.after > result.before) == kept
     assert (prompt_grays_of(network) is not None) == (result.recipe is not None) == kept
     assert ticks == [(done, len(ticks)) for done in range(1, len(ticks) + 1)]
@@ -100,7 +102,7 @@ def test_what_was_learned_is_kept_where_slices_that_were_left_out_gain(monkeypat
 
 def test_one_outlined_slice_is_too_few():
     with pytest.raises(InputError, match="2 to 5 outlined slices, there is 1: outline more"):
-        tune_grays(tiny_network(), stack_of(beside()), {1: LEFT, 2: LEFT & ~LEFT}, TuningSettings())
+        tune_grays(tiny_network(), stack_of(halves()), {1: WHOLE, 2: WHOLE & ~WHOLE}, TuningSettings())
 
 
 @pytest.mark.parametrize(("bins", "low", "high"), [(BINS + 1, 0.0, 1.0), (BINS, 1.0, 1.0)])
@@ -118,10 +120,10 @@ def test_what_cannot_be_read_is_told_with_its_file(tmp_path, bins, low, high):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """A starter that was tuned at the command line, and where."""
-    folder = tmp_path_factory.mktemp("beside")
-    outlines = np.zeros((6, *SHAPE), np.uint8)
-    outlines[[1, 3]] = LEFT
-    for name, array in {"image": beside(), "outlines": outlines}.items():
+    folder = tmp_path_factory.mktemp("halves")
+    outlines = np.zeros((5, *SHAPE), np.uint8)
+    outlines[[1, 3]] = WHOLE
+    for name, array in {"image": halves(), "outlines": outlines}.items():
         sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / f"{name}.nii.gz"))
     with pytest.MonkeyPatch.context() as quick:
         quick.setattr(gray_tuning, "PROBES", 1)
@@ -140,15 +142,15 @@ def test_a_tuned_starter_is_a_small_file_beside_it(written):
 
 
 def test_a_tuned_starter_opens_by_its_path_and_only_prompts_change(written):
-    values = beside()
+    values = halves()
     volume = Volume(np.asarray(values), Geometry(values.shape, np.diag([-1.0, -1.0, 3.0, 1.0])))
     found = {}
     for name in ("starter", str(written)):
         session = Session(load_model(name, device="cpu"), volume, plane="axial")
-        asked = session.preview(2, box_of(LEFT | RIGHT))
-        session.add_key(1, 2, MaskPrompt(LEFT))
+        asked = session.preview(2, CLICK)
+        session.add_key(1, 2, MaskPrompt(WHOLE))
         found[name] = asked, {update.slice_index: update.mask for update in session.propagate(None, None)}
     (before, carried), (after, carried_after) = found.values()
-    assert dice(after, LEFT) > dice(before, LEFT)
+    assert dice(after, WHOLE) > dice(before, WHOLE)
     assert carried.keys() == carried_after.keys()
     assert all(np.array_equal(carried[index], carried_after[index]) for index in carried)
