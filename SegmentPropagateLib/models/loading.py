@@ -93,12 +93,12 @@ def grays_of(network: nn.Module, origin: str | Path) -> Grays | None:
     kept = prompt_grays_of(network)
     if kept is None:
         return None
-    low, high = (float(end) for end in kept.ends)
-    if len(kept.ratio) != BINS or not low < high:
+    low, high, share = (float(number) for number in (*kept.ends, *kept.share))
+    if len(kept.ratio) != BINS or not low < high or not 0 <= share <= 1:
         raise CheckpointError(
             f"{origin} has gray values of an object that cannot be read here: tune its prompts again."
         )
-    return Grays(kept.ratio.float().cpu().numpy(), low, high)
+    return Grays(kept.ratio.float().cpu().numpy(), low, high, share)
 
 
 def import_ahead(name_or_path: str | Path) -> None:

@@ -22,26 +22,29 @@ class PromptGrays(nn.Module):
 
     ratio: Tensor
     ends: Tensor
+    share: Tensor
 
     def __init__(self, bins: int) -> None:
         super().__init__()
         self.register_buffer("ratio", torch.zeros(bins))
         self.register_buffer("ends", torch.zeros(2))
+        self.register_buffer("share", torch.zeros(1))
 
 
-def keep_prompt_grays(network: nn.Module, ratio: Tensor, low: float, high: float) -> None:
+def keep_prompt_grays(network: nn.Module, ratio: Tensor, ends: tuple[float, float], share: float) -> None:
     """Write down what was learned, in place of what was known.
 
     Args:
         network: whose file is to have it.
         ratio: of each bin, float32 `(bins,)`.
-        low: where the bins begin.
-        high: where they end.
+        ends: where the bins begin and end.
+        share: how much of what is told to the prompt network this is, 0..1.
     """
     device = next(network.parameters()).device
     kept = PromptGrays(len(ratio)).to(device)
     kept.ratio.copy_(ratio)
-    kept.ends.copy_(torch.tensor([low, high]))
+    kept.ends.copy_(torch.tensor(ends))
+    kept.share.fill_(share)
     setattr(network, NAME, kept)
 
 

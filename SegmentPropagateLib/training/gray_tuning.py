@@ -7,7 +7,7 @@ which gray values are the object's. Two outlined slices know that better. Tuning
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from SegmentPropagateLib.volumes.stack import ImageStack
 
 PROBES = 2
 """Prompts of each kind by which a slice is measured; a look costs more than with `prompt_tuning`, and differs less."""
+SHARES = (0.5, 1.0)
+"""Of what is learned in what the prompt network is told, one of which is chosen by the slices that are left out."""
 
 Mask = NDArray[np.bool_]
 
@@ -50,10 +52,10 @@ def tune_grays(
         InputError: fewer than two slices are outlined.
     """
     outlined = outlined_slices(masks)
-    done, total = 0, len(outlined) * PROBES * 2 * 2
+    done, total = 0, len(outlined) * PROBES * 2 * (len(SHARES) + 1)
 
-    def known(indices: list[int]) -> Grays:
-        return learned((stack.values[index], outlined[index]) for index in indices)
+    def known(indices: Iterable[int], share: float) -> Grays:
+        return learned(((stack.values[index], outlined[index]) for index in indices), share)
 
     def score(index: int, grays: Grays | None) -> float:
         nonlocal done
@@ -67,16 +69,19 @@ def tune_grays(
 
     start = grays_of(network, "The model")
     start = None if start is None else start.in_unit_of(stack.values)
-    before, after = 0.0, 0.0
+    before, after = 0.0, dict.fromkeys(SHARES, 0.0)
     for part in parts_of(list(outlined)):
-        grays = known([index for index in outlined if index not in part])
+        others = [index for index in outlined if index not in part]
         before += sum(score(index, start) for index in part) / len(outlined)
-        after += sum(score(index, grays) for index in part) / len(outlined)
-    helps = after > before
+        for share in SHARES:
+            after[share] += sum(score(index, known(others, share)) for index in part) / len(outlined)
+    best = max(after, key=lambda share: after[share])
+    helps = after[best] > before
     if helps:
-        found = known(list(outlined)).portable(stack.values)
-        keep_prompt_grays(network, torch.from_numpy(found.ratio), found.low, found.high)
-    return Tuned(round(before, 4), round(after, 4), {"learned": "gray values"} if helps else None)
+        found = known(outlined, best).portable(stack.values)
+        keep_prompt_grays(network, torch.from_numpy(found.ratio), (found.low, found.high), best)
+    recipe = {"learned": "gray values", "share": best} if helps else None
+    return Tuned(round(before, 4), round(after[best], 4), recipe)
 
 
 def _prompts(mask: Mask, index: int, settings: TuningSettings) -> list[BoxPrompt | PointsPrompt]:

@@ -105,10 +105,10 @@ def test_one_outlined_slice_is_too_few():
         tune_grays(tiny_network(), stack_of(halves()), {1: WHOLE, 2: WHOLE & ~WHOLE}, TuningSettings())
 
 
-@pytest.mark.parametrize(("bins", "low", "high"), [(BINS + 1, 0.0, 1.0), (BINS, 1.0, 1.0)])
-def test_what_cannot_be_read_is_told_with_its_file(tmp_path, bins, low, high):
+@pytest.mark.parametrize(("bins", "high", "share"), [(BINS + 1, 1.0, 0.5), (BINS, 0.0, 0.5), (BINS, 1.0, 2.0)])
+def test_what_cannot_be_read_is_told_with_its_file(tmp_path, bins, high, share):
     network = tiny_network()
-    keep_prompt_grays(network, torch.zeros(bins), low, high)
+    keep_prompt_grays(network, torch.zeros(bins), (0.0, high), share)
     save_checkpoint(tmp_path / "odd.pt", network.state_dict(), CARD)
     with pytest.raises(CheckpointError, match=r"odd\.pt has gray values .* tune its prompts again"):
         load_model(tmp_path / "odd.pt", device="cpu")
@@ -135,7 +135,7 @@ def written(tmp_path_factory):
 def test_a_tuned_starter_is_a_small_file_beside_it(written):
     summary = inspect_checkpoint(written, bases=[STARTER.parent])
     assert written.stat().st_size < 5_000
-    assert summary.own_parameters == BINS + 2
+    assert summary.own_parameters == BINS + 3
     assert summary.card.base == base_of(STARTER)
     assert summary.card.recipe["learned"] == "gray values"
     assert summary.card.metrics["left_out_slices"]["after"] > summary.card.metrics["left_out_slices"]["before"]

@@ -31,11 +31,14 @@ class Grays:
             what is darker than `low` and brighter than `high`.
         low: where the bins begin.
         high: where they end.
+        share: how much of what the prompt network is told of likely gray values this is, 0..1; the rest is what the
+            prompt itself tells.
     """
 
     ratio: Array
     low: float
     high: float
+    share: float = 1.0
 
     def at(self, values: NDArray[Any]) -> Array:
         """The ratio of each of the gray values."""
@@ -60,11 +63,12 @@ class Grays:
         return replace(self, low=(self.low - low) / (high - low), high=(self.high - low) / (high - low))
 
 
-def learned(slices: Iterable[tuple[NDArray[Any], NDArray[np.bool_]]]) -> Grays:
+def learned(slices: Iterable[tuple[NDArray[Any], NDArray[np.bool_]]], share: float = 1.0) -> Grays:
     """Learn from slices, each of which counts as much.
 
     Args:
         slices: gray values and the object's outline, `(rows, columns)` each; none of them empty.
+        share: see `Grays`.
     """
     inside, outside = [], []
     for image, mask in slices:
@@ -76,7 +80,7 @@ def learned(slices: Iterable[tuple[NDArray[Any], NDArray[np.bool_]]]) -> Grays:
     low, high = (float(value) for value in np.percentile(np.concatenate([*inside, *outside]), (1, 99)))
     high = max(high, low + 1e-6)
     own, other = (sum(_shares((values - low) / (high - low)) for values in lists) for lists in (inside, outside))
-    return Grays(log_ratio(own, other), low, high)
+    return Grays(log_ratio(own, other), low, high, share)
 
 
 def bins_of(values: NDArray[Any]) -> NDArray[np.intp]:
