@@ -24,11 +24,20 @@ def add_tune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask", required=True, metavar="LABELS", help="label file with 2 to 5 outlined slices of it")
     parser.add_argument("--label", type=label, metavar="N|NAME", help="which object (default: the only one)")
     parser.add_argument(
-        "--model", required=True, metavar="NAME_OR_FILE", help="a SAM 2.1, SLM-SAM 2 or MedSAM2 model to tune"
+        "--model",
+        required=True,
+        metavar="NAME_OR_FILE",
+        help="what to tune: starter, or a SAM 2.1, SLM-SAM 2 or MedSAM2 model",
     )
     parser.add_argument("--accept-licence", action="store_true", help="confirm what the weights may be used for")
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.pt", help="what differs from the model")
-    parser.add_argument("--steps", type=count, default=STEPS, metavar="N", help="of training (default %(default)s)")
+    parser.add_argument(
+        "--steps",
+        type=count,
+        default=STEPS,
+        metavar="N",
+        help="of training (default %(default)s; the starter needs none)",
+    )
     parser.add_argument("--seed", type=count, default=SEED, metavar="N", help="of everything random")
     parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices (default: axial)")
     made = f"how gray values are made: {', '.join(PRESETS)}"

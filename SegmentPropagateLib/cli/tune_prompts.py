@@ -37,14 +37,10 @@ def run(arguments: argparse.Namespace) -> None:
     path = _model_file(arguments)
     from SegmentPropagateLib.models.devices import choose_device  # torch
     from SegmentPropagateLib.networks.checkpoints import load_network
+    from SegmentPropagateLib.training.gray_tuning import tune_grays
     from SegmentPropagateLib.training.prompt_tuning import TuningSettings, tune_prompts
 
     network, card = load_network(path, bases=registry.model_folders())
-    if find_family(card.family).partner:
-        raise InputError(
-            f"The model '{arguments.model}' leaves boxes and points to a small network of its own, which is not tuned: "
-            "give a SAM 2.1, SLM-SAM 2 or MedSAM2 file."
-        )
     settings = TuningSettings(steps=arguments.steps, seed=arguments.seed)
     network.to(choose_device(arguments.device))
     with progress_bar(arguments.quiet, unit="step") as bar:
@@ -53,11 +49,14 @@ def run(arguments: argparse.Namespace) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        tuned = tune_prompts(network, card, stack, masks, settings, tick)  # type: ignore[arg-type]
+        if find_family(card.family).partner:  # which outlines what boxes and points name
+            tuned = tune_grays(network, stack, masks, settings, tick)
+        else:
+            tuned = tune_prompts(network, card, stack, masks, settings, tick)  # type: ignore[arg-type]
     _write(arguments, path, network, card, tuned)  # type: ignore[arg-type]
     took = duration(time.monotonic() - started)
     change = f"DSC {tuned.before:.3f} to {tuned.after:.3f} on slices that were left out"
-    if tuned.rate is not None:
+    if tuned.recipe is not None:
         say(f"Wrote {arguments.output}: tuned on {len(masks)} slices in {took}, {change}.")
     else:
         say(f"Wrote {arguments.output}: it answers as '{arguments.model}' does, as tuning did not help ({change}).")
@@ -100,7 +99,7 @@ def _write(arguments: argparse.Namespace, base: Path, network: Network, card: Ca
         name=Path(arguments.output).stem,
         base=base_of(base) if is_delta else {},
         parents={card.name or base.name: card.sha256},
-        recipe={"method": "tune-prompts", "steps": arguments.steps, "rate": tuned.rate, "seed": arguments.seed},
+        recipe={"method": "tune-prompts", "seed": arguments.seed, **(tuned.recipe or {})},
         metrics={"left_out_slices": {"before": tuned.before, "after": tuned.after}},
         sha256="",
     )

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
-from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.errors import CheckpointError, InputError
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.devices import choose_device, choose_precision, one_core_less
 from SegmentPropagateLib.networks.families import Family, find_family
@@ -16,7 +17,11 @@ from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
 from SegmentPropagateLib.propagators.finishing import OF_CLASSICAL, FinishingPropagator
 from SegmentPropagateLib.propagators.partner import PartnerPropagator
+from SegmentPropagateLib.propagators.prompted.grays import BINS, Grays
 from SegmentPropagateLib.propagators.stacking.engine import Seeing, StackingPropagator
+
+if TYPE_CHECKING:
+    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +75,30 @@ def load_model(
     family = find_family(card.family)
     propagator = engine.NetworkPropagator(network, card, chosen, choose_precision(precision, chosen, family))
     has_partner = family.partner if partner is None else partner
-    return as_run(propagator, family, ClassicalPropagator() if has_partner else None)
+    return as_run(propagator, family, ClassicalPropagator(grays_of(network, path)) if has_partner else None)
+
+
+def grays_of(network: nn.Module, origin: str | Path) -> Grays | None:
+    """What a network's file knows of the gray values of the object that boxes and points are to mean, if anything.
+
+    Args:
+        network: from a file.
+        origin: what to call the file in messages.
+
+    Raises:
+        CheckpointError: it was written by another version of this library, or is damaged.
+    """
+    from SegmentPropagateLib.networks.prompt_grays import prompt_grays_of
+
+    kept = prompt_grays_of(network)
+    if kept is None:
+        return None
+    low, high, share = (float(number) for number in (*kept.ends, *kept.share))
+    if len(kept.ratio) != BINS or not low < high or not 0 <= share <= 1:
+        raise CheckpointError(
+            f"{origin} has gray values of an object that cannot be read here: tune its prompts again."
+        )
+    return Grays(kept.ratio.float().cpu().numpy(), low, high, share)
 
 
 def import_ahead(name_or_path: str | Path) -> None:

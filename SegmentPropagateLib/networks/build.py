@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.networks.mask_attention import add_mask_attention
+from SegmentPropagateLib.networks.prompt_grays import NAME, PromptGrays
 from SegmentPropagateLib.networks.sam2 import Network, sam2_network, sam21_network, slm_sam2_network
 from SegmentPropagateLib.networks.starter import starter_network
 
@@ -50,6 +51,8 @@ def _assembled(config: NetworkConfig) -> Network:
     network = BUILDERS[config.family](config)
     if config.mask_attention:
         add_mask_attention(network)
+    if config.prompt_grays:
+        setattr(network, NAME, PromptGrays(config.prompt_grays))
     return network
 
 

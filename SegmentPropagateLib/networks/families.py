@@ -100,6 +100,7 @@ class NetworkConfig:
         image_size: side of the square input in pixels, a multiple of 32; weights do not depend on it.
         starter: sizes of the starter network; other families ignore it.
         mask_attention: whether it can look twice; see `networks.mask_attention`.
+        prompt_grays: how many bins of gray values its file knows; see `networks.prompt_grays`.
     """
 
     family: str
@@ -107,6 +108,7 @@ class NetworkConfig:
     image_size: int = 1024
     starter: StarterShape = field(default_factory=StarterShape)
     mask_attention: bool = False
+    prompt_grays: int = 0
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES or self.variant not in self.record.variants:
@@ -185,7 +187,10 @@ def recognize(shapes: Shapes, image_size: int | None, origin: str) -> NetworkCon
         )
     size = family.image_size if image_size is None else image_size
     has_more = any(name.startswith("mask_attention.") for name in shapes)
-    return NetworkConfig(family.name, image_size=size, mask_attention=has_more, **family.measure(shapes, origin))
+    bins = next(iter(shapes.get("prompt_grays.ratio", ())), 0)
+    return NetworkConfig(
+        family.name, image_size=size, mask_attention=has_more, prompt_grays=bins, **family.measure(shapes, origin)
+    )
 
 
 def refuse_foreign(names: Iterable[str], origin: str) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,13 +86,13 @@ class Tuned:
 
     Args:
         before: mean DSC of slices before, by boxes and by points.
-        after: the same by what had been tuned on the other slices, at the best rate.
-        rate: at which the network was tuned; None where that did not help and it is as it was.
+        after: the same by what had been tuned on the other slices, in the best of the ways that were tried.
+        recipe: that way, for the card; None where it did not help and the network is as it was.
     """
 
     before: float
     after: float
-    rate: float | None
+    recipe: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,10 @@ def tune_prompts(
     Raises:
         InputError: fewer than two slices are outlined.
     """
-    outlined = {index: mask for index, mask in sorted(masks.items()) if mask.any()}
-    if len(outlined) < FEWEST:
-        raise InputError(f"Prompts are tuned on {FEWEST} to 5 outlined slices, there is {len(outlined)}: outline more.")
     tuner = _Tuner(network, card, settings)
-    looks = {index: tuner.looks(stack, index, mask) for index, mask in outlined.items()}
+    looks = {index: tuner.looks(stack, index, mask) for index, mask in outlined_slices(masks).items()}
     numbers = list(looks)
-    parts = [numbers[first::MOST_PARTS] for first in range(min(len(numbers), MOST_PARTS))]
+    parts = parts_of(numbers)
     total, done = settings.steps * (len(parts) * len(settings.rates) + 1), 0
 
     def count() -> None:
@@ -153,7 +151,25 @@ def tune_prompts(
     kept = best if after[best] > before else None
     if kept is not None:
         tuner.learn([look for index in numbers for look in looks[index]], kept, count)
-    return Tuned(round(before, 4), round(after[best], 4), kept)
+    recipe = None if kept is None else {"steps": settings.steps, "rate": kept}
+    return Tuned(round(before, 4), round(after[best], 4), recipe)
+
+
+def outlined_slices(masks: Mapping[int, Mask]) -> dict[int, Mask]:
+    """The slices with an outline, in order.
+
+    Raises:
+        InputError: there are fewer than two.
+    """
+    outlined = {index: mask for index, mask in sorted(masks.items()) if mask.any()}
+    if len(outlined) < FEWEST:
+        raise InputError(f"Prompts are tuned on {FEWEST} to 5 outlined slices, there is {len(outlined)}: outline more.")
+    return outlined
+
+
+def parts_of(numbers: Sequence[int]) -> list[Sequence[int]]:
+    """The slices that are left out together."""
+    return [numbers[first::MOST_PARTS] for first in range(min(len(numbers), MOST_PARTS))]
 
 
 class _Tuner:

@@ -50,7 +50,7 @@ def carried(network, stack, masks):
 
 def test_only_the_embeddings_of_points_and_corners_learn(tuned):
     before, after = tiny_network().state_dict(), tuned[0].state_dict()
-    assert tuned[1].rate in QUICK.rates
+    assert tuned[1].recipe["rate"] in QUICK.rates
     assert {name for name in before if not torch.equal(before[name], after[name])} == LEARNED
 
 
@@ -78,7 +78,7 @@ def test_the_same_is_learned_twice(tuned, ball):
 def test_what_does_not_help_slices_that_were_left_out_is_not_kept(ball):
     network = tiny_network()
     result = tune_prompts(network, CARD, *ball, TuningSettings(steps=1, batch=1, boxes=1, rates=(1e-12,)))
-    assert result.rate is None
+    assert result.recipe is None
     assert all(torch.equal(network.state_dict()[name], tiny_network().state_dict()[name]) for name in LEARNED)
 
 
@@ -142,7 +142,6 @@ def typed(files, tmp_path, model, outlines="outlines", *more):
 @pytest.mark.parametrize(
     ("model", "outlines", "more", "told"),
     [
-        ("starter", "outlines", (), "give a SAM 2.1, SLM-SAM 2 or MedSAM2 file"),
         ("classical", "outlines", (), "has nothing to learn"),
         ("starter", "nothing", (), "choose one by --label"),
         ("starter", "outlines", ("--label", "7"), "has no label 7"),

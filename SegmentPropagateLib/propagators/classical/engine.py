@@ -17,6 +17,7 @@ from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.classical.carrier import ABSENT, Carrier, Guess
 from SegmentPropagateLib.propagators.classical.way import Way
+from SegmentPropagateLib.propagators.prompted.grays import Grays
 from SegmentPropagateLib.propagators.prompted.outline import outline
 from SegmentPropagateLib.volumes.stack import ImageStack
 
@@ -35,10 +36,16 @@ PassName = tuple[int, bytes, range, bool]
 
 
 class ClassicalPropagator:
-    """Carries masks without learning; implements `propagator.Propagator`."""
+    """Carries masks without learning; implements `propagator.Propagator`.
 
-    def __init__(self) -> None:
+    Args:
+        grays: what is known of the gray values of the object that boxes and points will mean, in `portable` units.
+    """
+
+    def __init__(self, grays: Grays | None = None) -> None:
         self._stack: ImageStack | None = None
+        self._grays = grays
+        self._known: Grays | None = None  # the same in the stack's unit
         self._begun: dict[PassName, Carrier] = {}  # ahead of a run, which goes on with them
         self._ways: dict[WayName, Way] = {}  # of former runs, the latest last
         self._settings = PropagationSettings()
@@ -50,14 +57,16 @@ class ClassicalPropagator:
 
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
         """Take a new stack."""
-        self._stack, self._settings = stack, settings
+        self._stack, self._settings, self._known = stack, settings, None
         self._begun.clear()
         self._ways.clear()
 
     def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
         """Outline the object that a box or points name on one slice: bool `(rows, columns)`."""
         stack = self._opened()
-        return outline(stack.values[slice_index], stack.spacing_mm[1:], prompt)
+        if self._grays is not None and self._known is None:
+            self._known = self._grays.in_unit_of(stack.values)
+        return outline(stack.values[slice_index], stack.spacing_mm[1:], prompt, grays=self._known)
 
     def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
         """Begin the passes of a run from the same outlines, a slice of one of them per step."""

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from SegmentPropagateLib.propagators.classical.growcut import growcut
 from SegmentPropagateLib.propagators.classical.regions import Region
+from SegmentPropagateLib.propagators.prompted.grays import BINS, Grays, bins_of, log_ratio
 from SegmentPropagateLib.volumes.robust import spread
 
 SIZE = 64
 """Samples per side of what the network sees."""
 COUNT = 12
 """Channels of `channels_of`."""
-BINS = 34
 SEED = 0.5
 """Region growing starts where the weights, over the largest one, are above it."""
 NEAR, FAR = 2.0, 12.0
@@ -43,7 +42,9 @@ class Given:
     negative: NDArray[np.float64]
 
 
-def channels_of(image: NDArray[np.generic], given: Given, before: Array | None, region: Region) -> Array:
+def channels_of(
+    image: NDArray[np.generic], given: Given, before: Array | None, region: Region, grays: Grays | None = None
+) -> Array:
     """Channels `(COUNT, SIZE, SIZE)` for the network.
 
     Gray values (0) and how they differ from the object's likely one (1); how much likelier they are within than
@@ -55,11 +56,13 @@ def channels_of(image: NDArray[np.generic], given: Given, before: Array | None, 
         given: the prompt.
         before: soft mask of the slice from an earlier look, 0..1.
         region: what of the slice the network is to see, `SIZE` samples wide.
+        grays: what is known of the object's gray values beforehand, in the image's unit, beside what the prompt
+            tells (2, 10).
     """
-    gray, valid = region.take(image), _within(image.shape, region)
-    seen = gray[valid > 0.5] if np.count_nonzero(valid > 0.5) > 20 else gray.ravel()
+    taken, valid = region.take(image), _within(image.shape, region)
+    seen = taken[valid > 0.5] if np.count_nonzero(valid > 0.5) > 20 else taken.ravel()
     low, high = np.percentile(seen, (2, 98))
-    gray = (gray - low) / max(high - low, 1e-6)
+    gray = (taken - low) / max(high - low, 1e-6)
     channels = np.zeros((COUNT, SIZE, SIZE), dtype=np.float32)
     own, other = np.zeros((SIZE, SIZE), dtype=np.float32), 0.02 * valid
     around = 0.02 * valid
@@ -79,9 +82,10 @@ def channels_of(image: NDArray[np.generic], given: Given, before: Array | None, 
         other += 0.5 * near.max(axis=0)
     channels[0] = 2 * np.clip(gray, -0.25, 1.25) - 1
     channels[1] = np.tanh(4 * (gray - _weighted_median(gray, own)))
-    channels[2] = _likelihood_ratio(gray, own, other)
     channels[3] = valid
-    channels[10] = _likelihood_ratio(gray, around, other)
+    channels[2], channels[10] = (_likelihood_ratio(gray, weights, other) for weights in (own, around))
+    if grays is not None:
+        channels[[2, 10]] += grays.share * (grays.at(taken) - channels[[2, 10]])
     channels[11] = 2 * _grown(channels[0] / 2, own, channels[4] < 0, channels[7] > SEED) - 1
     if before is not None:
         channels[9] = region.take(before) * valid
@@ -160,11 +164,6 @@ def _grown(gray: Array, own: Array, beyond: Mask, negative: Mask) -> Array:
 
 def _likelihood_ratio(values: Array, own: Array, other: Array) -> Array:
     """How much more frequent a gray value is by the one weights than by the others, as half a logarithm; -1.5..1.5."""
-    bins = np.digitize(values, np.linspace(0, 1, BINS - 1))
-
-    def frequencies(weights: Array) -> NDArray[np.float64]:
-        counts = np.bincount(bins.ravel(), weights.ravel(), BINS)
-        counts = ndimage.gaussian_filter1d(counts, 1.2, mode="nearest")
-        return 0.95 * counts / max(counts.sum(), 1e-9) + 0.05 / BINS
-
-    return (np.clip(np.log(frequencies(own) / frequencies(other))[bins], -3, 3) / 2).astype(np.float32)
+    bins = bins_of(values)
+    own_counts, other_counts = (np.bincount(bins.ravel(), weights.ravel(), BINS) for weights in (own, other))
+    return log_ratio(own_counts, other_counts)[bins]

@@ -12,6 +12,7 @@ from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagators.classical.regions import Region
 from SegmentPropagateLib.propagators.prompted.channels import SIZE, Array, Given, Mask, channels_of
 from SegmentPropagateLib.propagators.prompted.finishing import finish
+from SegmentPropagateLib.propagators.prompted.grays import Grays
 from SegmentPropagateLib.propagators.prompted.network import PromptNetwork, bundled_network, sigmoid
 from SegmentPropagateLib.volumes.boxes import first_and_last
 
@@ -37,6 +38,7 @@ def outline(
     prompt: BoxPrompt | PointsPrompt,
     network: PromptNetwork | None = None,
     at_once: bool = False,
+    grays: Grays | None = None,
 ) -> Mask:
     """Outline what a box or points name on a slice: bool `(rows, columns)`, with the promises of `finishing.finish`.
 
@@ -46,8 +48,9 @@ def outline(
         prompt: a box, points, or both.
         network: what sees the object; None takes the bundled one.
         at_once: the points, which come with a box, are seen in one look: they are not corrections of one another.
+        grays: what is known of the object's gray values, in the image's unit.
     """
-    looks = _Looks(image, spacing_rc_mm, network or bundled_network())
+    looks = _Looks(image, spacing_rc_mm, network or bundled_network(), grays)
     steps = _one_by_one(prompt, image.shape)
     if at_once:
         steps = steps[-1:]
@@ -79,8 +82,10 @@ def _one_by_one(prompt: BoxPrompt | PointsPrompt, shape: tuple[int, ...]) -> lis
 class _Looks:
     """Looks of the network at one slice, each a soft mask `(rows, columns)` in 0..1."""
 
-    def __init__(self, image: NDArray[Any], spacing_rc_mm: tuple[float, float], network: PromptNetwork) -> None:
-        self._image, self._network = image, network
+    def __init__(
+        self, image: NDArray[Any], spacing_rc_mm: tuple[float, float], network: PromptNetwork, grays: Grays | None
+    ) -> None:
+        self._image, self._network, self._grays = image, network, grays
         finest = min(spacing_rc_mm)
         self._pixel = spacing_rc_mm[0] / finest, spacing_rc_mm[1] / finest  # in units of the finer spacing
 
@@ -95,7 +100,7 @@ class _Looks:
         for extent in EXTENTS:
             if not weights or extent < 1.2 * largest:
                 region = Region(center, (extent / FILL / self._pixel[0], extent / FILL / self._pixel[1]), SIZE)
-                logits, quality = self._network(channels_of(self._image, given, None, region))
+                logits, quality = self._network(channels_of(self._image, given, None, region, self._grays))
                 total += np.float32(quality**TRUST) * self._put(logits, region)
                 weights += quality**TRUST
         return total / np.float32(weights)
@@ -109,7 +114,7 @@ class _Looks:
         return self._mean(given, before, self._around(first, last, MASK_STRETCH, ROOM), flips)
 
     def _mean(self, given: Given, before: Array | None, region: Region, flips: Flips) -> Array:
-        channels = channels_of(self._image, given, before, region)
+        channels = channels_of(self._image, given, before, region, self._grays)
         logits = []
         for flip in flips:
             seen, _ = self._network(np.flip(channels, flip))
