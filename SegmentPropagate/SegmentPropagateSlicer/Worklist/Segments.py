@@ -71,8 +71,13 @@ def nextSegment(
 
 def makeSegment(segmentationNode: slicer.vtkMRMLSegmentationNode, info: SegmentInfo, nameless: Sequence[str]) -> str:
     """Give an empty segment that has no name yet, or a new one, what is known of it; returns its ID."""
-    segmentId = nameless[0] if nameless else segmentationNode.GetSegmentation().AddEmptySegment("", info.name)
-    _give(segmentOf(segmentationNode, segmentId), info)
+    if nameless:
+        _give(segmentOf(segmentationNode, nameless[0]), info)
+        return nameless[0]
+    segment, segmentation = slicer.vtkSegment(), segmentationNode.GetSegmentation()
+    _give(segment, info)  # before it is added: whoever lists segments hears of it once
+    segmentId = segmentation.GenerateUniqueSegmentID(info.name)
+    segmentation.AddSegment(segment, segmentId)
     return segmentId
 
 
