@@ -103,6 +103,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Writing: %p %</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>open</source>
             <translation type="unfinished" />
         </message>
@@ -695,6 +699,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>The segments of this proposal were removed: undo that, or discard it.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>There is no proposal to review: propagate first.</source>
             <translation type="unfinished" />
         </message>
@@ -815,6 +823,10 @@
         </message>
         <message>
             <source>The proposal is ready: look through it, then accept or discard it.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Writing: %p %</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -2030,6 +2042,10 @@
         </message>
         <message>
             <source>Suggestions are being made: wait for them, or cancel.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The proposal is being written: wait a moment, or cancel.</source>
             <translation type="unfinished" />
         </message>
     </context>
