@@ -16,7 +16,7 @@ from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
 from SegmentPropagateSlicer.Values.Key import Key
 
 ROWS_SHOWN = 3
-PICTURE = 44  # pixels
+PICTURE, SYMBOL = 44, 16  # pixels
 LOCK, REMOVE = 4, 5
 """Columns."""
 
@@ -40,7 +40,8 @@ class KeyTable:
         self.table: qt.QTableWidget = context.ui.keyTable
         self.table.setColumnCount(6)
         self.table.setHorizontalHeaderLabels([_("Slice"), _("Segment"), _("Plane"), _("Area"), "", ""])
-        self._lockIcon, self._unlockIcon = (qt.QIcon(context.icon(name)) for name in ("lock", "unlock"))
+        small = [qt.QIcon(context.icon(name)).pixmap(SYMBOL, SYMBOL) for name in ("lock", "unlock")]
+        self._lockIcon, self._unlockIcon = map(qt.QIcon, small)  # as pixmaps they stay smaller than the pictures
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(PICTURE + 4)
         self.table.setIconSize(qt.QSize(PICTURE, PICTURE))

@@ -88,10 +88,10 @@ def namelessSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) -> list[s
     return [i for i in ids if i not in named and isFree(segmentationNode, i)]
 
 
-def segmentNamed(segmentationNode: slicer.vtkMRMLSegmentationNode, name: str) -> str | None:
-    """ID of the first segment of that name; upper and lower case are one. None where there is none."""
+def segmentsByName(segmentationNode: slicer.vtkMRMLSegmentationNode) -> dict[str, str]:
+    """Name in small letters -> ID of the first segment that is called so."""
     ids = segmentationNode.GetSegmentation().GetSegmentIDs()
-    return next((i for i in ids if segmentOf(segmentationNode, i).GetName().casefold() == name.casefold()), None)
+    return {segmentOf(segmentationNode, i).GetName().casefold(): i for i in reversed(ids)}
 
 
 def complete(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentIds: Iterable[str]) -> None:

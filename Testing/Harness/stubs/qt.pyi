@@ -32,6 +32,7 @@ class QPixmap:
 
 class QIcon:
     def __init__(self, source: str | QPixmap = "") -> None: ...
+    def pixmap(self, width: int, height: int) -> QPixmap: ...
 
 class QPalette:
     Window: int
