@@ -5,10 +5,11 @@
 Every slot that the panel connects through its status line is timed whenever it runs, while its buttons are pressed one
 after another; what events do besides is timed by the turn of the event loop. The worker is an actor in this process
 that answers at once with drawn slices, as its own speed is none of the panel's. Printed are median and worst time of
-the processor, which a busy machine does not stretch. The bar is 50 ms. What hands over or saves the whole image is
-beyond it and marked: the first Propagate on an image, saving, Undo, which is Slicer's. Accept is made of pieces, each
-of which is timed; the last of them has Slicer keep a state for Undo. Python's collector of garbage, which stops
-whatever runs just then and looks through all that VTK and Qt have, is no slot's: it has a line of its own.
+the processor, which a busy machine does not stretch. The bar is 50 ms. What hands over, copies or saves the whole image
+is beyond it and marked: Propagate, which copies what the segments hold, saving, and Undo, which is Slicer's. Accept is
+made of pieces, each of which is timed; the last of them has Slicer keep a state for Undo. Python's collector of
+garbage, which stops whatever runs just then and looks through all that VTK and Qt have, is no slot's: it has a line of
+its own.
 
 Slicer's own part is not in these figures: its widgets are stand-ins here (Testing/Harness), and there are no views that
 draw. A real Slicer can only be timed in a real Slicer.
@@ -286,6 +287,7 @@ def work(hand, folder):
         hand.stroke(index)
     ui.acceptButton.click()
     hand.settle("a proposal was accepted")
+    again(hand, segments[3])
     hand.watch.time("undo", ui.segmentEditor.undo)
     hand.settle("an Accept was undone")
     hand.press("nextObjectButton")
@@ -297,6 +299,23 @@ def work(hand, folder):
         hand.watch.time("WorklistSection.refresh", widget.cases.refresh)
     ui.nameFilter.setText("29")
     hand.settle("cases are filtered")
+
+
+def again(hand, segment_id):
+    """Propagate one of the segments once more, which are full now, draw on the proposal, and drop it."""
+    widget, ui = hand.widget, hand.widget.ui
+    widget.context.parameters.segment = segment_id
+    ui.segmentEditor.setCurrentSegmentID(segment_id)
+    hand.settle("another segment is selected")
+    ui.propagateButton.click()
+    hand.settle("slices arrive")
+    ui.segmentEditor.setActiveEffectByName("Erase")
+    for index in (LOOK, LOOK + 3):
+        widget.context.jumpToSlice(index)
+        hand.settle("the view is scrolled")
+        hand.stroke(index)
+    ui.discardButton.click()
+    hand.settle("a proposal was discarded")
 
 
 def suggest(hand, folder):
