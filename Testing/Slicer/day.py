@@ -66,6 +66,11 @@ class Day:
         self.panel.settle()
 
     def click(self, name):
+        """Click a button; each step that is folded around it costs a click as well."""
+        widget = getattr(self.ui, name)
+        while widget is not None:
+            self.clicks += int(bool(getattr(widget, "collapsed", False)))
+            widget = widget.parentWidget()
         self.clicks += 1
         self.panel.press(name)
 

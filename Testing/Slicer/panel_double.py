@@ -18,6 +18,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from suggest_double import DrivenRunner, DrivenSuggestions
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.propagation.review import Seen
 
 AXES = {"axial": 2, "coronal": 1, "sagittal": 0}  # of RAS, and of ijk in the drawn volume
 
@@ -199,7 +200,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
 
     def nextSuspicious(self, after=None):
         self.calls.append(("nextSuspicious", after))
-        return Suspicion.nextSuspicious({i: self.reviewScores(i) for i in self.proposed[0]}, after)
+        return Suspicion.nextSuspicious({i: seenIn(self.reviewScores(i)) for i in self.proposed[0]}, after)
 
     def editSlice(self, segmentId, sliceIndex):
         self.calls.append(("editSlice", segmentId, sliceIndex))
@@ -234,6 +235,11 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
 
     def shutdown(self):
         self.calls.append(("shutdown",))
+
+
+def seenIn(scores):
+    """What `Suspicion.nextSuspicious` wants to know of slices."""
+    return {s["sliceIndex"]: Seen(s["area"], s["predictedIou"], s["source"] == "key" or s["confirmed"]) for s in scores}
 
 
 class NothingMissing:

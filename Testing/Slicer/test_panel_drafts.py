@@ -13,7 +13,7 @@ def test_the_segment_is_checked_and_its_trusted_slices_are_listed_as_keys(panel)
     assert [panel.ui.keyTable.item(row, 0).text() for row in range(panel.ui.keyTable.rowCount)] == ["9", "10", "12"]
     assert panel.widget.range.given() == (8, 12)
     assert panel.sentence() == "Left kidney: 3 of 5 slices are keys now; Propagate redoes the others."
-    panel.ui.keyTable.cellWidget(1, 5).click()
+    panel.ui.keyTable.cellClicked.emit(1, 5)
     panel.settle()
     assert [key.sliceIndex for key in panel.logic.keys] == [9, 12]
 

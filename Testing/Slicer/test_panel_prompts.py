@@ -38,7 +38,7 @@ def test_an_oblique_view_is_refused_in_one_sentence(panel):
 
 
 def test_the_cross_forgets_a_key(prompted):
-    prompted.ui.keyTable.cellWidget(0, 5).click()
+    prompted.ui.keyTable.cellClicked.emit(0, 5)
     prompted.settle()
     assert prompted.logic.keys == ()
     assert not prompted.ui.keyTable.isVisible()

@@ -297,11 +297,11 @@ def test_the_slice_in_the_view_is_locked_and_unlocked_without_a_proposal(panel):
 
 
 def test_the_key_list_shows_a_lock_and_takes_it_away(prompted):
-    prompted.ui.keyTable.cellWidget(0, 4).click()
+    prompted.ui.keyTable.cellClicked.emit(0, 4)
     prompted.settle()
     assert prompted.logic.keys[0].confirmed
-    assert prompted.ui.keyTable.cellWidget(0, 4).toolTip.startswith("Locked")
-    prompted.ui.keyTable.cellWidget(0, 4).click()
+    assert prompted.ui.keyTable.item(0, 4).toolTip().startswith("Locked")
+    prompted.ui.keyTable.cellClicked.emit(0, 4)
     prompted.settle()
     assert not prompted.logic.keys[0].confirmed
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from panel_double import seenIn
 from SegmentPropagateSlicer.Review import Suspicion
 from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
@@ -30,7 +31,7 @@ def runOver(mask, key=13):
 
 
 def nextSlice(found, after=None):
-    place = Suspicion.nextSuspicious({"A": found}, ("A", after))
+    place = Suspicion.nextSuspicious({"A": seenIn(found)}, ("A", after))
     return place and place[1]
 
 
@@ -79,8 +80,8 @@ def test_a_stretch_is_named_once_in_its_middle_and_the_one_with_most_to_mend_com
 
 def test_the_places_of_all_segments_are_named_in_turn():
     found = {
-        "A": Suspicion.scores(doubted(runOver(ball()), s9=0.3), "A"),
-        "B": Suspicion.scores(doubted(runOver(ball()), s10=0.6, s20=0.1), "A"),
+        "A": Suspicion.seenOf(doubted(runOver(ball()), s9=0.3), "A"),
+        "B": Suspicion.seenOf(doubted(runOver(ball()), s10=0.6, s20=0.1), "A"),
     }
     seen, place = [], None
     for _press in range(4):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Values.Suggestion import Support
-from SegmentPropagateSlicer.Worklist.Segments import segmentNamed
+from SegmentPropagateSlicer.Worklist.Segments import segmentsByName
 from suggest_double import SuggestingProcess, answer, draft
 
 from SegmentPropagateLib.errors import InputError
@@ -44,7 +44,7 @@ def suggested(asked):
 def use(bench):
     """Use what is ticked, as the panel does."""
     return bench.logic.useSuggestions(
-        lambda name: segmentNamed(bench.segmentation, name), lambda one: bench.addSegment(one.name)
+        lambda name: segmentsByName(bench.segmentation).get(name.casefold()), lambda one: bench.addSegment(one.name)
     )
 
 
@@ -68,7 +68,7 @@ def shown(bench):
 
 
 def named(bench, name):
-    return segmentNamed(bench.segmentation, name)
+    return segmentsByName(bench.segmentation).get(name.casefold())
 
 
 # ---- looking --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import qt
@@ -15,7 +16,9 @@ from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
 from SegmentPropagateSlicer.Values.Key import Key
 
 ROWS_SHOWN = 3
-PICTURE = 44  # pixels
+PICTURE, SYMBOL = 44, 16  # pixels
+LOCK, REMOVE = 4, 5
+"""Columns."""
 
 
 class KeyTable:
@@ -37,7 +40,8 @@ class KeyTable:
         self.table: qt.QTableWidget = context.ui.keyTable
         self.table.setColumnCount(6)
         self.table.setHorizontalHeaderLabels([_("Slice"), _("Segment"), _("Plane"), _("Area"), "", ""])
-        self._lockIcon, self._unlockIcon = (qt.QIcon(context.icon(name)) for name in ("lock", "unlock"))
+        small = [qt.QIcon(context.icon(name)).pixmap(SYMBOL, SYMBOL) for name in ("lock", "unlock")]
+        self._lockIcon, self._unlockIcon = map(qt.QIcon, small)  # as pixmaps they stay smaller than the pictures
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(PICTURE + 4)
         self.table.setIconSize(qt.QSize(PICTURE, PICTURE))
@@ -45,6 +49,12 @@ class KeyTable:
         header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         header.setSectionResizeMode(1, qt.QHeaderView.Stretch)
         header.setHighlightSections(False)
+        self._tips = {
+            True: _("Locked: no run and no correction changes this slice. Press to unlock."),
+            False: _("Lock this slice: no later run or correction changes it."),
+        }
+        self._tipOfRemove = _("Forget this key; the outline stays in the segment.")
+        self.table.connect("cellClicked(int,int)", self._onClicked)
         self.table.connect("cellDoubleClicked(int,int)", context.status.guarded(self._jump))
 
     def _jump(self) -> None:
@@ -88,8 +98,12 @@ class KeyTable:
             self.table.setItem(row, column, qt.QTableWidgetItem(text))
         if key in self._pictures:
             self.table.item(row, 0).setIcon(self._pictures[key])
-        self.table.setCellWidget(row, 4, self._lockButton(key))
-        self.table.setCellWidget(row, 5, self._removeButton(key))
+        lock, remove = qt.QTableWidgetItem(""), qt.QTableWidgetItem("✕")
+        lock.setIcon(self._lockIcon if key.confirmed else self._unlockIcon)
+        lock.setToolTip(self._tips[key.confirmed])
+        remove.setToolTip(self._tipOfRemove)
+        self.table.setItem(row, LOCK, lock)
+        self.table.setItem(row, REMOVE, remove)
 
     def _sorted(self, keys: Iterable[Key]) -> list[Key]:
         """In the order of the segments, as the Segment Editor lists them, then by plane and slice."""
@@ -107,31 +121,22 @@ class KeyTable:
         if self._waiting:
             self._timer.start()
 
-    def _lockButton(self, key: Key) -> qt.QToolButton:
-        button = qt.QToolButton()
-        button.setIcon(self._lockIcon if key.confirmed else self._unlockIcon)
-        button.setAutoRaise(True)
-        if key.confirmed:
-            button.setToolTip(_("Locked: no run and no correction changes this slice. Press to unlock."))
-        else:
-            button.setToolTip(_("Lock this slice: no later run or correction changes it."))
-        toggle = self.context.status.guarded(
-            lambda: self.context.logic.confirmSlices(key.segmentId, [key.sliceIndex], not key.confirmed, key.plane)
-        )
-        button.connect("clicked()", toggle)
-        return button
+    def _onClicked(self, row: int, column: int) -> None:
+        self.context.status.guarded(partial(self._press, row, column))()
 
-    def _removeButton(self, key: Key) -> qt.QToolButton:
-        button = qt.QToolButton()
-        button.setText("✕")
-        button.setAutoRaise(True)
-        button.setToolTip(_("Forget this key; the outline stays in the segment."))
-        button.connect("clicked()", self.context.status.guarded(lambda: self.context.logic.removeKey(key)))
-        return button
+    def _press(self, row: int, column: int) -> None:
+        """The last two columns are buttons; as widgets of their own, each row of them took half a millisecond."""
+        if self._shown is None or not 0 <= row < len(self._shown):
+            return
+        key, logic = self._shown[row][0], self.context.logic
+        if column == LOCK:
+            logic.confirmSlices(key.segmentId, [key.sliceIndex], not key.confirmed, key.plane)
+        elif column == REMOVE:
+            logic.removeKey(key)
 
 
 def _common(before: Sequence[object], after: Sequence[object]) -> tuple[int, int]:
-    """How many rows are the same at the beginning, and at the end: a row takes half a millisecond to make."""
+    """How many rows are the same at the beginning, and at the end, so that these can stay."""
     least, counts = min(len(before), len(after)), [0, 0]
     for side, step in ((0, 1), (1, -1)):
         pairs = zip(before[::step], after[::step], strict=False)

@@ -18,7 +18,7 @@ from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Values.Suggestion import Suggestion, Support
 from SegmentPropagateSlicer.Worklist.Preferences import Preferences
-from SegmentPropagateSlicer.Worklist.Segments import makeSegment, namelessSegments, segmentNamed
+from SegmentPropagateSlicer.Worklist.Segments import makeSegment, namelessSegments, segmentsByName
 
 RECENT = "recentSupports"
 WORKLIST, OTHER = "*", "?"  # in place of a path
@@ -70,7 +70,13 @@ class SuggestSection:
         """Make what is ticked keys, each with its range; the rest stays in the list."""
         context, plane = self.context, self.context.logic.suggestions.plane
         before = self._asked()
-        used = context.logic.useSuggestions(self._find, self._make)
+        node = context.parameters.segmentation
+        if node is None:
+            raise InputError(_("Choose a segmentation first."))
+        known, nameless = segmentsByName(node), namelessSegments(node)
+        used = context.logic.useSuggestions(
+            lambda name: known.get(name.casefold()), partial(self._make, node, known, nameless)
+        )
         for segmentId, one in used.items():
             context.parameters.giveRange(segmentId, plane, one.first, one.last)
         last = next(iter(used), None)
@@ -95,17 +101,19 @@ class SuggestSection:
             sentences.append(text.format(names=", ".join(left)))
         return " ".join(sentences)
 
-    def _find(self, name: str) -> str | None:
-        node = self.context.parameters.segmentation
-        return segmentNamed(node, name) if node is not None else None
-
-    def _make(self, one: Suggestion) -> str:
-        node = self.context.parameters.segmentation
-        if node is None:
-            raise InputError(_("Choose a segmentation first."))
+    def _make(
+        self,
+        node: slicer.vtkMRMLSegmentationNode,
+        known: dict[str, str],
+        nameless: list[str],
+        one: Suggestion,
+    ) -> str:
+        """A segment for a suggestion: a nameless one as long as there are some, or a new one."""
         template = {info.name.casefold(): info for info in self.context.parameters.segments}
         info = template.get(one.name.casefold(), SegmentInfo(one.number, one.name, one.color))
-        return makeSegment(node, info, namelessSegments(node))
+        known[one.name.casefold()] = segmentId = makeSegment(node, info, nameless)
+        del nameless[:1]
+        return segmentId
 
     def _jump(self) -> None:
         self._look(self.table.currentRow())

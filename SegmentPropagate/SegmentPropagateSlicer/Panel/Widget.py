@@ -245,6 +245,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onSceneClosing(self, _caller: vtk.vtkObject, _event: str) -> None:
         self.context.isSettling = True
         self.ahead.stop()
+        self.context.status.clear()  # what it says is of the scene that goes; that something is lost is said below
         self.cases.saveBeforeItGoes()
         self.removeObservers(self._onParametersModified)
         self.context.parameters.node = None
@@ -306,8 +307,12 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._refreshLater()  # figures, and what is to be saved
 
     def _onSegmentModified(self, _caller: vtk.vtkObject, _event: str) -> None:
-        """All that is heard of an Undo, among other things; a segment that is renamed, added or removed."""
+        """All that is heard of an Undo, among other things; also that a segment has another name."""
         self.strokes.noteDrawn()
+        self._refreshLater()
+
+    def _onSegmentsChanged(self, _caller: vtk.vtkObject, _event: str) -> None:
+        """One has come or gone, which is no stroke."""
         self._refreshLater()
 
     def _onViewMoved(self, caller: slicer.vtkMRMLSliceNode, _event: str) -> None:
@@ -333,13 +338,14 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _followPainting(self) -> None:
         node, event = self.context.parameters.segmentation, slicer.vtkSegmentation.SourceRepresentationModified
         if node is None or not self.hasObserver(node, event, self._onPainted):
-            self.removeObservers(self._onPainted)
-            self.removeObservers(self._onSegmentModified)
+            for slot in (self._onPainted, self._onSegmentModified, self._onSegmentsChanged):
+                self.removeObservers(slot)
             if node is not None:
                 self.addObserver(node, event, self._onPainted)
                 kinds = slicer.vtkSegmentation
-                for other in (kinds.SegmentModified, kinds.SegmentAdded, kinds.SegmentRemoved):
-                    self.addObserver(node, other, self._onSegmentModified)
+                self.addObserver(node, kinds.SegmentModified, self._onSegmentModified)
+                for other in (kinds.SegmentAdded, kinds.SegmentRemoved):
+                    self.addObserver(node, other, self._onSegmentsChanged)
 
 
 def viewUnderMouse() -> str | None:

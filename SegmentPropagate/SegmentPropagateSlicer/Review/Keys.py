@@ -105,7 +105,7 @@ class Keys:
 
     def addAll(self, grid: SliceGrid, places: Iterable[tuple[str, int]]) -> None:
         """The same for `(segmentId, slice)` places; `changed` is told once."""
-        with self._once():
+        with self.together():
             for place in places:
                 self.add(grid, *place)
 
@@ -223,7 +223,7 @@ class Keys:
             self.changed.emit()
 
     @contextmanager
-    def _once(self) -> Iterator[None]:
+    def together(self) -> Iterator[None]:
         """Whoever follows the keys saves and shows all of them: that is done once."""
         self._isHeldBack = True
         try:

@@ -72,7 +72,11 @@ class Reviewer:
 
     def nextSuspicious(self, segmentIds: Iterable[str], after: tuple[str, int] | None) -> tuple[str, int] | None:
         """`(segmentId, sliceIndex)` that is worth correcting next, or next after such a place; None when none is."""
-        return Suspicion.nextSuspicious({segmentId: self.scores(segmentId) for segmentId in segmentIds}, after)
+        run = self._control.shown
+        if run is None:
+            return None
+        locked = {i: self._keys.confirmed(i, run.grid.plane) for i in segmentIds}
+        return Suspicion.nextSuspicious({i: Suspicion.seenOf(run, i, locked[i]) for i in locked}, after)
 
     def checkNothingLost(
         self, segmentIds: Iterable[str], segmentationNode: slicer.vtkMRMLSegmentationNode | None
@@ -95,15 +99,16 @@ class Reviewer:
         proposals = review.proposals.get(segmentId, {}) if review and review.grid.plane == grid.plane else {}
         if confirmed and review is not None:
             review.checkWhereabouts()
-        for index in sliceIndices:
-            grid.checkIndex(index)
-            if confirmed:
-                self._merge(nodes, grid, (segmentId, index))
-                drawn = self._writer.isDrawn(grid, (segmentId, index))
-                self._keys.lock(grid, segmentId, index, None if drawn else proposals.get(index))
-            else:
-                self._keys.unlock((segmentId, grid.plane, index))
-            self._control.sliceUpdated.emit(segmentId, index)
+        with self._keys.together():
+            for index in sliceIndices:
+                grid.checkIndex(index)
+                if confirmed:
+                    self._merge(nodes, grid, (segmentId, index))
+                    drawn = self._writer.isDrawn(grid, (segmentId, index))
+                    self._keys.lock(grid, segmentId, index, None if drawn else proposals.get(index))
+                else:
+                    self._keys.unlock((segmentId, grid.plane, index))
+                self._control.sliceUpdated.emit(segmentId, index)
 
     def edit(self, nodes: Nodes, place: tuple[str, int]) -> None:
         """Copy the proposal of a `(segmentId, sliceIndex)` into the segment, where a key is already."""
@@ -177,6 +182,8 @@ class Reviewer:
                 self._lendSlice(nodes, grid, (segmentId, index), review)
                 self._writer.makeKey(nodes, grid, (segmentId, index))
             self._writer.withdrawKeys(grid, segmentId, drawn)
+        if not present:
+            return False
         ranges = {i: review.ends.get(i, (review.first, review.last)) for i in present}
         keys, before = self._keys.outlines(grid, ranges), {**review.keys, **dict.fromkeys(review.absent)}
         now = {**keys, **dict.fromkeys(self._keys.absent(grid.plane) - set(keys))}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import TypedDict
 
 from SegmentPropagateLib.propagation.review import Doubt, Seen, suspicion, to_correct, worth_a_look
 from SegmentPropagateSlicer.Runs.Run import Run
+from SegmentPropagateSlicer.Values.Proposal import Proposal
 
 
 class Score(TypedDict):
@@ -31,14 +32,8 @@ def scores(run: Run, segmentId: str, confirmed: Collection[int] = ()) -> list[Sc
         segmentId: which of its segments.
         confirmed: slices that are locked.
     """
-    keys = {index: proposal for (owner, index), proposal in run.keys.items() if owner == segmentId}
-    slices = dict(sorted({**run.proposals.get(segmentId, {}), **keys}.items()))
-    seen = {
-        index: Seen(
-            proposal.area, proposal.predictedIou if proposal.area else None, index in keys or index in confirmed
-        )
-        for index, proposal in slices.items()
-    }
+    keys, slices = _keysOf(run, segmentId), _slicesOf(run, segmentId)
+    seen = seenOf(run, segmentId, confirmed)
     doubts = worth_a_look(seen)
     found: list[Score] = []
     for index, proposal in slices.items():
@@ -59,19 +54,30 @@ def scores(run: Run, segmentId: str, confirmed: Collection[int] = ()) -> list[Sc
     return found
 
 
+def seenOf(run: Run, segmentId: str, confirmed: Collection[int] = ()) -> dict[int, Seen]:
+    """What is known of each slice of a segment, ascending; all that `nextSuspicious` needs, and quicker."""
+    keys = _keysOf(run, segmentId)
+    return {
+        index: Seen(
+            proposal.area, proposal.predictedIou if proposal.area else None, index in keys or index in confirmed
+        )
+        for index, proposal in _slicesOf(run, segmentId).items()
+    }
+
+
 def nextSuspicious(
-    found: Mapping[str, Sequence[Score]], after: tuple[str, int | None] | None = None
+    found: Mapping[str, Mapping[int, Seen]], after: tuple[str, int | None] | None = None
 ) -> tuple[str, int] | None:
     """The place whose correction helps most, see `to_correct`, or next after one; None when nothing is in doubt.
 
     Args:
-        found: segmentId -> its scores.
+        found: segmentId -> what is known of its slices.
         after: `(segmentId, sliceIndex)`, or None.
     """
     ranked = sorted(
         (-stretch.wrong, stretch.place, number, segmentId)
-        for number, (segmentId, ofSegment) in enumerate(found.items())
-        for stretch in to_correct({score["sliceIndex"]: _seen(score) for score in ofSegment})
+        for number, (segmentId, seen) in enumerate(found.items())
+        for stretch in to_correct(seen)
     )
     order = [(segmentId, sliceIndex) for _wrong, sliceIndex, _number, segmentId in ranked]
     if not order:
@@ -79,5 +85,10 @@ def nextSuspicious(
     return order[(order.index(after) + 1) % len(order)] if after in order else order[0]
 
 
-def _seen(score: Score) -> Seen:
-    return Seen(score["area"], score["predictedIou"], score["source"] == "key" or score["confirmed"])
+def _keysOf(run: Run, segmentId: str) -> dict[int, Proposal]:
+    return {index: proposal for (owner, index), proposal in run.keys.items() if owner == segmentId}
+
+
+def _slicesOf(run: Run, segmentId: str) -> dict[int, Proposal]:
+    """Slice -> what it has, ascending."""
+    return dict(sorted({**run.proposals.get(segmentId, {}), **_keysOf(run, segmentId)}.items()))

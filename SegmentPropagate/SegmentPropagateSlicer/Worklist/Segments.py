@@ -71,8 +71,13 @@ def nextSegment(
 
 def makeSegment(segmentationNode: slicer.vtkMRMLSegmentationNode, info: SegmentInfo, nameless: Sequence[str]) -> str:
     """Give an empty segment that has no name yet, or a new one, what is known of it; returns its ID."""
-    segmentId = nameless[0] if nameless else segmentationNode.GetSegmentation().AddEmptySegment("", info.name)
-    _give(segmentOf(segmentationNode, segmentId), info)
+    if nameless:
+        _give(segmentOf(segmentationNode, nameless[0]), info)
+        return nameless[0]
+    segment, segmentation = slicer.vtkSegment(), segmentationNode.GetSegmentation()
+    _give(segment, info)  # before it is added: whoever lists segments hears of it once
+    segmentId = segmentation.GenerateUniqueSegmentID(info.name)
+    segmentation.AddSegment(segment, segmentId)
     return segmentId
 
 
@@ -83,10 +88,10 @@ def namelessSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) -> list[s
     return [i for i in ids if i not in named and isFree(segmentationNode, i)]
 
 
-def segmentNamed(segmentationNode: slicer.vtkMRMLSegmentationNode, name: str) -> str | None:
-    """ID of the first segment of that name; upper and lower case are one. None where there is none."""
+def segmentsByName(segmentationNode: slicer.vtkMRMLSegmentationNode) -> dict[str, str]:
+    """Name in small letters -> ID of the first segment that is called so."""
     ids = segmentationNode.GetSegmentation().GetSegmentIDs()
-    return next((i for i in ids if segmentOf(segmentationNode, i).GetName().casefold() == name.casefold()), None)
+    return {segmentOf(segmentationNode, i).GetName().casefold(): i for i in reversed(ids)}
 
 
 def complete(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentIds: Iterable[str]) -> None:
