@@ -105,10 +105,8 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.cases = WorklistSection(context, self.inputs, self.prompt, self.objects)
         self.learn = LearnSection(context, self.cases.casework, self.model, self.installer, self.training)
         self.project = ProjectSection(context, self.cases, self.model, self.collector, self.training)
-        self.strokes, self.figures = (
-            Strokes(context, self.prompt, preferences, self.review.writing),
-            FiguresLine(context),
-        )
+        self.strokes = Strokes(context, self.prompt, preferences, self.review.writing)
+        self.figures = FiguresLine(context)
         self.ahead = Ahead(context, self.range)
         self.steps = Steps(
             {
