@@ -125,6 +125,8 @@ def _check_voxels(header: Header, sizes: list[int]) -> None:
         needed = 2 * count - 1  # a digit and a space
         if packed or not _are_numbers(source, start, count):
             raise header.fault("it is damaged, its voxels are to be text and are not")
+        if not source.read_bytes()[-1:].isspace():  # MetaIO takes the end of the file for a fault
+            raise header.fault("the text of its voxels does not end in a line end: add one, or save it as binary")
     if packed:
         (present,) = header.whole("CompressedDataSize", span=(1, present), default="" if start else str(present))
     check_room(header.path, needed + max(skip, 0), present, packed=packed)

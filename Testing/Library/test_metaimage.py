@@ -64,6 +64,12 @@ def test_a_header_that_is_right_is_followed(changes, data, tmp_path):
     np.testing.assert_array_equal(volume.array_kji, VOXELS)
 
 
+def test_text_that_ends_with_its_last_number_is_refused_without_a_word_of_metaio(tmp_path, capfd):
+    path = write_meta(tmp_path / "v.mha", {"BinaryData": "False"}, data=TEXT.rstrip())
+    assert "line end" in sentence_of(read_volume, path)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("changes", "words"), WRONG.values(), ids=WRONG)
 def test_a_header_that_is_wrong_is_refused_by_its_cause(changes, words, tmp_path, capfd):
     data = PACKED if "CompressedData" in changes else RAW
