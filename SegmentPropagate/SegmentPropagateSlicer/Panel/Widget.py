@@ -105,10 +105,8 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.cases = WorklistSection(context, self.inputs, self.prompt, self.objects)
         self.learn = LearnSection(context, self.cases.casework, self.model, self.installer, self.training)
         self.project = ProjectSection(context, self.cases, self.model, self.collector, self.training)
-        self.strokes, self.figures = (
-            Strokes(context, self.prompt, preferences, self.review.writing),
-            FiguresLine(context),
-        )
+        self.strokes = Strokes(context, self.prompt, preferences, self.review.writing)
+        self.figures = FiguresLine(context)
         self.ahead = Ahead(context, self.range)
         self.steps = Steps(
             {
@@ -121,12 +119,14 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         self.sections = (self.model, self.inputs, self.prompt, self.range, self.run, self.review, self.objects,
                          self.cases, self.learn, self.project, self.strokes, self.figures)  # fmt: skip
-        guarded = status.guarded
+        self.shortcuts = self._makeShortcuts()
+
+    def _makeShortcuts(self) -> Shortcuts:
+        ui, guarded = self.ui, self.context.status.guarded
         actions = {
             "K": guarded(self.prompt.addKey),
             "S": guarded(self.range.firstFromView),
             "L": guarded(self.range.lastFromView),
-            "P": guarded(self.run.toggle),
             "U": self._toggleLock,
             "N": ui.nextButton.click,
             "E": ui.editButton.click,
@@ -137,7 +137,8 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             "H": ui.previousCaseButton.click,
             "D": ui.discardButton.click,
         }
-        self.shortcuts = Shortcuts({key: partial(self._act, slot) for key, slot in actions.items()}, self.parent)
+        acting = {key: partial(self._act, slot) for key, slot in actions.items()}
+        return Shortcuts({"P": guarded(self.run.toggle), **acting}, self.parent)
 
     def _act(self, slot: Callable[[], object]) -> None:
         """A key may follow Accept at once: no button is off because of what is still being written."""
