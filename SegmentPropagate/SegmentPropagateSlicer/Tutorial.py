@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.formats.worklist import DONE
 from SegmentPropagateSlicer.Panel.Context import VIEWS, compositeOf, sliceNodeOf
 from SegmentPropagateSlicer.Panel.WorklistSection import SCENE
+from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.State import State
 
@@ -70,12 +71,12 @@ class Tutorial:
         if red is not None:
             red.JumpSliceByOffsetting(*TUMOR)
         self.settle()
-        self.ui.pointsButton.click()
+        self.click(self.ui.pointsButton)
         self.place("positivePoints", TUMOR)
-        self.ui.placeNegativeButton.click()
+        self.click(self.ui.placeNegativeButton)
         for place in BESIDE:
             self.place("negativePoints", place)
-        self.ui.addKeyButton.click()
+        self.click(self.ui.addKeyButton)
         self.settle()
         mask = self.mask()
         self.test.assertTrue(self.isAt(mask, TUMOR))
@@ -86,28 +87,29 @@ class Tutorial:
         """A proposal changes nothing yet."""
         before = self.mask()
         self.test.assertTrue(self.ui.propagateButton.enabled, self.ui.estimateLabel.text)
-        self.ui.propagateButton.click()
+        self.click(self.ui.propagateButton)
         self.waitFor(lambda: self.logic.state == State.REVIEW)
         np.testing.assert_array_equal(self.mask(), before)
 
     def review(self) -> None:
         """To the slice that is most in doubt, and to one beside the key."""
-        self.ui.nextButton.click()
+        self.click(self.ui.nextButton)
         self.widget.review.goTo(self.logic.keys[0].sliceIndex + 1)
         self.settle()
-        self.test.assertTrue(self.ui.editButton.enabled)
 
     def correct(self) -> None:
-        """The slice in the view becomes another key."""
-        self.ui.editButton.click()
-        self.ui.correctButton.click()
-        self.waitFor(lambda: self.logic.state == State.REVIEW)
-        self.test.assertEqual(len(self.logic.keys), 2)
+        """A stroke makes the slice in the view another key: what the key has is painted there as well."""
+        key, mask, volume = self.logic.keys[0], self.mask().astype(np.uint8), self.parameters.volume
+        slices = np.moveaxis(mask, SliceGrid(VolumeReader(volume).geometry, key.plane).axis, 0)
+        slices[key.sliceIndex + 1] = slices[key.sliceIndex]
+        segmentation, segment = self.parameters.segmentation, self.parameters.segment
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, segment, volume)
+        self.waitFor(lambda: len(self.logic.keys) == 2 and self.logic.state == State.REVIEW)
 
     def accept(self) -> None:
         """One undo step, which is then done again."""
         before = self.mask()
-        self.ui.acceptButton.click()
+        self.click(self.ui.acceptButton)
         self.settle()
         after = self.mask()
         self.test.assertGreater(np.count_nonzero(after.any(axis=(1, 2))), 2)
@@ -122,7 +124,7 @@ class Tutorial:
     def nextObject(self) -> None:
         """Another segment, and the same prompt."""
         before = self.parameters.segment
-        self.ui.nextObjectButton.click()
+        self.click(self.ui.nextObjectButton)
         self.settle()
         self.test.assertNotEqual(self.parameters.segment, before)
         self.test.assertEqual(self.widget.prompt.placement.placing(), "positivePoints")
@@ -130,7 +132,7 @@ class Tutorial:
     def nextCase(self) -> None:
         """The first patient is saved, the second is open with a segment and the same prompt."""
         first = self.parameters.volume
-        self.ui.nextCaseButton.click()
+        self.click(self.ui.nextCaseButton)
         self.settle()
         done = self.cases.casework.worklist.case(first.GetName())
         self.test.assertTrue(done.labels.is_file())
@@ -140,6 +142,11 @@ class Tutorial:
         self.test.assertEqual(self.widget.prompt.placement.placing(), "positivePoints")
 
     # ---- hands and eyes -----------------------------------------------------------------------------------------
+
+    def click(self, button: Any) -> None:
+        """Press a button that can be pressed, and is not hidden."""
+        self.test.assertTrue(button.enabled and not button.isHidden(), button.text)
+        button.click()
 
     def place(self, role: str, ras: tuple[float, float, float]) -> None:
         """Click in the view, and wait for the outline."""

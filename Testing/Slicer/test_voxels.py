@@ -113,15 +113,17 @@ def points(segmentation, number):
     return surface.GetNumberOfPoints() if surface is not None else 0
 
 
-def test_a_labelmap_that_keeps_its_size_is_not_made_anew(slicer, node):
-    """Slicer's way to crop it copies all of it, at each stroke."""
+def test_a_labelmap_that_keeps_its_size_is_not_looked_through(slicer, node, monkeypatch):
+    """Slicer's way to crop it takes longer the larger it is, at each stroke."""
+    with Voxels(node) as voxels:
+        voxels.add("0", *boxOf(0, (2, 4)))
     image, (lattice, inner) = labelmapOf(node, "0")[0], boxOf(0, (3, 3), rows=(4, 4))
     inner[..., 1] = False  # it is at the border
-    before = image.GetPointData().GetScalars()
-    for change in (Voxels.remove, Voxels.add):
-        time = image.GetMTime()
-        with Voxels(node) as voxels:
-            change(voxels, "0", lattice, inner)
-        assert image.GetMTime() > time
-    assert image.GetPointData().GetScalars() is before
-    assert np.array_equal(held(slicer, node, 0), boxOf(0, (3, 3))[1])
+    with monkeypatch.context() as without:
+        without.setattr(slicer, "vtkSlicerSegmentationsModuleLogic", None)
+        for change in (Voxels.remove, Voxels.add):
+            time = image.GetMTime()
+            with Voxels(node) as voxels:
+                change(voxels, "0", lattice, inner)
+            assert image.GetMTime() > time
+    assert np.array_equal(held(slicer, node, 0), boxOf(0, (2, 4))[1])

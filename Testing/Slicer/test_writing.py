@@ -225,8 +225,7 @@ def test_the_panel_shows_how_far_it_is_and_can_cancel(day):
     assert (day.ui.propagateButton.text, day.ui.acceptButton.enabled) == ("Cancel", False)
     assert day.ui.progressBar.visible
     assert "Writing" in day.ui.progressBar.format
-    day.ui.propagateButton.click()
-    day.settle()
+    day.key("P")  # what the button says
     assert day.sentence() == "Cancelled: everything is as it was before."
     assert day.logic.state == State.REVIEW
     day.ui.acceptButton.click()

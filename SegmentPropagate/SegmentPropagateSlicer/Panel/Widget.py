@@ -119,12 +119,14 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         self.sections = (self.model, self.inputs, self.prompt, self.range, self.run, self.review, self.objects,
                          self.cases, self.learn, self.project, self.strokes, self.figures)  # fmt: skip
-        guarded = status.guarded
+        self.shortcuts = self._makeShortcuts()
+
+    def _makeShortcuts(self) -> Shortcuts:
+        ui, guarded = self.ui, self.context.status.guarded
         actions = {
             "K": guarded(self.prompt.addKey),
             "S": guarded(self.range.firstFromView),
             "L": guarded(self.range.lastFromView),
-            "P": guarded(self.run.toggle),
             "U": self._toggleLock,
             "N": ui.nextButton.click,
             "E": ui.editButton.click,
@@ -135,7 +137,8 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             "H": ui.previousCaseButton.click,
             "D": ui.discardButton.click,
         }
-        self.shortcuts = Shortcuts({key: partial(self._act, slot) for key, slot in actions.items()}, self.parent)
+        acting = {key: partial(self._act, slot) for key, slot in actions.items()}
+        return Shortcuts({"P": guarded(self.run.toggle), **acting}, self.parent)
 
     def _act(self, slot: Callable[[], object]) -> None:
         """A key may follow Accept at once: no button is off because of what is still being written."""

@@ -28,7 +28,7 @@ class Voxels:
     """Changes the segments of a segmentation within a `with`; whoever shows them is told at its end.
 
     Here voxels go straight into the labelmap, which is marked as changed at the end. Only where it may be larger than
-    what it holds, Slicer is asked to crop it, as its `SetBinaryLabelmapToSegment` does: that copies it, 70 ms for 600
+    what it holds, Slicer is asked to crop it, as its `SetBinaryLabelmapToSegment` does: that takes 70 ms for 600
     slices. What does not fit into the labelmap, as it has another grid or another segment is there that may be
     overlapped, is left to Slicer altogether, and so are segments that are shown in 3-D: their surfaces have to follow.
 
