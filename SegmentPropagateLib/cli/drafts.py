@@ -91,6 +91,8 @@ def read_drafts(arguments: argparse.Namespace, volume: Volume, notes: list[str])
     name = SOURCES_OF[kind][0] if arguments.source in (None, "auto") else arguments.source
     if name not in SOURCES_OF[kind]:
         raise InputError(f"--source {name} does not go with --{kind}: choose {' or '.join(SOURCES_OF[kind])}.")
+    if name == "auto":
+        name = best_source()
     basis = _basis(kind, getattr(arguments, kind), volume, notes)
     support = replace(basis.support, localizer=_localizer(arguments, name), model=_model(arguments, name))
     segments = _wanted(basis, arguments)
@@ -101,7 +103,7 @@ def read_drafts(arguments: argparse.Namespace, volume: Volume, notes: list[str])
             bar.update(done - bar.n)
 
         values = [segment.value for segment in segments]
-        source = find_source(best_source() if name == "auto" else name)
+        source = find_source(name)
         proposals = source.propose(volume, values, support, Plane.parse(arguments.plane), tick)
     return [Draft(segment, proposal) for segment, proposal in zip(segments, proposals, strict=True)]
 
@@ -116,9 +118,9 @@ def _model(arguments: argparse.Namespace, name: str) -> str | None:
     """The network that reads finished cases; a mistyped name is told before anything long begins."""
     if arguments.support_model is None:
         return None
-    if not name.startswith("support-memory"):
+    if "memory" not in name:
         option = "--model" if arguments.command == "suggest" else "--support-model"
-        raise InputError(f"{option} is for --source support-memory: give both, or none.")
+        raise InputError(f"{option} is for sources with a memory, such as atlas-memory: leave it out with {name}.")
     found = registry.resolve(arguments.support_model)
     if not isinstance(found, Path) and found.family not in FAMILIES:
         raise InputError(f"The model '{arguments.support_model}' has no memory for finished cases: give a network.")

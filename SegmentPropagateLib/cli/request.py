@@ -97,10 +97,10 @@ def _check_drafting(arguments: argparse.Namespace) -> None:
     if drafting is None:
         if arguments.unsure:
             raise InputError("--unsure belongs to --support and --draft: nothing is suggested without them.")
-        for option, source in {"localizer": "landmarks", "support_model": "support-memory"}.items():
+        for option, basis in {"localizer": "--source landmarks", "support_model": "--support"}.items():
             if getattr(arguments, option) is not None:
                 name = option.replace("_", "-")
-                raise InputError(f"--{name} belongs to --source {source}, which nothing here asks for.")
+                raise InputError(f"--{name} belongs to {basis}, which nothing here asks for.")
         return
     if drafting == "source" and arguments.mask is None:
         raise InputError("--source belongs to --support and --mask: it says what drafts are made of them.")

@@ -55,5 +55,5 @@ def add_source(parser: argparse.ArgumentParser, *names: str) -> None:
         *names,
         dest="support_model",
         metavar="FILE",
-        help="for --source support-memory and support-memory-walk: what finetune --recipe sgp wrote (default: starter)",
+        help="for the sources with a memory: the network that reads finished cases (default: starter)",
     )

@@ -2,7 +2,7 @@
 
 Supports lie on the slice they are to help with, as if they came just before it. The same organ may have another gray
 value in another patient: contrast medium alone moves an aorta by 100 HU. So every slice is asked about twice, as it is
-and with gray values brought to those of the supports, and the answers vote with what was expected.
+and with gray values brought to those of the supports, and the answer that promises more is taken.
 """
 
 from __future__ import annotations
@@ -20,11 +20,6 @@ from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.stack import ImageStack
 
-EXPECTED = 0.5
-"""Weight of the mask that was expected; the network's answers weigh as much as the IoU that they promise, 0..1."""
-
-_CERTAIN = 9.0  # logits are cut off there
-_BLUR_MM = 2.0  # of the surface of the expected mask
 _RING_MM = (3.0, 12.0)  # from a mask: what is compared with it
 _LEAST_CONTRAST = 0.01  # of gray values 0..1
 
@@ -46,13 +41,11 @@ class Question(NamedTuple):
         gray: float32 0..1 `(rows, columns)`.
         expected: where the object should be, bool, not empty.
         supports: at least one, the most similar last: the network's short memory holds one slice.
-        weight: of `expected` in the vote.
     """
 
     gray: Image
     expected: Mask
     supports: Sequence[Aligned]
-    weight: float = EXPECTED
 
 
 class Answer(NamedTuple):
@@ -61,12 +54,13 @@ class Answer(NamedTuple):
     Args:
         mask: the object, bool `(rows, columns)`; empty where it is held to be absent.
         worth: IoU that the network promises times the DSC of its own mask and the expected one, the better of its two
-            answers, 0..1. Of 24 organs in parts of two volumes the mean DSC was .69 on the slice that registration
-            alone held for its best, .74 after a vote there, and .79 after a vote on the slice of the most worth.
+            answers, 0..1.
+        agreed: DSC of the network's own mask and the expected one, the better of its two answers.
     """
 
     mask: Mask
     worth: float
+    agreed: float
 
 
 class Reading(NamedTuple):
@@ -100,22 +94,7 @@ class Memory:
         """
         readings = [reading for question in questions for reading in _both_ways(question, pixel_mm)]
         updates = iter(self._read(readings, pixel_mm))
-        return [_voted(question, [next(updates), next(updates)], pixel_mm) for question in questions]
-
-    def compare(
-        self, support: Aligned, slices: Sequence[tuple[Image, Mask]], pixel_mm: tuple[float, float]
-    ) -> list[Answer]:
-        """What is believed of slices of the same volume with one other slice of it in memory.
-
-        Args:
-            support: that slice.
-            slices: gray values and expected mask, as in `Question`.
-            pixel_mm: spacing of rows and columns.
-        """
-        readings = [Reading([support], [gray for gray, _ in slices[n : n + 2]]) for n in range(0, len(slices), 2)]
-        questions = [Question(gray, expected, [support]) for gray, expected in slices]
-        updates = self._read(readings, pixel_mm)
-        return [_voted(question, [update], pixel_mm) for question, update in zip(questions, updates, strict=True)]
+        return [_best(question, [next(updates), next(updates)]) for question in questions]
 
     def _read(self, readings: Sequence[Reading], pixel_mm: tuple[float, float]) -> list[SliceUpdate]:
         """All slices in one stack, after their supports or before them, where a second one can be asked about as well:
@@ -171,21 +150,14 @@ def _look(gray: Image, mask: Mask, pixel_mm: tuple[float, float]) -> tuple[float
     return level, max(contrast, _LEAST_CONTRAST)
 
 
-def _voted(question: Question, updates: Sequence[SliceUpdate], pixel_mm: tuple[float, float]) -> Answer:
-    sigma = [_BLUR_MM / step for step in pixel_mm]
-    expected = ndimage.gaussian_filter(question.expected.astype(np.float32), sigma)
+def _best(question: Question, updates: Sequence[SliceUpdate]) -> Answer:
+    """The answer that promises more. A vote with what was expected was no better: on the key slices of 82 labels that
+    registration was sure of the mean DSC was .84 by either, of 45 that it was unsure of .60 and .56."""
     promised = [_promised(update) for update in updates]
-    votes = [*zip(promised, map(_share, updates), strict=True), (question.weight, expected)]
-    total = max(sum(weight for weight, _ in votes), 1e-6)
-    mask = sum(weight * share for weight, share in votes) / total > 0.5
-    worth = [iou * dice(update.mask, question.expected) for iou, update in zip(promised, updates, strict=True)]
-    return Answer(mask, max(worth))
+    agreed = [dice(update.mask, question.expected) for update in updates]
+    worth = max(iou * share for iou, share in zip(promised, agreed, strict=True))
+    return Answer(updates[int(np.argmax(promised))].mask, worth, max(agreed))
 
 
 def _promised(update: SliceUpdate) -> float:
     return float(update.predicted_iou) if update.mask.any() else 0.0
-
-
-def _share(update: SliceUpdate) -> Image:
-    logits = np.where(update.mask, _CERTAIN, -_CERTAIN) if update.logits is None else update.logits
-    return (1 / (1 + np.exp(-np.clip(logits, -_CERTAIN, _CERTAIN)))).astype(np.float32)

@@ -227,6 +227,6 @@ def chosen_for(page: Page, candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def question_of(page: Page, supports: Sequence[Candidate]) -> Question | None:
-    """Supports, the most similar first, as a question; what the first one shows is expected, and has no vote."""
+    """Supports, the most similar first, as a question; what the first one shows is expected."""
     lying = [support for support in (candidate.on(page) for candidate in supports) if support is not None]
-    return Question(page.gray, lying[0].mask, lying[::-1], weight=0.0) if lying else None
+    return Question(page.gray, lying[0].mask, lying[::-1]) if lying else None

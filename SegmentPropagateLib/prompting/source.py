@@ -53,8 +53,8 @@ class Support:
         drawn: labels on the volume's own grid, of which single slices are outlined; None where nothing is.
         cases: finished cases, images with their labels.
         localizer: file of a trained one, for the source `landmarks` alone.
-        model: file or name of a network to read finished cases with, for the sources `support-memory` and
-            `support-memory-walk`; None takes the bundled one.
+        model: file or name of a network to read finished cases with, for the sources with a memory; None takes the
+            bundled one.
     """
 
     drawn: Labels | None = None

@@ -5,6 +5,7 @@
     real        two abdominal CT volumes, each from the other; drafts and what the starter makes of them
     unrelated   volumes of other parts of the body from either of the two: nothing should be found
     bodies      drawn trunks of one layout, with fields of view by chance
+    copies      copies of those two, bent, cut, with other contrast or inverted (`suggest_copies`), as in real
     compared    bodies half as large, which take an eighth of the time: each organ from three finished cases, from the
                 first of them, and from three in which each organ has the name of the one before it
 
@@ -31,6 +32,7 @@ from typing import Any
 
 import numpy as np
 from evaluation_targets import PLANE, files_of
+from suggest_copies import PAIRS, make_copies
 
 from SegmentPropagateLib.formats.cases import Case
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
@@ -62,7 +64,7 @@ COMPACT = {
 }
 UNRELATED = ("ct_sarcoma", "ct_vertebra", "mr_t1c_brain_tumour", "mr_flair_ms_lesions_few", "mr_t1_sarcoma")
 
-SECTIONS = ("real", "unrelated", "bodies", "compared")  # the last one when it is asked for
+SECTIONS = ("real", "unrelated", "bodies", "copies", "compared")  # the last two when they are asked for
 
 Row = dict[str, Any]
 
@@ -91,6 +93,9 @@ def main() -> None:
         if "real" in sections:
             results["real"] = [row for query, other in (PAIR, PAIR[::-1]) for row in _real(arguments, query, other)]
             _tell_real(results["real"])
+        if "copies" in sections:
+            results["copies"] = list(_copies(arguments))
+            _tell_real(results["copies"])
         if "unrelated" in sections:
             results["unrelated"] = list(_unrelated(arguments))
     else:
@@ -135,6 +140,14 @@ def _real(arguments: argparse.Namespace, query: str, other: str) -> Iterator[Row
         if draft.label in masks:
             row["dsc"] = dice(stack_of(masks[draft.label], axis), there)
         yield row
+
+
+def _copies(arguments: argparse.Namespace) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        make_copies(arguments.data, PAIR, Path(folder))
+        told = argparse.Namespace(**{**vars(arguments), "data": Path(folder)})
+        for query, other in PAIRS:
+            yield from _real(told, query, other)
 
 
 def _row(draft: Proposal, there: Any) -> Row:

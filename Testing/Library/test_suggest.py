@@ -160,3 +160,20 @@ def test_unsure_alone_means_nothing(folder, tmp_path, capsys):
     words = ["--box", "1,1,5,5", "--key-slice", "3", "--unsure", "-o", str(tmp_path / "out.nrrd")]
     assert main(["propagate", str(folder / "image.nrrd"), *words]) == 2
     assert "--unsure belongs to --support" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["suggest", "--support", "cases", "--source", "atlas", "--model", "starter"], "leave it out with atlas"),
+        (["suggest", "--support", "cases", "--source", "atlas-memory", "--model", "classical"], "no memory"),
+        (["propagate", "--box", "1,1,5,5", "--support-model", "starter"], "belongs to --support"),
+    ],
+    ids=lambda words: words[-1] if isinstance(words, list) else "",
+)
+def test_a_network_for_finished_cases_goes_with_sources_that_have_a_memory(
+    folder, tmp_path, monkeypatch, capsys, words, told
+):
+    monkeypatch.chdir(folder)
+    assert main([words[0], "image.nrrd", *words[1:], "-o", str(tmp_path / "out.nrrd")]) == 2
+    assert told in capsys.readouterr().err

@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
+from doubles import ThresholdPropagator
 from test_atlas import body, placed, save_case, whole
 
 from SegmentPropagateLib.cli.suggest_arguments import SOURCES as TYPED
+from SegmentPropagateLib.prompting import recall
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.prompting.recall import Aligned, Memory, Question
 from SegmentPropagateLib.prompting.shelf import Shelf, candidates_of, opened, outlines_of
 from SegmentPropagateLib.prompting.source import SOURCES, Support, best_source, find_source
 from SegmentPropagateLib.prompting.supports import least_similar, most_similar
+from SegmentPropagateLib.propagation.propagator import SliceUpdate
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import Labels
@@ -92,18 +95,15 @@ def test_answers_do_not_depend_on_the_other_questions(memory):
     assert together[0].worth == pytest.approx(alone[0].worth, abs=1e-5)
 
 
-def test_two_slices_beside_one_support_do_not_see_each_other(memory):
-    support = disc(48, 46)
-    aligned = Aligned(picture(support, 0.7), support)
-    slices = [(picture(mask, 0.7), mask) for mask in (disc(48, 48, 13), disc(60, 40, 9), disc(45, 45, 11))]
-    together = memory.compare(aligned, slices, (1.5, 1.5))
-    for (gray, mask), answer in zip(slices, together, strict=True):
-        (alone,) = memory.compare(aligned, [(gray, mask)], (1.5, 1.5))
-        assert np.array_equal(answer.mask, alone.mask)
-        assert answer.worth == pytest.approx(
-            alone.worth, abs=1e-3
-        )  # what is told of time depends on the stack's length
-    assert all(dice(answer.mask, mask) > 0.9 for (_, mask), answer in zip(slices, together, strict=True))
+def test_an_answer_tells_how_far_the_network_agrees_with_what_was_expected(memory):
+    true, support = disc(48, 48, 13), disc(48, 46)
+    expected = {"near": disc(48, 47, 13), "shifted": disc(48, 62)}
+    slices = [
+        Question(picture(true, 0.7), mask, [Aligned(picture(support, 0.7), support)]) for mask in expected.values()
+    ]
+    near, shifted = memory.ask(slices, (1.5, 1.5))
+    assert near.agreed > 0.9 > 0.6 > shifted.agreed
+    assert near.worth <= near.agreed
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +130,43 @@ def test_the_slices_that_can_support_are_those_that_show_the_organ(template):
         assert dice(candidate.on(page).mask, layer[page.index] > 0) > 0.8
 
 
-def propose(source, folder, values, geometry=None, labels=(LIVER,)):
+def propose(source, folder, values, geometry=None, labels=(LIVER,), model=None):
     volume = Volume(values, placed(values) if geometry is None else geometry, "image.nrrd")
-    return find_source(source).propose(volume, labels, Support(cases=read_finished(folder).cases), Plane.AXIAL)
+    support = Support(cases=read_finished(folder).cases, model=model)
+    return find_source(source).propose(volume, labels, support, Plane.AXIAL)
+
+
+class Reader(ThresholdPropagator):
+    """Copies what its supports show, and promises `iou` for it."""
+
+    def __init__(self, iou):
+        super().__init__()
+        self.iou = iou
+
+    def _update(self, lane, slice_index, key_masks):
+        (mask,) = key_masks[lane.object_id].values()
+        return SliceUpdate(lane.object_id, slice_index, mask, 4.0, self.iou)
+
+
+@pytest.mark.parametrize(
+    ("iou", "status"), [(0.9, "found"), pytest.param(0.2, "unsure", marks=pytest.mark.slow)], ids=str
+)
+def test_slices_on_which_network_and_registration_agree_are_keys(template, monkeypatch, iou, status):
+    folder, values, labels = template
+    asked = []
+
+    def load(name, **_options):
+        asked.append(name)
+        return Reader(iou)
+
+    monkeypatch.setattr(recall, "load_model", load)
+    noisy = values + np.random.default_rng(0).normal(0, 40, values.shape).astype(np.float32)
+    (draft,) = propose("atlas-memory", folder, noisy, model="mine.pt")
+    assert asked == ["mine.pt"]  # once for all slices
+    assert draft.status == status
+    truth = labels == LIVER
+    assert len(draft.prompts) > 2
+    assert all(dice(prompt.mask, truth[index]) > 0.7 for index, prompt in draft.prompts.items())
 
 
 @pytest.mark.slow
