@@ -13,6 +13,7 @@ from SegmentPropagateLib.worker.replies import (
     SliceDone,
     Started,
     Suggested,
+    SuggestedKey,
     SuggestionsDone,
 )
 from SegmentPropagateLib.worker.requests import GetAhead, Hello, Propagate, Request, TakeVolume
@@ -31,7 +32,7 @@ class Exchange:
         self._stage = 0  # place of the last reply among the request's answers
         self._total: int | None = None
         self._computed = 0
-        self._suggested: set[int] = set()  # labels
+        self._suggested: dict[int, set[int]] = {}  # label -> key slices
         self._missing = set(request.places) if isinstance(request, Propagate) else set()
 
     @property
@@ -58,6 +59,8 @@ class Exchange:
             self._take_slice(reply)
         if isinstance(reply, Suggested):
             self._take_suggestion(reply)
+        if isinstance(reply, SuggestedKey):
+            self._take_key(reply)
         if isinstance(reply, Done):
             self._end(reply)
         if isinstance(reply, SuggestionsDone) and reply.count != len(self._suggested):
@@ -85,7 +88,15 @@ class Exchange:
     def _take_suggestion(self, reply: Suggested) -> None:
         if reply.object_id in self._suggested:
             raise MessageError(f"The message '{reply.word}' comes twice for label {reply.object_id}.")
-        self._suggested.add(reply.object_id)
+        self._suggested[reply.object_id] = {reply.slice_index} if reply.status != "not here" else set()
+
+    def _take_key(self, reply: SuggestedKey) -> None:
+        known = self._suggested.get(reply.object_id)
+        if not known:
+            raise MessageError(f"The message '{reply.word}' comes for label {reply.object_id}, which has no draft.")
+        if reply.slice_index in known:
+            raise MessageError(f"The message '{reply.word}' comes twice for slice {reply.slice_index}.")
+        known.add(reply.slice_index)
 
     def _end(self, reply: Done) -> None:
         if reply.computed != self._computed:

@@ -265,7 +265,7 @@ class Suggesting(Reply):
 
 @dataclass(frozen=True, eq=False)
 class Suggested(SliceReply):
-    """A draft for one label: its outline on the key slice.
+    """A draft for one label: its outline on the key slice, on the surest where there are several.
 
     Args:
         object_id: place of the label in the request, from 1; where that names none, any number of its own.
@@ -304,6 +304,19 @@ class Suggested(SliceReply):
             if wrong:
                 wanted = f"on this side of the key slice {self.slice_index}" if here else "none for what is not here"
                 reject(f"{self.word}.{name}", wanted, getattr(self, name))
+
+
+@dataclass(frozen=True, eq=False)
+class SuggestedKey(SliceReply):
+    """A further key slice of a draft that was sent, with its outline."""
+
+    word = "suggested_key"
+
+    def check(self) -> None:
+        """It has an outline."""
+        super().check()
+        if not self.box.any():
+            reject(f"{self.word}.box", "an outline", self.box)
 
 
 @dataclass(frozen=True)

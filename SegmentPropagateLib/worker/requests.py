@@ -37,6 +37,7 @@ from SegmentPropagateLib.worker.replies import (
     SliceReply,
     Started,
     Suggested,
+    SuggestedKey,
     Suggesting,
     SuggestionsDone,
     Trusted,
@@ -327,7 +328,7 @@ class Suggest(Request):
     """
 
     word = "suggest"
-    answers = (Preparing, Suggesting, Suggested, SuggestionsDone)
+    answers = (Preparing, Suggesting, Suggested, SuggestedKey, SuggestionsDone)
     setup: Setup
     labels: tuple[Text, ...]
     folders: tuple[Text, ...]
@@ -344,8 +345,9 @@ class Suggest(Request):
     def check_reply(self, reply: Reply) -> None:
         """A draft lies in the volume, and is for a label that was asked for."""
         asked = len(self.labels)
-        if isinstance(reply, Suggested):
+        if isinstance(reply, Suggested | SuggestedKey):
             _check_place(reply, range(1, asked + 1) or (reply.object_id,), range(self.setup.stack_shape[0]), self.setup)
+        if isinstance(reply, Suggested):
             self.setup.check_slice(f"{reply.word}.last", reply.last)
         if isinstance(reply, SuggestionsDone) and asked and reply.count != asked:
             reject(f"{reply.word}.count", f"{asked}, the labels that were asked for", reply.count)

@@ -13,11 +13,12 @@ from SegmentPropagateLib.formats.cases import Case, find_cases
 from SegmentPropagateLib.process import peak_memory_mib
 from SegmentPropagateLib.prompting.finished import finished_cases
 from SegmentPropagateLib.prompting.source import Proposal, Support, best_source, find_source
+from SegmentPropagateLib.propagation.prompts import MaskPrompt
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo, default_segment
 from SegmentPropagateLib.volumes.volume import Volume
 from SegmentPropagateLib.worker.messages import printable
-from SegmentPropagateLib.worker.replies import Preparing, Reply, Suggested, Suggesting, SuggestionsDone
+from SegmentPropagateLib.worker.replies import Preparing, Reply, Suggested, SuggestedKey, Suggesting, SuggestionsDone
 from SegmentPropagateLib.worker.requests import Suggest
 
 
@@ -53,7 +54,17 @@ def suggest(request: Suggest, volume: Volume, send: Callable[[Reply], None], can
     for number, segment in enumerate(wanted, start=1):
         check()
         send(_reply(number, segment, drafts.get(segment.value), request))
+    for number, segment in enumerate(wanted, start=1):
+        for key in _further_keys(number, drafts.get(segment.value)):
+            check()
+            send(key)
     send(SuggestionsDone(len(wanted), time.monotonic() - began, peak_memory_mib()))
+
+
+def _further_keys(number: int, proposal: Proposal | None) -> Iterator[SuggestedKey]:
+    for index, prompt in proposal.prompts.items() if proposal is not None else ():
+        if index != proposal.key_slice and isinstance(prompt, MaskPrompt):
+            yield SuggestedKey.of_mask(number, index, prompt.mask)
 
 
 def _cases_of(request: Suggest) -> Iterator[Case]:

@@ -15,6 +15,7 @@ from SegmentPropagateLib.worker.replies import (
     SliceDone,
     Started,
     Suggested,
+    SuggestedKey,
     Suggesting,
     SuggestionsDone,
 )
@@ -103,6 +104,9 @@ def draft(number):
     return Suggested.of_mask(number, 1, MASK, **more, reason="")
 
 
+KEY = SuggestedKey.of_mask(1, 2, MASK)
+
+
 @pytest.mark.parametrize(
     ("replies", "count", "sentence"),
     [
@@ -111,6 +115,11 @@ def draft(number):
         ((draft(1), SuggestionsDone(2, 1.0, None)), 1, "'suggestions_done.count' must be 1"),
         ((draft(1), Suggesting(1, 2)), 1, "'suggesting' comes too late"),
         ((START,), 0, "'started' is no answer"),
+        ((draft(1), draft(2), KEY, SuggestionsDone(2, 1.0, None)), 4, ""),
+        ((draft(2), KEY), 1, "'suggested_key' comes for label 1, which has no draft"),
+        ((draft(1), KEY, KEY), 2, "'suggested_key' comes twice for slice 2"),
+        ((draft(1), SuggestedKey.of_mask(1, 1, MASK)), 1, "'suggested_key' comes twice for slice 1"),
+        ((draft(1), KEY, draft(2)), 2, "'suggested' comes too late"),
     ],
 )
 def test_drafts_come_once_each_and_are_counted(replies, count, sentence):

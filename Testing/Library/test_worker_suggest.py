@@ -6,11 +6,13 @@ import pytest
 from SegmentPropagateLib.errors import CancelledError, InputError
 from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.phantoms.bodies import make_body
+from SegmentPropagateLib.prompting.source import Proposal
+from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.volume import Volume
 from SegmentPropagateLib.worker.exchange import Exchange
-from SegmentPropagateLib.worker.replies import Preparing, Suggested, Suggesting, SuggestionsDone
+from SegmentPropagateLib.worker.replies import Preparing, Suggested, SuggestedKey, Suggesting, SuggestionsDone
 from SegmentPropagateLib.worker.requests import Suggest, TakeVolume
 from SegmentPropagateLib.worker.service import Service
 from SegmentPropagateLib.worker.setup import ModelChoice, SessionChoice, Setup
@@ -124,3 +126,25 @@ def test_an_image_without_a_body_is_told_so_for_every_label(finished):
         "'the image' shows no body: it is empty, or all air.",
         "No finished case has a label 'Spleen'.",
     ]
+
+
+class OneLiver:
+    """A source that knows three slices of a liver, two of them as key slices."""
+
+    def propose(self, volume, labels, _support, _plane, _tick):
+        masks = {index: np.zeros(volume.geometry.shape_kji[1:], dtype=bool) for index in (3, 5, 6)}
+        for index, mask in masks.items():
+            mask[4:9, index : index + 5] = True
+        slices = {index: SliceResult.of_draft(mask, 0.9, is_key=index != 5) for index, mask in masks.items()}
+        return [Proposal(label, "found", 6, masks[6], confidence=0.9, slices=slices) for label in labels]
+
+
+def test_further_key_slices_follow_the_drafts(finished, monkeypatch):
+    monkeypatch.setattr("SegmentPropagateLib.worker.suggesting.find_source", lambda _name: OneLiver())
+    replies = ask(service_with(finished[1]), request(finished, ["Spleen", "Liver"]))[1:-1]
+    assert [(type(reply), reply.object_id, reply.slice_index) for reply in replies] == [
+        (Suggested, 1, 0),
+        (Suggested, 2, 6),
+        (SuggestedKey, 2, 3),
+    ]
+    assert np.argwhere(replies[-1].mask)[0].tolist() == [4, 3]

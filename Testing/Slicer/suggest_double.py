@@ -6,7 +6,7 @@ from SegmentPropagateSlicer.Runs.Runner import Runner
 from SegmentPropagateSlicer.Scene.Preview import Preview
 from SegmentPropagateSlicer.Values.Signal import Signal
 
-from SegmentPropagateLib.worker.replies import Suggested, SuggestionsDone
+from SegmentPropagateLib.worker.replies import Suggested, SuggestedKey, SuggestionsDone
 from SegmentPropagateLib.worker.requests import Suggest
 
 
@@ -80,6 +80,13 @@ def draft(number, name, status="found", index=18, box=None, ends=(7, 29), reason
     return Suggested.of_mask(number, key, mask, **more, confidence=0.8, reason=reason)
 
 
+def further(number, index, box, shape=(64, 64)):
+    """What it sends for a further key slice of a draft."""
+    mask = np.zeros(shape, bool)
+    mask[box] = True
+    return SuggestedKey.of_mask(number, index, mask)
+
+
 DOUBT = "The ways to lay the finished cases over the image agree on little of it (0.52)."
 DRAFTS = (
     draft(1, "Left kidney"),
@@ -89,8 +96,8 @@ DRAFTS = (
 )
 
 
-def answer(runner, drafts=DRAFTS):
-    """All drafts come, and the end."""
-    for one in drafts:
+def answer(runner, drafts=DRAFTS, keys=()):
+    """All drafts come, their further key slices, and the end."""
+    for one in (*drafts, *keys):
         runner.answer(one)
     runner.answer(SuggestionsDone(len(drafts), 2.0, 300.0))

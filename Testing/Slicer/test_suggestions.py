@@ -5,7 +5,7 @@ import pytest
 from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Values.Suggestion import Support
 from SegmentPropagateSlicer.Worklist.Segments import segmentsByName
-from suggest_double import SuggestingProcess, answer, draft
+from suggest_double import SuggestingProcess, answer, draft, further
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
@@ -144,6 +144,28 @@ def test_the_surer_of_two_has_what_both_claim(asked):
     use(asked)
     assert np.array_equal(asked.get(named(asked, "Spleen"))[6], outline(RIGHT))
     assert np.array_equal(asked.get()[6], outline(LEFT) & ~outline(RIGHT))
+
+
+def test_further_key_slices_are_shown_with_the_first_and_used_with_it(asked):
+    answer(asked.process, DRAFTS, [further(1, index, LEFT, SHAPE) for index in (9, 3)])
+    assert asked.suggestions.all[0].sentence == "Organ: slice 6 and 2 more, 2 to 9, sure"
+    assert shown(asked)["Organ"] == [3, 6, 9]
+    before = asked.fingerprint()
+    use(asked)
+    assert np.flatnonzero(asked.get().any(axis=(1, 2))).tolist() == [3, 6, 9]
+    assert {key.sliceIndex for key in asked.logic.keys if key.segmentId == asked.segment} == {3, 6, 9}
+    assert asked.suggestions.all[0].sentence == "Organ: slice 6 and 2 more, 2 to 9, keys now"
+    asked.logic.undo()
+    assert asked.fingerprint() == before
+
+
+def test_of_several_key_slices_those_are_used_on_which_nobody_has_drawn(asked):
+    answer(asked.process, DRAFTS, [further(1, 9, LEFT, SHAPE)])
+    segmentId, mask = drawnInside(asked)
+    used = use(asked)
+    assert segmentId in used
+    mask[9][LEFT] = True
+    assert np.array_equal(asked.get(), mask)
 
 
 # ---- nothing is lost ------------------------------------------------------------------------------------------------

@@ -2071,6 +2071,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>keys now</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>open</source>
             <translation type="unfinished" />
         </message>
@@ -2084,6 +2088,10 @@
         </message>
         <message>
             <source>{name}: not here</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>{name}: slice {number} and {more} more, {first} to {last}, {state}</source>
             <translation type="unfinished" />
         </message>
         <message>

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -73,30 +73,39 @@ class ReviewWriter:
         if proposal is not None:
             self.lend(nodes, (grid, {place[1]: proposal}), (place[0], grid, place[1]), isAsked=True)
 
-    def isFree(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> bool:
-        """Whether a segment holds nothing on a slice that is not locked."""
-        key = self._keys.find(place[0], grid.plane, place[1])
-        return not (key is not None and key.confirmed) and not PromptReader(grid).segmentMask(nodes[1], *place).any()
+    def free(self, nodes: Nodes, grid: SliceGrid, places: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Those of the places where the segment holds nothing on the slice, and has not locked it."""
+        reader = PromptReader(grid)  # which reads a slice once for all segments
+        keys = {place: self._keys.find(place[0], grid.plane, place[1]) for place in places}
+        open_ = [place for place, key in keys.items() if key is None or not key.confirmed]
+        return {place for place in open_ if not reader.segmentMask(nodes[1], *place).any()}
 
-    def draft(self, nodes: Nodes, grid: SliceGrid, outlines: Mapping[str, tuple[int, Proposal]]) -> dict[str, int]:
+    def draft(
+        self, nodes: Nodes, grid: SliceGrid, outlines: Mapping[str, Mapping[int, Proposal]]
+    ) -> dict[str, list[int]]:
         """Write outlines where nobody has drawn: what any segment holds stays, and is not theirs.
 
         Args:
             nodes: `(volumeNode, segmentationNode)`.
             grid: `SliceGrid`.
-            outlines: segmentId -> slice and `Proposal`; where two overlap, the first one has it.
+            outlines: segmentId -> slice -> `Proposal`; where two overlap, the first one has it.
 
         Returns:
-            dict: segmentId -> number of voxels written.
+            dict: segmentId -> slices on which it holds something now.
         """
-        reader, slices = PromptReader(grid), {}
-        taken = {index: reader.heldMask(nodes[1], index) for index, _outline in outlines.values()}
-        for segmentId, (index, outline) in outlines.items():
-            box = outline.box & ~taken[index][outline.place]
-            taken[index][outline.place] |= box
-            slices[segmentId] = {index: replace(outline, box=box)}
+        reader = PromptReader(grid)
+        taken = {i: reader.heldMask(nodes[1], i) for i in {i for slices in outlines.values() for i in slices}}
+        left: dict[str, dict[int, Proposal]] = {}
+        for segmentId, slices in outlines.items():
+            for index, outline in slices.items():
+                box = outline.box & ~taken[index][outline.place]
+                taken[index][outline.place] |= box
+                left.setdefault(segmentId, {})[index] = replace(outline, box=box)
         locked = self._keys.slices(grid.geometry, lockedOnly=True)
-        return self._writer.write(*nodes[::-1], grid, slices, Kept(locked, overwrites=False))
+        self._writer.write(*nodes[::-1], grid, left, Kept(locked, overwrites=False))
+        places = [(segmentId, index) for segmentId, slices in left.items() for index in slices]
+        empty = self.free(nodes, grid, places)
+        return {i: [index for index in slices if (i, index) not in empty] for i, slices in left.items()}
 
     def put(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int], outline: Proposal) -> None:
         """Write an outline while nothing is in review; other segments give way as the editor has it."""

@@ -13,6 +13,7 @@ from SegmentPropagateLib.worker.replies import (
     Preparing,
     Reply,
     Suggested,
+    SuggestedKey,
     Suggesting,
     SuggestionsDone,
 )
@@ -78,6 +79,7 @@ class Suggestions:
             Preparing: lambda _asked, _reply: self._tell(_("Looking through the finished cases...")),
             Suggesting: self._onStep,
             Suggested: lambda _asked, reply: self._coming.append(_suggestionOf(reply)),
+            SuggestedKey: lambda _asked, reply: self._takeKey(reply),
             SuggestionsDone: self._onDone,
             Cancelled: lambda _asked, _reply: self._end(),
             Failed: self._onFailed,
@@ -149,6 +151,11 @@ class Suggestions:
         self._tell(_("Laying the finished cases over the image..."))
         self.progressed.emit(reply.done, reply.total)
 
+    def _takeKey(self, reply: SuggestedKey) -> None:
+        place = next(place for place, one in enumerate(self._coming) if one.number == reply.object_id)
+        outlines = {**self._coming[place].outlines, reply.slice_index: Proposal.ofReply(reply)}
+        self._coming[place] = replace(self._coming[place], outlines=dict(sorted(outlines.items())))
+
     def _onDone(self, asked: _Asked, _reply: SuggestionsDone) -> None:
         self._asked = None
         self._take(asked, tuple(self._coming))
@@ -184,7 +191,7 @@ class Suggestions:
         numbers = [one.number for one in waiting]
         if numbers == self._displayed and self._isDisplayed:
             return
-        outlines = [(one.name, one.color, one.sliceIndex, one.outline) for one in waiting]
+        outlines = [(one.name, one.color, one.outlines) for one in waiting]
         self._preview.showOutlines(self._shown.nodes[0], self._shown.grid, outlines)
         self._displayed, self._node = numbers, self._preview.node
 
@@ -217,18 +224,16 @@ class Suggestions:
             InputError: there is nothing that could be used, or the image is no longer where it was; nothing changes.
         """
         asked, node = self._checkedNodes()
-        free = [one for one in self.ticked if self._isFree(find(one.name), one.sliceIndex)]
+        free = {one: slices for one, slices in self._free(asked, find).items() if slices}
         if not free:
             text = _("On every slice that is ticked its segment holds something already, or is locked: that stays.")
             raise InputError(text)
-        free.sort(key=lambda one: one.status != "found")  # the first one gets what two of them claim
         with self._writer.inOneStep(node):
-            places = {find(one.name) or make(one): one for one in free}
-            changed = self._writer.draft(
-                asked.nodes, asked.grid, {i: (one.sliceIndex, one.outline) for i, one in places.items()}
-            )
-        used = {segmentId: one for segmentId, one in places.items() if changed[segmentId]}  # else nothing was left
-        self._keys.addAll(asked.grid, [(segmentId, one.sliceIndex) for segmentId, one in used.items()])
+            # The first one gets what two of them claim.
+            places = {find(one.name) or make(one): one for one in sorted(free, key=lambda one: one.status != "found")}
+            written = self._writer.draft(asked.nodes, asked.grid, {i: free[one] for i, one in places.items()})
+        used = {segmentId: one for segmentId, one in places.items() if written[segmentId]}  # else nothing was left
+        self._keys.addAll(asked.grid, [(segmentId, index) for segmentId in used for index in written[segmentId]])
         numbers = {one.number for one in used.values()}
         told = (replace(one, isTicked=False, isUsed=True) if one.number in numbers else one for one in self.all)
         self._take(asked, tuple(told))
@@ -240,11 +245,15 @@ class Suggestions:
         self._shown.whereabouts.check()
         return self._shown, self._shown.nodes[1]
 
-    def _isFree(self, segmentId: str | None, sliceIndex: int) -> bool:
-        """Whether nobody has drawn in a segment on a slice, or locked it."""
-        if segmentId is None or self._shown is None:
-            return True
-        return self._writer.isFree(self._shown.nodes, self._shown.grid, (segmentId, sliceIndex))
+    def _free(self, asked: _Asked, find: Callable[[str], str | None]) -> dict[Suggestion, dict[int, Proposal]]:
+        """Of what is ticked, the slices where nobody has drawn in its segment, or locked it."""
+        known = {one: find(one.name) for one in self.ticked}
+        places = [(segmentId, index) for one, segmentId in known.items() if segmentId for index in one.outlines]
+        held = set(places) - self._writer.free(asked.nodes, asked.grid, places)
+        return {
+            one: {index: outline for index, outline in one.outlines.items() if (segmentId, index) not in held}
+            for one, segmentId in known.items()
+        }
 
 
 def _suggestionOf(reply: Suggested) -> Suggestion:
@@ -254,7 +263,7 @@ def _suggestionOf(reply: Suggested) -> Suggestion:
         color=reply.color_rgb,
         status=reply.status,
         sliceIndex=reply.slice_index,
-        outline=Proposal.ofReply(reply),
+        outlines={reply.slice_index: Proposal.ofReply(reply)} if reply.status != "not here" else {},
         first=reply.first,
         last=reply.last,
         reason=reply.reason,

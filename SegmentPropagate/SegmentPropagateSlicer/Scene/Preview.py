@@ -19,8 +19,8 @@ from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
 ATTRIBUTE = "SegmentPropagate.Preview"
 OPACITY_FILL, OPACITY_OUTLINE = 0.35, 1.0
 
-Outline = tuple[str, Sequence[float], int, Proposal]
-"""Name, color, slice, and what is there."""
+Outline = tuple[str, Sequence[float], Mapping[int, Proposal]]
+"""Name, color, and what is on which slices."""
 
 
 @dataclass(eq=False)
@@ -76,13 +76,15 @@ class Preview:
     def showOutlines(
         self, volumeNode: slicer.vtkMRMLScalarVolumeNode, grid: SliceGrid, outlines: Sequence[Outline]
     ) -> None:
-        """Show outlines on one slice each, of what may have no segment yet; `show` changes none of them."""
+        """Show outlines on some slices, of what may have no segment yet; `show` changes none of them."""
         self.end()
         node = _newNode()
         image = slicer.vtkOrientedImageData()
-        for number, (name, color, sliceIndex, proposal) in enumerate(outlines, start=1):
-            image = _blankImage(volumeNode, grid, sliceIndex, sliceIndex)  # a shared one would have all slices between
-            np.moveaxis(arrayOf(image), grid.axis, 0)[0][proposal.place][proposal.box] = 1
+        for number, (name, color, proposals) in enumerate(outlines, start=1):
+            first = min(proposals)
+            image = _blankImage(volumeNode, grid, first, max(proposals))  # a shared one would have all slices between
+            for sliceIndex, proposal in proposals.items():
+                np.moveaxis(arrayOf(image), grid.axis, 0)[sliceIndex - first][proposal.place][proposal.box] = 1
             _addSegment(node, str(number), name, color, image, 1)
         self._shown = _Shown(node, _display(node, volumeNode), grid, 0, {}, image)
 

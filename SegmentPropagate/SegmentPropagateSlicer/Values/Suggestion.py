@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,15 +25,15 @@ class Support:
 
 @dataclass(frozen=True, eq=False)
 class Suggestion:
-    """A key slice with its outline, and a range; nothing of it is in a segment yet.
+    """Key slices with their outlines, and a range; nothing of it is in a segment yet.
 
     Args:
         number: unique among those that came together.
         name: of the label, by which its segment is found.
         color: red, green, blue, 0..1.
         status: `found`; `unsure`; `not here`.
-        sliceIndex: the key slice; 0 where the object is not here.
-        outline: on the key slice; empty where the object is not here.
+        sliceIndex: the surest key slice; 0 where the object is not here.
+        outlines: key slice -> outline, ascending; empty where the object is not here.
         first: first slice with the object; None leaves open where it begins.
         last: last slice with it; None leaves open where it ends.
         reason: one sentence, for what is unsure or not here.
@@ -45,7 +46,7 @@ class Suggestion:
     color: tuple[float, float, float]
     status: Literal["found", "unsure", "not here"]
     sliceIndex: int
-    outline: Proposal
+    outlines: Mapping[int, Proposal]
     first: int | None
     last: int | None
     reason: str
@@ -59,11 +60,14 @@ class Suggestion:
 
     @property
     def sentence(self) -> str:
-        """`Kidney: slice 14, 4 to 22, sure`."""
+        """`Kidney: slice 14, 4 to 22, sure`, or `slice 14 and 3 more`."""
         if not self.isHere:
             return _("{name}: not here").format(name=self.name)
         first, last = (_("open") if end is None else str(end) for end in (self.first, self.last))
         state = _("a key now") if self.isUsed else _("sure") if self.status == "found" else _("unsure")
-        return _("{name}: slice {number}, {first} to {last}, {state}").format(
-            name=self.name, number=self.sliceIndex, first=first, last=last, state=state
-        )
+        more = len(self.outlines) - 1
+        text = _("{name}: slice {number}, {first} to {last}, {state}")
+        if more:
+            state = _("keys now") if self.isUsed else state
+            text = _("{name}: slice {number} and {more} more, {first} to {last}, {state}")
+        return text.format(name=self.name, number=self.sliceIndex, more=more, first=first, last=last, state=state)
