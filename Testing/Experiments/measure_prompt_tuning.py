@@ -81,6 +81,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=SEED, help="seed of the first volume")
     parser.add_argument("--families", nargs="*", default=["nested"], help="of drawn volumes")
     parser.add_argument("--real", action="store_true", help="real volumes, too")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every so many objects of them")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="where they are")
     parser.add_argument("--network-alone", action="store_true", help="the embeddings of the tracking network")
     parser.add_argument("--out", type=Path, default=Path("build/prompt_tuning.json"))
@@ -125,6 +126,8 @@ def _cases(arguments: argparse.Namespace) -> Iterator[Case]:
             yield Case(f"{family} {seed}", family, str(seed), stack, phantom.labels == 1, TWO, seed)
     for side, others in (("targets", False), ("others", True)) if arguments.real else ():
         for number, target in enumerate(read_targets(arguments.data, others=others)):
+            if (number - 1) % arguments.every:
+                continue
             stack, _ = make_stack(target.volume, "axial")
             yield Case(f"{target.case}/{target.name}", side, target.group, stack, target.truth, THREE, number)
 

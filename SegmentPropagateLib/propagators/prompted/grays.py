@@ -79,7 +79,7 @@ def learned(slices: Iterable[tuple[NDArray[Any], NDArray[np.bool_]]], share: flo
         outside.append(image[window][~mask[window]].astype(np.float64))
     low, high = (float(value) for value in np.percentile(np.concatenate([*inside, *outside]), (1, 99)))
     high = max(high, low + 1e-6)
-    own, other = (sum(_shares((values - low) / (high - low)) for values in lists) for lists in (inside, outside))
+    own, other = (_shares([(values - low) / (high - low) for values in lists]) for lists in (inside, outside))
     return Grays(log_ratio(own, other), low, high, share)
 
 
@@ -88,16 +88,17 @@ def bins_of(values: NDArray[Any]) -> NDArray[np.intp]:
     return np.digitize(values, np.linspace(0, 1, BINS - 1))
 
 
-def log_ratio(own: NDArray[np.float64], other: NDArray[np.float64]) -> Array:
+def log_ratio(own: NDArray[Any], other: NDArray[Any]) -> Array:
     """How much more frequent each bin is by the one count than by the other, as half a logarithm; -1.5..1.5."""
     return (np.clip(np.log(_frequencies(own) / _frequencies(other)), -3, 3) / 2).astype(np.float32)
 
 
-def _shares(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.bincount(bins_of(values), minlength=BINS) / max(len(values), 1)
+def _shares(lists: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """How often each bin is seen, the same weight to each of the lists."""
+    return np.sum([np.bincount(bins_of(values), minlength=BINS) / max(len(values), 1) for values in lists], axis=0)
 
 
-def _frequencies(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+def _frequencies(counts: NDArray[Any]) -> NDArray[np.float64]:
     counts = ndimage.gaussian_filter1d(counts, 1.2, mode="nearest")
     return 0.95 * counts / max(counts.sum(), 1e-9) + 0.05 / BINS
 
