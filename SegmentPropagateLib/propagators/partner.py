@@ -115,7 +115,7 @@ class _Pairs:
 
     def __init__(self, lanes: Sequence[Lane], partner: Threaded[SliceUpdate]) -> None:
         self._left: set[Lane] = set()
-        self._partner, self._room = partner, LEAD * len(lanes)
+        self._partner, self._room = partner, len(lanes)
         self._at_the_end = {(lane.object_id, index): lane for lane in lanes for index in _beyond_keys(lane)}
         self._own: dict[tuple[int, int], SliceUpdate] = {}
         self._others: dict[tuple[int, int], SliceUpdate] = {}
