@@ -121,6 +121,7 @@ class Tracker:
         if dtype != torch.float32:
             _cast_matrices(network, dtype)
         self._fuser: Any = getattr(network, "recent_memory_fuser", None)
+        _keep_channels_together(network, self._fuser)
         self._side = network.image_size // network.backbone_stride
 
     def on_cpu(self) -> Tracker:
@@ -295,3 +296,14 @@ def _cast_matrices(network: torch.nn.Module, dtype: torch.dtype) -> None:
     for module in network.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
             module.to(dtype)
+
+
+def _keep_channels_together(network: Network, fuser: Any) -> None:
+    """Have maps laid out as the linear layers of their convolutions take them, which else copy their weights per row.
+
+    One memory at 512 x 512 pixels in bf16: 27 ms in place of 48 ms. What handles masks has few channels and loses.
+    """
+    encoder = network.memory_encoder
+    for module in (encoder.pix_feat_proj, encoder.fuser, encoder.out_proj, fuser):
+        if module is not None:
+            module.to(memory_format=torch.channels_last)
