@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.networks.sam2 import Network
-from SegmentPropagateLib.propagators.tracking.products import Linear, attend, chain
+from SegmentPropagateLib.propagators.tracking.encoder import neck_layers
+from SegmentPropagateLib.propagators.tracking.products import Linear, attend
 
 PART = 4096
 """About how many tokens a block takes at a time on a CPU."""
@@ -182,7 +183,7 @@ class HieraEncoder:
     """
 
     def __init__(self, network: Network, dtype: torch.dtype) -> None:
-        trunk, neck = network.image_encoder.trunk, network.image_encoder.neck
+        trunk = network.image_encoder.trunk
         self._dtype = dtype
         self._patch = trunk.patch_embed.proj
         self._patch_weights = (self._patch.weight.to(dtype), self._patch.bias.to(dtype))
@@ -206,10 +207,7 @@ class HieraEncoder:
         parents = torch.arange(ends[3].side).repeat_interleave(2)
         parents = parents[:, None] * ends[3].side + parents
         self._parents = self._inverses[3][parents.flatten().to(device)]
-        laterals, decoder = [conv.conv for conv in neck.convs[::-1]], network.sam_mask_decoder
-        fine = [chain(laterals[level], conv) for level, conv in ((0, decoder.conv_s0), (1, decoder.conv_s1))]
-        coarse = [(conv.weight.flatten(1), conv.bias) for conv in laterals[2:]]
-        self._necks = [Linear(*pair, dtype) for pair in (*fine, *coarse)]
+        self._necks = [Linear(*pair, dtype) for pair in neck_layers(network)]
 
     def __call__(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode an image `(1, 3, S, S)`.

@@ -25,7 +25,7 @@ from SegmentPropagateLib.networks.steps import (
     pointer_tokens,
 )
 from SegmentPropagateLib.propagators.tracking.attention import BankContents, KeptKeysAttention, PointerTimes
-from SegmentPropagateLib.propagators.tracking.encoder import Features
+from SegmentPropagateLib.propagators.tracking.encoder import Features, PlainEncoder
 from SegmentPropagateLib.propagators.tracking.hiera import HieraEncoder
 
 
@@ -114,7 +114,7 @@ class Tracker:
         with torch.inference_mode():
             self._attentions = [KeptKeysAttention(module, network, dtype) for module in memory_attentions(network)]
             is_hiera = isinstance(network.image_encoder.trunk, Hiera)
-            self._encode = HieraEncoder(network, dtype) if is_hiera else self._encode_as_it_is
+            self._encode = (HieraEncoder if is_hiera else PlainEncoder)(network, dtype)
             self._places = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = embed_prompt(network)
         self._times = PointerTimes(network)
@@ -212,10 +212,6 @@ class Tracker:
             maps, _ = self._network._encode_new_memory([top], [(self._side, self._side)], high, scores, given)
         tokens = maps.to(torch.bfloat16).flatten(2).transpose(1, 2)
         return [SliceMemory(*entry) for entry in zip(outcomes, tokens, strict=True)]
-
-    def _encode_as_it_is(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        fine0, fine1, top = self._network.forward_image(image)["backbone_fpn"]
-        return fine0, fine1, top.flatten(2).transpose(1, 2).contiguous()
 
     def _without_memory(self, features: Features) -> Tensor:
         tokens = features.top + self._network.no_mem_embed
