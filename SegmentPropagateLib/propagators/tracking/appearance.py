@@ -31,10 +31,9 @@ class RgbAppearance:
     def image(self, stack: ImageStack, index: int, view: View, size: int) -> Tensor:
         """Input `(1, 3, size, size)`, float32; resized as `sam2` does it: 8 bits, bicubic, aspect ratio not kept."""
         gray = Image.fromarray(np.ascontiguousarray(view.cut(stack.gray[index])))
-        pixels = np.asarray(gray.convert("RGB").resize((size, size))) / 255.0
+        pixels = torch.from_numpy(np.asarray(gray.resize((size, size))) / 255.0)
         mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-        image = torch.from_numpy(pixels).permute(2, 0, 1) - mean
-        return (image / std).float()[None]
+        return ((pixels - mean) / std).float()[None]
 
 
 @dataclass(frozen=True)

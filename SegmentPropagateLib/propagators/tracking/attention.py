@@ -5,7 +5,10 @@ numbers come cheaper, up to rounding:
 
 * a key is `rope(W (memory + place + time) + b) = rope(W memory) + rope(W (place + time) + b)`: the first part is
   computed once per memory, the second is a constant of the network;
-* attention weights sum to one, so `weights (memory W_v) = (weights memory) W_v`: values stay as narrow as memories;
+* attention weights sum to one, so `weights (memory W_v) = (weights memory) W_v`: values stay as narrow as memories, and
+  with a single head `W_v` and what follows the attention are one matrix;
+* a rotation turns pairs of channels, and a score does not depend on the order of channels: with the first members of
+  all pairs before the second ones there is nothing to interleave;
 * the first self-attention sees the image alone, so it is computed once per slice and shared by all lanes.
 """
 
@@ -21,9 +24,7 @@ from torch.nn import functional
 from SegmentPropagateLib.networks.memory import MEMORY_SLOTS
 from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.networks.steps import pointer_times
-
-QUERY_CHUNK = 512
-"""Queries per block on a CPU: 512 x 7 memories of 1024 tokens are 15 MB of weights, which stay in the cache."""
+from SegmentPropagateLib.propagators.tracking.products import Linear, attend, attend_in_blocks, chain
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,32 @@ class BankContents:
     weights: list[tuple[tuple[float, ...], tuple[float, ...]]] = field(default_factory=list)
 
 
+class _Layer:
+    """The weights of one layer, put together as they are used here.
+
+    Args:
+        layer: of a memory attention.
+        dtype: what to compute in.
+
+    Attributes:
+        own: to queries, keys and values of the self-attention, the latter already as it puts them out.
+        query: to queries that read memories.
+        key: the same for keys; weight and bias, which are used apart.
+        value: from what was read of memories to what is added to the image.
+    """
+
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+        own, cross = layer.self_attn, layer.cross_attn_image
+        parts = _in_halves(own.q_proj), _in_halves(own.k_proj), chain(own.v_proj, own.out_proj)
+        weights, biases = zip(*parts, strict=True)
+        self.own = Linear(torch.cat(weights), torch.cat(biases), dtype)
+        self.query = Linear(*_in_halves(cross.q_proj), dtype)
+        self.key = tuple(tensor.to(dtype) for tensor in _in_halves(cross.k_proj))
+        self.value = Linear(*chain(cross.v_proj, cross.out_proj), dtype)
+        self.up, self.down = (Linear(wide.weight, wide.bias, dtype) for wide in (layer.linear1, layer.linear2))
+        self.norms = layer.norm1, layer.norm2, layer.norm3
+
+
 class KeptKeysAttention:
     """One memory attention of a network.
 
@@ -54,20 +81,21 @@ class KeptKeysAttention:
     """
 
     def __init__(self, attention: Any, network: Network, dtype: torch.dtype) -> None:
-        self._layers = list(attention.layers)
+        self._layers = [_Layer(layer, dtype) for layer in attention.layers]
         self._norm = attention.norm
         self._dtype = dtype
         side = network.image_size // network.backbone_stride
         self._place = _sine_table(network.image_encoder.neck.position_encoding, network.hidden_dim, side, network)
-        rotation = self._layers[0].self_attn.compute_cis(end_x=side, end_y=side).to(self._place.device)
-        self._cos = rotation.real.repeat_interleave(2, dim=-1).contiguous()
-        self._sin = rotation.imag.repeat_interleave(2, dim=-1).contiguous()
+        rotation = attention.layers[0].self_attn.compute_cis(end_x=side, end_y=side).to(self._place.device)
+        cos, sin = rotation.real.repeat(1, 2), torch.cat((-rotation.imag, rotation.imag), dim=1)
         place = _sine_table(network.memory_encoder.position_encoding, network.mem_dim, side, network)
         times = network.maskmem_tpos_enc.view(MEMORY_SLOTS, 1, network.mem_dim)
+        self._cos, self._sin = cos, sin
         self._key_offsets = [
-            self._rope(layer.cross_attn_image.k_proj(place + times)).to(dtype) for layer in self._layers
+            self._rope(functional.linear(place + times, *_in_halves(layer.cross_attn_image.k_proj))).to(dtype)
+            for layer in attention.layers
         ]  # (slots, HW, C) per layer
-        self._cos, self._sin = self._cos.to(dtype), self._sin.to(dtype)
+        self._cos, self._sin = cos.to(dtype), sin.to(dtype)
 
     @property
     def key_bytes(self) -> int:
@@ -80,10 +108,7 @@ class KeptKeysAttention:
 
     def keys(self, tokens: Tensor) -> list[Tensor]:
         """Rotated keys `(HW, C)` per layer of one memory `(HW, M)`, but for the constant that depends on its age."""
-        return [
-            self._rope(functional.linear(tokens, layer.cross_attn_image.k_proj.weight.to(self._dtype)))
-            for layer in self._layers
-        ]
+        return [self._rope(functional.linear(tokens, layer.key[0])) for layer in self._layers]
 
     def read(self, started: Tensor, contents: BankContents) -> Tensor:
         """Let image tokens `(B, HW, C)`, as `start` gives them, read a bank; same shape, float32."""
@@ -93,14 +118,13 @@ class KeptKeysAttention:
         for index, layer in enumerate(self._layers):
             if index > 0:
                 x = self._attend_self(layer, x)
-            cross = layer.cross_attn_image
-            queries = self._rope(cross.q_proj(layer.norm2(x)))
-            x = x + cross.out_proj(_attend(queries, self._all_keys(index, contents), values, cross.v_proj))
-            x = x + layer.linear2(functional.relu_(layer.linear1(layer.norm3(x))))
+            queries = self._rope(layer.query(self._normed(x, layer.norms[1])))
+            x = x + _attend(queries, self._all_keys(index, contents), values, layer.value)
+            x = x + layer.down(functional.relu_(layer.up(self._normed(x, layer.norms[2]))))
         return self._norm(x).float()
 
     def _all_keys(self, index: int, contents: BankContents) -> Tensor:
-        cross = self._layers[index].cross_attn_image
+        layer = self._layers[index]
         offsets = self._key_offsets[index]
         tokens, width = offsets.shape[1:]
         batch, pointers = contents.pointers.shape[:2]
@@ -109,23 +133,23 @@ class KeptKeysAttention:
         for lane, memories in zip(keys, contents.memories, strict=True):
             for slot, (kept, _, age) in enumerate(memories):
                 torch.add(kept[index], offsets[age], out=lane[slot * tokens : (slot + 1) * tokens])
-        keys[:, spatial:] = cross.k_proj(contents.pointers + contents.pointer_times)
+        keys[:, spatial:] = functional.linear(contents.pointers + contents.pointer_times, *layer.key)
         for lane, (of_memories, of_pointers) in zip(keys, contents.weights, strict=False):
             factors = keys.new_tensor([*of_memories, *of_pointers])
             each = [tokens] * len(of_memories) + [pointers // max(len(of_pointers), 1)] * len(of_pointers)
             lane *= factors.repeat_interleave(torch.tensor(each, device=keys.device))[:, None]
         return keys
 
-    def _attend_self(self, layer: Any, x: Tensor) -> Tensor:
-        own = layer.self_attn
-        y = layer.norm1(x)
-        queries, keys, values = self._rope(own.q_proj(y)), self._rope(own.k_proj(y)), own.v_proj(y)
-        read = functional.scaled_dot_product_attention(queries[:, None], keys[:, None], values[:, None])
-        return x + own.out_proj(read[:, 0])
+    def _attend_self(self, layer: _Layer, x: Tensor) -> Tensor:
+        projected = layer.own(self._normed(x, layer.norms[0])).unflatten(-1, (3, -1))
+        queries, keys = self._rope(projected[..., 0, :]), self._rope(projected[..., 1, :])
+        return x + attend(queries[:, None], keys[:, None], projected[..., 2, :][:, None])[:, 0]
+
+    def _normed(self, x: Tensor, norm: torch.nn.Module) -> Tensor:
+        return norm(x).to(self._dtype)
 
     def _rope(self, x: Tensor) -> Tensor:
-        turned = torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
-        return torch.addcmul(x * self._cos, turned, self._sin)
+        return torch.addcmul(x * self._cos, x.roll(x.shape[-1] // 2, dims=-1), self._sin)
 
 
 class PointerTimes:
@@ -147,19 +171,14 @@ def _sine_table(encoding: torch.nn.Module, width: int, side: int, network: Netwo
     return encoding(torch.zeros(1, width, side, side, device=device))[0].flatten(1).T.contiguous()
 
 
-def _attend(queries: Tensor, keys: Tensor, values: Tensor, projection: torch.nn.Linear) -> Tensor:
+def _in_halves(projection: Any) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a projection that gives the first members of all rotated pairs, then the second ones."""
+    weight, bias = projection.weight, projection.bias
+    return torch.cat((weight[::2], weight[1::2])), torch.cat((bias[::2], bias[1::2]))
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, project: Linear) -> Tensor:
     """Attention over narrow values `(B, N, M)`, projected to the queries' width."""
     if queries.device.type != "cpu":  # fused kernels want values as wide as keys
-        wide = projection(values)[:, None]
-        return functional.scaled_dot_product_attention(queries[:, None], keys[:, None], wide)[:, 0]
-    queries = queries * queries.shape[-1] ** -0.5
-    read = queries.new_empty(*queries.shape[:2], values.shape[-1])
-    weights = queries.new_empty(min(QUERY_CHUNK, queries.shape[1]), keys.shape[1])  # one block for all: it stays warm
-    for lane in range(len(queries)):
-        for start in range(0, queries.shape[1], QUERY_CHUNK):
-            part = slice(start, start + QUERY_CHUNK)
-            block = weights[: queries[lane, part].shape[0]]
-            torch.mm(queries[lane, part], keys[lane].T, out=block)
-            torch.softmax(block, dim=-1, out=block)
-            torch.mm(block, values[lane], out=read[lane, part])
-    return projection(read)
+        return functional.scaled_dot_product_attention(queries[:, None], keys[:, None], project(values)[:, None])[:, 0]
+    return project(attend_in_blocks(queries, keys, values))

@@ -1,4 +1,8 @@
-"""Image features: computed once per slice, view and appearance, and kept within a bound."""
+"""Image features: computed once per slice, view and appearance, and kept within a bound.
+
+What the neck does to the two fine levels of a trunk, and the mask decoder after it, are two 1 x 1 convolutions with
+nothing between them, the first of which is wide: here they are one.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn import functional
+
+from SegmentPropagateLib.networks.sam2 import Network
+from SegmentPropagateLib.propagators.tracking.products import chain
 
 
 @dataclass(frozen=True)
@@ -61,3 +70,30 @@ class FeatureCache:
         """Forget everything."""
         self._kept.clear()
         self._bytes = 0
+
+
+def neck_layers(network: Network) -> list[tuple[Tensor, Tensor]]:
+    """Weight `(out, in)` and bias of what is done to each level of the trunk by itself, from the finest on."""
+    laterals, decoder = [conv.conv for conv in network.image_encoder.neck.convs[::-1]], network.sam_mask_decoder
+    fine = [chain(laterals[level], conv) for level, conv in ((0, decoder.conv_s0), (1, decoder.conv_s1))]
+    return [*fine, *((conv.weight.flatten(1), conv.bias) for conv in laterals[2:])]
+
+
+class PlainEncoder:
+    """The image encoder of a network whose trunk is taken as it is.
+
+    Args:
+        network: on its final device.
+        dtype: what to compute in.
+    """
+
+    def __init__(self, network: Network, dtype: torch.dtype) -> None:
+        self._trunk = network.image_encoder.trunk
+        self._necks = [(weight[:, :, None, None].to(dtype), bias.to(dtype)) for weight, bias in neck_layers(network)]
+
+    def __call__(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the mask decoder reads of an image `(1, 3, S, S)`: two fine maps, and tokens `(1, HW, C)`."""
+        maps = zip(self._trunk(image), self._necks, strict=True)
+        fine0, fine1, top, coarsest = (functional.conv2d(seen, *neck) for seen, neck in maps)
+        top = top + functional.interpolate(coarsest.float(), scale_factor=2.0, mode="nearest")
+        return fine0, fine1, top.flatten(2).transpose(1, 2).contiguous()

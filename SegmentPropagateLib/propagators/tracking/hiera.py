@@ -23,6 +23,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from SegmentPropagateLib.networks.sam2 import Network
+from SegmentPropagateLib.propagators.tracking.encoder import neck_layers
+from SegmentPropagateLib.propagators.tracking.products import Linear, attend
 
 PART = 4096
 """About how many tokens a block takes at a time on a CPU."""
@@ -103,10 +105,13 @@ class _Block:
         def cast(module: Any) -> tuple[Tensor, Tensor]:
             return module.weight.to(dtype), module.bias.to(dtype)
 
+        def linear(module: Any) -> Linear:
+            return Linear(module.weight, module.bias, dtype)
+
         self._norm1, self._norm2 = cast(block.norm1), cast(block.norm2)
-        self._qkv, self._proj = cast(block.attn.qkv), cast(block.attn.proj)
-        self._shortcut = cast(block.proj) if block.dim != block.dim_out else None
-        self._up, self._down = (cast(layer) for layer in block.mlp.layers)
+        self._qkv, self._proj = linear(block.attn.qkv), linear(block.attn.proj)
+        self._shortcut = linear(block.proj) if block.dim != block.dim_out else None
+        self._up, self._down = (linear(layer) for layer in block.mlp.layers)
         self._heads = block.attn.num_heads
         self._pooling = 4 if block.q_stride else 1
         self._runs = layout.runs if block.window_size else (_Run(1, layout.side**2, 0),)
@@ -122,13 +127,13 @@ class _Block:
     def _run(self, x: Tensor) -> Tensor:
         y = _norm(x, self._norm1)
         if self._shortcut is not None:
-            x = self._pool(functional.linear(y, *self._shortcut))
-        x = functional.linear(self._attend(y), *self._proj).add_(x)
-        y = torch.ops.aten.gelu_(functional.linear(_norm(x, self._norm2), *self._up))
-        return functional.linear(y, *self._down).add_(x)
+            x = self._pool(self._shortcut(y))
+        x = self._proj(self._attend(y)).add_(x)
+        y = torch.ops.aten.gelu_(self._up(_norm(x, self._norm2)))
+        return self._down(y).add_(x)
 
     def _attend(self, y: Tensor) -> Tensor:
-        queries, keys, values = functional.linear(y, *self._qkv).chunk(3, dim=1)
+        queries, keys, values = self._qkv(y).chunk(3, dim=1)
         queries = self._pool(queries)
         if len(self._runs) == 1:
             return self._read(queries, keys, values, self._runs[0])
@@ -148,12 +153,12 @@ class _Block:
         queries = self._windows(queries, run.tokens // self._pooling)
         scores = None
         if run.padding:
-            _, zero_key, zero_value = self._qkv[1].view(3, self._heads, 1, -1)
+            _, zero_key, zero_value = self._qkv.bias.view(3, self._heads, 1, -1)
             keys = torch.cat([keys, zero_key.expand(len(keys), -1, -1, -1)], dim=2)
             values = torch.cat([values, zero_value.expand(len(values), -1, -1, -1)], dim=2)
             scores = torch.zeros(queries.shape[2], keys.shape[2], device=keys.device)
             scores[:, -1] = log(run.padding)
-        read = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=scores)
+        read = attend(queries, keys, values, scores)
         return read.transpose(1, 2).reshape(-1, self._heads * read.shape[3])
 
     def _windows(self, x: Tensor, tokens: int) -> Tensor:
@@ -178,7 +183,7 @@ class HieraEncoder:
     """
 
     def __init__(self, network: Network, dtype: torch.dtype) -> None:
-        trunk, neck = network.image_encoder.trunk, network.image_encoder.neck
+        trunk = network.image_encoder.trunk
         self._dtype = dtype
         self._patch = trunk.patch_embed.proj
         self._patch_weights = (self._patch.weight.to(dtype), self._patch.bias.to(dtype))
@@ -202,10 +207,7 @@ class HieraEncoder:
         parents = torch.arange(ends[3].side).repeat_interleave(2)
         parents = parents[:, None] * ends[3].side + parents
         self._parents = self._inverses[3][parents.flatten().to(device)]
-        laterals = [(conv.conv.weight.flatten(1), conv.conv.bias) for conv in neck.convs[::-1]]
-        decoder = network.sam_mask_decoder
-        fine = [_chain(laterals[level], conv) for level, conv in ((0, decoder.conv_s0), (1, decoder.conv_s1))]
-        self._necks = [tuple(tensor.to(dtype) for tensor in pair) for pair in (*fine, laterals[2], laterals[3])]
+        self._necks = [Linear(*pair, dtype) for pair in neck_layers(network)]
 
     def __call__(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode an image `(1, 3, S, S)`.
@@ -224,16 +226,10 @@ class HieraEncoder:
         for index, (block, move) in enumerate(zip(self._blocks, self._moves, strict=True)):
             x = block(x if move is None else x[move])
             if index in self._ends:
-                ends.append(functional.linear(x, *self._necks[len(ends)]))
+                ends.append(self._necks[len(ends)](x))
         fine = [_map(x[order]) for x, order in zip(ends[:2], self._inverses, strict=False)]
         top = ends[2][self._inverses[2]] + ends[3][self._parents]
         return fine[0], fine[1], top[None]
-
-
-def _chain(first: tuple[Tensor, Tensor], second: Any) -> tuple[Tensor, Tensor]:
-    """Weight and bias of two linear maps, one after the other."""
-    weight = second.weight.flatten(1)
-    return weight @ first[0], weight @ first[1] + second.bias
 
 
 def _map(x: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from SegmentPropagateLib.networks.steps import (
     pointer_tokens,
 )
 from SegmentPropagateLib.propagators.tracking.attention import BankContents, KeptKeysAttention, PointerTimes
-from SegmentPropagateLib.propagators.tracking.encoder import Features
+from SegmentPropagateLib.propagators.tracking.encoder import Features, PlainEncoder
 from SegmentPropagateLib.propagators.tracking.hiera import HieraEncoder
 
 
@@ -114,13 +114,14 @@ class Tracker:
         with torch.inference_mode():
             self._attentions = [KeptKeysAttention(module, network, dtype) for module in memory_attentions(network)]
             is_hiera = isinstance(network.image_encoder.trunk, Hiera)
-            self._encode = HieraEncoder(network, dtype) if is_hiera else self._encode_as_it_is
+            self._encode = (HieraEncoder if is_hiera else PlainEncoder)(network, dtype)
             self._places = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = embed_prompt(network)
         self._times = PointerTimes(network)
         if dtype != torch.float32:
             _cast_matrices(network, dtype)
         self._fuser: Any = getattr(network, "recent_memory_fuser", None)
+        _keep_channels_together(network, self._fuser)
         self._side = network.image_size // network.backbone_stride
 
     def on_cpu(self) -> Tracker:
@@ -212,10 +213,6 @@ class Tracker:
         tokens = maps.to(torch.bfloat16).flatten(2).transpose(1, 2)
         return [SliceMemory(*entry) for entry in zip(outcomes, tokens, strict=True)]
 
-    def _encode_as_it_is(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        fine0, fine1, top = self._network.forward_image(image)["backbone_fpn"]
-        return fine0, fine1, top.flatten(2).transpose(1, 2).contiguous()
-
     def _without_memory(self, features: Features) -> Tensor:
         tokens = features.top + self._network.no_mem_embed
         return tokens if self._fuser is None else self.fuse(2 * tokens)
@@ -295,3 +292,14 @@ def _cast_matrices(network: torch.nn.Module, dtype: torch.dtype) -> None:
     for module in network.modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d | torch.nn.ConvTranspose2d):
             module.to(dtype)
+
+
+def _keep_channels_together(network: Network, fuser: Any) -> None:
+    """Have maps laid out as the linear layers of their convolutions take them, which else copy their weights per row.
+
+    One memory at 512 x 512 pixels in bf16: 27 ms in place of 48 ms. What handles masks has few channels and loses.
+    """
+    encoder = network.memory_encoder
+    for module in (encoder.pix_feat_proj, encoder.fuser, encoder.out_proj, fuser):
+        if module is not None:
+            module.to(memory_format=torch.channels_last)
