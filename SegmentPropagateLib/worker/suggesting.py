@@ -62,7 +62,9 @@ def suggest(request: Suggest, volume: Volume, send: Callable[[Reply], None], can
 
 
 def _further_keys(number: int, proposal: Proposal | None) -> Iterator[SuggestedKey]:
-    for index, prompt in proposal.prompts.items() if proposal is not None else ():
+    if proposal is None:
+        return
+    for index, prompt in proposal.prompts.items():
         if index != proposal.key_slice and isinstance(prompt, MaskPrompt):
             yield SuggestedKey.of_mask(number, index, prompt.mask)
 
