@@ -70,7 +70,7 @@ class LearnSection:
         if missing:
             raise InputError(missing)
         if self._casework.project is not None:
-            self.training.startIn(self._casework.project.project.folder, parameters.device)
+            self.training.startForProject(self._casework.project.project.folder, parameters.device)
         else:
             self.training.start(worklist.path, self._doneCount(), parameters.model, parameters.device)
 

@@ -92,7 +92,7 @@ class Training:
         words += ["--validation", str(aside / caseCount)]
         self._run(words, self._folder)
 
-    def startIn(self, project: Path, device: str) -> None:
+    def startForProject(self, project: Path, device: str) -> None:
         """Begin a round of a project, whose schedule it follows, and which keeps the model that comes of it.
 
         Args:
