@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+KERNELS = ("_is_mkldnn_bf16_supported", "_reorder_linear_weight", "_linear_pointwise")
+"""Private names, which torch's own compiler uses; a torch that lacks one is as before."""
+
 QUERY_CHUNK = 512
 """Queries per block on a CPU: 512 x 7 memories of 1024 tokens are 7 MB of bf16 weights, which stay in the cache."""
 
@@ -34,8 +37,8 @@ class Linear:
         self._weight, self._bias = weight.to(dtype), bias.to(dtype)
         self._packed: Tensor | None = None
         if _is_bf16_on_cpu(self._weight) and torch.backends.mkldnn.is_available():
-            kernels = torch.ops.mkldnn  # private names, which torch's own compiler uses
-            if kernels._is_mkldnn_bf16_supported():
+            kernels = torch.ops.mkldnn
+            if all(hasattr(kernels, name) for name in KERNELS) and kernels._is_mkldnn_bf16_supported():
                 self._packed = kernels._reorder_linear_weight(self._weight.contiguous(), None)
 
     @property
