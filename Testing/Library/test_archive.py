@@ -180,7 +180,7 @@ def test_a_file_is_taken_only_if_it_is_whole_and_the_one_that_was_asked_for(arch
         ("http://127.0.0.1:99999/", "is no address of an archive"),
         ("http://[::1/", "is no address of an archive"),
         ("http://a b/", "is no address of an archive"),
-        ("", "is no address of an archive"),
+        ("", "A word of the command is empty"),
         ("https://{host}/dicom-web", "The secure connection to 127.0.0.1:"),
         ("http://127.0.0.1:9/dicom-web", "127.0.0.1:9 cannot be reached"),
     ],
@@ -193,7 +193,7 @@ def test_an_address_that_cannot_be_used_is_refused_and_its_password_not_repeated
     assert archive.asked == []
 
 
-@pytest.mark.parametrize(("study", "series"), [("../x", SERIES), (STUDY, "1.2/3"), ("", SERIES), (STUDY, "1" * 65)])
+@pytest.mark.parametrize(("study", "series"), [("../x", SERIES), (STUDY, "1.2/3"), (" ", SERIES), (STUDY, "1" * 65)])
 def test_what_is_no_uid_is_not_asked_for(study, series, archive, fetched):
     status, said = fetched(study=study, series=series)
     assert (status, "which is no UID" in said, archive.asked) == (2, True, [])
