@@ -13,6 +13,7 @@ from SegmentPropagateLib.errors import CheckpointError, InputError
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.devices import choose_device, choose_precision, one_core_less
 from SegmentPropagateLib.networks.families import Family, find_family
+from SegmentPropagateLib.process import importing_for_good
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
 from SegmentPropagateLib.propagators.finishing import OF_CLASSICAL, FinishingPropagator
@@ -102,7 +103,7 @@ def grays_of(network: nn.Module, origin: str | Path) -> Grays | None:
 
 
 def import_ahead(name_or_path: str | Path) -> None:
-    """Import what a model needs in a thread: torch takes 2 s, in which the caller can read a volume.
+    """Import what a model needs in a thread, in a process of our own: the caller can read a volume in that second.
 
     Args:
         name_or_path: as for `load_model`, which then says what is missing, if anything is.
@@ -112,7 +113,7 @@ def import_ahead(name_or_path: str | Path) -> None:
 
 
 def _import_networks() -> None:
-    with suppress(ImportError, OSError):
+    with suppress(ImportError, OSError), importing_for_good():
         import SegmentPropagateLib.networks.checkpoints
         import SegmentPropagateLib.propagators.tracking.engine  # noqa: F401
 
