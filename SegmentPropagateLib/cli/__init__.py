@@ -13,12 +13,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from types import FrameType
+from types import FrameType, ModuleType
 
 from SegmentPropagateLib.cli.arguments import make_parser, mend
 from SegmentPropagateLib.cli.console import complain, open_closed_streams, settle
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
-from SegmentPropagateLib.process import let_waiting_threads_sleep, signals_handled
+from SegmentPropagateLib.process import importing_for_good, let_waiting_threads_sleep, signals_handled
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     try:
         arguments = make_parser().parse_args(mend(argv))
-        command = importlib.import_module(f"SegmentPropagateLib.cli.{arguments.command.replace('-', '_')}")
-        command.run(arguments)
+        _module_of(arguments.command).run(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return 0
     except InputError as error:
@@ -58,6 +57,14 @@ def _run(argv: Sequence[str]) -> int:
     except Exception:  # noqa: BLE001 - the outer border: a bug, and a maintainer needs its traceback
         traceback.print_exc()
         return _fail("This is a fault of the program; please report the lines above.", 1)
+
+
+def _module_of(command: str) -> ModuleType:
+    name = f"SegmentPropagateLib.cli.{command.replace('-', '_')}"
+    if name in sys.modules:
+        return sys.modules[name]
+    with importing_for_good():
+        return importlib.import_module(name)
 
 
 def _fail(reason: object, status: int) -> int:

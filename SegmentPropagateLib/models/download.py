@@ -9,12 +9,15 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
 from SegmentPropagateLib.files import drop_link, file_sha256, replacing
 from SegmentPropagateLib.models.locking import locked
 from SegmentPropagateLib.models.registry import NamedModel, unusable_folder
-from SegmentPropagateLib.models.transfer import Progress, by_hand, receive, size_of
+
+if TYPE_CHECKING:
+    from SegmentPropagateLib.models.transfer import Progress
 
 Notify = Callable[[str], None]
 """Takes one sentence for the user."""
@@ -58,6 +61,9 @@ def fetch(model: NamedModel, notify: Notify = _say_nothing, progress: Progress |
 
 def _bring(model: NamedModel, path: Path, notify: Notify, progress: Progress | None) -> None:
     """Download and check, unless another process does so meanwhile."""
+    # requests takes a tenth of a second to import, which most runs need not spend.
+    from SegmentPropagateLib.models.transfer import receive, size_of
+
     if model.awaits_consent:
         raise CheckpointError(
             f"The weights of '{model.name}' are for {model.licence}, not for {model.forbids} ({model.licence_url}): "
@@ -111,7 +117,7 @@ def _check(model: NamedModel, path: Path, file: Path, notify: Notify) -> None:
         source = "" if model.sha256 else f" by {record}, which may be removed where the publisher changed the file"
         raise CheckpointError(
             f"{file.name} is not the published file of '{model.name}' (SHA-256 {digest[:12]}..., expected "
-            f"{expected[:12]}...{source}): {'remove it' if file is path else 'try again later'}, {by_hand(model)}."
+            f"{expected[:12]}...{source}): {'remove it' if file is path else 'try again later'}, {model.by_hand}."
         )
     if digest != recorded:
         drop_link(record)
@@ -134,7 +140,7 @@ def _look(model: NamedModel, file: Path, is_new: bool) -> None:
         if is_new:
             file.unlink()
         raise CheckpointError(
-            f"What came for '{model.name}' is no use, as {str(reason).rstrip('.')}; try again later, {by_hand(model)}."
+            f"What came for '{model.name}' is no use, as {str(reason).rstrip('.')}; try again later, {model.by_hand}."
         ) from reason
 
 

@@ -71,6 +71,11 @@ class NamedModel:
         return self.path is None or self.path.is_file()
 
     @property
+    def by_hand(self) -> str:
+        """What a user can do where no download succeeds."""
+        return f"or fetch {self.url} with a browser and put it at {self.path}"
+
+    @property
     def awaits_consent(self) -> bool:
         """Whether a download has to wait until the user confirms the licence."""
         return bool(self.forbids) and not self.is_ready and not self._consent.is_file()

@@ -52,14 +52,9 @@ def receive(model: NamedModel, part: Path, progress: Progress | None) -> None:
             if failures >= PATIENCE:
                 raise CheckpointError(
                     f"'{model.name}' could not be downloaded ({reason}): check the network and try again (what has "
-                    f"arrived is kept), {by_hand(model)}."
+                    f"arrived is kept), {model.by_hand}."
                 ) from reason
             time.sleep(WAIT_S * 2 ** (failures - 1))
-
-
-def by_hand(model: NamedModel) -> str:
-    """What a user can do where no download succeeds."""
-    return f"or fetch {model.url} with a browser and put it at {model.path}"
 
 
 def size_of(part: Path) -> int:
@@ -95,7 +90,7 @@ def _continue(model: NamedModel, part: Path, progress: Progress | None) -> None:
     except requests.exceptions.SSLError as error:
         raise CheckpointError(
             f"The secure connection to {urlsplit(url).hostname} failed, perhaps a proxy stands between: "
-            f"ask your administrator, {by_hand(model)}."
+            f"ask your administrator, {model.by_hand}."
         ) from error
     except requests.RequestException as error:
         raise _BrokenOffError(f"no connection to {urlsplit(url).hostname}, or it broke off") from error
