@@ -1,12 +1,13 @@
-"""Figures of memory on every system, with `psutil` and without."""
+"""Figures of memory on every system, with `psutil` and without; what is imported for good."""
 
+import gc
 import sys
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
-from SegmentPropagateLib.process import available_memory_bytes, peak_memory_mib
+from SegmentPropagateLib.process import available_memory_bytes, importing_for_good, peak_memory_mib
 
 
 def psutil_that_says(available=0, peak=0):
@@ -52,3 +53,17 @@ def test_without_psutil_what_only_it_knows_is_unknown(monkeypatch):
     assert available_memory_bytes() is None
     monkeypatch.setattr(sys, "platform", "win32")
     assert peak_memory_mib() is None
+
+
+def test_what_is_imported_for_good_is_left_alone_by_the_garbage_collector():
+    before = gc.get_freeze_count()
+    try:
+        with importing_for_good():
+            assert not gc.isenabled()
+            kept = [[]]
+            kept[0].append(kept)
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+        assert not any(found is kept for found in gc.get_objects())
+    finally:
+        gc.unfreeze()
