@@ -37,7 +37,7 @@ from slicer_harness import mrml, panel  # noqa: E402
 
 BAR_MS, REPEATS = 50, 3
 SHAPE_KJI = (600, 512, 512)
-SEGMENTS, CASES, LABELS, LOCKS = 12, 300, 20, 100
+SEGMENTS, CASES, LABELS, KEYS, LOCKS = 12, 300, 20, 5, 100
 KEY, LOOK = 300, 320
 AT_ONCE = 60
 """Answers between two turns of the event loop; a network that gave so many would be a quick one."""
@@ -139,8 +139,8 @@ class Actor:
 
 
 def suggestions():
-    """What makes the replies for `LABELS` outlines, each on a slice of its own."""
-    from SegmentPropagateLib.worker.replies import Preparing, Suggested, Suggesting, SuggestionsDone
+    """What makes the replies for `LABELS` drafts, each with `KEYS` key slices of its own."""
+    from SegmentPropagateLib.worker.replies import Preparing, Suggested, SuggestedKey, Suggesting, SuggestionsDone
 
     def suggested(number):
         index = KEY + 3 * number
@@ -148,7 +148,12 @@ def suggestions():
         more |= {"first": index - 40, "last": index + 40, "confidence": 0.8, "reason": ""}
         return Suggested.of_mask(number, index, ellipse(1 + number % SEGMENTS, KEY), **more)
 
-    found = [partial(suggested, number) for number in range(1, LABELS + 1)]
+    def further(number, key):
+        return SuggestedKey.of_mask(number, KEY + 3 * number + 8 * key, ellipse(1 + number % SEGMENTS, KEY))
+
+    numbers = range(1, LABELS + 1)
+    found = [partial(suggested, number) for number in numbers]
+    found += [partial(further, number, key) for number in numbers for key in range(1, KEYS)]
     steps = [partial(Suggesting, done, LABELS) for done in range(LABELS)]
     return [partial(Preparing, "support"), *steps, *found, partial(SuggestionsDone, LABELS, 1.0, None)]
 

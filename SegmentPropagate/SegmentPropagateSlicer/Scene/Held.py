@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,9 @@ from SegmentPropagateSlicer.Scene.Lattice import (
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import worldFromLocal
+
+SLAB = 16
+"""Layers that are looked at together: one by one, asking where they lie takes longer than looking."""
 
 LENT = "SegmentPropagate.Lent"
 """Tag of a segment that names its loans. Undo brings tags back with the voxels, so it always says which are there."""
@@ -182,10 +185,11 @@ class Held:
         image.GetImageToWorldMatrix(matrix)
         world = worldFromLocal(self.segmentationNode) @ slicer.util.arrayFromVTKMatrix(matrix)
         extent = unionOfExtents(image.GetExtent(), then.GetExtent() if then is not None else None) or ()
-        layers: Iterable[tuple[int, tuple[int, ...]]] = ((k, extent[2:4]) for k in range(extent[4], extent[5] + 1))
         if now is not None and then is not None and label == labelThen:
-            layers = self._changedRows(now, then).items()
-        boxes = [(*extent[:2], *rows, k, k) for k, rows in layers]
+            boxes = [(*extent[:2], *rows, k, k) for k, rows in self._changedRows(now, then).items()]
+        else:  # stored otherwise than then: each voxel is asked
+            firsts = range(extent[4], extent[5] + 1, SLAB)
+            boxes = [(*extent[:4], k, min(k + SLAB - 1, extent[5])) for k in firsts]
         boxes += [loan.lattice.extent for loan in self.loans(segmentId).values()]  # erased: as it was then, yet drawn
         for box in boxes:
             yield Lattice(world, matrix, box)

@@ -79,7 +79,7 @@ def isOnGrid(labelmap: Labelmap, lattice: Lattice) -> bool:
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     own, its = slicer.util.arrayFromVTKMatrix(matrix), slicer.util.arrayFromVTKMatrix(lattice.matrix)
-    return np.allclose(own, its, rtol=0, atol=1e-6)
+    return bool(np.abs(own - its).max() <= 1e-6)  # a quarter of the time of `allclose`, and asked often
 
 
 def voxelsOfSlices(lattice: Lattice, stacks: Iterable[tuple[SliceGrid, Sequence[int]]]) -> NDArray[np.bool_]:

@@ -52,11 +52,7 @@ class PromptReader:
         image, label = labelmap
         if image is None:
             return np.zeros(self.grid.shape, dtype=bool)
-        if (image, sliceIndex) not in self._values:
-            if len(self._values) == KEPT:
-                self._values.clear()
-            self._values[image, sliceIndex] = self._valuesOf(segmentationNode, image, sliceIndex)
-        return self._values[image, sliceIndex] == label
+        return self._keptValues(segmentationNode, image, sliceIndex) == label
 
     def heldMask(self, segmentationNode: slicer.vtkMRMLSegmentationNode, sliceIndex: int) -> NDArray[np.bool_]:
         """What any segment holds on a slice: bool `(rows, columns)`; quick where segments share their labelmaps."""
@@ -64,8 +60,17 @@ class PromptReader:
         held = np.zeros(self.grid.shape, dtype=bool)
         for image in {labelmapOf(segmentationNode, segmentId)[0] for segmentId in ids}:
             if image is not None:
-                held |= self._valuesOf(segmentationNode, image, sliceIndex) > 0
+                held |= self._keptValues(segmentationNode, image, sliceIndex) > 0
         return held
+
+    def _keptValues(
+        self, segmentationNode: slicer.vtkMRMLSegmentationNode, image: slicer.vtkOrientedImageData, sliceIndex: int
+    ) -> NDArray[Any]:
+        if (image, sliceIndex) not in self._values:
+            if len(self._values) == KEPT:
+                self._values.clear()
+            self._values[image, sliceIndex] = self._valuesOf(segmentationNode, image, sliceIndex)
+        return self._values[image, sliceIndex]
 
     def _valuesOf(
         self, segmentationNode: slicer.vtkMRMLSegmentationNode, image: slicer.vtkOrientedImageData, sliceIndex: int
