@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -62,16 +63,16 @@ def nearestPlaces(
         three integer arrays, kept within the array; and bool, where they had not to be.
     """
     places: list[NDArray[np.int32]] = []
-    inside: NDArray[np.bool_] = np.array(True)
+    within: list[NDArray[np.bool_]] = []
     for (first, second, offset), size in zip(matrix, sizes, strict=True):
         place = np.full((1, 1), offset + 0.5)
         for step, axis in ((first, axes[0]), (second, axes[1])):
             if abs(step) * axis.size > 1e-6:  # else rounding noise of a parallel grid
                 place = place + step * axis
         place = np.floor(place).astype(np.int32)
-        inside = inside & (place >= 0) & (place < size)
+        within.append((place >= 0) & (place < size))
         places.append(np.clip(place, 0, size - 1))
-    return places, inside
+    return places, reduce(np.logical_and, sorted(within, key=np.size))  # the whole plane at last, and once
 
 
 def valuesAt(values: NDArray[Any], places: Sequence[NDArray[np.int32]]) -> NDArray[Any]:
