@@ -79,7 +79,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
             return
         self._collapsed = bool(collapsed)
         self._header.setArrowType(QtCore.Qt.RightArrow if collapsed else QtCore.Qt.DownArrow)
-        self.setMaximumHeight(self.HEADER if collapsed else 16777215)
+        self.setMaximumHeight(self.HEADER - 2 if collapsed else 16777215)  # nothing but the header shows
         for child in self.children():
             if isinstance(child, QtWidgets.QWidget) and child is not self._header:
                 child.setVisible(not collapsed)
