@@ -21,6 +21,7 @@ from SegmentPropagateLib.prompting.finished import Finished
 from SegmentPropagateLib.prompting.recall import Aligned, Question
 from SegmentPropagateLib.prompting.supports import SUPPORTS, aligned, cosine, gray_of, most_similar, points_on
 from SegmentPropagateLib.volumes.boxes import bounding_box
+from SegmentPropagateLib.volumes.choice import evenly
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import Labels
 from SegmentPropagateLib.volumes.stack import slice_of
@@ -110,9 +111,9 @@ def sheets_of(body: Body, along: int) -> list[Sheet]:
     return sheets
 
 
-def evenly(count: int) -> list[int]:
+def looked_at(count: int) -> list[int]:
     """The slices of so many that are looked at."""
-    return [int(place) for place in np.unique(np.rint(np.linspace(0, count - 1, READ + 2)[1:-1]).astype(int))]
+    return evenly(range(count), READ, ends=False)
 
 
 @dataclass(frozen=True, eq=False)

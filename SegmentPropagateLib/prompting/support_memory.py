@@ -27,7 +27,7 @@ from SegmentPropagateLib.prompting.shelf import (
     Shelf,
     candidates_of,
     chosen_for,
-    evenly,
+    looked_at,
     opened,
     question_of,
     shelved,
@@ -61,7 +61,7 @@ class SupportMemory:
         image = opened(volume, ALONG.index(Plane.parse(plane)))
         if image is None:
             return [_absent(label, f"'{volume.name}' shows no body: it is empty, or all air.") for label in labels]
-        pages = image.pages(evenly(volume.geometry.shape_kji[image.axis]))
+        pages = image.pages(looked_at(volume.geometry.shape_kji[image.axis]))
         total, shelves, reasons = len(support.cases) + len(labels), [], ["No finished case has it."]
         for finished in support.cases:
             shelf = shelved(finished, labels, image, pages)

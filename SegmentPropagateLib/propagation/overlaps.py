@@ -24,10 +24,9 @@ def resolve_overlaps(
     Returns:
         Masks that do not overlap. The strongest claim wins; equal claims go to the lower object id, as in MedSAM2.
     """
-    ids = sorted(masks)
-    claimed = np.stack([masks[object_id] for object_id in ids]) if ids else np.zeros((0, 0, 0), dtype=bool)
-    if not (np.count_nonzero(claimed, axis=0) > 1).any():
+    if len(masks) < 2 or not (np.count_nonzero(list(masks.values()), axis=0) > 1).any():
         return dict(masks)
+    ids = sorted(masks)
     claims = np.stack([np.where(masks[object_id], strength_of(object_id), -np.inf) for object_id in ids])
     winner = claims.argmax(axis=0)  # the first of equals: the lower id
     return {object_id: masks[object_id] & (winner == position) for position, object_id in enumerate(ids)}

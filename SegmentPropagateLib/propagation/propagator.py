@@ -114,6 +114,6 @@ class Propagator(Protocol):
         """Carry the masks along the lanes, which take turns; closing the generator cancels the run.
 
         Yields one update for every slice of every lane, in the lane's order, as soon as it is known: no lane waits for
-        another. A lane that ends early
-        (`stop_after_empty`) yields nothing for the rest of its slices, which are then empty.
+        another. A lane that ends early (`stop_after_empty`) yields nothing for the rest of its slices, which are then
+        empty.
         """

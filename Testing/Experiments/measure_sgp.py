@@ -21,7 +21,7 @@ import numpy as np
 from SegmentPropagateLib.models.registry import bundled_folder, model_folders
 from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_network, save_checkpoint
 from SegmentPropagateLib.phantoms.bodies import ORGANS, make_body
-from SegmentPropagateLib.prompting.shelf import evenly
+from SegmentPropagateLib.prompting.shelf import looked_at
 from SegmentPropagateLib.prompting.source import Support
 from SegmentPropagateLib.prompting.support_memory import SupportMemory
 from SegmentPropagateLib.reports.metrics import dice
@@ -100,7 +100,7 @@ def measured(model: Path, queries: list[int]) -> Iterator[list[Row]]:
             }
             for number, label in enumerate(wanted):
                 masks = truth.mask(label)
-                for index in evenly(len(masks)):
+                for index in looked_at(len(masks)):
                     row: Row = {"query": query, "label": label, "slice": index, "present": bool(masks[index].any())}
                     for name in models:
                         drawn = drafts[name][number].slices.get(index)

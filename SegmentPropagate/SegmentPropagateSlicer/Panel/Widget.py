@@ -224,11 +224,8 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.training.stop()
         self.project.stop()
         self.logic.shutdown()
-        for part in (
-            self._refreshTimer,
-            self.prompt.keyTable,
-            self.review.writing,
-        ):  # last: what was done above may have started them
+        # Last: what was done above may have started them.
+        for part in (self._refreshTimer, self.prompt.keyTable, self.review.writing):
             part.stop()
 
     def onReload(self) -> None:

@@ -21,7 +21,7 @@ from SegmentPropagateLib.prompting.shelf import (
     Shelf,
     candidates_of,
     chosen_for,
-    evenly,
+    looked_at,
     misfit_of,
     opened,
     outlines_of,
@@ -158,7 +158,7 @@ class Bookcase:
         if pair not in self._fits:
             numbers = self._numbers()
             shelf, image = self._shelf(other, numbers[other.name]), self._book(case).image
-            sheets = [page.sheet for page in image.pages(evenly(self.slices(case)))]
+            sheets = [page.sheet for page in image.pages(looked_at(self.slices(case)))]
             self._fits[pair] = not misfit_of(other.name, shelf, image.body, sheets)
         return self._fits[pair]
 
