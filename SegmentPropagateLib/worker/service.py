@@ -263,10 +263,11 @@ class _Slices:
 
     def send_changed(self, resolve_overlaps: bool) -> None:
         """Send what differs from what was sent: pixels lost to another object, slices after a lane's early end."""
+        known = {object_id: self._session.results(object_id) for object_id in self._session.object_ids}
         for index in self._indices:
             resolved = self._session.resolved(index) if resolve_overlaps else {}
-            for object_id in self._session.object_ids:
-                result = self._session.results(object_id).get(index)
+            for object_id, results in known.items():
+                result = results.get(index)
                 if result is None or result.source == "key":
                     continue
                 mask, before = resolved.get(object_id, result.mask), self._sent.get((object_id, index))
