@@ -38,7 +38,8 @@ LENT = "SegmentPropagate.Lent"
 """Tag of a segment that names its loans. Undo brings tags back with the voxels, so it always says which are there."""
 
 
-Share, Result = TypeVar("Share"), TypeVar("Result")
+Share = TypeVar("Share")
+Result = TypeVar("Result")
 Rows = dict[int, tuple[int, ...]]
 """Layer k -> first and last row."""
 
