@@ -60,7 +60,8 @@ def test_strokes_are_looked_for_a_piece_at_a_time_and_what_is_drawn_between_two_
     draw(reviewed, corner(SLICE + 2), True)
     while pieces[-1] is None:
         pieces.append(reviewed.logic.takeStrokes(0))
-    assert pieces[:3] == [None] * 3 and pieces[-1]
+    assert pieces[:3] == [None] * 3
+    assert pieces[-1]
     assert keys(reviewed) == [(KEY, False), (SLICE, False), (SLICE + 2, False)]
 
 
