@@ -308,15 +308,16 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         """Take out of the segments what was lent and not drawn upon, e.g. before they are saved."""
         self._writer.giveBack()
 
-    def takeStrokes(self) -> bool:
+    def takeStrokes(self, seconds: float | None = None) -> bool | None:
         """Make corrections of what was drawn on the proposal, on any slices, and compute again what that changes.
 
         A slice on which nothing was left is locked as empty. Where drawing was undone, its correction goes too.
 
-        Returns whether anything is computed; not where nothing was drawn since the last time.
+        Returns whether anything is computed; not where nothing was drawn since the last time. With a number of seconds
+        it is left off after these, and None is returned: call it again.
         """
         review = self._reviewer.review
-        isStale = self._reviewer.takeStrokes(self._nodes(), self._grid(review.grid.plane))
+        isStale = self._reviewer.takeStrokes(self._nodes(), self._grid(review.grid.plane), seconds)
         if isStale:
             self._startAgain(review)
         return isStale

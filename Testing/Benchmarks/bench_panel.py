@@ -35,7 +35,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import numpy as np  # noqa: E402
 from slicer_harness import mrml, panel  # noqa: E402
 
-BAR_MS, REPEATS = 50, 3
+BAR_MS, REPEATS, PIECE_S = 50, 3, 0.025
 SHAPE_KJI = (600, 512, 512)
 SEGMENTS, CASES, LABELS, KEYS, LOCKS = 12, 300, 20, 5, 100
 KEY, LOOK = 300, 320
@@ -233,7 +233,7 @@ class Hand:
         """Let events run, and the actor answer."""
         goesOn = True
         while goesOn:
-            goesOn = self.actor.advance() or self.widget.logic.state == "writing"
+            goesOn = self.actor.advance() or self.widget.logic.state == "writing" or self.widget.strokes.isWaiting
             self.watch.time(f"events while {doing}", self.slicer.app.processEvents)
 
     def press(self, *names):
@@ -253,7 +253,7 @@ class Hand:
         segment_id = widget.context.selectedSegmentId()
         paint(self.slicer, parameters.volume, parameters.segmentation, segment_id, index, dab)
         self.settle("a stroke is drawn")
-        self.watch.time("Strokes.take", widget.strokes.take)
+        self.watch.time("Strokes.take, a piece", lambda: widget.strokes.take(PIECE_S))
         self.settle("a correction is computed")
 
 

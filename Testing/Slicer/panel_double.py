@@ -214,7 +214,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
     def giveBackLent(self):
         self.calls.append(("giveBackLent",))
 
-    def takeStrokes(self):
+    def takeStrokes(self, seconds=None):
         self.calls.append(("takeStrokes",))
         return False
 

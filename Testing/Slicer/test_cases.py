@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 from day import TRUTH, dayOf, drawFolder
+from SegmentPropagateSlicer.Worklist.WorkTime import WorkTime
 
 from SegmentPropagateLib import read_labels
 from SegmentPropagateLib.formats.cases import find_cases
@@ -94,6 +95,24 @@ def test_labels_of_another_program_are_a_proposal_to_begin_with(slicer, folder):
 def saved(path):
     labels = read_labels(path)
     return {info.name: int(labels.mask(info.value).sum()) for info in labels.segments}
+
+
+def test_saving_by_itself_waits_until_she_rests_the_mouse_but_not_for_ever(day, folder):
+    clock = [0.0]
+    day.cases.workTime = work = WorkTime(lambda: clock[0])
+    day.draw()
+    for rests, seconds in ((False, 70), (True, 10)):
+        (folder / "a.seg.nrrd").unlink(missing_ok=True)
+        day.cases.casework.open(day.cases.casework.case, day.cases.casework.nodes)
+        day.draw(day.mask() ^ (np.arange(TRUTH.size).reshape(TRUTH.shape) == 0))
+        began = clock[0]
+        while not (folder / "a.seg.nrrd").exists():
+            clock[0] += 1.0
+            if not rests:
+                work.note()
+            day.cases.saveInPause()  # the timer's
+            assert clock[0] - began < seconds
+        assert clock[0] - began >= (3 if rests else 60)
 
 
 def test_accept_saves_by_itself(day, folder):

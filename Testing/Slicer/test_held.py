@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 import vtk
-from SegmentPropagateSlicer.Scene.Held import changedRows
+from SegmentPropagateSlicer.Scene.Held import findingChangedRows
+from SegmentPropagateSlicer.Values.Pieces import finished
 from vtk.util.numpy_support import numpy_to_vtk
+
+
+def changedRows(now, then):
+    return finished(findingChangedRows(now, then))
 
 
 def imageOf(slicer, values, start=(0, 0, 0)):

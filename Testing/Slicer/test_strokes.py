@@ -54,6 +54,17 @@ def test_what_is_painted_on_the_proposal_is_a_key_and_only_its_stretch_is_comput
     assert np.array_equal(reviewed.get(), expected)
 
 
+def test_strokes_are_looked_for_a_piece_at_a_time_and_what_is_drawn_between_two_counts(reviewed):
+    draw(reviewed, corner(SLICE), True)
+    pieces = [reviewed.logic.takeStrokes(0) for _time in range(3)]
+    draw(reviewed, corner(SLICE + 2), True)
+    while pieces[-1] is None:
+        pieces.append(reviewed.logic.takeStrokes(0))
+    assert pieces[:3] == [None] * 3
+    assert pieces[-1]
+    assert keys(reviewed) == [(KEY, False), (SLICE, False), (SLICE + 2, False)]
+
+
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 def test_the_eraser_takes_voxels_of_the_proposal_in_any_view(reviewed, plane):
     number = {"axial": SLICE, "coronal": 8, "sagittal": 12}[plane]

@@ -19,14 +19,6 @@
     <context>
         <name>Effect.SegmentEditorPropagateEffect</name>
         <message>
-            <source>%v of %m slices</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>, {time} left</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
             <source>&lt;html&gt;Carry a segment that is outlined on one or a few slices through the image.&lt;br&gt;&lt;p&gt;Outline the object on one slice with any effect, scroll to where it begins and ends and say so, and press &lt;b&gt;Propagate&lt;/b&gt;. Look through the proposal: &lt;b&gt;Apply&lt;/b&gt; writes it, &lt;b&gt;Cancel&lt;/b&gt; drops it. What you draw while it waits is kept, and is another key when you propagate again.&lt;/p&gt;&lt;p&gt;Model and device are chosen in the module Segment Propagate.&lt;/p&gt;&lt;/html&gt;</source>
             <translation type="unfinished" />
         </message>
@@ -100,10 +92,6 @@
         </message>
         <message>
             <source>This is the last slice</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>Writing: %p %</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -536,6 +524,21 @@
         </message>
     </context>
     <context>
+        <name>Panel.Progress</name>
+        <message>
+            <source>%v of %m slices</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>, {time} left</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Writing: %p %</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
         <name>Panel.ProjectSection</name>
         <message>
             <source>Round {round}: {done} of {count} cases accepted, model {model}.</source>
@@ -758,15 +761,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>%v of %m slices</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
             <source>%v of %m steps</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>, {time} left</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -823,10 +818,6 @@
         </message>
         <message>
             <source>The proposal is ready: look through it, then accept or discard it.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>Writing: %p %</source>
             <translation type="unfinished" />
         </message>
         <message>

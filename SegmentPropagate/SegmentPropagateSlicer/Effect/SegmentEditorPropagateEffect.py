@@ -27,11 +27,11 @@ from SegmentPropagateSlicer.Effect.Places import (
 )
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 from SegmentPropagateSlicer.Panel.Context import EFFECT, VIEWS, planeTitle
+from SegmentPropagateSlicer.Panel.Progress import Progress
 from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
 from SegmentPropagateSlicer.Panel.Writing import Writing
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
-from SegmentPropagateSlicer.Values.Amounts import duration
 from SegmentPropagateSlicer.Values.Server import chosenServer
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Values.State import State
@@ -78,8 +78,8 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
     def _heard(self, logic: SegmentPropagateLogic) -> tuple[tuple[Signal, Callable[..., None]], ...]:
         return (
             (logic.stateChanged, self._onState),
-            (logic.progressChanged, self._onProgress),
-            (logic.writingProgressed, self._onWriting),
+            (logic.progressChanged, self.progress.showSlices),
+            (logic.writingProgressed, self.progress.showWriting),
             (logic.statusChanged, self.status.say),
             (logic.noticeGiven, self.status.say),
             (logic.errorOccurred, self.status.complain),
@@ -133,7 +133,7 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         for widget in (self.progressBar, label, details):
             self.scriptedEffect.addOptionsWidget(widget)
         details.hide()
-        self.status = StatusLine(label, details, details)
+        self.status, self.progress = StatusLine(label, details, details), Progress(self.progressBar)
         self.writing = Writing(self.applyButton, self.status, lambda: self.logic)
         self._connect()
 
@@ -325,25 +325,12 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
     def _onState(self, state: str) -> None:
         before, self._state = self._state, state
         if state == State.STARTING:
-            self._onProgress(0, 0, None)
+            self.progress.showSlices(0, 0)
         elif before == State.CANCELLING or (before == State.WRITING and state == State.REVIEW):
             self.status.say(_("Cancelled: everything is as it was before."))
         elif state == State.REVIEW:
             self.status.say(_("The proposal is ready: look through it, then apply or cancel it."))
         self._follow()
-
-    def _onWriting(self, share: float) -> None:
-        self.progressBar.setRange(0, 100)
-        self.progressBar.setValue(round(100 * share))
-        self.progressBar.format = _("Writing: %p %")
-
-    def _onProgress(self, done: int, total: int, secondsLeft: float | None) -> None:
-        self.progressBar.setRange(0, total)  # (0, 0) is busy: how many slices is not known yet
-        self.progressBar.setValue(done)
-        text = _("%v of %m slices") if total else ""
-        if secondsLeft is not None:
-            text += _(", {time} left").format(time=duration(secondsLeft))
-        self.progressBar.format = text
 
 
 def rangeText(given: Range) -> str:

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
+from SegmentPropagateSlicer.Panel.Progress import Progress
 from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
 from SegmentPropagateSlicer.Runs.Run import canLearn
 from SegmentPropagateSlicer.Scene.SliceGrid import rangeEnds, unionOfEnds
@@ -32,12 +33,13 @@ class RunSection:
         self._state = State.IDLE
         self._downloads = False  # a model is being downloaded, for a run or for an outline
         ui, logic = context.ui, context.logic
+        self._progress = Progress(ui.progressBar)
         self._icon = qt.QIcon(context.icon("propagate"))
         ui.propagateButton.connect("clicked()", context.status.guarded(self.toggle))
         ui.adaptCheckBox.connect("clicked()", context.status.guarded(self._takeAdapt))
         logic.stateChanged.connect(self._onState)
-        logic.progressChanged.connect(self._onProgress)
-        logic.writingProgressed.connect(self._onWriting)
+        logic.progressChanged.connect(self._progress.showSlices)
+        logic.writingProgressed.connect(self._progress.showWriting)
         logic.downloadProgressed.connect(self._onDownload)
         logic.suggestions.progressed.connect(self._onSuggesting)
         logic.statusChanged.connect(context.status.say)
@@ -155,7 +157,7 @@ class RunSection:
         before, self._state, self._downloads = self._state, state, False
         if state == State.STARTING:
             self._notices = []
-            self._onProgress(0, 0, None)
+            self._progress.showSlices(0, 0)
         elif before == State.CANCELLING or (before == State.WRITING and state == State.REVIEW):
             self.context.status.say(_("Cancelled: everything is as it was before."))
         elif state == State.REVIEW:
@@ -172,32 +174,11 @@ class RunSection:
         self._notices.append(sentence)
         self.context.status.say(sentence)
 
-    def _onProgress(self, done: int, total: int, secondsLeft: float | None) -> None:
-        bar = self.context.ui.progressBar
-        bar.setRange(0, total)  # (0, 0) is busy: how many slices is not known yet
-        bar.setValue(done)
-        text = _("%v of %m slices") if total else ""
-        if secondsLeft is not None:
-            text += _(", {time} left").format(time=duration(secondsLeft))
-        bar.format = text
-
-    def _onWriting(self, share: float) -> None:
-        bar = self.context.ui.progressBar
-        bar.setRange(0, 100)
-        bar.setValue(round(100 * share))
-        bar.format = _("Writing: %p %")
-
     def _onSuggesting(self, done: int, total: int) -> None:
-        bar = self.context.ui.progressBar
-        bar.setRange(0, total)  # (0, 0) is busy: how many finished cases there are is not known yet
-        bar.setValue(done)
-        bar.format = _("%v of %m steps") if total else ""
+        self._progress.show(done, total, _("%v of %m steps"))
 
     def _onDownload(self, done: int, total: int) -> None:
-        bar = self.context.ui.progressBar
-        bar.setRange(0, total >> 20)  # (0, 0) is busy: of unknown size, or at its end
-        bar.setValue(done >> 20)
-        bar.format = _("%v of %m MB") if total else ""
+        self._progress.show(done >> 20, total >> 20, _("%v of %m MB"))
         if self._downloads != bool(done or total):
             self._downloads = not self._downloads
             self.refresh()

@@ -26,6 +26,7 @@ class StatusLine:
     def __init__(self, label: qt.QLabel, details: qt.QPlainTextEdit, section: qt.QWidget) -> None:
         self.label, self.details, self.section = label, details, section
         self._isActing, self._kept = False, dict[str, str]()  # sentence -> its style, of the action that goes on
+        label.setTextFormat(qt.Qt.PlainText)  # names of segments and files stand in it, which may look like HTML
         details.maximumBlockCount = 2000
         self.clear()
 

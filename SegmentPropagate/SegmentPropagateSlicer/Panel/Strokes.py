@@ -14,7 +14,7 @@ from slicer.util import VTKObservationMixin
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import VIEWS, Context
 from SegmentPropagateSlicer.Panel.PromptSection import PromptSection
-from SegmentPropagateSlicer.Panel.Writing import Writing
+from SegmentPropagateSlicer.Panel.Writing import PIECE_S, Writing
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Worklist.Preferences import Preferences
 
@@ -45,8 +45,7 @@ class Strokes(VTKObservationMixin):
         self._isDrawn, self._state = False, context.logic.state
         self._timer = qt.QTimer(context.ui.acceptButton)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(PAUSE_MS)
-        self._timer.connect("timeout()", context.status.guarded(self.take))
+        self._timer.connect("timeout()", context.status.guarded(lambda: self.take(PIECE_S)))
         ui, guarded = context.ui, context.status.guarded
         ui.strokesCheckBox.connect("toggled(bool)", guarded(lambda *_on: self.refresh()))
         context.logic.stateChanged.connect(self._onState)
@@ -88,27 +87,37 @@ class Strokes(VTKObservationMixin):
         if self.context.logic.proposed is not None:
             self._isDrawn = True
             if self.context.logic.state == State.REVIEW:
-                self._timer.start()
+                self._wait(PAUSE_MS)
 
     @property
     def isWaiting(self) -> bool:
         """Whether the end of a stroke is waited for."""
         return bool(self._timer.active)
 
-    def take(self) -> None:
-        """Make corrections of what was drawn, where that is set; while a run goes on, at its end."""
+    def _wait(self, milliseconds: int) -> None:
+        self._timer.setInterval(milliseconds)
+        self._timer.start()
+
+    def take(self, seconds: float | None = None) -> None:
+        """Make corrections of what was drawn, where that is set; while a run goes on, at its end.
+
+        With a number of seconds, what takes longer goes on at the next turn of the event loop.
+        """
         if self.context.logic.state != State.REVIEW or not self._preferences["correctOnStroke"]:
             return
         self._isDrawn, logic = False, self.context.logic
         self._timer.stop()
         logic.setSettings(self.context.parameters.runSettings(self.context.plane()))
-        if logic.takeStrokes():
+        isStale = logic.takeStrokes(seconds)
+        if isStale is None:
+            self._wait(0)
+        elif isStale:
             self.context.status.say(_("Corrected: what this changes is computed again. Cancel stops that."))
 
     def _onState(self, state: str) -> None:
         before, self._state = self._state, state
         if state == State.REVIEW and before in State.BUSY and before != State.CANCELLING and self._isDrawn:
-            self._timer.start()
+            self._wait(PAUSE_MS)
         elif state == State.IDLE or before == State.CANCELLING:
             self._isDrawn = False
 

@@ -227,7 +227,7 @@ class SuggestSection:
         return box
 
     def _fill(self, box: qt.QCheckBox, one: Suggestion) -> None:
-        box.text = ". ".join(filter(None, [one.sentence, one.reason]))
+        box.text = ". ".join(filter(None, [one.sentence, one.reason])).replace("&", "&&")  # no mark of a shortcut
         box.setToolTip(one.reason or _("Double-click beside it, or tick it, to see its key slice."))
         box.setChecked(one.isTicked)
         box.enabled = one.isHere and not one.isUsed

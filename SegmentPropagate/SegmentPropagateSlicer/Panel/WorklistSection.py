@@ -26,6 +26,8 @@ from SegmentPropagateSlicer.Worklist.WorkTime import WorkTime
 RECENT, RESULTS = "recentWorklists", "recentResults"
 SCENE, OTHER = "*", "?"  # in place of a path
 MINUTE_MS, SOON_MS = 60_000, 2_000
+PAUSE_S, LATEST_S = 3.0, 60.0
+"""Saving holds the views, for seconds where a segmentation is large: it waits for a pause, but not for ever."""
 
 
 class WorklistSection:
@@ -45,7 +47,8 @@ class WorklistSection:
         self._results = ""  # folder; empty for beside the images
         self._timer = qt.QTimer(context.ui.caseTable)
         self._timer.setSingleShot(True)
-        self._timer.connect("timeout()", context.status.guarded(self.saveByItself))
+        self._timer.connect("timeout()", context.status.guarded(self.saveInPause))
+        self._due: float | None = None  # since when she is waited for
         self._pictures: dict[str, qt.QIcon] = {}
         pictures = Path(slicer.app.temporaryPath) / "SegmentPropagate"
         self._thumbnails = Thumbnails(pictures, context.ui.caseTable, self._showPicture)
@@ -266,7 +269,19 @@ class WorklistSection:
         self._timer.stop()
         self.refresh()
 
+    def saveInPause(self) -> None:
+        """Save as soon as she rests the mouse for a moment; after a minute, whatever she does."""
+        work = self.workTime
+        self._due = work.now if self._due is None else self._due
+        if work.pause < PAUSE_S and work.now - self._due < LATEST_S:
+            self._timer.setInterval(SOON_MS)
+            self._timer.start()
+        else:
+            self.saveByItself()
+
     def saveByItself(self) -> None:
+        """Write the open case where it has changed, or soon where a run goes on."""
+        self._due = None
         if self.context.logic.state in State.BUSY:
             self._timer.setInterval(SOON_MS)
             self._timer.start()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from SegmentPropagateSlicer.Runs.RunController import RunController
 from SegmentPropagateSlicer.Scene.SegmentWriter import Steps
+from SegmentPropagateSlicer.Values.Pieces import doneWithin
 
 
 class Acceptance:
@@ -38,22 +38,20 @@ class Acceptance:
         Raises:
             SegmentPropagateError: it cannot be written; everything is as it was, and the proposal waits again.
         """
-        steps, review, began = self._steps, self._control.review, time.perf_counter()
+        steps, review = self._steps, self._control.review
         if steps is None or review is None:
             return {}
         try:
             review.checkWhereabouts()
-            while True:
-                share = next(steps)
-                if seconds is not None and time.perf_counter() - began > seconds:
-                    self._control.noteWriting(share)
-                    return None
-        except StopIteration as end:
-            self._steps = None
-            return dict(end.value)
+            share, changed = doneWithin(steps, seconds)
         except BaseException:
             self.stop()
             raise
+        if changed is None:
+            self._control.noteWriting(share or 0.0)
+        else:
+            self._steps = None
+        return changed
 
     def stop(self) -> None:
         """Write nothing; the proposal waits again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Review.Keys import Keys, Place
 from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Scene.Finished import finishedBeside
-from SegmentPropagateSlicer.Scene.Held import Held
+from SegmentPropagateSlicer.Scene.Held import Held, asLongAsUntouched
 from SegmentPropagateSlicer.Scene.Kept import Kept
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter, Steps
@@ -138,9 +138,23 @@ class ReviewWriter:
         """Whether the user has drawn on a slice since the run began."""
         return self._held is not None and self._held.isDrawn(grid, *place)
 
-    def drawnSlices(self, grid: SliceGrid, segmentId: str) -> Sequence[int]:
-        """Slices of a segment that the user has drawn on since the run began, ascending."""
-        return self._held.drawnSlices(grid, segmentId) if self._held is not None else ()
+    def findingDrawn(
+        self, nodes: Nodes, grid: SliceGrid, segmentIds: Iterable[str]
+    ) -> Generator[None, None, dict[str, Sequence[int]]]:
+        """segmentId -> slices that the user has drawn on since the run began, ascending; found a piece at a time."""
+        found: dict[str, Sequence[int]] | None = None
+        while found is None and self._held is not None:  # what is drawn meanwhile is looked for as well
+            found = yield from asLongAsUntouched(nodes[1], self._finding(self._held, grid, segmentIds))
+        return found or {}
+
+    @staticmethod
+    def _finding(
+        held: Held, grid: SliceGrid, segmentIds: Iterable[str]
+    ) -> Generator[None, None, dict[str, Sequence[int]]]:
+        found: dict[str, Sequence[int]] = {}
+        for segmentId in segmentIds:
+            found[segmentId] = yield from held.findingDrawn(grid, segmentId)
+        return found
 
     def checkNotErased(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int]) -> None:
         """Raise InputError for a slice on which the user has left nothing of the proposal."""

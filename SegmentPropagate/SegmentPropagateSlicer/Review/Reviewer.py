@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from SegmentPropagateSlicer.Runs.RunController import RunController
 from SegmentPropagateSlicer.Scene.SegmentWriter import Steps
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
+from SegmentPropagateSlicer.Values.Pieces import doneWithin
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Values.Words import tr as _
@@ -38,6 +39,7 @@ class Reviewer:
 
     def __init__(self, control: RunController, keys: Keys, writer: ReviewWriter) -> None:
         self._control, self._keys, self._writer = control, keys, writer
+        self._taking: tuple[Run | None, Any] = None, iter(())  # of strokes on a proposal, a generator that is left off
         self._scores: dict[str, tuple[tuple[object, ...], list[Score]]] = {}  # segmentId -> what they are of, and they
 
     @property
@@ -167,18 +169,31 @@ class Reviewer:
         free = {i: p for i, p in found.items() if self._keys.find(segmentId, grid.plane, i) is None}
         self._writer.lend(nodes, (grid, free), (segmentId, slab, sliceIndex))
 
-    def takeStrokes(self, nodes: Nodes, grid: SliceGrid) -> bool:
+    def takeStrokes(self, nodes: Nodes, grid: SliceGrid, seconds: float | None) -> bool | None:
         """Make keys of the slices of the proposal that were drawn upon, and forget those whose drawing was undone.
 
         Returns:
-            bool: whether the proposal is to be computed again: its keys are others than those it was made from.
+            whether the proposal is to be computed again: its keys are others than those it was made from; None where
+            the seconds have passed, and there is more to do.
         """
+        review, (begun, taking) = self.review, self._taking
+        if begun is not review:
+            taking = self._takingStrokes(nodes, grid)
+        self._taking = None, iter(())
+        isStale = doneWithin(taking, seconds)[1]
+        if isStale is None:
+            self._taking = review, taking
+        return isStale
+
+    def _takingStrokes(self, nodes: Nodes, grid: SliceGrid) -> Generator[None, None, bool]:
         review = self.review
         review.checkWhereabouts()
         present = [i for i in review.segmentIds if nodes[1].GetSegmentation().GetSegment(i) is not None]
-        for segmentId in present:
-            drawn = [i for i in self._writer.drawnSlices(grid, segmentId) if review.covers(segmentId, i)]
+        found = yield from self._writer.findingDrawn(nodes, grid, present)
+        for segmentId, slices in found.items():
+            drawn = [index for index in slices if review.covers(segmentId, index)]
             for index in drawn:
+                yield
                 self._lendSlice(nodes, grid, (segmentId, index), review)
                 self._writer.makeKey(nodes, grid, (segmentId, index))
             self._writer.withdrawKeys(grid, segmentId, drawn)

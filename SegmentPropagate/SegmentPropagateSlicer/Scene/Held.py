@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import slicer
@@ -26,12 +26,22 @@ from SegmentPropagateSlicer.Scene.Lattice import (
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import worldFromLocal
+from SegmentPropagateSlicer.Values.Pieces import finished
 
 SLAB = 16
 """Layers that are looked at together: one by one, asking where they lie takes longer than looking."""
 
+FEW = 1 << 20
+"""Voxels that are looked at sooner than it is found out which of the labelmap's are others."""
+
 LENT = "SegmentPropagate.Lent"
 """Tag of a segment that names its loans. Undo brings tags back with the voxels, so it always says which are there."""
+
+
+Share = TypeVar("Share")
+Result = TypeVar("Result")
+Rows = dict[int, tuple[int, ...]]
+"""Layer k -> first and last row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +86,7 @@ class Held:
         self._labelmaps: dict[str, Labelmap] = {}
         self._stamps: dict[str, tuple[object, ...]] = {}
         self._loans: dict[str, Loan] = {}
-        self._compared: tuple[tuple[object, ...], dict[int, tuple[int, ...]]] | None = None  # see `_changedRows`
+        self._compared: tuple[tuple[object, ...], Rows] | None = None  # see `_compare`
         copies: dict[slicer.vtkOrientedImageData, slicer.vtkOrientedImageData] = {}
         for segmentId in segmentationNode.GetSegmentation().GetSegmentIDs():
             image, label = labelmapOf(segmentationNode, segmentId)
@@ -135,7 +145,7 @@ class Held:
         if self.isUntouched(segmentId):
             return found
         labelmaps = labelmapOf(self.segmentationNode, segmentId), self._labelmaps.get(segmentId, (None, 0))
-        if not all(isOnGrid(labelmap, lattice) for labelmap in labelmaps):
+        if found.size <= FEW or not all(isOnGrid(labelmap, lattice) for labelmap in labelmaps):
             return self._drawnIn(segmentId, lattice)
         for box in self._changed(segmentId):
             common = intersectionOfExtents(box.extent, lattice.extent)
@@ -165,13 +175,20 @@ class Held:
 
     def drawnSlices(self, grid: SliceGrid, segmentId: str) -> Sequence[int]:
         """Slices that a segment holds something else on than then, ascending."""
+        return finished(self.findingDrawn(grid, segmentId))
+
+    def findingDrawn(self, grid: SliceGrid, segmentId: str) -> Generator[None, None, Sequence[int]]:
+        """The same a piece at a time, as all of the labelmap is looked at."""
         found: set[int] = set()
+        if not self.isUntouched(segmentId):
+            yield from self._compare(segmentId)
         for lattice in self._changed(segmentId):
             drawn = self._drawnIn(segmentId, lattice)
             for k in np.flatnonzero(drawn.any(axis=(1, 2))):
                 layer = replace(lattice, extent=(*lattice.extent[:4], *[lattice.extent[4] + int(k)] * 2))
                 (s, _row, _column), inside = next(placesInVolume(layer, grid))
                 found.update(np.unique(np.broadcast_to(s, drawn[k].shape)[drawn[k] & inside]).tolist())
+            yield
         return sorted(found)
 
     def _changed(self, segmentId: str) -> Iterator[Lattice]:
@@ -186,7 +203,7 @@ class Held:
         world = worldFromLocal(self.segmentationNode) @ slicer.util.arrayFromVTKMatrix(matrix)
         extent = unionOfExtents(image.GetExtent(), then.GetExtent() if then is not None else None) or ()
         if now is not None and then is not None and label == labelThen:
-            boxes = [(*extent[:2], *rows, k, k) for k, rows in self._changedRows(now, then).items()]
+            boxes = [(*extent[:2], *rows, k, k) for k, rows in finished(self._compare(segmentId)).items()]
         else:  # stored otherwise than then: each voxel is asked
             firsts = range(extent[4], extent[5] + 1, SLAB)
             boxes = [(*extent[:4], k, min(k + SLAB - 1, extent[5])) for k in firsts]
@@ -194,19 +211,26 @@ class Held:
         for box in boxes:
             yield Lattice(world, matrix, box)
 
-    def _changedRows(
-        self, now: slicer.vtkOrientedImageData, then: slicer.vtkOrientedImageData
-    ) -> dict[int, tuple[int, ...]]:
-        """First and last row on which two images of one grid differ, by layer k; kept for its other segments."""
+    def _compare(self, segmentId: str) -> Generator[None, None, Rows]:
+        """On which rows its labelmap is not as it was then, where both have one value for it; kept for others in it."""
+        (now, label), (then, labelThen) = (
+            labelmapOf(self.segmentationNode, segmentId),
+            self._labelmaps.get(segmentId, (None, 0)),
+        )
+        if now is None or then is None or label != labelThen:
+            return {}
         stamp = (now.GetAddressAsString(""), now.GetMTime(), then.GetAddressAsString(""))
         if self._compared is None or self._compared[0] != stamp:
-            self._compared = stamp, changedRows(now, then)
+            rows = yield from findingChangedRows(now, then)
+            self._compared = stamp, rows
         return self._compared[1]
 
 
-def changedRows(now: slicer.vtkOrientedImageData, then: slicer.vtkOrientedImageData) -> dict[int, tuple[int, ...]]:
+def findingChangedRows(
+    now: slicer.vtkOrientedImageData, then: slicer.vtkOrientedImageData
+) -> Generator[None, None, Rows]:
     """First and last row on which two images of one grid differ, by layer k; 0 is what is beyond an image."""
-    found: dict[int, tuple[int, ...]] = {}
+    found: Rows = {}
     extents = now.GetExtent(), then.GetExtent()
     common, whole = intersectionOfExtents(*extents), unionOfExtents(*extents) or ()
     parts = [
@@ -217,6 +241,7 @@ def changedRows(now: slicer.vtkOrientedImageData, then: slicer.vtkOrientedImageD
             if not _areSame(one, other):
                 rows = np.flatnonzero((one != other).any(axis=1))
                 found[k] = common[2] + int(rows[0]), common[2] + int(rows[-1])
+            yield
     for image, extent, part in zip((now, then), extents, parts, strict=True):
         if extent == common:
             continue
@@ -224,6 +249,7 @@ def changedRows(now: slicer.vtkOrientedImageData, then: slicer.vtkOrientedImageD
             inside = part[k - common[4]] if part is not None and common and common[4] <= k <= common[5] else layer[:0]
             if inside.shape != layer.shape and np.count_nonzero(layer) != np.count_nonzero(inside):
                 found[k] = whole[2:4]
+            yield
     return found
 
 
@@ -243,3 +269,17 @@ def stampOfSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) -> tuple[o
     """What is equal as long as nobody can have changed what the segments hold."""
     ids = segmentationNode.GetSegmentation().GetSegmentIDs()
     return tuple((i, *_stamp(*labelmapOf(segmentationNode, i))) for i in ids)
+
+
+def asLongAsUntouched(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, steps: Generator[Share, None, Result]
+) -> Generator[Share, None, Result | None]:
+    """Go through steps; returns what they return, or None as soon as a segment has changed between two of them."""
+    stamp = stampOfSegments(segmentationNode)
+    while stamp == stampOfSegments(segmentationNode):
+        try:
+            share = next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        yield share
+    return None

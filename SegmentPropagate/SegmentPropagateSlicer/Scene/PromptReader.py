@@ -86,7 +86,9 @@ class PromptReader:
         inside, found = np.broadcast_to(inside, self.grid.shape), np.zeros(self.grid.shape, dtype=values.dtype)
         box = bounding_box(inside)
         if box is not None:
-            found[box] = valuesAt(values, [_within(box, place) for place in places]) * inside[box]
+            found[box] = valuesAt(values, [_within(box, place) for place in places])
+            if not inside[box].all():  # as on a tilted grid
+                found[box] *= inside[box]
         return found
 
     def box(self, roiNodeOrCorners: slicer.vtkMRMLMarkupsROINode | ArrayLike) -> tuple[float, float, float, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
-from typing import TypeVar
 
 import numpy as np
 import slicer
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from SegmentPropagateSlicer.Scene.Composition import Change, Composition, NotHere
 from SegmentPropagateSlicer.Scene.EditRules import EditRules
-from SegmentPropagateSlicer.Scene.Held import Loan, stampOfSegments
+from SegmentPropagateSlicer.Scene.Held import Loan, asLongAsUntouched
 from SegmentPropagateSlicer.Scene.Kept import Kept, leaveOut
 from SegmentPropagateSlicer.Scene.Labelmaps import labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
@@ -34,6 +33,7 @@ from SegmentPropagateSlicer.Scene.Lattice import (
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import worldFromLocal
 from SegmentPropagateSlicer.Scene.Voxels import Voxels
+from SegmentPropagateSlicer.Values.Pieces import finished
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 
 ATTEMPTS = 2
@@ -43,32 +43,8 @@ COMPARING = 0.6
 
 Steps = Generator[float, None, dict[str, int]]
 """Yields how much is done, 0..1; returns segmentId -> number of voxels changed."""
-Result = TypeVar("Result")
 Snapshot = dict[str, tuple[Lattice, NDArray[np.bool_]]]
 """segmentId -> what it held on a slice, in its own grid."""
-
-
-def finished(steps: Generator[float, None, Result]) -> Result:
-    """Do all steps at once; returns what they return."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-
-
-def _asLongAsUntouched(
-    segmentationNode: slicer.vtkMRMLSegmentationNode, steps: Generator[float, None, Result]
-) -> Generator[float, None, Result | None]:
-    """Go through steps; returns what they return, or None as soon as a segment has changed between two of them."""
-    stamp = stampOfSegments(segmentationNode)
-    while stamp == stampOfSegments(segmentationNode):
-        try:
-            share = next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        yield share
-    return None
 
 
 class SegmentWriter:
@@ -144,7 +120,7 @@ class SegmentWriter:
             if attempt == ATTEMPTS:
                 changes, composition = finished(preparing)
                 break
-            prepared = yield from _asLongAsUntouched(segmentationNode, preparing)
+            prepared = yield from asLongAsUntouched(segmentationNode, preparing)
             if prepared is not None:
                 changes, composition = prepared
                 break

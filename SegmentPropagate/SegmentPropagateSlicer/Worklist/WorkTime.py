@@ -24,6 +24,16 @@ class WorkTime:
         """A case is opened, on which she has worked so long before."""
         self.seconds, self._last = seconds, self._clock()
 
+    @property
+    def now(self) -> float:
+        """Seconds of the clock."""
+        return self._clock()
+
+    @property
+    def pause(self) -> float:
+        """Seconds since she has done something last."""
+        return self._clock() - self._last
+
     def note(self) -> None:
         """She has done something."""
         now = self._clock()
