@@ -53,6 +53,9 @@ class FeatureCache:
     def __len__(self) -> int:
         return len(self._kept)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._kept
+
     def get(self, key: Hashable, compute: Callable[[], Features]) -> Features:
         """The features of that key, computed where they are not kept."""
         if key in self._kept:
