@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import groupby, zip_longest
 
@@ -178,14 +179,20 @@ class Propagation:
         self._keys: dict[tuple[int, int, View, Appearance], SliceMemory] = {}
         self._lanes: list[LaneState] = []
 
-    def run(self, lanes: Sequence[Lane]) -> Generator[SliceUpdate, None, None]:
-        """Yield one update per slice of every lane."""
-        self._lanes = [self._start(lane) for lane in lanes if lane.slices]
-        while self._lanes:
-            taken = self._step(self._lanes)
-            for _, group in groupby(taken, key=lambda pair: id(pair[0].lane)):
-                yield from self._finish(list(group))
-            self._lanes = [state for state, _ in taken if state.rest]
+    def run(self, lanes: Sequence[Lane], encodes_beside: bool = False) -> Generator[SliceUpdate, None, None]:
+        """Yield one update per slice of every lane.
+
+        Args:
+            lanes: where to go.
+            encodes_beside: encode the slices that come next in a thread of its own.
+        """
+        with self._opened.encoding_beside() if encodes_beside else nullcontext():
+            self._lanes = [self._start(lane) for lane in lanes if lane.slices]
+            while self._lanes:
+                taken = self._step(self._lanes)
+                for _, group in groupby(taken, key=lambda pair: id(pair[0].lane)):
+                    yield from self._finish(list(group))
+                self._lanes = [state for state, _ in taken if state.rest]
 
     def get_ahead(self, lanes: Sequence[Lane]) -> Iterator[None]:
         """Encode what `run` looks at first, in the views in which it begins."""
@@ -226,6 +233,8 @@ class Propagation:
 
         Returns lanes with their outcomes; the pathways of one lane beside each other, the best first.
         """
+        places = [[(index, state.view, state.appearance) for index in state.rest[:2]] for state in states]
+        self._opened.begin(place for step in zip_longest(*places) for place in step if place is not None)
         outcomes = dict(zip(map(id, states), self._look(states), strict=True))
         waiting = states
         for _ in range(VIEW_CORRECTIONS):

@@ -60,6 +60,7 @@ class NetworkPropagator:
         self._cache = FeatureCache(family.cache_mb if cache_mb is None else cache_mb)
         self._settings = PropagationSettings()
         self._policy = self._policy_of(self._settings)
+        self._threads = torch.get_num_threads()
         self._opened: OpenStack | None = None
         self._keeps_prompt_memory = keep_prompt_memory
         self._prompted: PromptOutcomes = {}
@@ -155,9 +156,14 @@ class NetworkPropagator:
         return self._propagation(key_masks).get_ahead(lanes)
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
-        """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run."""
+        """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run.
+
+        Where somebody else was given the second of two cores, slices are encoded there in turns: the classical half
+        takes two thirds of the network's time, so that core would be idle for a third.
+        """
         self._running = self._propagation(key_masks)
-        return self._running.run(lanes)
+        shares_core = self._tracker.device.type == "cpu" and torch.get_num_threads() == 1 < self._threads
+        return self._running.run(lanes, encodes_beside=shares_core)
 
     def leave(self, lane: Lane) -> None:
         """Spare the run that goes on the rest of a lane."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -28,6 +30,8 @@ SURELY_OUTSIDE = -10.0
 CPU_BATCH_TOKENS = 8192
 """Image tokens in one batch on a CPU, which gains nothing from more: 8 lanes of 512 x 512 pixels."""
 
+Place = tuple[int, View, Appearance]
+"""A slice, and how it is looked at."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -46,18 +50,44 @@ class OpenStack:
         self.tracker = tracker
         self.notes: list[str] = []
         self._cache = cache
+        self._thread: ThreadPoolExecutor | None = None
+        self._begun: dict[Place, Future[Features]] = {}
         self._largest_batch: int | None = None
         if tracker.device.type == "cpu":
             self._largest_batch = max(1, CPU_BATCH_TOKENS // tracker.tokens)
 
     def features(self, index: int, view: View, appearance: Appearance) -> Features:
         """Features of a slice, seen so."""
-        return self._cache.get(
-            (index, view, appearance),
-            lambda: self.tracker.encode(appearance.image(self.stack, index, view, self.tracker.image_size)),
-        )
+        place = index, view, appearance
+        begun = self._begun.pop(place, None)
+        return self._cache.get(place, lambda: self._encode(place) if begun is None else begun.result())
 
-    def encode_ahead(self, places: Iterable[tuple[int, View, Appearance]]) -> Iterator[None]:
+    def _encode(self, place: Place) -> Features:
+        index, view, appearance = place
+        return self.tracker.encode(appearance.image(self.stack, index, view, self.tracker.image_size))
+
+    @contextmanager
+    def encoding_beside(self) -> Iterator[None]:
+        """Meanwhile `begin` has a thread of its own."""
+        with ThreadPoolExecutor(1) as self._thread:
+            try:
+                yield
+            finally:
+                self.begin(())
+                self._thread = None
+
+    def begin(self, places: Iterable[Place]) -> None:
+        """Let slices be encoded beside what comes next, for `features` to take; what was begun else is given up."""
+        if self._thread is None:
+            return
+        wanted = [place for place in dict.fromkeys(places) if place not in self._cache]
+        for place in self._begun.keys() - set(wanted):
+            self._begun.pop(place).cancel()
+        for place in wanted:
+            if place not in self._begun:
+                self._begun[place] = self._thread.submit(self._encode, place)
+
+    def encode_ahead(self, places: Iterable[Place]) -> Iterator[None]:
         """Encode slices, yielding after each, as long as none of them is pushed out by the next; the first is nearest.
 
         Where memory runs out it is for those who need it: what was kept is forgotten, and nothing else is done.
