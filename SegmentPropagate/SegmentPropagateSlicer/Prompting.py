@@ -93,7 +93,7 @@ class Prompting(Inputs):
     ) -> None:
         """Ask the model for a mask on one slice; `previewReady` follows, and `previewChanged` when it comes or goes.
 
-        The segment's key slices and *Completed* segments beside it tell the model more; see `propagation.prompts.Known`.
+        The segment's key slices and *Completed* segments beside it tell the model more; see `prompts.Known`.
         Points on a slice of a proposal correct what is proposed there: one is enough, on the object or beside it.
 
         Args:
@@ -155,9 +155,8 @@ class Prompting(Inputs):
         grid, node = self._grid(), self._nodes()[1]
         outlines = self._keys.drawn(grid, segmentId, sliceIndex)
         others = [] if self._writer.allowsOverlap else finishedOn(node, segmentId, grid, sliceIndex)
-        return Known(
-            {index: it.mask for index, it in outlines.items() if index != sliceIndex and it.area}, tuple(others)
-        )
+        own = {index: outline.mask for index, outline in outlines.items() if index != sliceIndex and outline.area}
+        return Known(own, tuple(others))
 
     def _checkNotBusy(self) -> None:
         if self.state == State.WRITING:

@@ -109,7 +109,7 @@ class Session:
         Raises:
             InputError: slice outside the volume, prompt outside the slice, or no object found in the box.
         """
-        mask = self.preview(slice_index, prompt, Known(self._keys.get(object_id, {})))
+        mask = self.preview(slice_index, prompt, Known(dict(self._keys.get(object_id, {}))))
         self._keys.setdefault(object_id, {})[slice_index] = mask
         self._results.setdefault(object_id, {})[slice_index] = SliceResult.of_mask(mask, "key", np.inf, 1.0)
         return mask

@@ -145,7 +145,7 @@ class Segment(Request):
         points_ij: column and row of each point.
         positive: for each point, whether it is on the object.
         outlined: slices on which the object is outlined already.
-        masks: these outlines, then those of other finished objects on the prompt's slice, bool `(n, rows, columns)`.
+        masks: these outlines, then other finished objects' on the prompt's slice, bool `(n, rows, columns)`.
     """
 
     word = "segment"
@@ -181,7 +181,7 @@ class Segment(Request):
         box = BoxPrompt(self.box_ij) if self.box_ij is not None else None
         if box is not None and not self.points_ij:
             return box
-        return PointsPrompt(np.array(self.points_ij, dtype=np.float64), np.array(self.positive, dtype=bool), box)
+        return PointsPrompt(np.array(self.points_ij, dtype=float), np.array(self.positive, dtype=bool), box)
 
     def check_reply(self, reply: Reply) -> None:
         """The outline is of the object, on the slice, and of its shape."""

@@ -48,11 +48,10 @@ def main() -> None:
     for number, target in enumerate(read_targets(arguments.data, others=arguments.side == "others")):
         row = _measured(target, arguments.data)
         if row:
-            rows.append(
-                {"case": target.case, "name": target.name, "structure": target.structure, "half": number % 2, **row}
-            )
+            names = {"case": target.case, "name": target.name, "structure": target.structure}
+            rows.append({**names, "half": number % 2, **row})
             print(rows[-1], flush=True)  # noqa: T201
-    for known in rows[0]["nothing"] and [name for name in rows[0] if isinstance(rows[0][name], dict)]:
+    for known in ("own", "others", "others grown", "both"):
         print(known, {half: _gain(rows, known, half) for half in (0, 1, None)})  # noqa: T201
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(rows, indent=1))
@@ -77,7 +76,7 @@ def _gain(rows: list[dict[str, Any]], known: str, half: int | None) -> dict[str,
 
 
 def _measured(target: Target, data: Path) -> dict[str, Any]:
-    """What is known -> DSC by kind of prompt; nothing where there is no other slice, or nothing of the kind is known."""
+    """What is known -> DSC by kind of prompt; empty where the object has one slice, None where nothing is known."""
     areas = target.truth.sum(axis=(1, 2))
     present = np.flatnonzero(areas >= LEAST)
     present = present[present != target.key]

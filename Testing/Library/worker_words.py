@@ -143,7 +143,7 @@ WRONG = {
         "box_ij": ([0, 0, 6], [0, 0, 6, "5"], [0, 0, 6, math.nan], "0,0,6,5", 3),
         "points_ij": (None, [1, 2], [[1, 2, 3], [1, 2]], [["1", 2], [3, 4]], [[math.inf, 2], [3, 4]]),
         "positive": (None, [1, 0], [True], [True, False, True], "10"),
-        "outlined": (None, 2, [5], [-1], ["2"], [0, 1, 2]),
+        "outlined": (None, 2, [5], [-1], ["2"]),
         "masks": (*NO_ARRAY, np.zeros((2, 7, 6), bool), np.zeros((0, 6, 7), bool), np.zeros((2, 6, 7))),
     },
     GetAhead: OF_KEYS,

@@ -71,17 +71,15 @@ def test_a_box_is_told_of_the_segments_keys_and_of_finished_segments(bench, comp
     asked = bench.process.requests[-1]
     assert asked.outlined == (KEY,)
     assert np.array_equal(asked.masks, [bench.truth[KEY], mask[7]])
-    bench.logic.previewPrompt(
-        bench.segment, KEY, boxRas=bench.grid().worldFromSlice[:3].dot([[KEY] * 2, [2, 17], [2, 20], [1] * 2]).T
-    )
+    bench.logic.previewPrompt(bench.segment, KEY, boxRas=corners.T)
     asked = bench.process.requests[-1]
-    assert (asked.outlined, len(asked.masks)) == ((), 0)
+    assert (asked.outlined, len(asked.masks)) == ((), 0)  # on the key slice itself, where the neighbor is not
 
 
 def test_where_segments_may_overlap_finished_ones_are_no_border(bench, complete):
     complete(beside(bench))
     editor = bench.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
     editor.SetOverwriteMode(editor.OverwriteNone)
-    bench.logic.setEditor(editor)
+    bench.logic.setSegmentEditor(editor)
     bench.logic.previewPrompt(bench.segment, 7, boxRas=[bench.logic.slicePositionRas(7), [0, 0, 0]])
     assert len(bench.process.requests[-1].masks) == 1

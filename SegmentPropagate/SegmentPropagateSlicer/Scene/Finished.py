@@ -1,4 +1,4 @@
-"""Finished segments: what they hold on a slice, and which of them keep what they hold when another one is accepted beside them."""
+"""Finished segments: what they hold on a slice, and which keep it when another one is accepted beside them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def finishedBeside(
 def finishedOn(
     segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, grid: SliceGrid, sliceIndex: int
 ) -> list[NDArray[np.bool_]]:
-    """What *Completed* segments beside one hold on a slice, bool `(rows, columns)` each; not those that hold nothing."""
+    """What *Completed* segments beside one hold on a slice, bool `(rows, columns)` each; none of them is empty."""
     reader = PromptReader(grid)
     masks = [reader.segmentMask(segmentationNode, i, sliceIndex) for i in _finished(segmentationNode, segmentId)]
     return [mask for mask in masks if mask.any()]

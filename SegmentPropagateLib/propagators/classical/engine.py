@@ -17,9 +17,10 @@ from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Kn
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.classical.carrier import ABSENT, Carrier, Guess
 from SegmentPropagateLib.propagators.classical.way import Way
+from SegmentPropagateLib.propagators.prompted.finishing import finish, keep_out
 from SegmentPropagateLib.propagators.prompted.grays import Grays
 from SegmentPropagateLib.propagators.prompted.known import Acquaintance
-from SegmentPropagateLib.propagators.prompted.outline import outline
+from SegmentPropagateLib.propagators.prompted.outline import look
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 AHEAD = 8
@@ -71,7 +72,8 @@ class ClassicalPropagator:
             grays = None if self._grays is None else self._grays.in_unit_of(stack.values)
             self._acquaintance = Acquaintance(stack, grays)
         grays = self._acquaintance.grays(slice_index, prompt, known.outlines)
-        return outline(stack.values[slice_index], stack.spacing_mm[1:], prompt, grays=grays, others=known.others)
+        soft, given = look(stack.values[slice_index], stack.spacing_mm[1:], prompt, grays=grays)
+        return finish(keep_out(soft, given, known.others), given)
 
     def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
         """Begin the passes of a run from the same outlines, a slice of one of them per step."""

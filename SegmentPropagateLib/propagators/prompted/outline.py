@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagators.classical.regions import Region
 from SegmentPropagateLib.propagators.prompted.channels import SIZE, Array, Given, Mask, channels_of
-from SegmentPropagateLib.propagators.prompted.finishing import finish, keep_out
+from SegmentPropagateLib.propagators.prompted.finishing import finish
 from SegmentPropagateLib.propagators.prompted.grays import Grays
 from SegmentPropagateLib.propagators.prompted.network import PromptNetwork, bundled_network, sigmoid
 from SegmentPropagateLib.volumes.boxes import first_and_last
@@ -39,7 +39,6 @@ def outline(
     network: PromptNetwork | None = None,
     at_once: bool = False,
     grays: Grays | None = None,
-    others: Sequence[Mask] = (),
 ) -> Mask:
     """Outline what a box or points name on a slice: bool `(rows, columns)`, with the promises of `finishing.finish`.
 
@@ -50,8 +49,19 @@ def outline(
         network: what sees the object; None takes the bundled one.
         at_once: the points, which come with a box, are seen in one look: they are not corrections of one another.
         grays: what is known of the object's gray values, in the image's unit.
-        others: finished outlines of other objects, which are not this one; see `finishing.keep_out`.
     """
+    return finish(*look(image, spacing_rc_mm, prompt, network, at_once, grays))
+
+
+def look(
+    image: NDArray[Any],
+    spacing_rc_mm: tuple[float, float],
+    prompt: BoxPrompt | PointsPrompt,
+    network: PromptNetwork | None = None,
+    at_once: bool = False,
+    grays: Grays | None = None,
+) -> tuple[Array, Given]:
+    """What is seen of the object, 0..1 `(rows, columns)`, and the prompt in pixels; the arguments are `outline`'s."""
     looks = _Looks(image, spacing_rc_mm, network or bundled_network(), grays)
     steps = _one_by_one(prompt, image.shape)
     if at_once:
@@ -60,7 +70,7 @@ def outline(
     later = steps[1:] if steps[0].box else steps  # a lone point is looked at from afar first, then from nearby
     for given in later:
         soft = looks.again(given, soft, FLIPS if given is steps[-1] else FLIPS[:1])
-    return finish(keep_out(soft, steps[-1], others), steps[-1])
+    return soft, steps[-1]
 
 
 def _one_by_one(prompt: BoxPrompt | PointsPrompt, shape: tuple[int, ...]) -> list[Given]:
