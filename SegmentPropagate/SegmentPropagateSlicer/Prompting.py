@@ -8,6 +8,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.propagation.prompts import Known
 from SegmentPropagateSlicer.Review.Ahead import Ahead
 from SegmentPropagateSlicer.Review.Drafts import Drafts
 from SegmentPropagateSlicer.Review.Keys import Keys
@@ -17,6 +18,7 @@ from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
 from SegmentPropagateSlicer.Review.Suggestions import Suggestions
 from SegmentPropagateSlicer.Runs.Estimates import Estimates
 from SegmentPropagateSlicer.Runs.RunController import RunController
+from SegmentPropagateSlicer.Scene.Finished import finishedOn
 from SegmentPropagateSlicer.Scene.Inputs import Inputs
 from SegmentPropagateSlicer.Scene.SliceGrid import Ends
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
@@ -91,6 +93,7 @@ class Prompting(Inputs):
     ) -> None:
         """Ask the model for a mask on one slice; `previewReady` follows, and `previewChanged` when it comes or goes.
 
+        The segment's key slices and *Completed* segments beside it tell the model more; see `prompts.Known`.
         Points on a slice of a proposal correct what is proposed there: one is enough, on the object or beside it.
 
         Args:
@@ -106,7 +109,7 @@ class Prompting(Inputs):
         place = segmentId, sliceIndex
         mends = boxRas is None and lineRas is None
         corrects = self._reviewer.outline(self._nodes(), self._grid(), place) if mends else None
-        prompt = Prompt(boxRas, pointsRas, positive, lineRas, corrects)
+        prompt = Prompt(boxRas, pointsRas, positive, lineRas, corrects, self._known(*place))
         self._prompt.request(self._nodes(), self.settings, self._grid(), place, prompt, self._control.review)
 
     def usePreview(self) -> None:
@@ -146,6 +149,14 @@ class Prompting(Inputs):
         return self.suggestions.use(find, make)
 
     # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _known(self, segmentId: str, sliceIndex: int) -> Known:
+        """What the scene tells of a segment beside a prompt on a slice."""
+        grid, node = self._grid(), self._nodes()[1]
+        outlines = self._keys.drawn(grid, segmentId, sliceIndex)
+        others = [] if self._writer.allowsOverlap else finishedOn(node, segmentId, grid, sliceIndex)
+        own = {index: outline.mask for index, outline in outlines.items() if index != sliceIndex and outline.area}
+        return Known(own, tuple(others))
 
     def _checkNotBusy(self) -> None:
         if self.state == State.WRITING:

@@ -6,7 +6,8 @@ whole numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,6 +170,22 @@ class MaskPrompt:
 
 
 Prompt = MaskPrompt | BoxPrompt | PointsPrompt | LinePrompt
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What is known, beside a prompt, of the object that it names.
+
+    Args:
+        outlines: slice -> the same object's finished outline there, bool `(rows, columns)`.
+        others: finished outlines of other objects on the prompt's slice, bool `(rows, columns)` each.
+    """
+
+    outlines: Mapping[int, NDArray[np.bool_]] = field(default_factory=dict)
+    others: tuple[NDArray[np.bool_], ...] = ()
+
+
+NOTHING_KNOWN = Known()
 
 
 def _numbers(values: object) -> str:

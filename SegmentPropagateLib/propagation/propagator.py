@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Known, PointsPrompt
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 KeyMasks = Mapping[int, Mapping[int, NDArray[np.bool_]]]
@@ -101,8 +101,13 @@ class Propagator(Protocol):
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
         """Forget the previous stack and take a new one."""
 
-    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
-        """Turn a box or points on a slice into a mask of shape (rows, columns)."""
+    def segment(
+        self, slice_index: int, prompt: BoxPrompt | PointsPrompt, known: Known = NOTHING_KNOWN
+    ) -> NDArray[np.bool_]:
+        """Turn a box or points on a slice into a mask of shape (rows, columns).
+
+        What is known of the object beside its prompt may be of use, or not be heard.
+        """
 
     def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
         """Compute and keep, a step at a time, what `run` would be quicker with; no result depends on it.

@@ -14,7 +14,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagation.lanes import plan_lanes
 from SegmentPropagateLib.propagation.learning import FEWEST, Learner, Lesson
 from SegmentPropagateLib.propagation.overlaps import claim_strength, resolve_overlaps
-from SegmentPropagateLib.propagation.prompts import LinePrompt, MaskPrompt, Prompt
+from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, Known, LinePrompt, MaskPrompt, Prompt
 from SegmentPropagateLib.propagation.propagator import (
     KeyMasks,
     Lane,
@@ -104,18 +104,23 @@ class Session:
         """Make a slice a key slice of the object and return its mask, bool `(rows, columns)`.
 
         A mask is taken as it is; a box, points or a line are turned into a mask by the propagator. A key on a slice
-        that has one replaces it. Nothing is propagated yet.
+        that has one replaces it; the object's other keys help. Nothing is propagated yet.
 
         Raises:
             InputError: slice outside the volume, prompt outside the slice, or no object found in the box.
         """
-        mask = self.preview(slice_index, prompt)
+        mask = self.preview(slice_index, prompt, Known(dict(self._keys.get(object_id, {}))))
         self._keys.setdefault(object_id, {})[slice_index] = mask
         self._results.setdefault(object_id, {})[slice_index] = SliceResult.of_mask(mask, "key", np.inf, 1.0)
         return mask
 
-    def preview(self, slice_index: int, prompt: Prompt) -> NDArray[np.bool_]:
+    def preview(self, slice_index: int, prompt: Prompt, known: Known = NOTHING_KNOWN) -> NDArray[np.bool_]:
         """The mask that `add_key` would take for this prompt, bool `(rows, columns)`; nothing is kept.
+
+        Args:
+            slice_index: on which slice.
+            prompt: what names the object.
+            known: what else is known of it.
 
         Raises:
             InputError: slice outside the volume, prompt outside the slice, or no object found in the box.
@@ -124,7 +129,7 @@ class Session:
         prompt.check_inside(self.stack.slice_shape)
         if isinstance(prompt, LinePrompt):
             prompt = prompt.as_points(self.stack.spacing_mm[1:], self.stack.slice_shape)
-        mask = prompt.mask if isinstance(prompt, MaskPrompt) else self._propagator.segment(slice_index, prompt)
+        mask = prompt.mask if isinstance(prompt, MaskPrompt) else self._propagator.segment(slice_index, prompt, known)
         if not mask.any():
             raise InputError(
                 f"The model found no object at the prompt on slice {slice_index}: move it or outline the object."

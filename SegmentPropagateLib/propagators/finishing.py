@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Known, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, Propagator, SliceUpdate
 from SegmentPropagateLib.volumes.stack import ImageStack
 
@@ -80,9 +80,11 @@ class FinishingPropagator:
         self._slices = len(stack)
         self._inner.open(stack, settings)
 
-    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+    def segment(
+        self, slice_index: int, prompt: BoxPrompt | PointsPrompt, known: Known = NOTHING_KNOWN
+    ) -> NDArray[np.bool_]:
         """Ask the other."""
-        return self._inner.segment(slice_index, prompt)
+        return self._inner.segment(slice_index, prompt, known)
 
     def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
         """Let the other get ahead."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Known, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, Propagator, SliceUpdate
 from SegmentPropagateLib.propagators.classical.carrier import ABSENT
 from SegmentPropagateLib.propagators.threaded import Threaded
@@ -75,9 +75,11 @@ class PartnerPropagator:
         self._network.open(stack, settings)
         self._partner.open(stack, settings)
 
-    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+    def segment(
+        self, slice_index: int, prompt: BoxPrompt | PointsPrompt, known: Known = NOTHING_KNOWN
+    ) -> NDArray[np.bool_]:
         """Ask the partner, whose method is made for prompts; the network has learned from finished outlines."""
-        return self._partner.segment(slice_index, prompt)
+        return self._partner.segment(slice_index, prompt, known)
 
     def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
         """Let both get ahead."""

@@ -18,7 +18,7 @@ from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import find_family
 from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.propagation.lanes import plan_lanes
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Known, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, Propagator, SliceUpdate
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
 from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
@@ -208,7 +208,9 @@ class RememberedRun:
         if self._inner is not None:
             self._inner.open(stack, settings)
 
-    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+    def segment(
+        self, slice_index: int, prompt: BoxPrompt | PointsPrompt, known: Known = NOTHING_KNOWN
+    ) -> NDArray[np.bool_]:
         """Refuse: prompts are not remembered."""
         raise NotImplementedError("Validation starts from reference outlines.")
 

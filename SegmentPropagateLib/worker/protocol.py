@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from SegmentPropagateLib.worker.messages import MessageError
 
-PROTOCOL = 4
+PROTOCOL = 5
 """Version of the requests and replies; the frames around them have one of their own."""
 
 

@@ -133,7 +133,7 @@ class Inspect(Request):
             reject(f"{reply.word}.path", shown(self.path), reply.path)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segment(Request):
     """Turn a box or points on a slice into a mask; no key is made.
 
@@ -144,6 +144,8 @@ class Segment(Request):
         box_ij: first and last column and row, `(i0, j0, i1, j1)`; None without a box.
         points_ij: column and row of each point.
         positive: for each point, whether it is on the object.
+        outlined: slices on which the object is outlined already.
+        masks: these outlines, then other finished objects' on the prompt's slice, bool `(n, rows, columns)`.
     """
 
     word = "segment"
@@ -154,6 +156,8 @@ class Segment(Request):
     box_ij: tuple[float, float, float, float] | None
     points_ij: tuple[tuple[float, float], ...]
     positive: tuple[bool, ...]
+    outlined: tuple[Index, ...]
+    masks: Annotated[NDArray[np.bool_], array_of("b", 3, "a bool array (outlines, rows, columns)")]
 
     def check(self) -> None:
         """The slice exists, and there is a prompt with a flag for every point."""
@@ -163,6 +167,9 @@ class Segment(Request):
             reject(f"{self.word}.positive", f"one flag for each of {len(self.points_ij)} points", self.positive)
         if self.box_ij is None and not self.points_ij:
             reject(f"{self.word}.points_ij", "at least one point where there is no box", self.points_ij)
+        self.setup.check_slice(f"{self.word}.outlined", max(self.outlined, default=None))
+        if len(self.masks) < len(self.outlined) or self.masks.shape[1:] != self.setup.stack_shape[1:]:
+            reject(f"{self.word}.masks", "outlines of the slices' shape, one or more for each slice", self.masks)
 
     @property
     def prompt(self) -> BoxPrompt | PointsPrompt:
@@ -174,7 +181,7 @@ class Segment(Request):
         box = BoxPrompt(self.box_ij) if self.box_ij is not None else None
         if box is not None and not self.points_ij:
             return box
-        return PointsPrompt(np.array(self.points_ij, dtype=np.float64), np.array(self.positive, dtype=bool), box)
+        return PointsPrompt(np.array(self.points_ij, dtype=float), np.array(self.positive, dtype=bool), box)
 
     def check_reply(self, reply: Reply) -> None:
         """The outline is of the object, on the slice, and of its shape."""

@@ -22,7 +22,7 @@ from SegmentPropagateLib import __version__
 from SegmentPropagateLib.errors import CancelledError, InputError
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.process import peak_memory_mib
-from SegmentPropagateLib.propagation.prompts import MaskPrompt
+from SegmentPropagateLib.propagation.prompts import Known, MaskPrompt
 from SegmentPropagateLib.propagation.propagator import Propagator, SliceUpdate
 from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.propagation.session import Session
@@ -135,8 +135,9 @@ class Service:
 
     def segment(self, request: Segment, send: Send, cancelled: Cancelled) -> None:
         """Turn a box or points on a slice into a mask; no key is made."""
-        prompt = request.prompt
-        mask = self._open_session(request.setup, send, cancelled).preview(request.slice_index, prompt)
+        prompt, count = request.prompt, len(request.outlined)
+        known = Known(dict(zip(request.outlined, request.masks, strict=False)), tuple(request.masks[count:]))
+        mask = self._open_session(request.setup, send, cancelled).preview(request.slice_index, prompt, known)
         send(Outlined.of_mask(request.object_id, request.slice_index, mask))
 
     def propagate(self, request: Propagate, send: Send, cancelled: Cancelled) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Known, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.stack import ImageStack
@@ -38,7 +38,9 @@ class ThresholdPropagator:
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
         self.stack, self.settings = stack, settings
 
-    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+    def segment(
+        self, slice_index: int, prompt: BoxPrompt | PointsPrompt, known: Known = NOTHING_KNOWN
+    ) -> NDArray[np.bool_]:
         self.prompts.append(prompt)
         bright = np.asarray(self.stack.values[slice_index]) > 50
         box = prompt if isinstance(prompt, BoxPrompt) else prompt.box

@@ -27,7 +27,7 @@ class Says:
     def open(self, stack, settings):
         self.opened = stack, settings
 
-    def segment(self, slice_index, prompt):
+    def segment(self, slice_index, prompt, known=None):
         return self.logits > 0
 
     def run(self, lanes, key_masks):

@@ -173,7 +173,8 @@ def test_what_is_printed_never_gets_between_the_messages(client, drawn):
 
 
 def outline(**prompt):
-    return Segment(setup(), 3, 5, **{"box_ij": None, "points_ij": (), "positive": (), **prompt})
+    nothing = {"box_ij": None, "points_ij": (), "positive": (), "outlined": (), "masks": np.zeros((0, 20, 24), bool)}
+    return Segment(setup(), 3, 5, **{**nothing, **prompt})
 
 
 def test_a_box_becomes_a_mask_and_no_key(client, drawn):

@@ -65,7 +65,7 @@ class UndecidedPropagator:
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
         self.shape = stack.slice_shape
 
-    def segment(self, slice_index, prompt):
+    def segment(self, slice_index, prompt, known=None):
         raise NotImplementedError
 
     def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:

@@ -60,3 +60,26 @@ def test_segments_accepted_together_take_from_each_other_as_proposed(bench, comp
     bench.logic.accept()
     assert np.array_equal(bench.get() | bench.get(other), bench.truth)
     assert not (bench.get() & bench.get(other)).any()
+
+
+def test_a_box_is_told_of_the_segments_keys_and_of_finished_segments(bench, complete):
+    mask = beside(bench)
+    complete(mask)
+    bench.addSegment("Not finished", bench.truth)
+    corners = bench.grid().worldFromSlice[:3] @ np.array([[7, 2, 2, 1], [7, 17, 20, 1]]).T
+    bench.logic.previewPrompt(bench.segment, 7, boxRas=corners.T)
+    asked = bench.process.requests[-1]
+    assert asked.outlined == (KEY,)
+    assert np.array_equal(asked.masks, [bench.truth[KEY], mask[7]])
+    bench.logic.previewPrompt(bench.segment, KEY, boxRas=corners.T)
+    asked = bench.process.requests[-1]
+    assert (asked.outlined, len(asked.masks)) == ((), 0)  # on the key slice itself, where the neighbor is not
+
+
+def test_where_segments_may_overlap_finished_ones_are_no_border(bench, complete):
+    complete(beside(bench))
+    editor = bench.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    editor.SetOverwriteMode(editor.OverwriteNone)
+    bench.logic.setSegmentEditor(editor)
+    bench.logic.previewPrompt(bench.segment, 7, boxRas=[bench.logic.slicePositionRas(7), [0, 0, 0]])
+    assert len(bench.process.requests[-1].masks) == 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, Known
 from SegmentPropagateLib.worker.replies import Downloading, Failed, Outlined, Preparing, Remote, Reply
 from SegmentPropagateLib.worker.requests import Segment
 from SegmentPropagateLib.worker.setup import Setup
@@ -41,6 +42,7 @@ class Prompt:
         lineRas: both ends of the longest diameter in world RAS, `(2, 3)`; or a vtkMRMLMarkupsLineNode.
         corrects: the outline that points mend: it gains what is found at those on the object, and loses what is found
             not to be it; None for an outline of the points alone.
+        known: what is known of the object beside that.
     """
 
     boxRas: Any = None
@@ -48,6 +50,7 @@ class Prompt:
     positive: Any = None
     lineRas: Any = None
     corrects: Proposal | None = None
+    known: Known = NOTHING_KNOWN
 
     def request(self, setup: Setup, grid: SliceGrid, sliceIndex: int) -> Segment:
         """What the worker is asked.
@@ -56,10 +59,13 @@ class Prompt:
             SegmentPropagateError: the box lies beside the volume, no point on the slice, or there is neither.
         """
         reader, points, positive = PromptReader(grid), [], []
+        masks = [*self.known.outlines.values(), *self.known.others]
+        known = tuple(self.known.outlines), np.array(masks, dtype=bool).reshape(-1, *grid.shape)
         if self.lineRas is not None:
             seen = reader.line(self.lineRas, sliceIndex).as_points(grid.pixelSizeMm, grid.shape)
             box = seen.box.box_ij if seen.box is not None else None
-            return Segment(setup, 1, sliceIndex, box, tuple(seen.points_ij.tolist()), tuple(seen.positive.tolist()))
+            points, positive = seen.points_ij.tolist(), seen.positive.tolist()
+            return Segment(setup, 1, sliceIndex, box, tuple(points), tuple(positive), *known)
         if self.pointsRas is not None:
             found, flags = reader.points(self.pointsRas, sliceIndex, self.positive)
             points, positive = found.tolist(), flags.tolist()
@@ -70,7 +76,7 @@ class Prompt:
                 points, positive = [*points, _inside(self.corrects, points)], [*positive, True]
         if box is None and not points:
             raise InputError(_("A box or at least one point is needed."))
-        return Segment(setup, 1, sliceIndex, box, tuple(points), tuple(positive))
+        return Segment(setup, 1, sliceIndex, box, tuple(points), tuple(positive), *known)
 
     def finish(self, outline: Proposal) -> Proposal:
         """What the worker's outline is taken for."""

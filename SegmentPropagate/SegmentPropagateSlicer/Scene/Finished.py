@@ -1,4 +1,4 @@
-"""Which finished segments keep what they hold when another one is accepted beside them."""
+"""Finished segments: what they hold on a slice, and which keep it when another one is accepted beside them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def finishedBeside(
         segmentId: the segment that is going to be written.
         keys: its key slices, `(SliceGrid, slice indices)` for each plane.
     """
-    logic = slicer.vtkSlicerSegmentationsModuleLogic
-    others = [i for i in segmentationNode.GetSegmentation().GetSegmentIDs() if i != segmentId]
-    finished = {i for i in others if logic.GetSegmentStatus(segmentOf(segmentationNode, i)) == logic.Completed}
+    finished = set(_finished(segmentationNode, segmentId))
     for reader, index in _slices(keys) if finished else ():
         outline = reader.segmentMask(segmentationNode, segmentId, index)
         ring = _ringAround(outline)
@@ -42,6 +40,21 @@ def finishedBeside(
             if (held & outline).any() or np.count_nonzero(held & ring) > WITHIN * np.count_nonzero(ring):
                 finished.discard(other)
     return frozenset(finished)
+
+
+def finishedOn(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, grid: SliceGrid, sliceIndex: int
+) -> list[NDArray[np.bool_]]:
+    """What *Completed* segments beside one hold on a slice, bool `(rows, columns)` each; none of them is empty."""
+    reader = PromptReader(grid)
+    masks = [reader.segmentMask(segmentationNode, i, sliceIndex) for i in _finished(segmentationNode, segmentId)]
+    return [mask for mask in masks if mask.any()]
+
+
+def _finished(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> list[str]:
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    others = [i for i in segmentationNode.GetSegmentation().GetSegmentIDs() if i != segmentId]
+    return [i for i in others if logic.GetSegmentStatus(segmentOf(segmentationNode, i)) == logic.Completed]
 
 
 def _slices(keys: Iterable[tuple[SliceGrid, Sequence[int]]]) -> Iterator[tuple[PromptReader, int]]:

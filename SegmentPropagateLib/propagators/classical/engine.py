@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Known, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.classical.carrier import ABSENT, Carrier, Guess
 from SegmentPropagateLib.propagators.classical.way import Way
+from SegmentPropagateLib.propagators.prompted.finishing import finish, keep_out
 from SegmentPropagateLib.propagators.prompted.grays import Grays
-from SegmentPropagateLib.propagators.prompted.outline import outline
+from SegmentPropagateLib.propagators.prompted.known import Acquaintance
+from SegmentPropagateLib.propagators.prompted.outline import look
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 AHEAD = 8
@@ -45,7 +47,7 @@ class ClassicalPropagator:
     def __init__(self, grays: Grays | None = None) -> None:
         self._stack: ImageStack | None = None
         self._grays = grays
-        self._known: Grays | None = None  # the same in the stack's unit
+        self._acquaintance: Acquaintance | None = None  # with the objects of the stack
         self._begun: dict[PassName, Carrier] = {}  # ahead of a run, which goes on with them
         self._ways: dict[WayName, Way] = {}  # of former runs, the latest last
         self._settings = PropagationSettings()
@@ -57,16 +59,21 @@ class ClassicalPropagator:
 
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
         """Take a new stack."""
-        self._stack, self._settings, self._known = stack, settings, None
+        self._stack, self._settings, self._acquaintance = stack, settings, None
         self._begun.clear()
         self._ways.clear()
 
-    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+    def segment(
+        self, slice_index: int, prompt: BoxPrompt | PointsPrompt, known: Known = NOTHING_KNOWN
+    ) -> NDArray[np.bool_]:
         """Outline the object that a box or points name on one slice: bool `(rows, columns)`."""
         stack = self._opened()
-        if self._grays is not None and self._known is None:
-            self._known = self._grays.in_unit_of(stack.values)
-        return outline(stack.values[slice_index], stack.spacing_mm[1:], prompt, grays=self._known)
+        if self._acquaintance is None:
+            grays = None if self._grays is None else self._grays.in_unit_of(stack.values)
+            self._acquaintance = Acquaintance(stack, grays)
+        grays = self._acquaintance.grays(slice_index, prompt, known.outlines)
+        soft, given = look(stack.values[slice_index], stack.spacing_mm[1:], prompt, grays=grays)
+        return finish(keep_out(soft, given, known.others), given)
 
     def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
         """Begin the passes of a run from the same outlines, a slice of one of them per step."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -16,6 +18,9 @@ HOLE = 0.2
 NEEDED = 0.15
 """A piece more is kept where it brings the mask nearer to the box's sides by this much of them: the box says then that
 the object has several."""
+WITHIN = 0.5
+"""Share of a mask that another object may take; one that would take more is what the object lies in, as a tumor in a
+liver, or is the same one."""
 WITH_DIAGONALS = np.ones((3, 3), dtype=bool)
 
 
@@ -36,6 +41,27 @@ def finish(soft: Array, given: Given) -> Mask:
     mask = _pieces(_obey(mask, given), soft, given)
     mask = _filled(mask, soft, given)
     return _pieces(_obey(mask, given), soft, given)
+
+
+def keep_out(soft: Array, given: Given, others: Sequence[Mask]) -> Array:
+    """The soft mask without what belongs to other objects.
+
+    It keeps what lies in an object that a positive point is in, or that would take more than `WITHIN` of the mask.
+
+    Args:
+        soft: 0..1, `(rows, columns)`.
+        given: the prompt.
+        others: outlines of other objects, bool `(rows, columns)` each.
+    """
+    if not others:
+        return soft
+    found = finish(soft, given)
+    rows, columns = given.positive.astype(int).T
+    taken = np.zeros_like(found)
+    for other in others:
+        if np.count_nonzero(other & found) <= WITHIN * np.count_nonzero(found) and not other[rows, columns].any():
+            taken |= other
+    return np.where(taken, np.float32(0), soft)
 
 
 def _allowed(shape: tuple[int, ...], given: Given) -> Mask:

@@ -50,6 +50,18 @@ def outline(
         at_once: the points, which come with a box, are seen in one look: they are not corrections of one another.
         grays: what is known of the object's gray values, in the image's unit.
     """
+    return finish(*look(image, spacing_rc_mm, prompt, network, at_once, grays))
+
+
+def look(
+    image: NDArray[Any],
+    spacing_rc_mm: tuple[float, float],
+    prompt: BoxPrompt | PointsPrompt,
+    network: PromptNetwork | None = None,
+    at_once: bool = False,
+    grays: Grays | None = None,
+) -> tuple[Array, Given]:
+    """What is seen of the object, 0..1 `(rows, columns)`, and the prompt in pixels; the arguments are `outline`'s."""
     looks = _Looks(image, spacing_rc_mm, network or bundled_network(), grays)
     steps = _one_by_one(prompt, image.shape)
     if at_once:
@@ -58,7 +70,7 @@ def outline(
     later = steps[1:] if steps[0].box else steps  # a lone point is looked at from afar first, then from nearby
     for given in later:
         soft = looks.again(given, soft, FLIPS if given is steps[-1] else FLIPS[:1])
-    return finish(soft, steps[-1])
+    return soft, steps[-1]
 
 
 def _one_by_one(prompt: BoxPrompt | PointsPrompt, shape: tuple[int, ...]) -> list[Given]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.propagation.learning import FEWEST, Gain, Lesson
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Known, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, Propagator, SliceUpdate
 from SegmentPropagateLib.propagators.partner import Leaving
 from SegmentPropagateLib.propagators.stacking.gate import WEIGHTS, Masks, gain_of, left_out, spread, weight_of
@@ -65,9 +65,11 @@ class StackingPropagator:
         self._stack, self._settings = stack, settings
         self._pair.open(stack, settings)
 
-    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+    def segment(
+        self, slice_index: int, prompt: BoxPrompt | PointsPrompt, known: Known = NOTHING_KNOWN
+    ) -> NDArray[np.bool_]:
         """Ask the pair."""
-        return self._pair.segment(slice_index, prompt)
+        return self._pair.segment(slice_index, prompt, known)
 
     def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
         """Let the pair get ahead."""
@@ -172,9 +174,11 @@ class _Heard:
         """Take a new stack."""
         self._inner.open(stack, settings)
 
-    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
+    def segment(
+        self, slice_index: int, prompt: BoxPrompt | PointsPrompt, known: Known = NOTHING_KNOWN
+    ) -> NDArray[np.bool_]:
         """Ask the other."""
-        return self._inner.segment(slice_index, prompt)
+        return self._inner.segment(slice_index, prompt, known)
 
     def get_ahead(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Iterator[None]:
         """Let the other get ahead."""

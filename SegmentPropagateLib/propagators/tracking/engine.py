@@ -15,7 +15,7 @@ from SegmentPropagateLib.networks.memory import MemoryPolicy
 from SegmentPropagateLib.networks.memory_rules import find_rule
 from SegmentPropagateLib.networks.sam2 import Network
 from SegmentPropagateLib.networks.steps import memory_attentions
-from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
+from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Known, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.tracking.appearance import CHOOSERS
 from SegmentPropagateLib.propagators.tracking.course import Objects, PromptOutcomes, Propagation
@@ -102,8 +102,11 @@ class NetworkPropagator:
         factor = self._card.roi_factor if settings.roi == "auto" else None
         self._finder = ViewFinder(stack.slice_shape, stack.spacing_mm[1:], factor)
 
-    def segment(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.bool_]:
-        """Turn a box or points on a slice into a mask of shape (rows, columns)."""
+    def segment(
+        self, slice_index: int, prompt: BoxPrompt | PointsPrompt, known: Known = NOTHING_KNOWN
+    ) -> NDArray[np.bool_]:
+        """Turn a box or points on a slice into a mask of shape (rows, columns); what else is known is not heard."""
+        del known
         return self.segment_logits(slice_index, prompt) > 0
 
     def segment_logits(self, slice_index: int, prompt: BoxPrompt | PointsPrompt) -> NDArray[np.float32]:
