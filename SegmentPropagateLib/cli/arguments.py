@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
@@ -48,13 +49,16 @@ def mend(argv: Sequence[str]) -> list[str]:
     """Join options and values that begin with a minus sign, which argparse would take for another option.
 
     Raises:
-        InputError: a word is empty, which stands for the present folder where a path is wanted.
+        InputError: a word is empty, which stands for the present folder where a path is wanted; or is a point to the
+            left of the slice.
     """
     mended: list[str] = []
     for place, word in enumerate(argv):
         if not word or (word.startswith("--") and word.endswith("=")):
             where = f"'{word}'" if word else f"behind '{argv[place - 1]}'" if place else "the first"
             raise InputError(f"A word of the command is empty ({where}), as of a variable that is not set: give it.")
+        if re.fullmatch(r"-\d{1,10},-?\d{1,10},[+-]", word):
+            raise InputError(f"The point '{word}' is outside the slice: its columns and rows count from 0.")
         if (
             mended
             and mended[-1] in ("--box", "--line", "--range", "--key-slice", "--label")

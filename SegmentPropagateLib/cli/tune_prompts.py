@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"Cannot write '{arguments.output}': the name of the model must end in .pt.")
     check_writable(arguments.output)
     say = speaker(arguments.quiet)
-    stack, masks = _outlined(arguments)
+    stack, masks = _outlined(arguments, say)
     started = time.monotonic()
     path = _model_file(arguments)
     from SegmentPropagateLib.models.devices import choose_device  # torch
@@ -62,10 +63,12 @@ def run(arguments: argparse.Namespace) -> None:
         say(f"Wrote {arguments.output}: it answers as '{arguments.model}' does, as tuning did not help ({change}).")
 
 
-def _outlined(arguments: argparse.Namespace) -> tuple[ImageStack, dict[int, NDArray[np.bool_]]]:
+def _outlined(
+    arguments: argparse.Namespace, say: Callable[[str], None]
+) -> tuple[ImageStack, dict[int, NDArray[np.bool_]]]:
     """The image's slices, and those on which the object is outlined."""
     volume = read_volume(arguments.image)
-    labels = read_labels(arguments.mask, volume.geometry)
+    labels = read_labels(arguments.mask, volume.geometry, say)
     if arguments.label is None and len(labels.segments) != 1:
         there = ", ".join(called(segment) for segment in labels.segments) or "none"
         raise InputError(f"Prompts are tuned for one object: choose one by --label; '{arguments.mask}' has {there}.")
@@ -92,12 +95,12 @@ def _write(arguments: argparse.Namespace, base: Path, network: Network, card: Ca
     from SegmentPropagateLib.networks.adapters.delta import base_of, differences
     from SegmentPropagateLib.networks.checkpoints import load_network, save_checkpoint
 
-    is_delta = not card.base
-    before = load_network(base)[0].state_dict() if is_delta else {}
+    becomes_delta = not card.base
+    before = load_network(base)[0].state_dict() if becomes_delta else {}
     card = replace(
         card,
         name=Path(arguments.output).stem,
-        base=base_of(base) if is_delta else {},
+        base=base_of(base) if becomes_delta else {},
         parents={card.name or base.name: card.sha256},
         recipe={"method": "tune-prompts", "seed": arguments.seed, **(tuned.recipe or {})},
         metrics={"left_out_slices": {"before": tuned.before, "after": tuned.after}},

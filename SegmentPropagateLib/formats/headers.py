@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,11 @@ from SegmentPropagateLib.errors import InputError
 LONGEST_HEADER = 4 << 20
 MOST_LINES = 12_000  # a thousand segments take ten lines each; ITK's time grows with the square
 _DEFLATED = 1032  # no stream of gzip or zlib holds more bytes for one of its own
+_FARTHEST = 1e9  # of numbers that say where voxels lie, mm: ITK never ends with products that are infinite
+_OTHER_LENGTHS = frozenset(  # as they are read from bytes, one character each
+    {"m", "dm", "cm", "um", "nm", "\xb5m", "\xc2\xb5m", "\xce\xbcm", "micron", "microns", "inch", "in"}
+    | {f"{part}{unit}" for part in ("", "centi", "micro", "nano") for unit in ("meter", "meters", "metre", "metres")}
+)
 _SMALL_FILE, _MOST_OF_SMALL = 10 << 20, 768 << 20  # labels of a whole body at 16 bits are below
 
 Choice = TypeVar("Choice")
@@ -68,8 +72,14 @@ class Header:
         value = self.text(name)
         found = finite(value.split())
         if found is None or len(found) != count:
-            raise self._wrong(name, value, f"{count} numbers")
+            raise self._wrong(name, value, f"{count} numbers up to {_FARTHEST:g}")
         return found
+
+    def check_lengths(self, name: str) -> None:
+        """Raise InputError where a field says that lengths are in another unit than mm, which ITK passes over."""
+        for unit in re.findall(r'[^\s"]+', self.fields.get(name, "")):
+            if unit.lower() in _OTHER_LENGTHS:
+                raise self.fault(f"its '{name}' says that lengths are in {shown(unit)}, save it in mm")
 
     def data_file(self, name: str) -> Path:
         """The file of the voxels, which lies in the folder of the header or below.
@@ -93,12 +103,12 @@ class Header:
 
 
 def finite(parts: list[str]) -> list[float] | None:
-    """The numbers that the parts stand for; None where one is no number, infinite or NaN."""
+    """The numbers that the parts stand for; None where one is no number, NaN, infinite or nearly so."""
     try:
         numbers = [float(part) for part in parts]
     except ValueError:
         return None
-    return numbers if all(map(math.isfinite, numbers)) else None
+    return numbers if all(abs(number) <= _FARTHEST for number in numbers) else None
 
 
 def shown(text: str) -> str:

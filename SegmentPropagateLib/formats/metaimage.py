@@ -34,6 +34,7 @@ _BYTES = {
     **dict.fromkeys(("MET_LONG_LONG", "MET_ULONG_LONG", "MET_DOUBLE"), 8),
 }
 _YES_NO = {"true": True, "1": True, "false": False, "0": False}
+_PLAIN = {"ElementToIntensityFunctionSlope": 1.0, "ElementToIntensityFunctionOffset": 0.0}  # ITK takes all for these
 _NUMBERS = {  # field -> how many there are, as a power of the number of axes
     **dict.fromkeys(("Offset", "Position", "Origin", "CenterOfRotation", "ElementSpacing", "ElementSize"), 1),
     **dict.fromkeys(("TransformMatrix", "Rotation", "Orientation"), 2),
@@ -44,7 +45,7 @@ _LONGEST = {  # characters of fields that mean something to MetaIO; all other na
         (
             *("Comment", "AcquisitionDate", "ObjectType", "ObjectSubType", "TransformType", "Name", "DistanceUnits"),
             *("AnatomicalOrientation", "Modality", "ImagePosition", "Color", "ElementType", "ElementDataFile"),
-            *("ElementMin", "ElementMax", "ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset"),
+            *("ElementMin", "ElementMax", *_PLAIN),
         ),
         250,
     ),
@@ -78,6 +79,10 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
     for name, power in _NUMBERS.items():
         if name in header.fields and 0 in header.numbers(name, axes**power) and name.startswith("Element"):
             raise header.fault(f"the '{name}' of its voxels is 0 along an axis")
+    header.check_lengths("DistanceUnits")
+    for name, usual in _PLAIN.items():
+        if name in header.fields and header.numbers(name, 1) != [usual]:
+            raise header.fault(f"its values are to be changed by '{name}', save it with values as they are meant")
     _check_voxels(header, sizes)
     return itk.load(path, "MetaImageIO"), None
 

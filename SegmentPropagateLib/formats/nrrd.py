@@ -43,6 +43,15 @@ _BYTES = {
     "float": 4,
 }
 _ENCODINGS = {"raw": "raw", "gz": "gzip", "gzip": "gzip", "hex": "hex", "txt": "text", "text": "text", "ascii": "text"}
+_SPACES = {  # NRRD's words for them; ITK ends the process at longer ones
+    **dict.fromkeys(("right-anterior-superior", "left-anterior-superior", "left-posterior-superior"), 3),
+    **dict.fromkeys(("ras", "las", "lps", "scanner-xyz", "3d-right-handed", "3d-left-handed"), 3),
+    **dict.fromkeys(("right-anterior-superior-time", "left-anterior-superior-time", "left-posterior-superior-time"), 4),
+    **dict.fromkeys(("rast", "last", "lpst", "scanner-xyz-time", "3d-right-handed-time", "3d-left-handed-time"), 4),
+}
+_ORDERS = {"little": "<", "big": ">"}
+_LONGEST_WORD = 120  # of a field: teem copies each into 128 bytes
+_GZIP = b"\x1f\x8b"
 _TYPES = {  # of the arrays that are written
     "u1": "unsigned char",
     "u2": "unsigned short",
@@ -70,7 +79,12 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
     sizes = header.whole("sizes", axes)
     _check_voxels(header, sizes)
     _check_grid(header, axes)
-    return itk.load(path, "NrrdImageIO"), None
+    try:
+        return itk.load(path, "NrrdImageIO"), None
+    except RuntimeError as error:
+        if _ENCODINGS.get(header.text("encoding").lower()) == "gzip":
+            raise header.fault("its packed voxels are damaged or cut off, copy or export it again") from error
+        raise
 
 
 def _read_header(path: Path) -> Header:
@@ -87,11 +101,17 @@ def _read_header(path: Path) -> Header:
     for line in lines[1:]:
         name, colon, value = line.partition(": ")
         plain = name.lower().replace(" ", "")
-        if colon and plain in _FIELDS and plain not in fields and "\0" not in line:
+        if colon and plain in _FIELDS and plain not in fields and "\0" not in line and _are_short(plain, value):
             fields[plain] = value.strip()
+            if plain == "datafile" and value.upper().startswith("LIST"):
+                break  # names of files follow
         elif line and not line.startswith("#") and (":=" not in line or plain in _FIELDS):
             raise header.fault(f"it is damaged, its header has the line {shown(line)}")
     return Header(path, fields, header.end)
+
+
+def _are_short(field: str, value: str) -> bool:
+    return field in ("content", "datafile", "labels") or max(map(len, value.split()), default=0) <= _LONGEST_WORD
 
 
 def _check_voxels(header: Header, sizes: list[int]) -> None:
@@ -99,19 +119,38 @@ def _check_voxels(header: Header, sizes: list[int]) -> None:
         raise header.fault("its voxels are packed with bzip2, save it with gzip")
     encoding = header.choice("encoding", _ENCODINGS)
     count, width = math.prod(sizes), header.choice("type", _BYTES)
+    if width > 1 and encoding != "text":
+        header.choice("endian", _ORDERS)
     source, start = header.path, header.end
     if "datafile" in header.fields:
         source, start = header.data_file(os.fsdecode(header.text("datafile").encode("latin-1"))), 0
     present = source.stat().st_size - start
-    header.whole("lineskip", span=(0, 1000), default="0")
+    (lines,) = header.whole("lineskip", span=(0, 1000), default="0")
     (skip,) = header.whole("byteskip", span=(-1 if encoding == "raw" else 0, max(present, 0)), default="0")
     needed = {"text": 2 * count - 1, "hex": 2 * count * width}.get(encoding, count * width)  # a digit and a space
     check_room(header.path, needed + max(skip, 0), present, packed=encoding == "gzip")
+    if encoding == "gzip" and not _begins_packed(source, start, lines):  # teem would take the bytes as they are
+        raise header.fault("its voxels are to be packed with gzip and are not, copy or export it again")
+
+
+def _begins_packed(source: Path, start: int, lines: int) -> bool:
+    """Whether a file goes on with a stream of gzip after so many bytes and lines."""
+    with source.open("rb") as file:
+        file.seek(start)
+        for _ in range(lines):
+            file.readline(LONGEST_HEADER)
+        return file.read(len(_GZIP)) == _GZIP
 
 
 def _check_grid(header: Header, axes: int) -> None:
     """Numbers that are NaN or infinite: ITK puts 1 mm in their place, or stops with a word on something else."""
     others = max(axes - 3, 0)  # axes along which values lie, not voxels
+    header.choice("space", _SPACES, "lps")
+    header.check_lengths("spaceunits")
+    header.check_lengths("units")
+    for name in ("axismins", "axismaxs"):  # of which ITK makes an origin, but no spacing
+        if name in header.fields and not {"spacings", "spacedirections"} & header.fields.keys():
+            raise _wrong_grid(header, name)
     if "spacings" in header.fields:
         spacings = finite([part for part in header.text("spacings").split() if part.lower() != "nan"])
         if spacings is None or len(spacings) < axes - others or 0 in spacings:

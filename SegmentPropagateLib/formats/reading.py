@@ -143,7 +143,7 @@ def _reader_of(path: Path) -> ModuleType:
         if path.name.lower().endswith(kind.endings):
             return _module(kind)
     known = listed([kind.name for kind in READABLE], "and")
-    raise InputError(f"'{path}' cannot be read: its kind is unknown by its name ({known} are known).")
+    raise InputError(f"'{path}' cannot be read: its kind is unknown by its name ({known} are known), convert it.")
 
 
 def _module(kind: ReadableKind) -> ModuleType:
@@ -167,7 +167,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}."
     known = (reason for words, reason in _REASONS.items() if words in (str(error) or type(error).__name__))
-    return next(known, "its content is damaged, or of a variety that is not known.")
+    return next(known, "its content is damaged, or of a variety that is not known: save it anew with 3D Slicer.")
 
 
 def _metadata(image: sitk.Image) -> dict[str, str]:

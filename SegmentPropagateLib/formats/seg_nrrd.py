@@ -53,8 +53,8 @@ def write_labels(
 def read_segments(metadata: Mapping[str, str], layers: int) -> tuple[list[tuple[int, SegmentInfo]], list[str]]:
     """What the header of a `.seg.nrrd` file says of segments; nothing for other files.
 
-    As in Slicer, a segment without a label value has 1, and one without a layer has the layer of its own number: such
-    are the files of Slicer 4.
+    As in Slicer, a segment without a label value has 1, and one without a layer has the layer of its place in the
+    list: such are the files of Slicer 4.
 
     Args:
         metadata: fields of the header.
@@ -65,12 +65,13 @@ def read_segments(metadata: Mapping[str, str], layers: int) -> tuple[list[tuple[
     """
     found: dict[tuple[int, int], SegmentInfo] = {}
     notes = []
-    for number in range(len(metadata)):
+    numbers = {int(it[1]) for key in metadata if (it := re.fullmatch(r"Segment(\d{1,6})_(?:ID|LabelValue|Name)", key))}
+    for place, number in enumerate(sorted(numbers)):  # some programs count from 1, or leave numbers out
         fields = {key: metadata.get(f"Segment{number}_{key}", "") for key in _KEYS}
         name = _plain(fields["Name"] or fields["ID"])
         if not (name or fields["LabelValue"]):
-            break
-        value, layer = _whole(fields["LabelValue"], 1), _whole(fields["Layer"], number if layers > 1 else 0)
+            continue
+        value, layer = _whole(fields["LabelValue"], 1), _whole(fields["Layer"], place if layers > 1 else 0)
         if not 1 <= value < 2**32:
             notes.append(f"Segment '{name}' is left out: its label value is no whole number from 1 up.")
         elif not 0 <= layer < layers:

@@ -31,6 +31,7 @@ BAD = {
     "neither mask nor box": {"--mask": None, "--label": None},
     "mask and box": {"--box": "1,2,3,4"},
     "image does not exist": {"": "nowhere.nii.gz"},
+    "point left of the slice": {"--mask": None, "--points": "-5,40,+"},
     "image is empty": {"": "empty.nii.gz"},
     "image is cut off": {"": "cut.nii.gz"},
     "image is text": {"": "text.nrrd"},

@@ -61,13 +61,13 @@ def test_values_that_are_no_labels_are_refused_by_their_cause(name, array, words
     assert words in sentence_of(read_labels, write(tmp_path / name, array))
 
 
-def write_segments(path, segments, layers=2):
-    """A `.seg.nrrd` with `layers` masks of the value 1, and these fields of segments."""
+def write_segments(path, segments, layers=2, numbers=None):
+    """A `.seg.nrrd` with `layers` masks of the value 1, and these fields of segments, numbered from 0 or as told."""
     masks = {value: np.random.default_rng(value).random(SHAPE) > 0.4 for value in range(1, layers + 1)}
     write_segmentation(path, masks, geometry_of(np.eye(3)))
     head = path.read_bytes().partition(b"\n\n")[0].decode().split("\n")
     lines = [line for line in head if not line.startswith("Segment")]
-    for number, fields in enumerate(segments):
+    for number, fields in zip(numbers or range(len(segments)), segments, strict=True):
         lines += [f"Segment{number}_{key}:={value}" for key, value in fields.items()]
     stack = np.stack(list(masks.values()), axis=-1).astype(np.uint8)
     path.write_bytes("\n".join([*lines, "", ""]).encode() + gzip.compress(stack.tobytes()))
@@ -100,6 +100,14 @@ WRONG_FIELDS = {
     "a label value without end": {"LabelValue": "9" * 5000},
     "a label value of another segment": {"Layer": "0"},
 }
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (0, 7), (9, 10)])
+def test_segments_that_are_not_numbered_from_0_on_keep_names_and_layers(numbers, tmp_path):
+    masks = write_segments(tmp_path / "l.seg.nrrd", [LIVER, KIDNEY], numbers=numbers)
+    labels = read_labels(tmp_path / "l.seg.nrrd")
+    assert [info.name for info in labels.segments] == ["liver", "kidney"]
+    np.testing.assert_array_equal(labels.mask(2), masks[2])
 
 
 @pytest.mark.parametrize("fields", WRONG_FIELDS.values(), ids=WRONG_FIELDS)

@@ -27,6 +27,9 @@ RIGHT = {
 }
 
 WRONG = {
+    "an axis that is nearly endless": ({"TransformMatrix": "1 0 0 0 1 0 0 1e308 1"}, "9 numbers up to 1e+09"),
+    "lengths of a microscope": ({"DistanceUnits": "um"}, "in 'um', save it in mm"),
+    "a slope that ITK forgets": ({"ElementToIntensityFunctionSlope": "2"}, "with values as they are meant"),
     "sixteen axes": ({"NDims": "16"}, "from 2 to 4"),
     "axes without end": ({"NDims": "2147483647"}, "from 2 to 4"),
     "axes as a power of ten": ({"NDims": "1e308"}, "from 2 to 4"),

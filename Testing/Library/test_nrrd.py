@@ -54,6 +54,14 @@ WRONG = {
     "an axis without direction": ({"space directions": "(1,0,0) none (0,0,1)"}, "where its voxels lie"),
     "directions that are one": ({"space directions": "(1,0,0) (1,0,0) (0,0,1)"}, "do not span a volume"),
     "voxels of 30 km": ({"space directions": "(1,0,0) (0,1,0) (0,0,3e7)"}, "voxels measure"),
+    "a space of no known name": ({"space": "left-" + "[" * 2000}, "has the line 'space"),
+    "another order of axes": ({"space": "RPI"}, "'space' is 'RPI'"),
+    "a word longer than teem copies": ({"kinds": "domain domain " + "d" * 200}, "has the line 'kinds"),
+    "lengths of a microscope": ({"space units": '"um" "um" "um"'}, "in 'um', save it in mm"),
+    "no order of bytes": ({"type": "short"}, "no 'endian'"),
+    "ends of axes and no spacing": ({**WITHOUT_PLACE, "axis maxs": "8 6 4"}, "where its voxels lie"),
+    "a direction that is nearly endless": ({"space directions": "(1,0,0) (0,1,0) (0,1e308,1)"}, "where its voxels lie"),
+    "plain bytes that are said to be packed": ({"encoding": "gzip"}, "are to be packed with gzip and are not"),
     "an origin without end": ({"space origin": "(inf,0,0)"}, "where its voxels lie"),
 }
 
@@ -68,6 +76,20 @@ def test_a_header_that_is_right_is_followed(changes, data, tmp_path):
 def test_a_header_that_is_wrong_is_refused_by_its_cause(changes, words, tmp_path, capfd):
     assert words in sentence_of(read_volume, write_nrrd(tmp_path / "v.nrrd", changes))
     assert capfd.readouterr().err == ""
+
+
+def test_packed_voxels_that_are_damaged_are_refused_by_that(tmp_path):
+    packed = gzip.compress(np.random.default_rng(0).bytes(24_000))
+    flipped = bytes([*packed[:-6], packed[-6] ^ 0xFF, *packed[-5:]])
+    for data in (packed[:-8], packed[: len(packed) // 2], flipped):
+        path = write_nrrd(tmp_path / "v.nrrd", {"encoding": "gzip", "sizes": "40 30 20"}, data=data)
+        assert "packed voxels are damaged or cut off" in sentence_of(read_volume, path)
+
+
+def test_names_of_files_behind_the_header_are_no_damage(tmp_path):
+    path = write_nrrd(tmp_path / "v.nhdr", {"data file": "LIST"}, data=b"")
+    path.write_bytes(path.read_bytes().rstrip() + b"\na.raw\nb.raw\n")
+    assert "several files" in sentence_of(read_volume, path)
 
 
 def test_lines_that_end_as_on_windows_are_read(tmp_path):
