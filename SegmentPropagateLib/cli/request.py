@@ -190,14 +190,12 @@ def _mask_request(labels: Labels, arguments: argparse.Namespace, volume: Volume)
         elif everything:
             request.notes.append(f"Left out: {called(segment)}, which has no voxel on a key slice.")
         else:
-            raise InputError(_nothing_on_keys(segment, labels, arguments, volume))
+            raise InputError(_nothing_on_keys(segment, labels, arguments))
     used = {key for prompts in request.prompts.values() for key in prompts}
     for key in _numbered_keys(arguments):
         if key not in used:
-            raise InputError(
-                f"Key slice {key} of '{arguments.mask}' has no label to propagate: choose a slice on which the object "
-                "is outlined, or --key-slice auto."
-            )
+            places = _whereabouts(wanted, labels, arguments)
+            raise InputError(f"Key slice {key} of '{arguments.mask}' has no label to propagate: {places}.")
     return request
 
 
@@ -225,12 +223,16 @@ def _wanted(labels: Labels, arguments: argparse.Namespace) -> list[SegmentInfo]:
     return sorted({find_segment(labels, wanted, arguments.mask) for wanted in arguments.label}, key=lambda it: it.value)
 
 
-def _nothing_on_keys(segment: SegmentInfo, labels: Labels, arguments: argparse.Namespace, volume: Volume) -> str:
-    mask = stack_of(labels.mask(segment.value), volume.geometry.plane_axis(arguments.plane))
-    there = np.flatnonzero(mask.any(axis=(1, 2)))
+def _nothing_on_keys(segment: SegmentInfo, labels: Labels, arguments: argparse.Namespace) -> str:
+    keys = ", ".join(map(str, arguments.key_slice))
+    return f"The {called(segment)} has no voxel on key slice {keys}: {_whereabouts([segment], labels, arguments)}."
+
+
+def _whereabouts(segments: list[SegmentInfo], labels: Labels, arguments: argparse.Namespace) -> str:
+    """On which slices segments are, as the end of a sentence."""
+    axis = labels.geometry.plane_axis(arguments.plane)
+    present = [stack_of(labels.mask(segment.value), axis).any(axis=(1, 2)) for segment in segments]
+    there = np.flatnonzero(np.any(present, axis=0))
     if not len(there):
-        return f"The {called(segment)} of '{arguments.mask}' has no voxel within the image."
-    return (
-        f"The {called(segment)} has no voxel on key slice {', '.join(map(str, arguments.key_slice))}: it is on "
-        f"{arguments.plane} slices {there[0]} to {there[-1]}."
-    )
+        return f"nothing of it in '{arguments.mask}' lies within the image"
+    return f"{arguments.plane} slices {there[0]} to {there[-1]} hold it, name one of them or --key-slice auto"

@@ -142,7 +142,9 @@ def test_a_missing_label_is_answered_with_those_there_are(out, capsys):
 
 def test_a_key_slice_without_the_label_is_answered_with_where_it_is(out, capsys):
     propagate("image.nii.gz", "--mask", "labels.nii.gz", "--label", 3, "--key-slice", 3, "-o", out)
-    assert "slices 6 to 10" in capsys.readouterr().err
+    assert "axial slices 6 to 10" in capsys.readouterr().err
+    propagate("image.nii.gz", "--mask", "labels.nii.gz", "--key-slice", 0, "-o", out)
+    assert "has no label to propagate: axial slices " in capsys.readouterr().err
 
 
 def test_a_command_that_needs_torch_says_so_where_it_is_missing(inputs):
