@@ -2,8 +2,7 @@
 
 A request describes all that it needs (volume, model, settings, keys), never a step: a worker that was killed and
 started again needs no replay. All slice numbers and shapes are checked against the volume that the request names.
-A new one is a class here, its answer one in `replies`, and how a method of `service.Service`; `protocol.PROTOCOL` is
-counted up.
+A new one is a class here, its answer one in `replies`, how a method of `service.Service`; `PROTOCOL` is counted up.
 """
 
 from __future__ import annotations
