@@ -13,7 +13,7 @@ from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
 from SegmentPropagateLib.cli.localizer_arguments import add_train_localizer
 from SegmentPropagateLib.cli.project_arguments import add_project
 from SegmentPropagateLib.cli.serve_arguments import add_serve
-from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_source, add_suggest
+from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_reader, add_source, add_suggest
 from SegmentPropagateLib.cli.tune_arguments import add_tune
 from SegmentPropagateLib.cli.words import (
     address,
@@ -273,6 +273,7 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
         "--support", metavar="DIR", help="finished cases: key slices and ranges are suggested from them, none is drawn"
     )
     parser.add_argument("--unsure", action="store_true", help="with --support: propagate unsure suggestions too")
+    add_reader(parser, "--support-model", only="with --support: ")
     _add_settings(parser)
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="folder with a folder for each case")
     parser.add_argument("--processes", type=count, metavar="N", help="cases at once (default: by cores, memory)")

@@ -22,7 +22,7 @@ from SegmentPropagateLib.batch.tables import PAGE
 from SegmentPropagateLib.cli import propagate
 from SegmentPropagateLib.cli.arguments import propagate_words
 from SegmentPropagateLib.cli.console import progress_bar, speaker
-from SegmentPropagateLib.cli.drafts import NothingFoundError
+from SegmentPropagateLib.cli.drafts import NothingFoundError, check_reader
 from SegmentPropagateLib.cli.named import find_segment
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 from SegmentPropagateLib.files import file_sha256, identity_of
@@ -46,13 +46,16 @@ def run(arguments: argparse.Namespace, runner: str = RUNNER) -> None:
     say = speaker(arguments.quiet)
     _check_engine(arguments)
     jobs, settled = _cases(arguments, say)
+    if arguments.support_model is not None:
+        words = argparse.Namespace(**{**vars(arguments), "model": arguments.support_model})
+        settled["support_model"] = model_digest(words, say)
     settings = {name: getattr(arguments, name) for name in _SETTINGS}
     digest = model_digest(arguments, say)
     settled |= {name: value for name, value in settings.items() if name not in _NOT_OF_RESULTS}
     plan = Plan(jobs, out, json.dumps({**settled, "model": digest}, sort_keys=True))
     with opened(out, jobs, [arguments.support] if arguments.support else []):
         left = plan.left()
-        suggested = {"support": arguments.support, "unsure": arguments.unsure}
+        suggested = {name: getattr(arguments, name) for name in ("support", "unsure", "support_model")}
         told = {**settings, **suggested, "out": str(out), "settled": plan.settled}
         with _engine(arguments, len(left), Crew(runner, told, ()), out / LOCK) as engine:
             _follow(plan, left, engine, arguments)
@@ -63,8 +66,12 @@ def _cases(arguments: argparse.Namespace, say: Callable[[str], None]) -> tuple[l
     if arguments.support is None:
         if arguments.unsure:
             raise InputError("--unsure belongs to --support: nothing is suggested without finished cases.")
+        if arguments.support_model is not None:
+            raise InputError("--support-model belongs to --support: nothing else has finished cases to be read.")
         keys = None if arguments.keys == "auto" else arguments.keys
         return find_jobs(arguments.cases, keys), {}
+    if arguments.support_model is not None:
+        check_reader(arguments.support_model)
     finished = read_finished(arguments.support)
     for word in arguments.label or ():
         if word != "all":

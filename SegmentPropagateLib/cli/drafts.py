@@ -14,7 +14,7 @@ from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.families import FAMILIES
 from SegmentPropagateLib.prompting.finished import read_finished
-from SegmentPropagateLib.prompting.source import Proposal, Support, best_source, find_source
+from SegmentPropagateLib.prompting.source import READERS, Proposal, Support, best_source, find_source
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.volume import Volume
@@ -118,13 +118,18 @@ def _model(arguments: argparse.Namespace, name: str) -> str | None:
     """The network that reads finished cases; a mistyped name is told before anything long begins."""
     if arguments.support_model is None:
         return None
-    if "memory" not in name:
+    if name not in READERS:
         option = "--model" if arguments.command == "suggest" else "--support-model"
         raise InputError(f"{option} is for sources with a memory, such as atlas-memory: leave it out with {name}.")
-    found = registry.resolve(arguments.support_model)
-    if not isinstance(found, Path) and found.family not in FAMILIES:
-        raise InputError(f"The model '{arguments.support_model}' has no memory for finished cases: give a network.")
+    check_reader(arguments.support_model)
     return str(arguments.support_model)
+
+
+def check_reader(model: str) -> None:
+    """Raise InputError for a model that cannot read finished cases: there is none of that name, or it is no network."""
+    found = registry.resolve(model)
+    if not isinstance(found, Path) and found.family not in FAMILIES:
+        raise InputError(f"The model '{model}' has no memory for finished cases: give a network.")
 
 
 def _basis(kind: str, path: str, volume: Volume, notes: list[str]) -> _Basis:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from SegmentPropagateLib.cli.console import printable, speaker
+from SegmentPropagateLib.cli.drafts import check_reader
 from SegmentPropagateLib.cli.project_learning import Telling, learn_in
 from SegmentPropagateLib.cli.project_proposals import Given, Proposer, agreements_of, propose, rank
 from SegmentPropagateLib.cli.project_simulate import simulate
@@ -41,7 +42,11 @@ def _init(arguments: argparse.Namespace, say: Say) -> None:
     if arguments.learn_after < LEAST_TO_LEARN:
         raise InputError(f"--learn-after must be {LEAST_TO_LEARN} or more: two to learn from, two to be measured on.")
     segments = read_template(arguments.template) if arguments.template else template_of_names(arguments.label)
-    settings = ProjectSettings(segments, arguments.by, arguments.learn_after, arguments.plane, arguments.seed)
+    if arguments.support_model is not None:
+        check_reader(arguments.support_model)
+    settings = ProjectSettings(
+        *(segments, arguments.by, arguments.learn_after, arguments.plane, arguments.seed, arguments.support_model)
+    )
     project = Project.begin(arguments.folder, arguments.images, arguments.model, settings)
     names = ", ".join(segment.name for segment in segments)
     say(f"Began '{arguments.folder}': {len(project.images)} cases, labels {names}, model {arguments.model}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from SegmentPropagateLib.cli.suggest_arguments import PLANES
+from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_reader
 from SegmentPropagateLib.cli.words import count, ends, key_slices, seconds
 
 _ORDERS = ("order", "random", "disagreement")
@@ -71,6 +71,7 @@ def _add_init(add: Add) -> None:
     labels.add_argument("--template", metavar="FILE", help="the same with colors and codes: .json or .seg.nrrd")
     init.add_argument("--model", default="starter", metavar="NAME_OR_FILE", help="that proposes; default %(default)s")
     _licence(init)
+    add_reader(init, "--support-model")
     init.add_argument("--by", choices=_ORDERS, default="order", help=f"{_BY}; default %(default)s")
     init.add_argument(
         "--learn-after", type=count, default=4, metavar="N", help="cases before learning, from 4; default %(default)s"

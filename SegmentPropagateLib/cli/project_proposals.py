@@ -161,6 +161,7 @@ class Proposer:
     def _words(self, name: str, given: Given, support: Path | None) -> argparse.Namespace:
         """What `propagate` would be told."""
         settings = self.project.settings
+        reader = None if support is None or settings.reader is None else self.project.model_path(settings.reader)
         labels: dict[str, Any] = {"label": None, "name": None}
         if given.mask is not None:
             labels["label"] = given.label
@@ -176,6 +177,7 @@ class Proposer:
             quiet=self._quiet,
             support=None if support is None else str(support),
             unsure=support is not None,
+            support_model=reader,
             output=str(self.project.folder / PROPOSALS / f"{name}.seg.nrrd"),
             model=self._path,
         )

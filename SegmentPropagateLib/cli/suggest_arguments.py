@@ -51,9 +51,20 @@ def add_source(parser: argparse.ArgumentParser, *names: str) -> None:
     """
     parser.add_argument("--source", choices=SOURCES, help=_SOURCE_HELP)
     parser.add_argument("--localizer", metavar="FILE", help="for --source landmarks: what train-localizer wrote")
+    add_reader(parser, *names, only="for the sources with a memory: ")
+
+
+def add_reader(parser: argparse.ArgumentParser, *names: str, only: str = "") -> None:
+    """Add the option for the network that reads finished cases.
+
+    Args:
+        parser: of the command.
+        names: of the option.
+        only: when it counts.
+    """
     parser.add_argument(
         *names,
         dest="support_model",
         metavar="FILE",
-        help="for the sources with a memory: the network that reads finished cases (default: starter)",
+        help=f"{only}the network that reads finished cases (default: starter)",
     )

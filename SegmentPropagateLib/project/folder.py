@@ -48,6 +48,8 @@ class ProjectSettings:
         learn_after: how many cases are accepted before the model learns from them.
         plane: whose slices are counted.
         seed: of what is random.
+        reader: name or file of the network that reads accepted cases, as the ledger has models; None takes the
+            bundled one.
     """
 
     segments: tuple[SegmentInfo, ...]
@@ -55,6 +57,7 @@ class ProjectSettings:
     learn_after: int = LEAST_TO_LEARN
     plane: str = "axial"
     seed: int = 0
+    reader: str | None = None
 
 
 class Project:
@@ -114,6 +117,7 @@ class Project:
             "learn_after": settings.learn_after,
             "plane": settings.plane,
             "seed": settings.seed,
+            "reader": None if settings.reader is None else _place(folder, settings.reader),
         }
         with writing(folder / SETTINGS) as file:
             file.write(json.dumps(told, indent=1).encode())
@@ -230,7 +234,10 @@ def _settings_in(told: Mapping[str, Any]) -> ProjectSettings:
     whole = all(type(number) is int for number in (learn_after, seed)) and learn_after > 0 <= seed and by in ORDERS
     if not whole:
         raise ValueError("settings of another kind")
-    return ProjectSettings(segments, by, learn_after, Plane.parse(plane).value, seed)
+    reader = told.get("reader")  # older projects have none
+    if not isinstance(reader, str | None):
+        raise ValueError("a model of another kind")
+    return ProjectSettings(segments, by, learn_after, Plane.parse(plane).value, seed, reader)
 
 
 def _images_in(told: Mapping[str, Any], folder: Path) -> dict[str, Path]:

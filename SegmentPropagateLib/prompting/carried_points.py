@@ -19,20 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.prompting.drawn import drawn_labels
-from SegmentPropagateLib.prompting.few_slices import each_label, proposal_of
-from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
+from SegmentPropagateLib.prompting.few_slices import FromSlices, Mask, proposal_of
+from SegmentPropagateLib.prompting.source import Proposal
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, PointsPrompt
 from SegmentPropagateLib.propagators.prompted.outline import outline
 from SegmentPropagateLib.volumes.boxes import first_and_last
-from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import ImageStack
-from SegmentPropagateLib.volumes.volume import Volume
 
 RING = (5, 8)
 """Points beside the object lie so many pixels outside the outline, from and to."""
 
-Mask = NDArray[np.bool_]
 Points = NDArray[np.intp]
 
 
@@ -55,29 +51,20 @@ class Rule:
     negatives: int = 12
 
 
-class CarriedPoints:
+class CarriedPoints(FromSlices):
     """Sends points from each outlined slice; see `PromptSource`.
 
     Args:
         rule: Algorithm 1's numbers.
     """
 
+    name = "carried-points"
+
     def __init__(self, rule: Rule | None = None) -> None:
         self._rule = rule or Rule()
 
-    def propose(
-        self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
-    ) -> list[Proposal]:
-        """See `source.PromptSource.propose`.
-
-        Raises:
-            InputError: there are no labels, or they lie on another grid than the volume.
-        """
-        drawn = drawn_labels(volume, support, "carried-points")
-        return [
-            proposal_of(label, "carried-points", masks, drafts(stack, masks, self._rule))
-            for label, stack, masks in each_label(volume, labels, drawn, plane, tick)
-        ]
+    def _proposal(self, label: int, stack: ImageStack, masks: Mask) -> Proposal:
+        return proposal_of(label, self.name, masks, drafts(stack, masks, self._rule))
 
 
 def drafts(stack: ImageStack, masks: Mask, rule: Rule) -> dict[int, tuple[Mask, float]]:

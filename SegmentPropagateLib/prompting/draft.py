@@ -2,59 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 
-from SegmentPropagateLib.prompting.drawn import drawn_labels
-from SegmentPropagateLib.prompting.few_slices import Mask, each_label
-from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
+from SegmentPropagateLib.prompting.few_slices import FromSlices, Mask
+from SegmentPropagateLib.prompting.source import Proposal
 from SegmentPropagateLib.prompting.trust import TRUSTED, trust_of
 from SegmentPropagateLib.propagation.results import SliceResult
-from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import ImageStack
-from SegmentPropagateLib.volumes.volume import Volume
 
 
-class MaskAsDraft:
+class MaskAsDraft(FromSlices):
     """Takes the labels of a whole object, which begins and ends where they do; see `PromptSource`.
 
     What it makes of masks that are spoiled on some slices: Testing/Benchmarks/evaluate_draft.py.
     """
 
-    def propose(
-        self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
-    ) -> list[Proposal]:
-        """See `source.PromptSource.propose`.
+    name = "draft"
 
-        Raises:
-            InputError: there are no labels, or they lie on another grid than the volume.
-        """
-        drawn = drawn_labels(volume, support, "draft")
-        return [
-            _proposal(label, stack, masks) for label, stack, masks in each_label(volume, labels, drawn, plane, tick)
-        ]
-
-
-def _proposal(label: int, stack: ImageStack, masks: Mask) -> Proposal:
-    trust = trust_of(stack, masks)
-    if not trust:
-        return Proposal(label, "not here", source="draft", reason=f"The draft of label {label} is empty.")
-    keys = {index for index, value in trust.items() if value >= TRUSTED}
-    reason = ""
-    if not keys:
-        reason = "No two slices of the draft bear each other out: look at its largest one."
-        keys = {max(trust, key=lambda index: np.count_nonzero(masks[index]))}
-    key = max(keys, key=lambda index: np.count_nonzero(masks[index]))
-    return Proposal(
-        label,
-        "unsure" if reason else "found",
-        key,
-        masks[key],
-        min(trust),
-        max(trust),
-        confidence=round(float(np.mean([trust[index] >= TRUSTED for index in trust])), 4),
-        source="draft",
-        reason=reason,
-        slices={index: SliceResult.of_draft(masks[index], value, index in keys) for index, value in trust.items()},
-    )
+    def _proposal(self, label: int, stack: ImageStack, masks: Mask) -> Proposal:
+        trust = trust_of(stack, masks)
+        if not trust:
+            return Proposal(label, "not here", source=self.name, reason=f"The draft of label {label} is empty.")
+        keys = {index for index, value in trust.items() if value >= TRUSTED}
+        reason = ""
+        if not keys:
+            reason = "No two slices of the draft bear each other out: look at its largest one."
+            keys = {max(trust, key=lambda index: np.count_nonzero(masks[index]))}
+        key = max(keys, key=lambda index: np.count_nonzero(masks[index]))
+        return Proposal(
+            label,
+            "unsure" if reason else "found",
+            key,
+            masks[key],
+            min(trust),
+            max(trust),
+            confidence=round(float(np.mean([trust[index] >= TRUSTED for index in trust])), 4),
+            source=self.name,
+            reason=reason,
+            slices={index: SliceResult.of_draft(masks[index], value, index in keys) for index, value in trust.items()},
+        )

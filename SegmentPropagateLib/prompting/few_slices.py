@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.prompting.source import Proposal, Tick
+from SegmentPropagateLib.prompting.drawn import drawn_labels
+from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
 from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.volumes.geometry import Plane
-from SegmentPropagateLib.volumes.labels import Labels
 from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
 from SegmentPropagateLib.volumes.volume import Volume
 
 Mask = NDArray[np.bool_]
 
 
-def each_label(
-    volume: Volume, labels: Collection[int], drawn: Labels, plane: Plane, tick: Tick
-) -> Iterator[tuple[int, ImageStack, Mask]]:
-    """Each label with the image's slices and its own, bool `(slices, rows, columns)`; ticks when one is done with."""
-    stack, _ = make_stack(volume, plane)
-    axis = volume.geometry.plane_axis(plane)
-    for done, label in enumerate(labels, 1):
-        yield label, stack, np.ascontiguousarray(stack_of(drawn.mask(label), axis))
-        tick(done, len(labels))
+class FromSlices(ABC):
+    """A source that takes the labels of this very volume one by one; see `PromptSource`.
+
+    Attributes:
+        name: of the source.
+    """
+
+    name: ClassVar[str]
+
+    def propose(
+        self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
+    ) -> list[Proposal]:
+        """See `source.PromptSource.propose`.
+
+        Raises:
+            InputError: there are no labels, they lie on another grid, or the slices of one are not enough.
+        """
+        drawn = drawn_labels(volume, support, self.name)
+        stack, _ = make_stack(volume, plane)
+        axis = volume.geometry.plane_axis(plane)
+        proposals: list[Proposal] = []
+        for label in labels:
+            masks = np.ascontiguousarray(stack_of(drawn.mask(label), axis))
+            proposals.append(self._proposal(label, stack, masks))
+            tick(len(proposals), len(labels))
+        return proposals
+
+    @abstractmethod
+    def _proposal(self, label: int, stack: ImageStack, masks: Mask) -> Proposal:
+        """The draft for a label, whose slices are bool `(slices, rows, columns)`."""
 
 
 def proposal_of(label: int, source: str, masks: Mask, drafts: Mapping[int, tuple[Mask, float]]) -> Proposal:

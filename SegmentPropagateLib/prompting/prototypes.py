@@ -7,11 +7,10 @@ that of the classical propagator .88 (Testing/Experiments/measure_few_slices.py)
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
@@ -19,16 +18,14 @@ from torch.nn import functional
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.checkpoints import load_network
-from SegmentPropagateLib.prompting.drawn import drawn_labels
-from SegmentPropagateLib.prompting.few_slices import each_label, proposal_of
+from SegmentPropagateLib.prompting.few_slices import FromSlices, Mask, proposal_of
 from SegmentPropagateLib.prompting.sap_net import fit, largest_components, prototypes, scores
-from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
+from SegmentPropagateLib.prompting.source import Proposal
 from SegmentPropagateLib.propagators.tracking.appearance import resize_mask, windows_appearance
 from SegmentPropagateLib.propagators.tracking.tracker import Tracker
 from SegmentPropagateLib.propagators.tracking.views import View, ViewFinder
-from SegmentPropagateLib.volumes.geometry import Plane
+from SegmentPropagateLib.volumes.choice import evenly
 from SegmentPropagateLib.volumes.stack import ImageStack
-from SegmentPropagateLib.volumes.volume import Volume
 
 SIDE = 40
 """Of the grid of features."""
@@ -37,37 +34,29 @@ FEWEST, MOST = 2, 5
 VIEW = 2.0
 """Side of what is looked at over the side of all outlines together."""
 
-Mask = NDArray[np.bool_]
 
-
-class Prototypes:
+class Prototypes(FromSlices):
     """Compares every pixel with the means of object and background; see `PromptSource`."""
 
-    def propose(
-        self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
-    ) -> list[Proposal]:
-        """See `source.PromptSource.propose`.
+    name = "prototypes"
 
-        Raises:
-            InputError: there are no labels, they lie on another grid, or one is outlined on a single slice.
-        """
-        drawn = drawn_labels(volume, support, "prototypes")
+    @cached_property
+    def _tracker(self) -> Tracker:
         network, _card = load_network(registry.bundled_folder() / "starter.pt", None)
-        tracker = Tracker(network, torch.device("cpu"), torch.float32)
-        proposals = []
-        for label, stack, masks in each_label(volume, labels, drawn, plane, tick):
-            count = int(masks.any(axis=(1, 2)).sum())
-            if 0 < count < FEWEST:
-                raise InputError(f"Label {label} is outlined on {count} slice: 'prototypes' needs {FEWEST} or more.")
-            found = _drafts(tracker, stack, masks) if count else {}
-            proposals.append(proposal_of(label, "prototypes", masks, found))
-        return proposals
+        return Tracker(network, torch.device("cpu"), torch.float32)
+
+    def _proposal(self, label: int, stack: ImageStack, masks: Mask) -> Proposal:
+        count = int(masks.any(axis=(1, 2)).sum())
+        if 0 < count < FEWEST:
+            raise InputError(f"Label {label} is outlined on {count} slice: 'prototypes' needs {FEWEST} or more.")
+        found = _drafts(self._tracker, stack, masks) if count else {}
+        return proposal_of(label, self.name, masks, found)
 
 
 def _drafts(tracker: Tracker, stack: ImageStack, masks: Mask) -> dict[int, tuple[Mask, float]]:
     """Slice -> its mask and the mean probability of it, of the slices that are not outlined."""
     outlined = [int(index) for index in np.flatnonzero(masks.any(axis=(1, 2)))]
-    keys = [outlined[n] for n in np.unique(np.linspace(0, len(outlined) - 1, MOST).round().astype(int))]
+    keys = evenly(outlined, MOST)
     size = tracker.image_size
     view = ViewFinder(stack.slice_shape, stack.spacing_mm[1:], VIEW).around(np.asarray(masks.any(axis=0)))
     middle_key = keys[len(keys) // 2]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, Propagator, SliceUpdate
 from SegmentPropagateLib.reports.metrics import dice
@@ -118,6 +119,24 @@ class Memory:
 def remembering(model: str | Path | None) -> Memory:
     """The memory of a network, such as `finetune --recipe sgp` writes; of the bundled one where none is named."""
     return Memory(None if model is None else load_model(model, partner=False))
+
+
+def taught_to_read(model: str) -> str | None:
+    """That model where it is a file that was taught to read finished cases; None for all that only propagate.
+
+    Args:
+        model: what was chosen to propagate, see `load_model`.
+
+    Raises:
+        InputError: there is no such model.
+        CheckpointError: the file is no model file.
+    """
+    found = registry.resolve(model)
+    if not isinstance(found, Path):
+        return None  # none that has a name was
+    from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint  # torch
+
+    return model if inspect_checkpoint(found, bases=registry.model_folders()).config.mask_attention else None
 
 
 def matched(question: Question, pixel_mm: tuple[float, float]) -> Question:

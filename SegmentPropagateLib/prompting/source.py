@@ -41,6 +41,9 @@ SOURCES: Mapping[str, str] = MappingProxyType(
 )
 """Name -> `module:class`, imported when it is asked for: a source that needs no torch loads none."""
 
+READERS = ("atlas-memory", "support-memory", "support-memory-walk")
+"""The sources that read finished cases by a network, see `Support.model`."""
+
 Tick = Callable[[int, int], None]
 """Told how many steps of work are done, of how many; what it raises ends the work, which has changed nothing."""
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.propagators.classical.carrier import Carrier, Guess
 from SegmentPropagateLib.propagators.classical.way import Way
 from SegmentPropagateLib.reports.metrics import dice
+from SegmentPropagateLib.volumes.choice import evenly
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 TRUSTED = 0.7
@@ -159,7 +160,5 @@ def _is_alike(one: Mask, other: Mask) -> bool:
 
 def _seeds(present: Sequence[int]) -> list[int]:
     """Slices to start from, spread over the object, the middle one first."""
-    places = np.linspace(0, len(present) - 1, SEEDS + 2)[1:-1] if present else np.zeros(0)
-    middle = (len(present) - 1) / 2
-    ordered = sorted(places.round().astype(int), key=lambda place: abs(place - middle))
-    return [present[place] for place in dict.fromkeys(ordered)]
+    spread = evenly(present, SEEDS, ends=False)
+    return sorted(spread, key=lambda index: abs(2 * index - present[0] - present[-1]))

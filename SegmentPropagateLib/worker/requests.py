@@ -327,7 +327,7 @@ class Suggest(Request):
     """Draft key slices and ranges from finished cases, whose files the worker reads.
 
     Args:
-        setup: of the session; the model is not needed.
+        setup: of the session; its model reads the finished cases if it was taught to, else the bundled one does.
         labels: names of what is to be found; none of them stands for all that the finished cases have.
         folders: folders or lists of finished cases, in the layouts of `formats.cases`.
         cases: files of finished cases, `(image, labels)`.

@@ -12,7 +12,7 @@ from SegmentPropagateLib.errors import CancelledError
 from SegmentPropagateLib.formats.cases import Case, find_cases
 from SegmentPropagateLib.process import peak_memory_mib
 from SegmentPropagateLib.prompting.finished import finished_cases
-from SegmentPropagateLib.prompting.source import Proposal, Support, best_source, find_source
+from SegmentPropagateLib.prompting.source import READERS, Proposal, Support, best_source, find_source
 from SegmentPropagateLib.propagation.prompts import MaskPrompt
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import SegmentInfo, default_segment
@@ -48,8 +48,9 @@ def suggest(request: Suggest, volume: Volume, send: Callable[[Reply], None], can
     finished = finished_cases(cases(), " and ".join(f"'{folder}'" for folder in request.folders) or "the list")
     wanted = _numbered(request.labels, finished.segments)
     values = [segment.value for segment in wanted if segment in finished.segments]
-    plane, support = Plane.parse(request.setup.session.plane), Support(cases=finished.cases)
-    proposals = find_source(best_source()).propose(volume, values, support, plane, tick) if values else []
+    plane, name = Plane.parse(request.setup.session.plane), best_source()
+    support = Support(cases=finished.cases, model=_reader(request.setup.model.name) if name in READERS else None)
+    proposals = find_source(name).propose(volume, values, support, plane, tick) if values else []
     drafts = {proposal.label: proposal for proposal in proposals}
     for number, segment in enumerate(wanted, start=1):
         check()
@@ -59,6 +60,12 @@ def suggest(request: Suggest, volume: Volume, send: Callable[[Reply], None], can
             check()
             send(key)
     send(SuggestionsDone(len(wanted), time.monotonic() - began, peak_memory_mib()))
+
+
+def _reader(model: str) -> str | None:
+    from SegmentPropagateLib.prompting.recall import taught_to_read  # loads networks, which `atlas` does without
+
+    return taught_to_read(model)
 
 
 def _further_keys(number: int, proposal: Proposal | None) -> Iterator[SuggestedKey]:

@@ -45,6 +45,7 @@ from SegmentPropagateLib.prompting.source import Proposal, Support, best_source,
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.reports.overlay import Orientation, OverlayObject, draw_contact_sheet
+from SegmentPropagateLib.volumes.choice import evenly
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import Labels, default_segment
 from SegmentPropagateLib.volumes.stack import make_stack, stack_of
@@ -62,6 +63,8 @@ COMPACT = {
     52: "aorta",
     63: "vena cava",
 }
+QUERIES = range(40)
+"""Seeds of drawn bodies."""
 UNRELATED = ("ct_sarcoma", "ct_vertebra", "mr_t1c_brain_tumour", "mr_flair_ms_lesions_few", "mr_t1_sarcoma")
 
 SECTIONS = ("real", "unrelated", "bodies", "copies", "compared")  # the last two when they are asked for
@@ -77,7 +80,7 @@ def main() -> None:
     parser.add_argument("--source", default=best_source(), help="default %(default)s")
     parser.add_argument("--localizer", type=Path, help="file for --source landmarks")
     parser.add_argument("--section", choices=SECTIONS, action="append")
-    parser.add_argument("--queries", type=int, default=40, help="drawn bodies to suggest in")
+    parser.add_argument("--queries", type=int, default=len(QUERIES), help="drawn bodies to suggest in, evenly of 40")
     parser.add_argument("--supports", type=int, default=5, help="drawn bodies to suggest from")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -213,13 +216,14 @@ def _bodies(arguments: argparse.Namespace) -> Iterator[Row]:
         finished = finished_bodies(Path(folder), templates)
         values = [segment.value for segment in finished.segments]
         support = Support(cases=finished.cases, localizer=arguments.localizer)
-        for seed in range(arguments.queries):
+        for seed in evenly(QUERIES, arguments.queries):
             volume, labels = as_files(make_body(seed))
             drafts, seconds = _suggested(arguments.source, volume, support, values)
             for draft in drafts:
                 there = labels.mask(draft.label)
                 row = {"query": seed, "seconds": seconds, **_row(draft, there)}
                 if there.any():
+                    row["whole"] = is_whole(there)
                     row["iou"] = box_iou(draft, there, volume.geometry)
                     row["mean_iou"] = mean_box_iou(templates, draft.label, there)
                 yield row
@@ -249,7 +253,7 @@ def _compared(arguments: argparse.Namespace) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         cases = finished_bodies(Path(folder), [make_body(1000 + number) for number in range(3)], size=0.5).cases
         support = Support(cases=_three_ways(cases), localizer=arguments.localizer)
-        for seed in range(arguments.queries):
+        for seed in evenly(QUERIES, arguments.queries):
             volume, labels = as_files(make_body(seed), size=0.5)
             drafts, seconds = _suggested(arguments.source, volume, support, asked)
             found = {draft.label: draft for draft in drafts}
@@ -310,6 +314,11 @@ def box_iou(draft: Proposal, there: Any, geometry: Geometry) -> float:
     return _iou(np.array(draft.box_mm), world)
 
 
+def is_whole(there: Any) -> bool:
+    """Whether an organ ends before the field of view does."""
+    return not any(np.take(there, end, axis).any() for axis in range(there.ndim) for end in (0, -1))
+
+
 def mean_box_iou(templates: list[Body], label: int, there: Any) -> float:
     """Of the mean of the templates' boxes, as shares of their fields of view."""
     boxes = []
@@ -331,10 +340,11 @@ def _iou(a: Any, b: Any) -> float:
 def _tell_bodies(rows: list[Row]) -> None:
     here = [row for row in rows if row["here"]]
     absent = [row for row in rows if not row["here"]]
-    by_query = _means(here, lambda row: row["iou"] - row["mean_iou"])
+    for name, some in (("whole in the field of view", [row for row in here if row["whole"]]), ("all visible", here)):
+        iou, mean_box = (np.mean([row[key] for row in some]) for key in ("iou", "mean_iou"))
+        gained = _interval(_means(some, lambda row: row["iou"] - row["mean_iou"]))
+        print(f"Drawn bodies, {name}: {len(some)}, box IoU {iou:.3f}, mean box {mean_box:.3f}, difference {gained}")
     print(
-        f"Drawn bodies: box IoU {np.mean([row['iou'] for row in here]):.3f}, of the mean box "
-        f"{np.mean([row['mean_iou'] for row in here]):.3f}, difference {_interval(by_query)}; "
         f"absent and not found {np.mean([row['status'] != 'found' for row in absent]):.3f} of {len(absent)}; "
         f"found {np.mean([row['status'] == 'found' for row in here]):.2f} of {len(here)}, their key DSC "
         f"{np.mean([row['key_dsc'] for row in here if row['status'] == 'found']):.2f}; "

@@ -99,6 +99,26 @@ def test_another_set_of_finished_cases_makes_all_due_again_and_takes_back_what_i
     assert "anything to be told of" in capsys.readouterr().err
 
 
+def test_another_network_that_reads_finished_cases_is_told_to_the_source_and_makes_all_due_again(
+    here, capsys, monkeypatch
+):
+    read_by = []
+
+    class Read(Threshold):
+        def propose(self, volume, labels, support, plane, tick=None):
+            read_by.append(support.model)
+            return super().propose(volume, labels, support, plane, tick)
+
+    monkeypatch.setattr("SegmentPropagateLib.cli.drafts.find_source", lambda name: Read())
+    (here / "reader.pt").write_bytes(b"weights")
+    for words in ((), ("--support-model", "reader.pt")):
+        assert batch("--support", "done", *words) == 0
+        assert "3 of 3 cases to do" in capsys.readouterr().err
+    assert read_by == [None] * 3 + ["reader.pt"] * 3
+    assert batch("--support", "done", "--support-model", "reader.pt") == 0
+    assert "3 of 3 cases are done" in capsys.readouterr().err
+
+
 def test_finished_cases_among_the_images_are_left_out(here, capsys):
     shutil.copy(here / "new" / "berta.nrrd", here / "done" / "carla.nrrd")
     assert main(["batch", "done", "--support", "done", "-o", "out", "--model", "classical"]) == 0
@@ -114,6 +134,8 @@ def test_finished_cases_among_the_images_are_left_out(here, capsys):
         (["--support", "done", "--key-slice", "3"], "not allowed with"),
         (["--support", "done", "--keys", "keys.csv"], "not allowed with"),
         (["--unsure"], "belongs to --support"),
+        (["--support-model", "starter"], "belongs to --support"),
+        (["--support", "done", "--support-model", "classical"], "no memory"),
         (["--support", "done", "-o", "done"], "lies where results"),
     ],
 )

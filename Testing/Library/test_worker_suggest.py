@@ -1,5 +1,7 @@
 """Drafts from finished cases by the worker: labels by name, in their order, and nothing of what is cancelled."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -113,6 +115,28 @@ def test_what_is_cancelled_ends_with_its_step_and_sends_no_draft(finished, after
 def test_finished_cases_that_cannot_be_read_are_told_in_one_sentence(finished, change, sentence):
     with pytest.raises(InputError, match=sentence):
         ask(service_with(finished[1]), request(finished, **change))
+
+
+@pytest.mark.parametrize(("is_taught", "model"), [(True, "reader.pt"), (False, None)])
+def test_the_chosen_model_reads_the_finished_cases_if_it_was_taught_to(
+    finished, tmp_path, monkeypatch, is_taught, model
+):
+    network = tiny_network()
+    if is_taught:
+        add_mask_attention(network)
+    save_checkpoint(tmp_path / "reader.pt", network.state_dict(), Card("starter", "tiny", 64))
+    given = []
+
+    class Source:
+        def propose(self, volume, labels, support, plane, tick):
+            given.append(support.model)
+            return [Proposal(label, "not here", reason="It is elsewhere.") for label in labels]
+
+    monkeypatch.setattr("SegmentPropagateLib.worker.suggesting.find_source", lambda name: Source())
+    asked = request(finished)
+    chosen = replace(asked.setup, model=ModelChoice(str(tmp_path / "reader.pt")))
+    ask(service_with(finished[1]), replace(asked, setup=chosen))
+    assert given == [model and str(tmp_path / model)]
 
 
 def test_an_image_that_was_not_sent_is_asked_for(finished):
