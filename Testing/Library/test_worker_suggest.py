@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tiny_training import CARD, tiny_network
 
 from SegmentPropagateLib.errors import CancelledError, InputError
 from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
+from SegmentPropagateLib.networks.checkpoints import save_checkpoint
+from SegmentPropagateLib.networks.mask_attention import add_mask_attention
 from SegmentPropagateLib.phantoms.bodies import make_body
 from SegmentPropagateLib.prompting.source import Proposal
 from SegmentPropagateLib.propagation.results import SliceResult
@@ -124,7 +127,7 @@ def test_the_chosen_model_reads_the_finished_cases_if_it_was_taught_to(
     network = tiny_network()
     if is_taught:
         add_mask_attention(network)
-    save_checkpoint(tmp_path / "reader.pt", network.state_dict(), Card("starter", "tiny", 64))
+    save_checkpoint(tmp_path / "reader.pt", network.state_dict(), CARD)
     given = []
 
     class Source:
