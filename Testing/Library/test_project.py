@@ -6,7 +6,19 @@ import shlex
 from pathlib import Path
 
 import pytest
-from project_bench import GEOMETRY, KIDNEY, NAMES, act, ball, drawn_cases, entries_of, here, project, truth  # noqa: F401
+from project_bench import (  # noqa: F401
+    GEOMETRY,
+    KIDNEY,
+    NAMES,
+    Bright,
+    act,
+    ball,
+    drawn_cases,
+    entries_of,
+    here,
+    project,
+    truth,
+)
 
 from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.formats.cases import find_cases
