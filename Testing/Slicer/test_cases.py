@@ -115,6 +115,27 @@ def test_saving_by_itself_waits_until_she_rests_the_mouse_but_not_for_ever(day, 
         assert clock[0] - began >= (3 if rests else 60)
 
 
+def test_a_case_whose_saving_takes_long_waits_for_a_longer_rest(day, folder, monkeypatch):
+    clock, rests = [0.0], []
+    day.cases.workTime = WorkTime(lambda: clock[0])
+    save = day.cases.casework.save
+
+    def slowly(*arguments):
+        clock[0] += 2.0
+        return save(*arguments)
+
+    monkeypatch.setattr(day.cases.casework, "save", slowly)
+    for _ in range(2):
+        day.draw(day.mask() ^ (np.arange(TRUTH.size).reshape(TRUTH.shape) == 0))
+        day.cases.workTime.note()
+        began = clock[0]
+        while day.cases.casework.isUnsaved:
+            clock[0] += 0.5
+            day.cases.saveInPause()  # the timer's
+        rests.append(clock[0] - 2.0 - began)
+    assert rests == [3.0, 10.0]
+
+
 def test_accept_saves_by_itself(day, folder):
     day.press("boxButton")
     day.clickBox()

@@ -1830,10 +1830,6 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>So long after the first stroke that is not saved yet, the open case is saved by itself.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
             <source>Stop early:</source>
             <translation type="unfinished" />
         </message>
@@ -1938,6 +1934,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>What is drawn is saved when you rest the mouse for some seconds, and so long after the first stroke at the latest.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>What the computing process printed; attach it when you report a problem.</source>
             <translation type="unfinished" />
         </message>
@@ -2003,6 +2003,10 @@
         </message>
         <message>
             <source>vtkMRMLSegmentationNode</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>within </source>
             <translation type="unfinished" />
         </message>
         <message>

@@ -25,9 +25,10 @@ from SegmentPropagateSlicer.Worklist.WorkTime import WorkTime
 
 RECENT, RESULTS = "recentWorklists", "recentResults"
 SCENE, OTHER = "*", "?"  # in place of a path
-MINUTE_MS, SOON_MS = 60_000, 2_000
-PAUSE_S, LATEST_S = 3.0, 60.0
-"""Saving holds the views, for seconds where a segmentation is large: it waits for a pause, but not for ever."""
+SOON_MS = 2_000
+PAUSE_S, PAUSES_PER_SAVE = 3.0, 5.0
+"""Saving holds the views, for seconds where a segmentation is large. It waits until she has rested for so long, or for
+so many times what the last one took."""
 
 
 class WorklistSection:
@@ -49,6 +50,7 @@ class WorklistSection:
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", context.status.guarded(self.saveInPause))
         self._due: float | None = None  # since when she is waited for
+        self._took = 0.0  # seconds of the last time that it saved by itself
         self._pictures: dict[str, qt.QIcon] = {}
         pictures = Path(slicer.app.temporaryPath) / "SegmentPropagate"
         self._thumbnails = Thumbnails(pictures, context.ui.caseTable, self._showPicture)
@@ -270,25 +272,30 @@ class WorklistSection:
         self.refresh()
 
     def saveInPause(self) -> None:
-        """Save as soon as she rests the mouse for a moment; after a minute, whatever she does."""
+        """Save what was drawn as soon as she rests; after the minutes that she has set, whatever she does."""
         work = self.workTime
         self._due = work.now if self._due is None else self._due
-        if work.pause < PAUSE_S and work.now - self._due < LATEST_S:
-            self._timer.setInterval(SOON_MS)
-            self._timer.start()
-        else:
+        rests = work.pause >= max(PAUSE_S, PAUSES_PER_SAVE * self._took)
+        if rests or work.now - self._due >= 60 * self._preferences["autosaveMinutes"] or not self.casework.isUnsaved:
             self.saveByItself()
+        else:
+            self._comeBackSoon()
 
     def saveByItself(self) -> None:
         """Write the open case where it has changed, or soon where a run goes on."""
         self._due = None
         if self.context.logic.state in State.BUSY:
-            self._timer.setInterval(SOON_MS)
-            self._timer.start()
+            self._comeBackSoon()
         elif self.casework.isUnsaved:
+            began = self.workTime.now
             said = self._save()
+            self._took = self.workTime.now - began
             if said:
                 self.context.status.note(said)
+
+    def _comeBackSoon(self) -> None:
+        self._timer.setInterval(SOON_MS)
+        self._timer.start()
 
     def saveBeforeItGoes(self) -> None:
         """The scene is about to be closed, or Slicer."""
@@ -304,10 +311,8 @@ class WorklistSection:
         """Show the list, and see to it that what was drawn is saved in time."""
         ui, casework = self.context.ui, self.casework
         casework.follow(self.context.parameters.volume, self.context.parameters.segmentation)
-        minutes = self._preferences["autosaveMinutes"]
-        if minutes and casework.isUnsaved and not self._timer.active:
-            self._timer.setInterval(minutes * MINUTE_MS)
-            self._timer.start()
+        if self._preferences["autosaveMinutes"] and casework.isUnsaved and not self._timer.active:
+            self._comeBackSoon()
         free, case = self.context.logic.state not in State.BUSY, casework.case
         ui.nextCaseButton.setVisible(casework.worklist is not None)
         for button in (ui.nextCaseButton, ui.openListButton):
