@@ -91,7 +91,7 @@ class PlainEncoder:
     """
 
     def __init__(self, network: Network, dtype: torch.dtype) -> None:
-        # Convolutions then need not move pixels to and fro: the starter's trunk takes 10.8 ms in place of 14.9 ms.
+        # Convolutions then need not move pixels back and forth: the starter's trunk takes 10.8 ms in place of 14.9 ms.
         self._trunk = network.image_encoder.trunk.to(memory_format=torch.channels_last)
         self._necks = [(weight[:, :, None, None].to(dtype), bias.to(dtype)) for weight, bias in neck_layers(network)]
 
