@@ -3,9 +3,22 @@
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
-from project_bench import GEOMETRY, KIDNEY, NAMES, act, ball, drawn_cases, entries_of, here, project, truth  # noqa: F401
+from project_bench import (  # noqa: F401
+    GEOMETRY,
+    KIDNEY,
+    NAMES,
+    Bright,
+    act,
+    ball,
+    drawn_cases,
+    entries_of,
+    here,
+    project,
+    truth,
+)
 
 from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.formats.cases import find_cases
@@ -50,6 +63,24 @@ def test_later_cases_are_suggested_from_accepted_ones_and_cost_less(project):
     assert list(second["prompts"]["support"]) == ["anna"]
     assert second["voxels_changed"] == truth("berta")[8].sum() < first["voxels_changed"]
     assert second["slices_edited"] == 1
+
+
+def test_the_network_that_reads_accepted_cases_is_the_one_that_the_project_was_begun_with(here, monkeypatch, capsys):
+    read_by = []
+
+    class Read(Bright):
+        def propose(self, volume, labels, support, plane, tick=None):
+            read_by.append(support.model)
+            return super().propose(volume, labels, support, plane, tick)
+
+    monkeypatch.setattr("SegmentPropagateLib.cli.drafts.find_source", lambda name: Read())
+    (here / "reader.pt").write_bytes(b"weights")
+    begin = ("init", "p", "images", "--label", "kidney", "--model", "classical", "--support-model")
+    assert act(*begin, "classical") == 2
+    assert "no memory" in capsys.readouterr().err
+    assert act(*begin, "reader.pt") == 0
+    accept_all(NAMES[:2])
+    assert [Path(path).resolve() for path in read_by] == [here / "reader.pt"]
 
 
 def test_the_copy_in_work_is_what_is_accepted_unless_a_mask_is_named(project):
@@ -234,7 +265,15 @@ def test_mistakes_are_told_in_a_sentence_and_change_nothing(project, capsys, wor
 
 
 SETTINGS_THAT_CANNOT_BE = [
-    *[{"by": "size"}, {"seed": "1"}, {"seed": -1}, {"learn_after": None}, {"learn_after": 0}, {"plane": 3}],
+    *[
+        {"by": "size"},
+        {"seed": "1"},
+        {"seed": -1},
+        {"learn_after": None},
+        {"learn_after": 0},
+        {"plane": 3},
+        {"reader": 5},
+    ],
     *[{"template": json.dumps(rows)} for rows in ([], [["a", [0, 0, 0], ""]] * 2, [["a", [7, 0, 0], ""]])],
     *[{"template": '[["a", [NaN, 0, 0], ""]]'}, {"template": "[" * 100_000}, {"training": [1]}],
     *[{"training": [{"name": "a", "image": image}]} for image in (None, 5, ["a.nii"])],
