@@ -7,7 +7,7 @@ from test_gray_tuning import CLICK, ONE_HALF, WHOLE, halves, stack_of
 from test_prompted import MIDDLE, SHAPE, ellipse, image_of, points
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, Known, MaskPrompt
-from SegmentPropagateLib.propagation.propagator import PropagationSettings
+from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
 from SegmentPropagateLib.reports.metrics import dice
@@ -45,6 +45,16 @@ def test_a_changed_outline_is_learned_anew(propagator):
     before = propagator.segment(2, CLICK, Known({0: ONE_HALF}))
     propagator.segment(2, CLICK, Known({0: WHOLE}))
     assert np.array_equal(propagator.segment(2, CLICK, Known({0: ONE_HALF})), before)
+
+
+def test_what_an_outline_tells_is_learned_while_nobody_waits(monkeypatch):
+    propagator = ClassicalPropagator()
+    propagator.open(stack_of(halves(3)), PropagationSettings())
+    for _ in propagator.get_ahead([Lane(1, (0,), (range(1, 2),))], {1: {0: ONE_HALF}}):
+        pass
+    monkeypatch.setattr("SegmentPropagateLib.propagators.prompted.known.outline", None)  # what takes the time
+    for prompt in (BOX, CLICK):
+        assert propagator.segment(2, prompt, Known({0: ONE_HALF})).any()
 
 
 @pytest.mark.parametrize("prompt", [BOX, CLICK], ids=["box", "click"])

@@ -67,11 +67,8 @@ class ClassicalPropagator:
         self, slice_index: int, prompt: BoxPrompt | PointsPrompt, known: Known = NOTHING_KNOWN
     ) -> NDArray[np.bool_]:
         """Outline the object that a box or points name on one slice: bool `(rows, columns)`."""
-        stack = self._opened()
-        if self._acquaintance is None:
-            grays = None if self._grays is None else self._grays.in_unit_of(stack.values)
-            self._acquaintance = Acquaintance(stack, grays)
-        grays = self._acquaintance.grays(slice_index, prompt, known.outlines)
+        stack, boxed = self._opened(), isinstance(prompt, BoxPrompt) or prompt.box is not None
+        grays = self._acquainted().grays(slice_index, boxed, known.outlines)
         soft, given = look(stack.values[slice_index], stack.spacing_mm[1:], prompt, grays=grays)
         return finish(keep_out(soft, given, known.others), given)
 
@@ -88,6 +85,17 @@ class ClassicalPropagator:
                 if index is not None:
                     carrier.at(index)
                     yield
+        for outlines in ({z: mask for z, mask in masks.items() if mask.any()} for masks in key_masks.values()):
+            for boxed in (True, False) if outlines else ():  # of .4 s that a click on another slice then need not take
+                self._acquainted().grays(max(outlines) + 1, boxed, outlines)
+                yield
+
+    def _acquainted(self) -> Acquaintance:
+        if self._acquaintance is None:
+            stack = self._opened()
+            grays = None if self._grays is None else self._grays.in_unit_of(stack.values)
+            self._acquaintance = Acquaintance(stack, grays)
+        return self._acquaintance
 
     def run(self, lanes: Sequence[Lane], key_masks: KeyMasks) -> Generator[SliceUpdate, None, None]:
         """Carry the masks along the lanes; see `propagator.Propagator.run`.

@@ -35,7 +35,7 @@ class Acquaintance:
         self._stack, self._before = stack, before
         self._found: dict[bool, tuple[tuple[tuple[int, bytes], ...], Grays | None]] = {}  # the last of each kind
 
-    def grays(self, slice_index: int, prompt: BoxPrompt | PointsPrompt, outlines: Mapping[int, Mask]) -> Grays | None:
+    def grays(self, slice_index: int, boxed: bool, outlines: Mapping[int, Mask]) -> Grays | None:
         """What to tell the prompt network about the object.
 
         It is what the outlines teach, unless the one nearest by were found less well with it than without, from a
@@ -43,14 +43,13 @@ class Acquaintance:
 
         Args:
             slice_index: of the prompt, which takes no part.
-            prompt: of which only its kind counts.
+            boxed: whether there is a box.
             outlines: slice -> bool `(rows, columns)`.
         """
         slices = [index for index, mask in outlines.items() if index != slice_index and mask.any()]
         nearest = sorted(slices, key=lambda index: (abs(index - slice_index), index))[:MOST]
         if not nearest:
             return self._before
-        boxed = isinstance(prompt, BoxPrompt) or prompt.box is not None
         name = tuple((index, np.packbits(outlines[index]).tobytes()) for index in nearest)
         known = self._found.get(boxed)
         if known is None or known[0] != name:
