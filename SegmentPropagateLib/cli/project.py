@@ -45,7 +45,7 @@ def _init(arguments: argparse.Namespace, say: Say) -> None:
     if arguments.support_model is not None:
         check_reader(arguments.support_model)
     settings = ProjectSettings(
-        *(segments, arguments.by, arguments.learn_after, arguments.plane, arguments.seed, arguments.support_model)
+        segments, arguments.by, arguments.learn_after, arguments.plane, arguments.seed, arguments.support_model
     )
     project = Project.begin(arguments.folder, arguments.images, arguments.model, settings)
     names = ", ".join(segment.name for segment in segments)
