@@ -54,7 +54,7 @@ def test_the_check_finds_names_that_do_not_exist(slicer_app, api_text, tmp_path)
 def test_a_stand_in_offers_nothing_that_the_real_widget_lacks(slicer_app, api_text, name, version):
     from check_api import Api
     from record_qt_api import unpack
-    from slicer_harness.uiloader import REGISTRY
+    from slicer_harness.designer import REGISTRY
 
     properties, methods, signals = Api(unpack(api_text)[version]).lookup(name)
     real = properties | methods | {signal.split("(")[0] for signal in signals}

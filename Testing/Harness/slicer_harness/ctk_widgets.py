@@ -2,7 +2,7 @@
 
 from PySide6 import QtCore, QtWidgets
 
-from slicer_harness.uiloader import register
+from slicer_harness.designer import register
 
 Property, Signal = QtCore.Property, QtCore.Signal
 __all__ = ["ctkCollapsibleButton", "ctkDoubleSpinBox", "ctkPathLineEdit", "ctkSliderWidget"]

@@ -5,7 +5,7 @@ import vtk
 from PySide6 import QtWidgets
 
 from slicer_harness.ctk_widgets import Property, Signal, setter, stored
-from slicer_harness.uiloader import register
+from slicer_harness.designer import register
 
 __all__ = [
     "qMRMLNodeComboBox",

@@ -5,9 +5,9 @@ import vtk
 from PySide6 import QtCore, QtWidgets
 
 from slicer_harness.ctk_widgets import Property, Signal, setter, stored
+from slicer_harness.designer import register
 from slicer_harness.effects import EffectHost
 from slicer_harness.mrml_widgets import Observers, qMRMLNodeComboBox, qMRMLWidget
-from slicer_harness.uiloader import register
 
 __all__ = ["qMRMLSegmentEditorWidget"]
 
