@@ -52,7 +52,12 @@ def _run(argv: Sequence[str]) -> int:
         return _fail(f"This command needs PyTorch and sam2, and '{error.name}' is not installed: see the README.", 2)
     except BrokenPipeError:  # the reader has seen enough, as `head` has
         return 141
-    except (SegmentPropagateError, OSError, MemoryError) as error:
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and error.filename is None:  # asked where it is
+            return _fail("The folder in which you are is not there any more: change to another one.", 2)
+        where = "" if error.filename is None else f" ('{error.filename}')"
+        return _fail(f"The system says: {error.strerror or error}{where}.", 1)
+    except (SegmentPropagateError, MemoryError) as error:
         return _fail(str(error) or "The machine ran out of memory.", 1)
     except Exception:  # noqa: BLE001 - the outer border: a bug, and a maintainer needs its traceback
         traceback.print_exc()

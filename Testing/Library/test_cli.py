@@ -390,5 +390,7 @@ def test_every_option_is_explained_and_every_command_has_an_example_that_it_take
         text = help_of(name)
         options = re.findall(r"^  (-.*|[A-Z].*)\n( {24}\S)?", text, re.MULTILINE)
         assert [option for option, below in options if not below and not re.search(r"\S  +\S", option)] == [], name
+        choices = re.findall(r"^  (--?\w.*[}A-Z])  (.*)$", text, re.MULTILINE)
+        assert [option for option, told in choices if "{" in option and "default" not in told] == [], name
         (example,) = re.findall(r"^example: segment-propagate (.*)$", text, re.MULTILINE)
         assert parser.parse_args(example.split()).command == name
