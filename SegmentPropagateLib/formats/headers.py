@@ -23,7 +23,8 @@ _OTHER_LENGTHS = frozenset(  # as they are read from bytes, one character each
     | {f"{part}{unit}" for part in ("", "centi", "micro", "nano") for unit in ("meter", "meters", "metre", "metres")}
 )
 _WHOLE = re.compile(r"([+-]?\d{1,20})(?:\.0*)?", re.ASCII)
-_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf)", re.ASCII | re.IGNORECASE)
+_UNBOUND = frozenset(f"{sign}{word}" for sign in ("", "+", "-") for word in ("nan", "inf"))
+_DECIMAL = re.compile(r"([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf))", re.ASCII | re.IGNORECASE)
 _CHUNK = 1 << 20
 _LONGEST_TAIL = 64 << 20  # bytes after the voxels that are read for the check sum of a packed file
 _SMALL_FILE, _MOST_OF_SMALL = 10 << 20, 768 << 20  # labels of a whole body at 16 bits are below
@@ -118,11 +119,13 @@ class Header:
         if len(words) < count:
             raise self.fault(f"it is cut off, {count - len(words)} of its {count} voxels are missing")
         whole = kind[0] in "iu"
-        low, high = (np.iinfo(kind).min, np.iinfo(kind).max) if whole else (0, 0)
+        limits = np.iinfo(kind) if whole else np.finfo(kind)
+        pattern, number = (_WHOLE, int) if whole else (_DECIMAL, float)
+        low, high = number(limits.min), number(limits.max)
         for word in words:
-            found = (_WHOLE if whole else _DECIMAL).fullmatch(word)
-            if not found or (whole and not low <= int(found[1]) <= high):
-                right = f"whole numbers from {low} to {high}" if whole else "numbers"
+            found = pattern.fullmatch(word)
+            if found is None or not (word.lower() in _UNBOUND or low <= number(found[1]) <= high):
+                right = f"whole numbers from {low} to {high}" if whole else f"numbers from {low:g} to {high:g}"
                 raise self.fault(
                     f"its voxels are {right} by its type, and one is {shown(word)}: save it with a type that holds it"
                 )

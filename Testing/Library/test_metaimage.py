@@ -73,7 +73,9 @@ def test_text_that_ends_with_its_last_number_is_refused_without_a_word_of_metaio
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("kind", "word"), [("MET_UCHAR", "300"), ("MET_SHORT", "-40000"), ("MET_INT", "3.7")])
+@pytest.mark.parametrize(
+    ("kind", "word"), [("MET_UCHAR", "300"), ("MET_SHORT", "-40000"), ("MET_INT", "3.7"), ("MET_FLOAT", "1e40")]
+)
 def test_a_number_that_its_type_cannot_hold_is_named_and_not_wrapped(kind, word, tmp_path):
     data = TEXT.replace(b" 7 ", f" {word} ".encode())
     path = write_meta(tmp_path / "v.mha", {"BinaryData": "False", "ElementType": kind}, data=data)

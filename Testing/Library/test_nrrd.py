@@ -81,7 +81,15 @@ def test_a_header_that_is_wrong_is_refused_by_its_cause(changes, words, tmp_path
 
 @pytest.mark.parametrize(
     ("kind", "word"),
-    [("uchar", "300"), ("uchar", "-1"), ("short", "3.7"), ("short", "1e2"), ("int", "nan"), ("float", "0x10")],
+    [
+        ("uchar", "300"),
+        ("uchar", "-1"),
+        ("short", "3.7"),
+        ("short", "1e2"),
+        ("int", "nan"),
+        ("float", "0x10"),
+        ("float", "1e40"),
+    ],
 )
 def test_a_number_that_its_type_cannot_hold_is_named_and_not_wrapped(kind, word, tmp_path):
     data = TEXT.replace(b" 7 ", f" {word} ".encode())
