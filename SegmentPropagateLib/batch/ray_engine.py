@@ -76,7 +76,7 @@ def check_usable(address: str | None) -> None:
         InputError: ray is not installed, or nobody answers.
     """
     if importlib.util.find_spec("ray") is None:
-        raise InputError("--engine ray needs Ray, which is not installed: pip install 'segment-propagate[ray]'.")
+        raise InputError("--engine ray needs Ray, which is not installed: pip install 'ray[client]'.")
     if address in (None, "auto"):
         return
     host, _, port = str(address).removeprefix("ray://").rpartition(":")

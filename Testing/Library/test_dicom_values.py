@@ -62,6 +62,11 @@ def test_a_table_says_what_values_are(values, first, kind, tmp_path):
     np.testing.assert_array_equal(read_volume(folder).array_kji, expected)
 
 
+def test_a_table_for_a_window_changes_no_value(tmp_path):
+    folder = write_slices(tmp_path / "ct", lambda index: {0x00283010: table_item([7, 500])})
+    np.testing.assert_array_equal(read_volume(folder).array_kji, VOXELS)
+
+
 @pytest.mark.parametrize(
     "table", [("SQ", [{0x00283002: ("OW", b"\4\0\0\0\x10\0")}]), ("SQ", [{0x00283006: ("OW", b"12")}])]
 )
