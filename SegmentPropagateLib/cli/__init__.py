@@ -7,13 +7,16 @@ Only `arguments` is imported to answer `--help`; each command lives in a module 
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import os
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType, ModuleType
+from typing import NoReturn
 
 from SegmentPropagateLib.cli.arguments import make_parser, mend
 from SegmentPropagateLib.cli.console import complain, open_closed_streams, settle
@@ -22,7 +25,7 @@ from SegmentPropagateLib.process import importing_for_good, let_waiting_threads_
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status."""
+    """Run one command and return the exit status; without `argv`, as a program, an interrupt ends the process."""
     let_waiting_threads_sleep()
     open_closed_streams()
     try:
@@ -32,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         number = error.args[0] if error.args else signal.SIGINT
         what = "Interrupted" if number == signal.SIGINT else f"Ended by {signal.Signals(number).name}"
         complain(f"{what}; no file was left half written.")
-        return 128 + number
+        return 128 + number if argv is not None else _leave(128 + number)
     finally:
         settle(sys.stdout)
         settle(sys.stderr)
@@ -75,6 +78,17 @@ def _module_of(command: str) -> ModuleType:
 def _fail(reason: object, status: int) -> int:
     complain(reason)
     return status
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process at once, when all is cleaned up: Python would first wait for threads.
+
+    One may be importing PyTorch, for seconds, or for ever where it waits for a module whose import was interrupted.
+    """
+    settle(sys.stdout)
+    settle(sys.stderr)
+    atexit._run_exitfuncs()  # a cluster of Ray that was being started ends by one
+    os._exit(status)
 
 
 def _interrupter() -> Callable[[int, FrameType | None], None]:
