@@ -103,6 +103,10 @@ def joined(address: str | None) -> Iterator[None]:
             _init(ray, address)
         except (ray.exceptions.RayError, OSError, RuntimeError, ValueError, ImportError) as error:
             raise _refusal(address, error) from error
+        except KeyboardInterrupt:  # Ray itself forgets the servers of a node that was being started
+            if not address:
+                _reaper().communicate()
+            raise
     reaper = None if address else _reaper()
     try:
         yield
