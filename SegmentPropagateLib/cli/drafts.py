@@ -147,7 +147,9 @@ def check_any(drafts: list[Draft], usable: list[Draft]) -> None:
     """Raise NothingFoundError with the reasons of all where there is nothing to go on with."""
     if not usable:
         told = " ".join(draft.sentence if draft.sentence.endswith(".") else f"{draft.sentence}." for draft in drafts)
-        raise NothingFoundError(f"Nothing was found. {told}")
+        unsure = any(draft.proposal.status == "unsure" for draft in drafts)
+        found = "Nothing sure was found, --unsure takes the rest too" if unsure else "Nothing was found"
+        raise NothingFoundError(f"{found}. {told}")
 
 
 def _wanted(basis: _Basis, arguments: argparse.Namespace) -> list[SegmentInfo]:

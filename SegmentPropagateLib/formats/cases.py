@@ -186,7 +186,8 @@ def _side_by_side(folder: Path, labels_to_come: bool) -> Iterator[Case]:
         if image.suffix == ".npz":
             yield Case(stem, image, image)
             continue
-        ends = [f"{stem}.seg", *(f"{stem}{joint}{word}" for word in LABEL_WORDS for joint in ("_", "-", "."))]
+        ends = [f"{stem}{joint}{word}" for word in LABEL_WORDS for joint in ("_", "-", ".")]
+        ends = [f"{stem}.seg", *ends, *(f"{end}.seg" for end in ends)]
         labels = next((stems[end] for end in ends if end in stems), None)
         if labels is not None:
             yield Case(stem, image, labels)

@@ -65,7 +65,8 @@ def test_what_is_found_is_propagated_and_what_is_not_is_recorded_with_its_reason
     assert batch("--support", "done") == 0
     told = capsys.readouterr().err.splitlines()
     assert "air has no result: Nothing was found. Spleen: not here. All is dark." in told
-    assert "dim has no result: Nothing was found. Spleen: slice 5, 2 to 9, unsure. It is dim." in told
+    unsure = "dim has no result: Nothing sure was found, --unsure takes the rest too. Spleen: slice 5, 2 to 9, unsure."
+    assert f"{unsure} It is dim." in told
     assert statuses(here) == dict.fromkeys(("air", "berta", "dim"), "done")
     nothing = json.loads((here / "out" / "air" / "record.json").read_text())
     assert (nothing["outputs"], nothing["sentence"]) == ({}, "Nothing was found. Spleen: not here. All is dark.")

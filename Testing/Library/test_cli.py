@@ -306,6 +306,8 @@ def test_the_demo_writes_segmentation_picture_and_report_and_says_how_good_it_is
     assert len(dsc) == 2
     assert all(value > 0.8 for value in dsc)
     assert str(tmp_path / "demo" / "overlay.png") in said
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--model", "classical", "--quiet"]) == 0
+    assert tuple(capsys.readouterr()) == ("", "")
 
 
 def test_every_recipe_can_be_asked_for_by_its_name():

@@ -83,6 +83,7 @@ def lay_out(folder, *names):
         (["images/a.nii.gz", "labels/a.nii.gz", "labels/a.seg.nrrd"], "images/a.nii.gz", "labels/a.seg.nrrd"),
         (["images/1.2.3/x.dcm", "labels/1.2.3.nrrd"], "images/1.2.3", "labels/1.2.3.nrrd"),
         (["a.nrrd", "a.npz", "a_label.nrrd"], "a.nrrd", "a_label.nrrd"),
+        (["a.nii.gz", "a_label.seg.nrrd"], "a.nii.gz", "a_label.seg.nrrd"),  # as Slicer ends its names
     ],
 )
 def test_files_of_other_programs_beside_a_pair_do_no_harm(tmp_path, names, image, labels):
