@@ -19,7 +19,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -85,7 +85,20 @@ def find_images(dataset: str | Path) -> list[Case]:
         raise InputError(
             f"No image was found in '{path}': choose a folder of images, or a list in a .csv or .json file."
         )
+    check_apart(path, [case.name for case in cases])
     return _ordered(cases, path)
+
+
+def check_apart(path: Path, names: Iterable[str]) -> None:
+    """Raise InputError where two cases of a dataset would write into one file, as some disks pass over capitals."""
+    known: dict[str, str] = {}
+    for name in names:
+        if name.casefold() in known:
+            raise InputError(
+                f"'{path}' has cases named '{known[name.casefold()]}' and '{name}', which write into one file on some "
+                f"disks: give them different names."
+            )
+        known[name.casefold()] = name
 
 
 def result_of(case: Case) -> Path:

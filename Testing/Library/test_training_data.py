@@ -102,6 +102,12 @@ def test_of_two_files_of_one_name_none_is_chosen(tmp_path):
         find_cases(tmp_path)
 
 
+def test_images_whose_results_would_be_one_file_on_some_disks_are_refused(tmp_path):
+    lay_out(tmp_path, "Anna.nii.gz", "anna.nrrd")
+    with pytest.raises(InputError, match="cases named 'Anna' and 'anna'"):
+        find_images(tmp_path)
+
+
 def test_series_in_folders_called_by_their_uids_are_told_apart(tmp_path):
     for uid in ("1.2.3.4", "1.2.3.5"):
         lay_out(tmp_path, f"{uid}/.DS_Store", f"{uid}/README.txt")
