@@ -23,6 +23,8 @@ from SegmentPropagateLib.cli.console import complain, open_closed_streams, settl
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 from SegmentPropagateLib.process import importing_for_good, let_waiting_threads_sleep, signals_handled
 
+_WITH_PYTORCH = ("torch", "sam2", "hydra", "iopath", "omegaconf")  # what is installed on one press, or by one command
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status; without `argv`, as a program, an interrupt ends the process."""
@@ -52,7 +54,9 @@ def _run(argv: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if str(error.name).startswith("SegmentPropagateLib"):
             raise
-        return _fail(f"This command needs PyTorch and sam2, and '{error.name}' is not installed: see the README.", 2)
+        name = str(error.name).partition(".")[0]
+        needed = "PyTorch and sam2" if name in _WITH_PYTORCH else f"'{name}'"
+        return _fail(f"This command needs {needed}, and '{name}' is not installed: see the README.", 2)
     except BrokenPipeError:  # the reader has seen enough, as `head` has
         return 141
     except OSError as error:

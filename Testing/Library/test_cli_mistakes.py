@@ -142,6 +142,16 @@ def test_whoever_is_in_a_folder_that_is_gone_is_told_so(tmp_path, monkeypatch, c
     assert "The folder in which you are is not there any more" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("module", "needed"), [("sam2.modeling", "PyTorch and sam2"), ("PIL", "'PIL'")])
+def test_a_package_that_is_missing_is_named_and_no_other(module, needed, monkeypatch, capsys):
+    def missing(arguments):
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
+
+    monkeypatch.setattr("SegmentPropagateLib.cli.models.run", missing)
+    assert main(["models"]) == 2
+    assert f"This command needs {needed}, and '{module.partition('.')[0]}' is" in capsys.readouterr().err
+
+
 def test_what_the_system_says_is_told_without_its_number(monkeypatch, capsys):
     def full(arguments):
         raise OSError(28, "No space left on device", "out.json")
