@@ -142,7 +142,7 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
         "--range",
         type=first_and_last,
         metavar="FIRST:LAST",
-        help="first and last slice of objects (default: open)",
+        help="first and last slice of objects, from 0 (default: open)",
     )
     _add_settings(parser)
     parser.add_argument(
@@ -252,7 +252,7 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
         "--key-slice",
         type=key_slices,
         metavar="K[,K2...]|auto",
-        help="for cases whose list names none; default auto: where the label is largest",
+        help="slices, from 0, of cases whose list names none; default auto: where the label is largest",
     )
     prompts.add_argument(
         "--keys",
@@ -291,7 +291,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         "--key-slice",
         type=key_slices,
         metavar="K[,K2...]",
-        help="left out of slice-wise figures; default: those of the report beside PREDICTION, if it has one",
+        help="slices, from 0, left out of slice-wise figures; default: those of the report beside PREDICTION, if any",
     )
     parser.add_argument(
         "--report", metavar="JSON", help="report of the run, for its key slices; default: PREDICTION's name in .json"

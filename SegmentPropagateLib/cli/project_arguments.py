@@ -85,7 +85,10 @@ def _add_next(add: Add) -> None:
     prompts.add_argument("--mask", metavar="LABELS", help="outlined key slices, instead of what accepted cases suggest")
     prompts.add_argument("--box", type=ends, action="append", metavar="I0,J0,I1,J1", help="box on the key slice")
     following.add_argument(
-        "--key-slice", type=key_slices, metavar="K[,K2...]|auto", help="of --mask (default: auto) or --box"
+        "--key-slice",
+        type=key_slices,
+        metavar="K[,K2...]|auto",
+        help="slices, from 0, of --mask (default: auto) or --box",
     )
     following.add_argument(
         "--label",
