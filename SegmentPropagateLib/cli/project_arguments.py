@@ -88,7 +88,7 @@ def _add_next(add: Add) -> None:
         "--key-slice",
         type=key_slices,
         metavar="K[,K2...]|auto",
-        help="slices, from 0, of --mask (default: auto) or --box",
+        help="from 0; of --mask (default: auto) or --box",
     )
     following.add_argument(
         "--label",

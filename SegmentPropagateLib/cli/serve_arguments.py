@@ -16,9 +16,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: of `serve`.
     """
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; 127.0.0.1 is for this computer alone"
-    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 127.0.0.1 is this computer alone")
     parser.add_argument("--port", type=_port, default=PORT, help="port to listen on; 0 takes a free one, and tells it")
     parser.add_argument("--cert", metavar="FILE", help="certificate for TLS (PEM, with its chain); with --key")
     parser.add_argument("--key", metavar="FILE", help="private key of the certificate")
