@@ -9,14 +9,21 @@ cases of another data set. Where key slices are suggested, images are all there 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.cases import LISTS, find_cases, find_images, listed_case, listed_image, read_rows
+from SegmentPropagateLib.formats.cases import (
+    LISTS,
+    check_apart,
+    find_cases,
+    find_images,
+    listed_case,
+    listed_image,
+    read_rows,
+)
 
 RESERVED = ("table.csv", "index.html")
 _MOST = 2**31 - 1
@@ -162,10 +169,8 @@ def _numbers(value: Any, where: str, what: str, count: int | None = None) -> lis
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
-    """Each case has a folder, also on disks that do not tell upper and lower case apart."""
-    folded, times = Counter(name.casefold() for name in names).most_common(1)[0]
-    if times > 1:
-        raise InputError(f"'{path}' has {times} cases named '{folded}': give them different names.")
+    """Each case has a folder of its own."""
+    check_apart(path, names)
     for name in names:
         if name.startswith(".") or name.casefold() in RESERVED:
             raise InputError(f"'{path}' has a case named '{name}', which cannot name its folder: choose another.")

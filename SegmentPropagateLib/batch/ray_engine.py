@@ -76,7 +76,7 @@ def check_usable(address: str | None) -> None:
         InputError: ray is not installed, or nobody answers.
     """
     if importlib.util.find_spec("ray") is None:
-        raise InputError("--engine ray needs Ray, which is not installed: pip install 'segment-propagate[ray]'.")
+        raise InputError("--engine ray needs Ray, which is not installed: pip install 'ray[client]'.")
     if address in (None, "auto"):
         return
     host, _, port = str(address).removeprefix("ray://").rpartition(":")
@@ -103,6 +103,10 @@ def joined(address: str | None) -> Iterator[None]:
             _init(ray, address)
         except (ray.exceptions.RayError, OSError, RuntimeError, ValueError, ImportError) as error:
             raise _refusal(address, error) from error
+        except KeyboardInterrupt:  # Ray itself forgets the servers of a node that was being started
+            if not address:
+                _reaper().communicate()
+            raise
     reaper = None if address else _reaper()
     try:
         yield

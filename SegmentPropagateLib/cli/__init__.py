@@ -7,22 +7,27 @@ Only `arguments` is imported to answer `--help`; each command lives in a module 
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import os
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType, ModuleType
+from typing import NoReturn
 
 from SegmentPropagateLib.cli.arguments import make_parser, mend
 from SegmentPropagateLib.cli.console import complain, open_closed_streams, settle
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 from SegmentPropagateLib.process import importing_for_good, let_waiting_threads_sleep, signals_handled
 
+_WITH_PYTORCH = ("torch", "sam2", "hydra", "iopath", "omegaconf")  # what is installed on one press, or by one command
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status."""
+    """Run one command and return the exit status; without `argv`, as a program, an interrupt ends the process."""
     let_waiting_threads_sleep()
     open_closed_streams()
     try:
@@ -32,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         number = error.args[0] if error.args else signal.SIGINT
         what = "Interrupted" if number == signal.SIGINT else f"Ended by {signal.Signals(number).name}"
         complain(f"{what}; no file was left half written.")
-        return 128 + number
+        return 128 + number if argv is not None else _leave(128 + number)
     finally:
         settle(sys.stdout)
         settle(sys.stderr)
@@ -49,10 +54,17 @@ def _run(argv: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if str(error.name).startswith("SegmentPropagateLib"):
             raise
-        return _fail(f"This command needs PyTorch and sam2, and '{error.name}' is not installed: see the README.", 2)
+        name = str(error.name).partition(".")[0]
+        needed = "PyTorch and sam2" if name in _WITH_PYTORCH else f"'{name}'"
+        return _fail(f"This command needs {needed}, and '{name}' is not installed: see the README.", 2)
     except BrokenPipeError:  # the reader has seen enough, as `head` has
         return 141
-    except (SegmentPropagateError, OSError, MemoryError) as error:
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and error.filename is None:  # asked where it is
+            return _fail("The folder in which you are is not there any more: change to another one.", 2)
+        where = "" if error.filename is None else f" ('{error.filename}')"
+        return _fail(f"The system says: {error.strerror or error}{where}.", 1)
+    except (SegmentPropagateError, MemoryError) as error:
         return _fail(str(error) or "The machine ran out of memory.", 1)
     except Exception:  # noqa: BLE001 - the outer border: a bug, and a maintainer needs its traceback
         traceback.print_exc()
@@ -70,6 +82,17 @@ def _module_of(command: str) -> ModuleType:
 def _fail(reason: object, status: int) -> int:
     complain(reason)
     return status
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process at once, when all is cleaned up: Python would first wait for threads.
+
+    One may be importing PyTorch, for seconds, or for ever where it waits for a module whose import was interrupted.
+    """
+    settle(sys.stdout)
+    settle(sys.stderr)
+    atexit._run_exitfuncs()  # a cluster of Ray that was being started ends by one
+    os._exit(status)
 
 
 def _interrupter() -> Callable[[int, FrameType | None], None]:

@@ -10,23 +10,14 @@ from typing import Any, NoReturn
 
 from SegmentPropagateLib import __version__
 from SegmentPropagateLib.cli.archive_arguments import add_archive_commands
+from SegmentPropagateLib.cli.finetune_arguments import add_finetune
 from SegmentPropagateLib.cli.localizer_arguments import add_train_localizer
 from SegmentPropagateLib.cli.project_arguments import add_project
 from SegmentPropagateLib.cli.serve_arguments import add_serve
+from SegmentPropagateLib.cli.shared_arguments import INTENSITY_HELP, add_device, add_licence
 from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_reader, add_source, add_suggest
 from SegmentPropagateLib.cli.tune_arguments import add_tune
-from SegmentPropagateLib.cli.words import (
-    address,
-    count,
-    ends,
-    first_and_last,
-    key_slices,
-    label,
-    number,
-    point,
-    side,
-    validation,
-)
+from SegmentPropagateLib.cli.words import address, count, ends, first_and_last, key_slices, label, point
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
 from SegmentPropagateLib.networks.memory_rules import PUBLISHED, RULES
@@ -34,12 +25,24 @@ from SegmentPropagateLib.volumes.presets import PRESETS
 
 DEFAULT_MODEL = "starter"
 _IMAGES = listed([kind.name for kind in READABLE if kind.holds_images], "or")
-_MODEL_HELP = "a name that `models` lists, or a checkpoint file; default %(default)s"
-_INTENSITY_HELP = f"how gray values are made: {', '.join(PRESETS)}"
+_MODEL_HELP = "a name that `models` lists, or a checkpoint file"
+
+
+class _Help(argparse.HelpFormatter):
+    """Tells the default of every option whose own words do not."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = super()._get_help_string(action) or ""
+        has_one = action.option_strings and action.default is not argparse.SUPPRESS
+        has_one = has_one and type(action.default) in (str, int, float)
+        return f"{text}; default %(default)s" if has_one and "default" not in text else text
 
 
 class _Parser(argparse.ArgumentParser):
     """Reports a mistake as one sentence instead of a usage block."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Help, **options})
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message[0].upper()}{message[1:].rstrip('.')}; see {self.prog} --help.")
@@ -86,7 +89,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_suggest(_add_command(commands, "suggest", drafts, example))
     _add_evaluate(commands)
     _add_evaluate_all(commands)
-    _add_finetune(commands)
+    tuned = "finetune my-cases --init starter -o my-model.pt --validation 0.2"
+    add_finetune(_add_command(commands, "finetune", "adapt a model to your own volumes and labels", tuned))
     learn = "learn from images without labels to find landmarks again, for suggest --source landmarks"
     add_train_localizer(_add_command(commands, "train-localizer", learn, "train-localizer my-images -o localizer.pt"))
     tune = "teach a model what boxes and points mean for an object, in seconds"
@@ -107,9 +111,9 @@ def make_parser() -> argparse.ArgumentParser:
     demo = _add_command(
         commands, "demo", "draw a volume, propagate an object through it, and evaluate the result", "demo --out my-demo"
     )
-    demo.add_argument("--out", default="demo-output", metavar="DIR", help="folder for the files (default %(default)s)")
+    demo.add_argument("--out", default="demo-output", metavar="DIR", help="folder for the files")
     demo.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help=_MODEL_HELP)
-    _add_licence(demo)
+    add_licence(demo)
     demo.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
 
@@ -121,12 +125,8 @@ def propagate_words(**typed: Any) -> argparse.Namespace:
 
 
 def _add_command(commands: argparse._SubParsersAction, name: str, does: str, example: str) -> argparse.ArgumentParser:
-    text = f"{does[0].upper()}{does[1:]}. Slices are numbered from 0."
+    text = f"{does[0].upper()}{does[1:]}."
     return commands.add_parser(name, help=does, description=text, epilog=f"example: segment-propagate {example}")
-
-
-def _add_licence(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--accept-licence", action="store_true", help="confirm what the weights may be used for")
 
 
 def _add_propagate(commands: argparse._SubParsersAction) -> None:
@@ -142,7 +142,7 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
         "--range",
         type=first_and_last,
         metavar="FIRST:LAST",
-        help="first and last slice of objects (default: open)",
+        help="first and last slice of objects, from 0 (default: open)",
     )
     _add_settings(parser)
     parser.add_argument(
@@ -159,40 +159,30 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """What is computed how, whatever the prompts are."""
-    parser.add_argument(
-        "--plane", choices=PLANES, default="axial", help="whose slices are counted and filled; default %(default)s"
-    )
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are counted, from 0, and filled")
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME_OR_FILE", help=_MODEL_HELP)
-    _add_licence(parser)
-    parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=_INTENSITY_HELP)
-    parser.add_argument("--short-slices", type=count, metavar="N", help="short memory (default: the model's own)")
+    add_licence(parser)
+    parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=INTENSITY_HELP)
+    parser.add_argument(
+        "--short-slices", type=count, metavar="N", help="slices of short memory (default: the model's own)"
+    )
     parser.add_argument(
         "--memory",
         choices=tuple(RULES),
         default=PUBLISHED,
         metavar="NAME",
-        help=f"which slices a network reads again: {', '.join(RULES)}; `models` tells them apart; default %(default)s",
+        help=f"which slices a network reads again: {', '.join(RULES)}; `models` tells them apart",
     )
     parser.add_argument(
         "--pass-mode",
         choices=("independent", "coupled"),
         default="independent",
-        help="both directions from the key slices alone, or forward and then back within one memory, as SLM-SAM 2 does",
+        help="independent: both directions from the key slices alone; coupled: forward, then back in one memory, "
+        "as SLM-SAM 2 does",
     )
-    _add_device(parser)
+    add_device(parser)
     parser.add_argument(
-        "--roi", choices=("auto", "off"), default="auto", help="crop around the object, or whole slices"
-    )
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    devices = ("auto", "cpu", "cuda", "mps")
-    parser.add_argument("--device", choices=devices, default="auto", help="auto: a GPU where there is one")
-    parser.add_argument(
-        "--precision",
-        choices=("auto", "exact", "bf16"),
-        default="auto",
-        help="exact: float32; bf16: faster on hardware made for it; auto: by the device",
+        "--roi", choices=("auto", "off"), default="auto", help="auto: a crop around the object; off: whole slices"
     )
 
 
@@ -243,7 +233,7 @@ def _add_prompts(parser: argparse.ArgumentParser) -> None:
         "--key-slice",
         type=key_slices,
         metavar="K[,K2...]|auto",
-        help="slices count from 0; default auto: where the label is largest; one per --box, --points or --line",
+        help="outlined slices, from 0; default auto: where the label is largest; one per --box, --points or --line",
     )
 
 
@@ -256,13 +246,13 @@ def _add_batch(commands: argparse._SubParsersAction) -> None:
     )
     what = "images with labels, or with boxes in the list; with --support, of images"
     parser.add_argument("cases", metavar="CASES", help=f"folder, or CSV or JSON list, of {what}")
-    parser.add_argument("--label", nargs="+", type=label, metavar="N|NAME", help="labels of each case, or all")
+    parser.add_argument("--label", nargs="+", type=label, metavar="N|NAME", help="labels (default: all)")
     prompts = parser.add_mutually_exclusive_group()
     prompts.add_argument(
         "--key-slice",
         type=key_slices,
         metavar="K[,K2...]|auto",
-        help="for cases whose list names none; default auto: where the label is largest",
+        help="slices, from 0, of cases whose list names none; default auto: where the label is largest",
     )
     prompts.add_argument(
         "--keys",
@@ -301,12 +291,12 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         "--key-slice",
         type=key_slices,
         metavar="K[,K2...]",
-        help="left out of slice-wise figures; default: those of the report beside PREDICTION, if it has one",
+        help="slices, from 0, left out of slice-wise figures; default: those of the report beside PREDICTION, if any",
     )
     parser.add_argument(
         "--report", metavar="JSON", help="report of the run, for its key slices; default: PREDICTION's name in .json"
     )
-    parser.add_argument("--plane", choices=PLANES, default="axial", help="of the slice-wise figures (default: axial)")
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="of the slice-wise figures")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -321,71 +311,7 @@ def _add_evaluate_all(commands: argparse._SubParsersAction) -> None:
         nargs="?",
         help="CASES of the batch, or a folder of label files named as the cases; without, volumes and scores are told",
     )
-    parser.add_argument("--label", nargs="+", type=label, metavar="N|NAME", help="labels, or all propagated ones")
+    parser.add_argument("--label", nargs="+", type=label, metavar="N|NAME", help="labels (default: all there are)")
     parser.add_argument("--plane", choices=PLANES, default="axial", help="of the slice-wise figures")
     parser.add_argument("--processes", type=count, metavar="N", help="cases at once (default: by cores, memory)")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-
-
-def _add_method(parser: argparse.ArgumentParser) -> None:
-    """What is trained."""
-    parser.add_argument(
-        "--method",
-        choices=("full", "decoder", "lora", "prompt"),
-        help="train all weights (default), those of one part, or low-rank additions to the image encoder",
-    )
-    parser.add_argument(
-        "--rank", type=count, metavar="N", help="of the additions of lora (default: 4, of --recipe sgp 16)"
-    )
-
-
-def _add_finetune(commands: argparse._SubParsersAction) -> None:
-    parser = _add_command(
-        commands,
-        "finetune",
-        "adapt a model to your own volumes and labels",
-        "finetune my-cases --init starter -o my-model.pt --validation 0.2",
-    )
-    parser.add_argument("dataset", metavar="DATASET", help="folder, or CSV or JSON list, of images and labels")
-    parser.add_argument("--init", required=True, metavar="NAME_OR_FILE", help="model to start from")
-    _add_licence(parser)
-    parser.add_argument("-o", "--output", required=True, metavar="MODEL.pt", help="the model; its log lies beside it")
-    _add_method(parser)
-    parser.add_argument(
-        "--recipe",
-        choices=("auto", "slm-sam2", "medsam2", "starter", "sgp"),
-        default="auto",
-        help="rates, steps and losses of a published training; auto: that of the model to start from; sgp: learn to "
-        "read slices of finished cases, for suggest --source support-memory",
-    )
-    parser.add_argument("--epochs", type=count, metavar="N", help="visits to each object (default: the recipe's)")
-    parser.add_argument("--steps", type=count, metavar="N", help="instead of --epochs")
-    parser.add_argument("--batch", type=count, metavar="N", help="sequences per step")
-    parser.add_argument("--slices", type=count, metavar="N", help="slices per sequence")
-    parser.add_argument("--prompt", choices=("mask", "box", "points", "mask-box", "mixed"), help="on the first slice")
-    parser.add_argument("--roi", choices=("auto", "off"), help="learn from crops around the object, or whole slices")
-    parser.add_argument("--clicks", type=count, metavar="N", help="simulated clicks that correct a box or point")
-    parser.add_argument("--rate", type=float, metavar="X", help="learning rate; the image encoder's keeps its ratio")
-    parser.add_argument(
-        "--checkpointing", choices=("auto", "on", "off"), default="auto", help="on: less memory, slower"
-    )
-    parser.add_argument("--no-short-memory", action="store_true", help="let a SAM 2.1 or MedSAM2 file stay one")
-    parser.add_argument("--label", nargs="+", type=number, metavar="N", help="labels to learn, or all (default)")
-    parser.add_argument(
-        "--validation",
-        type=validation,
-        metavar="SHARE|NAME[,NAME...]",
-        help="cases to measure on; default: one in five; 0: none, and the last model",
-    )
-    parser.add_argument("--leave-one-out", action="store_true", help="train once per case, each time without it")
-    parser.add_argument("--image-size", type=side, metavar="N", help="side of the network's input, pixels")
-    parser.add_argument("--short-slices", type=count, metavar="N", help="short memory (default: the model's own)")
-    parser.add_argument("--plane", choices=PLANES, help="whose slices are learned from (default: axial)")
-    parser.add_argument("--intensity", choices=PRESETS, metavar="PRESET", help=_INTENSITY_HELP)
-    parser.add_argument("--seed", type=count, metavar="N", help="of everything random (default: the recipe's)")
-    _add_device(parser)
-    parser.add_argument("--resume", action="store_true", help="go on with the run of that name")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out cases that cannot be used")
-    told = "for programs: compute at low priority, tell the progress in lines of JSON on stdout"
-    parser.add_argument("--background", action="store_true", help=told)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")

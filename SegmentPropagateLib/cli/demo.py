@@ -92,8 +92,10 @@ def _show(arguments: argparse.Namespace, image: str, outlines: str, result: str,
     _say(arguments, "Of these the model is shown one slice each, where the organ is largest, and fills the others.")
     _say(arguments, f"Model: {arguments.model}, {about}.")
     words = ["--model", arguments.model, "-o", result, "--overlay", picture]
-    words += ["--accept-licence"] if arguments.accept_licence else []
+    words += ["--accept-licence"] * arguments.accept_licence + ["--quiet"] * arguments.quiet
     _type(arguments, propagate.run, ["propagate", image, "--mask", outlines, *words, "--report", report])
+    if arguments.quiet:
+        return
     _type(arguments, evaluate.run, ["evaluate", result, outlines])
     _say(arguments, "\nDrawn organs are easier than real ones, and the starter was trained on drawings like these.")
     _say(arguments, f"Look at     {picture}\nin Slicer   {image} with {result}\nscores in   {report}")

@@ -45,10 +45,11 @@ class Draft(NamedTuple):
         if draft.status == "not here":
             return f"{self.segment.name}: not here. {draft.reason}"
         first, last = ("open" if end is None else end for end in (draft.first, draft.last))
+        ends = "open range" if first == last == "open" else f"{first} to {last}"
         doubt = f". {draft.reason}" if draft.reason else ""
         keys = len(draft.prompts)
         place = f"slice {draft.key_slice}" if keys == 1 else f"{keys} of {len(draft.slices)} slices as keys"
-        return f"{self.segment.name}: {place}, {first} to {last}, {SURENESS[draft.status]}{doubt}"
+        return f"{self.segment.name}: {place}, {ends}, {SURENESS[draft.status]}{doubt}"
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -146,7 +147,9 @@ def check_any(drafts: list[Draft], usable: list[Draft]) -> None:
     """Raise NothingFoundError with the reasons of all where there is nothing to go on with."""
     if not usable:
         told = " ".join(draft.sentence if draft.sentence.endswith(".") else f"{draft.sentence}." for draft in drafts)
-        raise NothingFoundError(f"Nothing was found. {told}")
+        unsure = any(draft.proposal.status == "unsure" for draft in drafts)
+        found = "Nothing sure was found, --unsure takes the rest too" if unsure else "Nothing was found"
+        raise NothingFoundError(f"{found}. {told}")
 
 
 def _wanted(basis: _Basis, arguments: argparse.Namespace) -> list[SegmentInfo]:

@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> None:
     if not rows:
         raise InputError(f"No case of '{out}' has anything to be told of: see its table.csv.")
     cases = {record["case"] for record in records} | set(labels)
-    missing = f"{len(cases - {row['case'] for row in rows})} of {len(cases)} cases are in no mean: {_WHY}."
+    left_out = len(cases - {row["case"] for row in rows})
+    missing = f"{left_out} of {len(cases)} cases are in no mean: {_WHY}." if left_out else "Each case is in a mean."
     say(missing)
     pictures = {record["case"]: address_of(record, "overlay") for record in done if record["outputs"]}
     title = f"{out.resolve().name}: {len(done)} results"

@@ -100,8 +100,8 @@ def _summary(output: str, facts: Mapping[str, Any]) -> str:
     """What came of a run, in one sentence."""
     if facts["kept_start"]:
         return (
-            f"Wrote {output}: it is the starting point itself, as nothing in {facts['steps']} steps was better than "
-            f"its validation DSC of {facts['start_dsc']:.3f}."
+            f"Wrote {output}: it is the starting point itself, as nothing in {facts['steps']} steps was clearly "
+            f"better than its validation DSC of {facts['start_dsc']:.3f}."
         )
     start, best = facts["start_dsc"], facts["validation_dsc"]
     measured = "" if best is None else f", validation DSC {best:.3f} ({start:.3f} before)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from SegmentPropagateLib.cli.console import printable
 from SegmentPropagateLib.errors import InputError
@@ -38,9 +39,16 @@ def run(arguments: argparse.Namespace) -> None:
         lines.append(f"{title:<11} {len(names) or 'none'}")
         lines += [f"    {name}" for name in names]
     lines.append(f"card        {'of the file' if summary.has_card else 'none; taken for granted:'}")
-    lines += [f"    {line}" for line in json.dumps(summary.card.to_dict(), indent=2).splitlines()[1:-1]]
+    lines += [f"    {line}" for line in json.dumps(_without_past(summary.card.to_dict()), indent=2).splitlines()[1:-1]]
     lines.append("This file cannot be used as it is." if summary.problems else "This file can be used.")
     print("\n".join(map(printable, lines)))  # noqa: T201 - this command's output
+
+
+def _without_past(entry: Any) -> Any:
+    """A card without how the models before it were trained, and those before these: of the starter three pages."""
+    if not isinstance(entry, dict):
+        return entry
+    return {name: "..." if name == "parent" else _without_past(value) for name, value in entry.items()}
 
 
 def _file_of(name: str) -> Path:

@@ -46,9 +46,7 @@ def add_project(parser: argparse.ArgumentParser) -> None:
     _device(learn)
     _quiet(learn)
     collect = add("collect", "take what Slicer's panel has noted, as it does by itself", "collect my-project")
-    collect.add_argument(
-        "--patience", type=seconds, default=0.0, metavar="S", help="wait for others so long; default %(default)s"
-    )
+    collect.add_argument("--patience", type=seconds, default=0, metavar="S", help="wait for others so long, seconds")
     _quiet(collect)
     use = add("use", "choose the model that proposes from now on", "use my-project models/round-2.pt")
     use.add_argument("model", metavar="MODEL", help="a file of the project's models, any other model file, or a name")
@@ -69,15 +67,13 @@ def _add_init(add: Add) -> None:
     labels = init.add_mutually_exclusive_group(required=True)
     labels.add_argument("--label", nargs="+", metavar="NAME", help="labels that every case gets")
     labels.add_argument("--template", metavar="FILE", help="the same with colors and codes: .json or .seg.nrrd")
-    init.add_argument("--model", default="starter", metavar="NAME_OR_FILE", help="that proposes; default %(default)s")
+    init.add_argument("--model", default="starter", metavar="NAME_OR_FILE", help="that proposes")
     _licence(init)
     add_reader(init, "--support-model")
-    init.add_argument("--by", choices=_ORDERS, default="order", help=f"{_BY}; default %(default)s")
-    init.add_argument(
-        "--learn-after", type=count, default=4, metavar="N", help="cases before learning, from 4; default %(default)s"
-    )
-    init.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are counted; default %(default)s")
-    init.add_argument("--seed", type=count, default=1, metavar="N", help="of what is random; default %(default)s")
+    init.add_argument("--by", choices=_ORDERS, default="order", help=_BY)
+    init.add_argument("--learn-after", type=count, default=4, metavar="N", help="cases before learning, from 4")
+    init.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are counted")
+    init.add_argument("--seed", type=count, default=1, metavar="N", help="of what is random")
     _quiet(init)
 
 
@@ -89,7 +85,10 @@ def _add_next(add: Add) -> None:
     prompts.add_argument("--mask", metavar="LABELS", help="outlined key slices, instead of what accepted cases suggest")
     prompts.add_argument("--box", type=ends, action="append", metavar="I0,J0,I1,J1", help="box on the key slice")
     following.add_argument(
-        "--key-slice", type=key_slices, metavar="K[,K2...]|auto", help="of --mask (default: auto) or --box"
+        "--key-slice",
+        type=key_slices,
+        metavar="K[,K2...]|auto",
+        help="from 0; of --mask (default: auto) or --box",
     )
     following.add_argument(
         "--label",
@@ -121,8 +120,8 @@ def _add_simulate(add: Add) -> None:
     simulate.add_argument(
         "references", metavar="REFERENCES", help="labels of all images, named or laid out as they are"
     )
-    simulate.add_argument("--rounds", type=count, default=3, metavar="N", help="default %(default)s")
-    simulate.add_argument("--cases", type=count, default=4, metavar="N", help="per round; default %(default)s")
+    simulate.add_argument("--rounds", type=count, default=3, metavar="N", help="how many")
+    simulate.add_argument("--cases", type=count, default=4, metavar="N", help="per round")
     simulate.add_argument("--learn", action="store_true", help="learn after each round")
     _device(simulate)
     _quiet(simulate)

@@ -23,6 +23,8 @@ from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.reports.overlay import write_overlay
 from SegmentPropagateLib.reports.report import Masks, describe_run, write_report
 
+_MOST_TOLD = 6  # key slices that are told one by one
+
 
 class Propagated(NamedTuple):
     """A finished run of which nothing is written yet.
@@ -111,6 +113,8 @@ def _summary(request: Request) -> str:
     keys = sorted({key for prompts in request.prompts.values() for key in prompts})
     plural = "s" * (count > 1)
     places = f"key slice{'s' * (len(keys) > 1)} {listed(map(str, keys), 'and')}"
+    if len(keys) > _MOST_TOLD:
+        places = f"{len(keys)} key slices ({keys[0]} to {keys[-1]})"
     return f"{count} object{plural} from {places}, slices {request.first} to {request.last}"
 
 

@@ -16,10 +16,8 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: of `serve`.
     """
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default %(default)s: this computer")
-    parser.add_argument(
-        "--port", type=_port, default=PORT, help="default %(default)s; 0 takes a free one, and tells it"
-    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 127.0.0.1 is this computer alone")
+    parser.add_argument("--port", type=_port, default=PORT, help="port to listen on; 0 takes a free one, and tells it")
     parser.add_argument("--cert", metavar="FILE", help="certificate for TLS (PEM, with its chain); with --key")
     parser.add_argument("--key", metavar="FILE", help="private key of the certificate")
     parser.add_argument(
@@ -29,14 +27,20 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         help="what may be asked for (default: the models that are at hand)",
     )
     parser.add_argument("--device", default="auto", help="where workers compute, such as cuda:1; auto: a GPU if any")
-    parser.add_argument("--slots", type=count, default=1, metavar="N", help="requests computed at once; default 1")
-    parser.add_argument("--users", type=count, default=16, metavar="N", help="users at once; default 16")
+    parser.add_argument("--slots", type=count, default=1, metavar="N", help="requests computed at once")
+    parser.add_argument(
+        "--users",
+        type=count,
+        default=16,
+        metavar="N",
+        help="users at once, each with a model in memory",
+    )
     parser.add_argument(
         "--idle",
         type=count,
         default=600,
         metavar="SECONDS",
-        help="a worker nobody asks ends; default %(default)s",
+        help="after which a worker that nobody asks is ended",
     )
     _add_tokens(parser, default_tokens())
     what = parser.add_subparsers(dest="what", metavar="token", help="`serve token --help`: who may use the server")

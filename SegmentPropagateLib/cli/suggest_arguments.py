@@ -13,11 +13,10 @@ SOURCES = (
     *("prototypes", "carried-points"),
 )
 _SOURCE_HELP = (
-    "atlas-memory (default for --support), atlas, support-memory: from finished cases; landmarks: the same by MedLAM, "
-    "with --localizer, worse than atlas wherever both were measured; prototypes, carried-points: from outlined slices "
-    "of --mask, as SAM^Med has them, for slices without neighbors: from three slices of 11 "
-    "objects they reached a mean DSC of .80 and .68 on the others, plain propagation .88; three slices away the "
-    "points had .71, a copy .81"
+    "how. From finished cases: atlas-memory (default for --support), atlas (needs no PyTorch), support-memory, "
+    "support-memory-walk, landmarks (with --localizer, worse than atlas). From outlined slices of --mask, for slices without neighbors: "
+    "prototypes (default for it), carried-points; both were worse than propagation from the same slices: a mean DSC "
+    "of .80 and .68 on 11 objects, propagation .88. .github/DRAFTS.md tells what each is worth"
 )
 
 
@@ -35,7 +34,7 @@ def add_suggest(parser: argparse.ArgumentParser) -> None:
     basis.add_argument("--mask", metavar="LABELS", help="label file with a few outlined slices of this very image")
     parser.add_argument("--label", nargs="+", type=label, metavar="N|NAME", help="labels, or all (default)")
     add_source(parser, "--model", "--support-model")  # elsewhere --model is what propagates
-    parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are counted (default: axial)")
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are counted, from 0")
     parser.add_argument("-o", "--output", required=True, metavar="DRAFT", help=listed(OUTPUT_ENDINGS, "or"))
     parser.add_argument("--overlay", metavar="PNG", help="write a picture of the drafts")
     parser.add_argument("--report", metavar="JSON", help="write status, key slice, range and confidence per label")

@@ -36,10 +36,10 @@ def add_tune(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=STEPS,
         metavar="N",
-        help="of training (default %(default)s; the starter needs none)",
+        help="of training; the starter needs none",
     )
     parser.add_argument("--seed", type=count, default=SEED, metavar="N", help="of everything random")
-    parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices (default: axial)")
+    parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are outlined")
     made = f"how gray values are made: {', '.join(PRESETS)}"
     parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=made)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")

@@ -19,7 +19,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -85,7 +85,20 @@ def find_images(dataset: str | Path) -> list[Case]:
         raise InputError(
             f"No image was found in '{path}': choose a folder of images, or a list in a .csv or .json file."
         )
+    check_apart(path, [case.name for case in cases])
     return _ordered(cases, path)
+
+
+def check_apart(path: Path, names: Iterable[str]) -> None:
+    """Raise InputError where two cases of a dataset would write into one file, as some disks pass over capitals."""
+    known: dict[str, str] = {}
+    for name in names:
+        if name.casefold() in known:
+            raise InputError(
+                f"'{path}' has cases named '{known[name.casefold()]}' and '{name}', which write into one file on some "
+                f"disks: give them different names."
+            )
+        known[name.casefold()] = name
 
 
 def result_of(case: Case) -> Path:
@@ -186,7 +199,8 @@ def _side_by_side(folder: Path, labels_to_come: bool) -> Iterator[Case]:
         if image.suffix == ".npz":
             yield Case(stem, image, image)
             continue
-        ends = [f"{stem}.seg", *(f"{stem}{joint}{word}" for word in LABEL_WORDS for joint in ("_", "-", "."))]
+        ends = [f"{stem}{joint}{word}" for word in LABEL_WORDS for joint in ("_", "-", ".")]
+        ends = [f"{stem}.seg", *ends, *(f"{end}.seg" for end in ends)]
         labels = next((stems[end] for end in ends if end in stems), None)
         if labels is not None:
             yield Case(stem, image, labels)

@@ -217,15 +217,14 @@ def _voxels(frames: Sequence[Frame]) -> NDArray[Any]:
     for file in {frame.header.path: frame for frame in frames}.values():
         for index, stored in enumerate(stored_frames(file.header, file.layout)):
             place = places[file.header.path, index]
-            slope, intercept = frames[place].rescaling or PLAIN
-            voxels[place] = np.multiply(stored, slope, dtype=np.float64) + intercept
+            voxels[place] = frames[place].values_of(stored)
     return voxels
 
 
 def _kind_of(frames: Sequence[Frame]) -> np.dtype[Any]:
     """The smallest type of whole numbers that takes all values, or float32."""
     (slope, intercept), *others = {frame.rescaling or PLAIN for frame in frames}
-    limits = [limit * slope + intercept for frame in frames for limit in frame.layout.stored_range]
+    limits = [limit for frame in frames for limit in frame.limits]
     if not others and slope.is_integer() and intercept.is_integer():
         for kind in map(np.dtype, ("u1", "i1", "u2", "i2", "u4", "i4")):
             if np.iinfo(kind).min <= min(limits) and max(limits) <= np.iinfo(kind).max:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.dicom_header import Header, Tag, Values, text_of
 from SegmentPropagateLib.formats.dicom_pixels import Layout, layout_of
+from SegmentPropagateLib.volumes.geometry import RESAMPLE
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _FARTHEST_MM = 1e6
@@ -32,6 +35,8 @@ class Frame:
         axes: directions along a row and down a column, `(2, 3)`.
         pixel_mm: size of a pixel down a column and along a row.
         rescaling: slope and intercept that turn stored numbers into values; None where the file gives neither.
+        table: what does so in their place, for those from `first` on; None where the file has none.
+        first: the stored number of the table's first value.
     """
 
     header: Header
@@ -41,6 +46,24 @@ class Frame:
     axes: NDArray[np.float64]
     pixel_mm: NDArray[np.float64]
     rescaling: tuple[float, float] | None
+    table: NDArray[np.unsignedinteger] | None = None
+    first: int = 0
+
+    def values_of(self, stored: NDArray[np.integer[Any]]) -> NDArray[Any]:
+        """The values that stored numbers `(row, column)` stand for."""
+        if self.table is not None:
+            return self.table[np.clip(stored.astype(np.int64) - self.first, 0, len(self.table) - 1)]
+        slope, intercept = self.rescaling or PLAIN
+        return np.multiply(stored, slope, dtype=np.float64) + intercept
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Two values between which all others lie."""
+        if self.table is not None:
+            return float(self.table.min()), float(self.table.max())
+        slope, intercept = self.rescaling or PLAIN
+        low, high = self.layout.stored_range
+        return low * slope + intercept, high * slope + intercept
 
     @property
     def size(self) -> tuple[int, int]:
@@ -84,7 +107,27 @@ def _frame(header: Header, layout: Layout, index: int) -> Frame:
     if pixel_mm.min() <= 0:
         raise _unusable(values, Tag.PIXEL_SPACING, header)
     position = _decimals(values, Tag.IMAGE_POSITION_PATIENT, 3, header)
-    return Frame(header, layout, index, position, axes, pixel_mm, _rescaling(values, header))
+    table, start = _table(values, layout, header)
+    rescaling = _rescaling(values, header) if table is None else None
+    return Frame(header, layout, index, position, axes, pixel_mm, rescaling, table, start)
+
+
+def _table(values: Values, layout: Layout, header: Header) -> tuple[NDArray[np.unsignedinteger] | None, int]:
+    """The table of a ModalityLUTSequence, and the stored number of its first value."""
+    descriptor, data = values.get(Tag.LUT_DESCRIPTOR, b""), values.get(Tag.LUT_DATA, b"")
+    if not descriptor and not data:
+        return None, 0
+    if len(descriptor) == 6:
+        count, start, _bits = struct.unpack("<HhH" if layout.signed else "<HHH", descriptor)
+        count = count or 1 << 16
+        if len(data) == 2 * count:
+            return np.frombuffer(data, "<u2").astype(np.uint16), start
+        if len(data) == count + count % 2:
+            return np.frombuffer(data, "u1")[:count], start
+    raise InputError(
+        f"The DICOM file '{header.path}' is damaged (its ModalityLUTSequence, the table of its values, is incomplete): "
+        f"export it again."
+    )
 
 
 def _rescaling(values: Values, header: Header) -> tuple[float, float] | None:
@@ -158,25 +201,32 @@ def in_order(frames: Sequence[Frame], path: Path) -> list[Frame]:
             [(frame.rescaling or PLAIN) != PLAIN and not all_rescaled for frame in frames],
             "kinds of values, with a RescaleSlope or RescaleIntercept and without: export it again",
         ),
+        (
+            [(frame.table is None) != (first.table is None) for frame in frames],
+            "kinds of values, with a ModalityLUTSequence and without: export it again",
+        ),
     ):
         if any(differs):
             raise InputError(f"The DICOM series in '{path}' mixes slices of different {what}.")
     normal = np.cross(*first.axes)
     ordered = sorted(frames, key=lambda frame: float(frame.position @ normal))
     if len(ordered) > 1:
-        _check_gaps(np.array([frame.position for frame in ordered]), normal, float(first.pixel_mm.min()), path)
+        _check_gaps(ordered, normal, path)
     return ordered
 
 
-def _check_gaps(positions: NDArray[np.float64], normal: NDArray[np.float64], pixel_mm: float, path: Path) -> None:
+def _check_gaps(frames: Sequence[Frame], normal: NDArray[np.float64], path: Path) -> None:
+    positions = np.array([frame.position for frame in frames])
     along = positions @ normal
     gaps = np.diff(along)
     usual = float(np.sort(gaps)[(len(gaps) - 1) // 2])  # the lower median: of two gaps, the wide one is the fault
-    if gaps.min() < 0.02 * pixel_mm:
-        place = along[int(gaps.argmin())]
+    doubled = np.flatnonzero(gaps < 0.02 * frames[0].pixel_mm.min())
+    if len(doubled):
+        one, other = (_name_of(frame) for frame in frames[doubled[0] : doubled[0] + 2])
+        more = f" ({len(doubled) - 1} more are doubled)" if len(doubled) > 1 else ""
         raise InputError(
-            f"The DICOM series in '{path}' has several slices at the same place ({place:g} mm along its axis), as with "
-            f"several phases: keep one of them."
+            f"The DICOM series in '{path}' has several slices at the same place ({along[doubled[0]]:g} mm along its "
+            f"axis): {one} and {other}{more}, as of a copy or of several phases; keep one of them."
         )
     if gaps.max() > 1.5 * usual:
         widest = int(gaps.argmax())
@@ -188,11 +238,16 @@ def _check_gaps(positions: NDArray[np.float64], normal: NDArray[np.float64], pix
     if gaps.max() - gaps.min() > 0.1 * usual:
         raise InputError(
             f"The slices of the DICOM series in '{path}' are unevenly spaced ({gaps.min():g} to {gaps.max():g} mm): "
-            f"resample it to a regular grid."
+            f"{RESAMPLE}."
         )
     sideways = (positions - positions[0]) - np.outer(along - along[0], normal)
     if np.linalg.norm(sideways, axis=1).max() > 0.1 * usual:
-        raise InputError(f"The DICOM series in '{path}' was taken with a tilted gantry: resample it to a regular grid.")
+        raise InputError(f"The DICOM series in '{path}' was taken with a tilted gantry: {RESAMPLE}.")
+
+
+def _name_of(frame: Frame) -> str:
+    name = f"'{frame.header.path.name}'"
+    return f"frame {frame.index + 1} of {name}" if frame.layout.frames > 1 else name
 
 
 def check_concatenations(headers: Sequence[Header], path: Path) -> None:

@@ -25,7 +25,7 @@ _UNDEFINED = 0xFFFFFFFF  # a length: until the delimiter
 _LONG_KINDS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 _HEAD, _LENGTH = struct.Struct("<HHI"), struct.Struct("<I")
 _WHOLE = 0xFFFFFFFF  # behind which tag nothing is read: none
-_LONGEST_VALUE, _BLOCK = 1 << 12, 1 << 14
+_LONGEST_VALUE, _LONGEST_TABLE, _BLOCK = 1 << 12, 1 << 17, 1 << 14
 _DEEPEST = 24
 _DEFLATED, _BIG_ENDIAN = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
 MOST_INFLATED = 1 << 28  # bytes; empty masks shrink to a thousandth, and so does what is made to fill the memory
@@ -65,21 +65,25 @@ class Tag(IntEnum):
     PIXEL_REPRESENTATION = 0x00280103
     RESCALE_INTERCEPT = 0x00281052
     RESCALE_SLOPE = 0x00281053
+    LUT_DESCRIPTOR = 0x00283002
+    LUT_DATA = 0x00283006
     REFERENCED_SEGMENT_NUMBER = 0x0062000B
 
     @property
     def keyword(self) -> str:
         """As the dictionary and other programs spell it, `PixelSpacing`, `SOPClassUID`."""
-        return "".join(word if word in ("SOP", "UID") else word.title() for word in self.name.split("_"))
+        return "".join(word if word in ("SOP", "UID", "LUT") else word.title() for word in self.name.split("_"))
 
 
 _KEPT = frozenset(Tag)
 _PIXELS = 0x7FE00010
+_DECIMAL_PIXELS = (0x7FE00008, 0x7FE00009)
 _SHARED, _PER_FRAME = 0x52009229, 0x52009230
 _MACROS = (
     0x00209113,  # plane position
     0x00209116,  # plane orientation
     0x00289110,  # pixel measures
+    0x00283000,  # modality LUT
     0x00289145,  # pixel value transformation
     0x00540022,  # detector information, of nuclear medicine
     0x0062000A,  # segment identification
@@ -248,6 +252,9 @@ class _Parser:
             if tag == _PIXELS and depth == 0:
                 self.pixels(length)
                 return
+            if tag in _DECIMAL_PIXELS and depth == 0:
+                self.header.problem = "has voxels with decimals (FloatPixelData): convert it to .nrrd, pydicom reads it"
+                return
             if length == _UNDEFINED or tag in _DESCENDED:
                 stop = end if length == _UNDEFINED else self.place + length
                 self.sequence(tag, min(stop, end), implicit or kind == b"UN", depth + 1, sink)
@@ -258,7 +265,7 @@ class _Parser:
         """Keep or skip a value; the first of a tag counts."""
         if self.place + length > end:
             raise ValueError("longer than what it lies in")
-        if tag in _KEPT and length <= _LONGEST_VALUE:
+        if tag in _KEPT and length <= (_LONGEST_TABLE if tag == Tag.LUT_DATA else _LONGEST_VALUE):
             sink.setdefault(tag, self.ahead(length))
         self.place += length
 

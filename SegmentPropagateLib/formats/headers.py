@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
 
 from SegmentPropagateLib.errors import InputError
 
@@ -18,6 +22,11 @@ _OTHER_LENGTHS = frozenset(  # as they are read from bytes, one character each
     {"m", "dm", "cm", "um", "nm", "\xb5m", "\xc2\xb5m", "\xce\xbcm", "micron", "microns", "inch", "in"}
     | {f"{part}{unit}" for part in ("", "centi", "micro", "nano") for unit in ("meter", "meters", "metre", "metres")}
 )
+_WHOLE = re.compile(r"([+-]?\d{1,20})(?:\.0*)?", re.ASCII)
+_UNBOUND = frozenset(f"{sign}{word}" for sign in ("", "+", "-") for word in ("nan", "inf"))
+_DECIMAL = re.compile(r"([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf))", re.ASCII | re.IGNORECASE)
+_CHUNK = 1 << 20
+_LONGEST_TAIL = 64 << 20  # bytes after the voxels that are read for the check sum of a packed file
 _SMALL_FILE, _MOST_OF_SMALL = 10 << 20, 768 << 20  # labels of a whole body at 16 bits are below
 
 Choice = TypeVar("Choice")
@@ -98,6 +107,29 @@ class Header:
             raise self.fault(f"it takes its voxels from {shown(name)}, which is no file") from error
         return file
 
+    def check_text(self, text: bytes, count: int, kind: str) -> None:
+        """Raise InputError unless a text begins with numbers that voxels can hold: ITK takes 44 for 300 in a byte.
+
+        Args:
+            text: the numbers, between them spaces.
+            count: how many are needed.
+            kind: numpy's type of the voxels, such as `u1`.
+        """
+        words = [word.rstrip(",") for word in text.decode("latin-1").split(maxsplit=count)[:count]]
+        if len(words) < count:
+            raise self.fault(f"it is cut off, {count - len(words)} of its {count} voxels are missing")
+        whole = kind[0] in "iu"
+        limits = np.iinfo(kind) if whole else np.finfo(kind)
+        pattern, number = (_WHOLE, int) if whole else (_DECIMAL, float)
+        low, high = number(limits.min), number(limits.max)
+        for word in words:
+            found = pattern.fullmatch(word)
+            if found is None or not (word.lower() in _UNBOUND or low <= number(found[1]) <= high):
+                right = f"whole numbers from {low} to {high}" if whole else f"numbers from {low:g} to {high:g}"
+                raise self.fault(
+                    f"its voxels are {right} by its type, and one is {shown(word)}: save it with a type that holds it"
+                )
+
     def _wrong(self, name: str, value: str, right: str) -> InputError:
         return self.fault(f"its header is damaged or of another kind, '{name}' is {shown(value)} and not {right}")
 
@@ -139,3 +171,22 @@ def check_room(path: Path, needed: int, present: int, *, packed: bool) -> None:
             f"'{path}' unpacks to {needed >> 20} MB from {present / 2**20:.1f} MB, too much for a small file: crop it, "
             f"or save it with a smaller type of voxels."
         )
+
+
+def read_to_end(file: io.BufferedIOBase) -> int:
+    """Read on to the end of a packed file, where its check sum is, and return how many bytes there were.
+
+    Raises:
+        EOFError, gzip.BadGzipFile, zlib.error: it is damaged or cut off.
+        ValueError: it goes on without end.
+    """
+    size = 0
+    try:
+        while block := file.read(_CHUNK):
+            size += len(block)
+            if size > _LONGEST_TAIL:
+                raise ValueError("it goes on after its voxels")
+    except gzip.BadGzipFile as error:
+        if not str(error).startswith("Not a gzipped file"):  # what follows the last stream is passed over, as gzip does
+            raise
+    return size

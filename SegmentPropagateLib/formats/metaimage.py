@@ -27,11 +27,12 @@ from SegmentPropagateLib.volumes.labels import SegmentInfo
 
 _CHUNK = 1 << 20
 _LONGEST_LINE = 30_000  # MetaIO keeps a field in 32 kB
-_BYTES = {
-    **dict.fromkeys(("MET_CHAR", "MET_UCHAR"), 1),
-    **dict.fromkeys(("MET_SHORT", "MET_USHORT"), 2),
-    **dict.fromkeys(("MET_INT", "MET_UINT", "MET_LONG", "MET_ULONG", "MET_FLOAT"), 4),
-    **dict.fromkeys(("MET_LONG_LONG", "MET_ULONG_LONG", "MET_DOUBLE"), 8),
+_WHOLE = {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 4, "LONG_LONG": 8}
+_KINDS = {  # as numpy has them
+    **{f"MET_{word}": f"i{size}" for word, size in _WHOLE.items()},
+    **{f"MET_U{word}": f"u{size}" for word, size in _WHOLE.items()},
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
 }
 _YES_NO = {"true": True, "1": True, "false": False, "0": False}
 _PLAIN = {"ElementToIntensityFunctionSlope": 1.0, "ElementToIntensityFunctionOffset": 0.0}  # ITK takes all for these
@@ -117,7 +118,8 @@ def _read_header(path: Path) -> Header:
 def _check_voxels(header: Header, sizes: list[int]) -> None:
     (channels,) = header.whole("ElementNumberOfChannels", span=(1, 1000), default="1")
     count = math.prod(sizes) * channels
-    needed = count * header.choice("ElementType", _BYTES)
+    kind = header.choice("ElementType", _KINDS)
+    needed = count * np.dtype(kind).itemsize
     packed = header.choice("CompressedData", _YES_NO, "False")
     name, source, start = header.text("ElementDataFile"), header.path, header.end
     if name not in ("LOCAL", "Local", "local"):
@@ -128,23 +130,17 @@ def _check_voxels(header: Header, sizes: list[int]) -> None:
     (skip,) = header.whole("HeaderSize", span=(lowest, highest), default="0")
     if not header.choice("BinaryData", _YES_NO, "True"):
         needed = 2 * count - 1  # a digit and a space
-        if packed or not _are_numbers(source, start, count):
+        text = source.read_bytes()[start + max(skip, 0) :]
+        if packed or not re.fullmatch(rb"[\s\d.eE+-]*", text):  # at which MetaIO writes to stderr
             raise header.fault("it is damaged, its voxels are to be text and are not")
-        if not source.read_bytes()[-1:].isspace():  # MetaIO takes the end of the file for a fault
+        header.check_text(text, count, kind)
+        if not text[-1:].isspace():  # MetaIO takes the end of the file for a fault
             raise header.fault("the text of its voxels does not end in a line end: add one, or save it as binary")
     if packed:
         (present,) = header.whole("CompressedDataSize", span=(1, present), default="" if start else str(present))
     check_room(header.path, needed + max(skip, 0), present, packed=packed)
     if packed and _unpacked_size(source, start, present, needed) != needed:
         raise header.fault("it is damaged or cut off, its packed voxels do not unpack: copy or export it again")
-
-
-def _are_numbers(source: Path, start: int, count: int) -> bool:
-    """Whether a file holds so many numbers as text: MetaIO writes to stderr where it does not."""
-    with source.open("rb") as file:
-        file.seek(start)
-        text = file.read()
-    return re.fullmatch(rb"[\s\d.eE+-]*", text) is not None and len(text.split()) >= count
 
 
 def _unpacked_size(source: Path, start: int, present: int, enough: int) -> int:

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.grids import image_of
+from SegmentPropagateLib.formats.headers import read_to_end
 from SegmentPropagateLib.formats.kinds import Content
-from SegmentPropagateLib.formats.nifti_header import HEADER_BYTES, Header, at_right_angles, header_in, make_header
+from SegmentPropagateLib.formats.nifti_header import HEADER_BYTES, Header, header_in, make_header
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 
@@ -30,7 +31,6 @@ _PAIRED_ENDINGS = (".hdr.gz", ".hdr", ".img.gz", ".img")
 _GZIP = b"\x1f\x8b"
 _MOST_PACKED = 1032  # times that gzip can make anything smaller
 _CHUNK = 1 << 20
-_LONGEST_TAIL = 64 << 20  # bytes after the voxels that are read for the check sum of a packed file
 
 
 def recognizes(path: Path) -> bool:
@@ -42,16 +42,12 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
     """Read a file, or either file of a pair; which modality made it, these files do not say.
 
     Raises:
-        InputError: the file is damaged, cut off, no NIfTI file, holds several volumes or several values per voxel, or
-            its axes are not at right angles (labels may lie so: they are matched in physical space).
+        InputError: the file is damaged, cut off, no NIfTI file, or holds several volumes or several values per voxel.
     """
+    del content  # a file holds one image
     try:
         header, voxels = _find_header(path)
         _check_kind(header, path)
-        if content == "image" and not at_right_angles(header.ijk_to_ras):
-            raise InputError(
-                f"'{path}' cannot be read: its axes are not at right angles, resample it to a regular grid."
-            )
         array = _scaled(_voxels(voxels, header), header)
     except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:  # ValueError: from here and the header
         raise InputError(f"'{path}' is damaged or cut off ({error}): copy or export it again.") from error
@@ -152,21 +148,8 @@ def _voxels(path: Path, header: Header) -> NDArray[Any]:
         if len(unfilled):
             raise ValueError(f"{len(unfilled)} bytes of voxels are missing")
         if packed:
-            _check_tail(file)
+            read_to_end(file)
     return array
-
-
-def _check_tail(file: io.BufferedIOBase) -> None:
-    """Read a packed file to its end, where its check sum is."""
-    try:
-        for _ in range(_LONGEST_TAIL // _CHUNK):
-            if not file.read(_CHUNK):
-                return
-    except gzip.BadGzipFile as error:
-        if str(error).startswith("Not a gzipped file"):  # what follows the last stream is passed over, as gzip does
-            return
-        raise
-    raise ValueError("it goes on after its voxels")
 
 
 def _scaled(array: NDArray[Any], header: Header) -> NDArray[Any]:

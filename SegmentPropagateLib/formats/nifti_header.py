@@ -176,7 +176,7 @@ def _frames(fields: np.void) -> Frames:
 
 def _place(fields: np.void, frames: Frames, sizes: tuple[int, ...]) -> NDArray[np.float64]:
     qform, sform = frames.qform, frames.sform
-    if sform is not None and (qform is None or (at_right_angles(sform) and _goes_first(frames, sizes))):
+    if sform is not None and (qform is None or (_at_right_angles(sform) and _goes_first(frames, sizes))):
         return sform
     if qform is not None:
         return qform
@@ -197,8 +197,8 @@ def _goes_first(frames: Frames, sizes: tuple[int, ...]) -> bool:
     return apart_voxels(qform, sform, (k, j, i)) <= SAME_PLACE_VOXELS
 
 
-def at_right_angles(ijk_to_ras: NDArray[np.float64]) -> bool:
-    """Whether the axes of a grid are, but for rounding."""
+def _at_right_angles(ijk_to_ras: NDArray[np.float64]) -> bool:
+    """Whether the axes of a grid are, as ITK asks it."""
     axes = ijk_to_ras[:3, :3] / np.linalg.norm(ijk_to_ras[:3, :3], axis=0)
     return bool(np.abs(axes.T @ axes - np.eye(3)).max() < 1e-4)
 
@@ -232,8 +232,7 @@ def make_header(kind: np.dtype[Any], geometry: Geometry) -> bytes:
     code = next((code for code, name in _KINDS.items() if np.dtype(name) == kind), None)
     if code is None or max(geometry.shape_kji) > np.iinfo(np.int16).max:
         raise ValueError(f"NIfTI holds no array of shape {geometry.shape_kji} and type {kind}")
-    slanted = not at_right_angles(geometry.ijk_to_ras)  # no qform can say so
-    frames = geometry.frames or Frames(None if slanted else geometry.ijk_to_ras, geometry.ijk_to_ras, (1, 1))
+    frames = geometry.frames or Frames(geometry.ijk_to_ras, geometry.ijk_to_ras, (1, 1))
     fields = np.zeros((), _layout(_FIELDS_1, 348).newbyteorder("<"))
     fields["sizeof_hdr"], fields["magic"] = 348, np.void(b"n+1\0")
     fields["dim"] = (3, *geometry.shape_kji[::-1], 1, 1, 1, 1)

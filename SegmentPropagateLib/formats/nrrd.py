@@ -6,10 +6,12 @@ Format: https://teem.sourceforge.net/nrrd/format.html
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import os
 import re
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,15 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats import itk
 from SegmentPropagateLib.formats.grids import ijk_to_lps
-from SegmentPropagateLib.formats.headers import LONGEST_HEADER, MOST_LINES, Header, check_room, finite, shown
+from SegmentPropagateLib.formats.headers import (
+    LONGEST_HEADER,
+    MOST_LINES,
+    Header,
+    check_room,
+    finite,
+    read_to_end,
+    shown,
+)
 from SegmentPropagateLib.formats.kinds import Content
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
@@ -32,15 +42,18 @@ _FIELDS = frozenset(  # without their spaces
     | {"oldmin", "oldmax", "endian", "encoding", "content", "sampleunits", "spaceunits", "spaceorigin"}
     | {"measurementframe", "lineskip", "byteskip", "datafile"}
 )
-_BYTES = {
-    **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"), 1),
-    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), 2),
-    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), 2),
-    **dict.fromkeys(("int", "signed int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t"), 4),
-    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "signed long long int"), 8),
-    **dict.fromkeys(("int64", "int64_t", "ulonglong", "unsigned long long", "unsigned long long int"), 8),
-    **dict.fromkeys(("uint64", "uint64_t", "double"), 8),
-    "float": 4,
+_KINDS = {  # as numpy has them
+    **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
+    **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), "i2"),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
+    **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "signed long long int"), "i8"),
+    **dict.fromkeys(("int64", "int64_t"), "i8"),
+    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), "u8"),
+    "float": "f4",
+    "double": "f8",
 }
 _ENCODINGS = {"raw": "raw", "gz": "gzip", "gzip": "gzip", "hex": "hex", "txt": "text", "text": "text", "ascii": "text"}
 _SPACES = {  # NRRD's words for them; ITK ends the process at longer ones
@@ -52,6 +65,7 @@ _SPACES = {  # NRRD's words for them; ITK ends the process at longer ones
 _ORDERS = {"little": "<", "big": ">"}
 _LONGEST_WORD = 120  # of a field: teem copies each into 128 bytes
 _GZIP = b"\x1f\x8b"
+_DAMAGED = "its packed voxels are damaged or cut off, copy or export it again"
 _TYPES = {  # of the arrays that are written
     "u1": "unsigned char",
     "u2": "unsigned short",
@@ -83,7 +97,7 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
         return itk.load(path, "NrrdImageIO"), None
     except RuntimeError as error:
         if _ENCODINGS.get(header.text("encoding").lower()) == "gzip":
-            raise header.fault("its packed voxels are damaged or cut off, copy or export it again") from error
+            raise header.fault(_DAMAGED) from error
         raise
 
 
@@ -118,7 +132,8 @@ def _check_voxels(header: Header, sizes: list[int]) -> None:
     if header.text("encoding").lower() in ("bz2", "bzip2"):
         raise header.fault("its voxels are packed with bzip2, save it with gzip")
     encoding = header.choice("encoding", _ENCODINGS)
-    count, width = math.prod(sizes), header.choice("type", _BYTES)
+    count, kind = math.prod(sizes), header.choice("type", _KINDS)
+    width = np.dtype(kind).itemsize
     if width > 1 and encoding != "text":
         header.choice("endian", _ORDERS)
     source, start = header.path, header.end
@@ -129,17 +144,39 @@ def _check_voxels(header: Header, sizes: list[int]) -> None:
     (skip,) = header.whole("byteskip", span=(-1 if encoding == "raw" else 0, max(present, 0)), default="0")
     needed = {"text": 2 * count - 1, "hex": 2 * count * width}.get(encoding, count * width)  # a digit and a space
     check_room(header.path, needed + max(skip, 0), present, packed=encoding == "gzip")
-    if encoding == "gzip" and not _begins_packed(source, start, lines):  # teem would take the bytes as they are
+    if encoding in ("gzip", "text"):
+        with source.open("rb") as file:
+            file.seek(start)
+            for _ in range(lines):
+                file.readline(LONGEST_HEADER)
+            if encoding == "gzip":
+                _check_packed(header, file, needed + skip)
+            else:
+                file.seek(skip, os.SEEK_CUR)
+                header.check_text(file.read(), count, kind)
+
+
+def _check_packed(header: Header, file: io.BufferedReader, size: int) -> None:
+    """Raise InputError unless a stream of gzip follows, and whole; teem looks at the sum in its end, not at the length.
+
+    Args:
+        header: of the file.
+        file: at the first byte of the stream.
+        size: bytes that it should hold.
+    """
+    begin = file.tell()
+    if file.read(len(_GZIP)) != _GZIP:  # teem would take the bytes as they are
         raise header.fault("its voxels are to be packed with gzip and are not, copy or export it again")
-
-
-def _begins_packed(source: Path, start: int, lines: int) -> bool:
-    """Whether a file goes on with a stream of gzip after so many bytes and lines."""
-    with source.open("rb") as file:
-        file.seek(start)
-        for _ in range(lines):
-            file.readline(LONGEST_HEADER)
-        return file.read(len(_GZIP)) == _GZIP
+    file.seek(-4, os.SEEK_END)
+    if int.from_bytes(file.read(4), "little") == size % 2**32:
+        return
+    file.seek(begin)  # several streams, other bytes behind them, or damage
+    try:
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            unpacked.seek(size)
+            read_to_end(unpacked)
+    except (EOFError, ValueError, OSError, zlib.error) as error:
+        raise header.fault(_DAMAGED) from error
 
 
 def _check_grid(header: Header, axes: int) -> None:

@@ -22,7 +22,7 @@ from SegmentPropagateLib.formats.grids import check_one_frame_of_reference, geom
 from SegmentPropagateLib.formats.headers import shown
 from SegmentPropagateLib.formats.kinds import NOTE, READABLE, Content, ReadableKind, listed
 from SegmentPropagateLib.formats.seg_nrrd import read_segments
-from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.geometry import RESAMPLE, Geometry
 from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, default_segment, values_in
 from SegmentPropagateLib.volumes.volume import Volume
 
@@ -30,7 +30,6 @@ _MOST_LABELS = 1000  # a label file has dozens of values, an image thousands
 _NEARLY_WHOLE, _ROUNDING = 1e-3, 1e-6  # by how much a label may miss its number, and more by this share of it
 
 _REASONS = {  # what SimpleITK says, among much else, and what of it is for people
-    "orthonormal": "its axes are not at right angles, resample it to a regular grid.",
     "determinant is 0": "its axes do not span a volume, mend its directions.",
     "Zero-valued spacing": "its voxels measure 0 mm along an axis, mend its spacing.",
     **dict.fromkeys(
@@ -62,7 +61,10 @@ def read_volume(path: PathLike) -> Volume:
         with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the intensity preset reports
             # no scanner has more than 24 bits: half the memory
             array = stored.astype(np.float32 if stored.dtype == np.float64 else stored.dtype)
-        return Volume(array, geometry_of(image, path), path.name, modality)
+        geometry = geometry_of(image, path)
+        if not geometry.at_right_angles:
+            raise InputError(f"'{path}' cannot be read: its axes are not at right angles, {RESAMPLE}.")
+        return Volume(array, geometry, path.name, modality)
 
 
 def read_labels(

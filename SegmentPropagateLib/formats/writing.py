@@ -14,7 +14,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs, PathLike, check_writable, replacing
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, WRITABLE, WritableKind
 from SegmentPropagateLib.volumes.boxes import bounding_box
-from SegmentPropagateLib.volumes.geometry import Geometry
+from SegmentPropagateLib.volumes.geometry import RESAMPLE, Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo, default_segment
 from SegmentPropagateLib.volumes.volume import Volume
 
@@ -60,9 +60,11 @@ def write_segmentation(
         Sentences for the user about what the file has otherwise than the masks.
 
     Raises:
-        InputError: unknown ending, a mask of another shape, or the file cannot be written.
+        InputError: unknown ending, a mask of another shape, axes that are not at right angles, or the file cannot be
+            written.
     """
     kind = _kind_of(path)
+    _check_right_angles(path, geometry)
     for value, mask in masks.items():
         if mask.shape != geometry.shape_kji or not 1 <= value < 2**32:
             raise InputError(f"Object {value} with a mask of shape {mask.shape} does not fit {geometry.shape_kji}.")
@@ -85,16 +87,24 @@ def write_volume(path: PathLike, volume: Volume, outputs: Outputs | None = None)
         outputs: the set of files that it belongs to.
 
     Raises:
-        InputError: unknown ending, numbers of a type that files do not have, or the file cannot be written.
+        InputError: unknown ending, numbers of a type that files do not have, axes that are not at right angles, or the
+            file cannot be written.
     """
     kind = _kind_of(path)
     if kind.overlapping:
         raise InputError(f"Cannot write '{path}': '{kind.ending}' is for segmentations, choose another ending.")
+    _check_right_angles(path, volume.geometry)
     array = volume.array_kji.astype(volume.array_kji.dtype.newbyteorder("="), copy=False)
     if array.dtype.char not in "bBhHiIlLqQfd":
         raise InputError(f"Cannot write '{path}': no image has voxels of type {array.dtype}, convert them first.")
     with replacing(path, outputs, kind.ending) as temporary:
         _module(kind).write_labels(temporary, [array], [()], volume.geometry)
+
+
+def _check_right_angles(path: PathLike, geometry: Geometry) -> None:
+    """Raise InputError for a grid that not all programs would open, or put at the same place."""
+    if not geometry.at_right_angles:
+        raise InputError(f"Cannot write '{path}': the axes of its grid are not at right angles, {RESAMPLE}.")
 
 
 def _kind_of(path: PathLike) -> WritableKind:

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from SegmentPropagateLib.files import PathLike, file_sha256, is_there, writing
 from SegmentPropagateLib.formats.cases import Case, checked_name, find_images, text_of
 from SegmentPropagateLib.formats.templates import checked_segments, template_as_json, template_of_json
 from SegmentPropagateLib.models.registry import REGISTRY
+from SegmentPropagateLib.process import signals_waiting
 from SegmentPropagateLib.project.holding import held, now, person
 from SegmentPropagateLib.project.ledger import Ledger
 from SegmentPropagateLib.project.state import State, replay
@@ -98,29 +99,22 @@ class Project:
             InputError: the folder is there with something in it, or cannot be made; there is no image.
         """
         folder = Path(folder)
-        cases = find_images(Path(images))
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
-                raise InputError(f"'{folder}' is not empty: give a project a new folder.")
-            for name in FOLDERS:
-                (folder / name).mkdir()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise InputError(f"The folder '{folder}' cannot be made ({reason}): choose another.") from error
-        Ledger.begin(folder / LEDGER, {"event": "begun", "at": now(), "model": _place(folder, model), "sha256": ""})
         told = {
             "template": template_as_json(settings.segments),
             # as lists of cases call it: the panel's worklist takes this file for one
-            "training": [{"name": case.name, "image": _place(folder, case.image)} for case in cases],
+            "training": [
+                {"name": case.name, "image": _place(folder, case.image)} for case in find_images(Path(images))
+            ],
             "by": settings.by,
             "learn_after": settings.learn_after,
             "plane": settings.plane,
             "seed": settings.seed,
             "reader": None if settings.reader is None else _place(folder, settings.reader),
         }
-        with writing(folder / SETTINGS) as file:
-            file.write(json.dumps(told, indent=1).encode())
+        with _made(folder):
+            Ledger.begin(folder / LEDGER, {"event": "begun", "at": now(), "model": _place(folder, model), "sha256": ""})
+            with writing(folder / SETTINGS) as file:
+                file.write(json.dumps(told, indent=1).encode())
         return cls(folder)
 
     def held(self, patience_s: float = 0.0) -> AbstractContextManager[None]:
@@ -247,6 +241,30 @@ def _images_in(told: Mapping[str, Any], folder: Path) -> dict[str, Path]:
     if len(images) < len(rows):
         raise ValueError("a name twice")
     return images
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make the folders of a project; where the block fails or is interrupted, all is as it was."""
+    made: list[Path] = []
+    try:
+        for place in (*reversed(folder.parents), folder, *(folder / name for name in FOLDERS)):
+            if place == folder / FOLDERS[0] and any(folder.iterdir()):
+                raise InputError(f"'{folder}' is not empty: give a project a new folder.")
+            if not place.is_dir():
+                place.mkdir()
+                made.append(place)
+        yield
+    except BaseException as error:
+        with signals_waiting():
+            for name in (LEDGER, SETTINGS) if made else ():
+                (folder / name).unlink(missing_ok=True)
+            for place in reversed(made):
+                place.rmdir()
+        if isinstance(error, OSError | ValueError):
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"The folder '{folder}' cannot be made ({reason}): choose another.") from error
+        raise
 
 
 def _place(folder: Path, path: PathLike) -> str:

@@ -64,20 +64,31 @@ class Tokens:
         """Name -> hexadecimal SHA-256.
 
         Raises:
-            InputError: the file is none of ours.
+            InputError: the file is none of ours, or cannot be read.
         """
         try:
             known = json.loads(self.path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (OSError, ValueError, RecursionError):
+        except OSError as error:
+            raise InputError(
+                f"The tokens in '{self.path}' cannot be read ({error.strerror}): allow it, or name another file by "
+                f"--tokens."
+            ) from error
+        except (ValueError, RecursionError):
             known = None
         if not isinstance(known, dict) or not all(re.fullmatch("[0-9a-f]{64}", str(one)) for one in known.values()):
             raise InputError(f"'{self.path}' is no file of tokens: remove it and make the tokens anew.")
         return known
 
     def _write(self, digests: dict[str, str]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"The folder '{folder}' cannot be made ({error.strerror}): name another file by --tokens."
+            ) from error
         with writing(self.path) as file:
             os.chmod(file.name, 0o600)  # noqa: PTH101 - the name is a text or a path
             file.write(f"{json.dumps(digests, indent=1, sort_keys=True)}\n".encode())

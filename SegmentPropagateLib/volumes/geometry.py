@@ -32,6 +32,10 @@ class Plane(str, Enum):
 SAME_PLACE_VOXELS = 0.02
 """Grids whose voxel centers lie no farther apart are one grid: rounding in headers, not another place."""
 
+_RIGHT_ANGLE = 1e-3  # by how much the cosine of two axes may miss 0: files round directions to four digits
+RESAMPLE = "resample it to a regular grid, as Resample Scalar/Vector/DWI Volume of 3D Slicer does"
+"""What to do about a volume that lies on none."""
+
 _FARTHEST_MM, _SHORTEST_MM = 1e9, 1e-9
 _MOST_UNEQUAL = 1000  # the longest side of a voxel against the shortest: scans have 20 at most
 
@@ -117,6 +121,17 @@ class Geometry:
         """Distance of neighboring voxels along the array axes k, j, i."""
         i, j, k = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
         return float(k), float(j), float(i)
+
+    @property
+    def at_right_angles(self) -> bool:
+        """Whether the axes are, but for rounding.
+
+        Where they are not, as from a tilted gantry, neighboring slices lie aside of each other and distances along the
+        axes are wrong: images are neither read nor written so, in no kind of file. Labels are read all the same, as
+        they are matched in physical space.
+        """
+        axes = self.ijk_to_ras[:3, :3] / np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
+        return bool(np.abs(axes.T @ axes - np.eye(3)).max() < _RIGHT_ANGLE)
 
     def part(self, start_kji: Sequence[int], shape_kji: Sequence[int]) -> Geometry:
         """Return the grid of that shape whose first voxel is `start_kji` of this one; it may reach beyond this one."""

@@ -74,7 +74,7 @@ def test_rows_with_boxes_make_one_case_of_each_image(tmp_path, form):
         ("image;box;key_slice\na.nii;1,2,3,4;5\nb.nii;;\n", "Entry 2"),
         ("name;image;box;key_slice\nx;a.nii;1,2,3,4;5\nx;b.nii;1,2,3,4;5\n", "Entry 2"),
         ("image;box;key_slice;first;last\na.nii;1,2,3,4;5;1;9\na.nii;1,2,3,4;5;1;8\n", "Entry 2"),
-        ("name,image,label\nx,a.nii,b.nii\nX,c.nii,d.nii\n", "2 cases named 'x'"),
+        ("name,image,label\nx,a.nii,b.nii\nX,c.nii,d.nii\n", "cases named 'x' and 'X'"),
         ("name,image,label\n..,a.nii,b.nii\n", "'..'"),
         ("name,image,label\n../x,a.nii,b.nii\n", "'../x'"),
         ("name,image,label\nx,a\0.nii,b.nii\n", "no name of a file"),

@@ -53,7 +53,7 @@ def test_what_is_wrong_with_ray_is_told_in_one_sentence_before_anything_is_made(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     before = sorted(tmp_path.rglob("*"))
     for words, part in [
-        (["--engine", "ray"], "pip install 'segment-propagate[ray]'"),
+        (["--engine", "ray"], "pip install 'ray[client]'"),
         (["--address", "auto"], "belongs to --engine ray"),
         (["--engine", "ray", "--address", "http://x"], "not HOST:PORT"),
     ]:

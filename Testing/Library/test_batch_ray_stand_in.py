@@ -1,6 +1,7 @@
 """How tasks are handed to actors, on a stand-in for Ray whose calls are answered at once."""
 
 import os
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -127,3 +128,19 @@ def test_without_an_address_a_cluster_is_started_whatever_runs_here_else(monkeyp
         assert ("include_dashboard" in ray.joined) == (address is None)
         assert Path.cwd() == here
     assert ray.joined is None
+
+
+def test_an_interrupt_while_a_cluster_is_started_ends_what_was_started(monkeypatch):
+    server = []
+
+    def interrupted(**_given):
+        server.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        raise KeyboardInterrupt
+
+    ray = Ray()
+    ray.init = interrupted
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(KeyboardInterrupt), joined(None):
+        pass
+    assert server[0].wait(20) != 0

@@ -306,6 +306,8 @@ def test_the_demo_writes_segmentation_picture_and_report_and_says_how_good_it_is
     assert len(dsc) == 2
     assert all(value > 0.8 for value in dsc)
     assert str(tmp_path / "demo" / "overlay.png") in said
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--model", "classical", "--quiet"]) == 0
+    assert tuple(capsys.readouterr()) == ("", "")
 
 
 def test_every_recipe_can_be_asked_for_by_its_name():
@@ -390,5 +392,7 @@ def test_every_option_is_explained_and_every_command_has_an_example_that_it_take
         text = help_of(name)
         options = re.findall(r"^  (-.*|[A-Z].*)\n( {24}\S)?", text, re.MULTILINE)
         assert [option for option, below in options if not below and not re.search(r"\S  +\S", option)] == [], name
+        choices = re.findall(r"^  (--?\w.*[}A-Z])  (.*)$", text, re.MULTILINE)
+        assert [option for option, told in choices if "{" in option and "default" not in told] == [], name
         (example,) = re.findall(r"^example: segment-propagate (.*)$", text, re.MULTILINE)
         assert parser.parse_args(example.split()).command == name

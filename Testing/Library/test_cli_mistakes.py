@@ -1,7 +1,9 @@
 """A mistake at the command line is answered by one sentence and status 2, and leaves no file."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cli_bench import double, here, inputs, out, propagate  # noqa: F401
@@ -128,6 +130,35 @@ def test_a_mistake_is_answered_by_one_sentence_and_status_2(name, tmp_path, here
     assert len(stderr) > 40
     assert list(tmp_path.iterdir()) == []
     assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps the folder in which somebody is")
+def test_whoever_is_in_a_folder_that_is_gone_is_told_so(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr("SegmentPropagateLib.cli.models.run", lambda arguments: Path.cwd())
+    assert main(["models"]) == 2
+    assert "The folder in which you are is not there any more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("module", "needed"), [("sam2.modeling", "PyTorch and sam2"), ("PIL", "'PIL'")])
+def test_a_package_that_is_missing_is_named_and_no_other(module, needed, monkeypatch, capsys):
+    def missing(arguments):
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
+
+    monkeypatch.setattr("SegmentPropagateLib.cli.models.run", missing)
+    assert main(["models"]) == 2
+    assert f"This command needs {needed}, and '{module.partition('.')[0]}' is" in capsys.readouterr().err
+
+
+def test_what_the_system_says_is_told_without_its_number(monkeypatch, capsys):
+    def full(arguments):
+        raise OSError(28, "No space left on device", "out.json")
+
+    monkeypatch.setattr("SegmentPropagateLib.cli.models.run", full)
+    assert main(["models"]) == 1
+    assert capsys.readouterr().err == "segment-propagate: The system says: No space left on device ('out.json').\n"
 
 
 def test_the_good_command_of_the_table_is_good(double, out):

@@ -1,5 +1,10 @@
 """What a file says of itself does not reach the terminal as a command."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from small_models import random_weights
@@ -55,3 +60,22 @@ def test_a_long_run_tells_in_lines_how_far_it_is_and_how_long_it_takes():
 @pytest.mark.parametrize(("seconds", "words"), [(12.4, "12 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_a_time_is_told_to_two_digits(seconds, words):
     assert duration(seconds) == words
+
+
+def test_an_interrupt_ends_the_program_at_once_whatever_its_threads_do(tmp_path):
+    """As of one that imports PyTorch, and within code made from text, where Python would end by the signal itself."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import threading, time\n"
+        "from SegmentPropagateLib.cli import models\n"
+        "def run(arguments):\n"
+        "    threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "    print('told', end='')\n"
+        "    exec('raise KeyboardInterrupt')\n"
+        "models.run = run\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(root)])}
+    words = [sys.executable, "-m", "SegmentPropagateLib", "models"]
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (130, "told")
+    assert ended.stderr == "segment-propagate: Interrupted; no file was left half written.\n"

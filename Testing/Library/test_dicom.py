@@ -128,7 +128,8 @@ def test_missing_slices_are_found_by_position(lost, count, tmp_path):
 
 def test_two_slices_at_one_place_are_refused(tmp_path):
     write_series(tmp_path / "ct", positions=[(0, 0, z) for z in (0, 2, 2, 4, 6, 8)])
-    assert "several slices at the same place (2 mm" in sentence_of(tmp_path / "ct")
+    message = sentence_of(tmp_path / "ct")
+    assert "several slices at the same place (2 mm along its axis): '3-1.dcm' and '5-1.dcm'" in message
 
 
 def test_uneven_spacing_is_refused(tmp_path):

@@ -41,6 +41,48 @@ def test_whole_numbers_stay_whole_where_all_slices_agree(slope, intercept, kind,
     np.testing.assert_array_equal(array, VOXELS * float(slope) + float(intercept))
 
 
+def table_item(values, first=0, kind="<u2"):
+    """A ModalityLUTSequence."""
+    descriptor = np.array([len(values) % 2**16, first, 8 * np.dtype(kind).itemsize]).astype("<u2").tobytes()
+    data = np.array(values, kind).tobytes()
+    return ("SQ", [{0x00283002: ("OW", descriptor), 0x00283004: ("LO", "HU"), 0x00283006: ("OW", data)}])
+
+
+@pytest.mark.parametrize(
+    ("values", "first", "kind"),
+    [
+        ([7, 500, 60000, 3], -1, "<u2"),
+        ([7, 200, 3], 0, "u1"),  # an odd number of bytes
+        ([*range(65535, -1, -1)], -32768, "<u2"),  # a length that is written as 0
+    ],
+)
+def test_a_table_says_what_values_are(values, first, kind, tmp_path):
+    folder = write_slices(tmp_path / "cr", lambda index: {0x00283000: table_item(values, first, kind)})
+    expected = np.array(values)[np.clip(VOXELS.astype(int) - first, 0, len(values) - 1)]
+    np.testing.assert_array_equal(read_volume(folder).array_kji, expected)
+
+
+def test_a_table_for_a_window_changes_no_value(tmp_path):
+    folder = write_slices(tmp_path / "ct", lambda index: {0x00283010: table_item([7, 500])})
+    np.testing.assert_array_equal(read_volume(folder).array_kji, VOXELS)
+
+
+@pytest.mark.parametrize(
+    "table", [("SQ", [{0x00283002: ("OW", b"\4\0\0\0\x10\0")}]), ("SQ", [{0x00283006: ("OW", b"12")}])]
+)
+def test_a_table_that_is_incomplete_or_not_in_all_slices_is_refused(table, tmp_path):
+    folder = write_slices(tmp_path / "cr", lambda index: {0x00283000: table})
+    assert "ModalityLUTSequence, the table of its values" in sentence_of(read_volume, folder)
+    write_slices(folder, lambda index: {0x00283000: table_item([1, 2])} if index else {})
+    assert "with a ModalityLUTSequence and without" in sentence_of(read_volume, folder)
+
+
+@pytest.mark.parametrize("tag", [0x7FE00008, 0x7FE00009])
+def test_voxels_with_decimals_are_refused_as_what_they_are(tag, tmp_path):
+    folder = write_slices(tmp_path / "map", lambda index: {0x7FE00010: None, tag: ("OW", bytes(1280))})
+    assert "FloatPixelData" in sentence_of(read_volume, folder)
+
+
 def test_bits_above_the_stored_ones_are_no_part_of_a_value(tmp_path):
     drawn = (VOXELS % 4096).astype("<u2")
 

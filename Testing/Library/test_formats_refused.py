@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from drawn_files import SHAPE, image_of, medsam_archive, random_image, random_masks, sentence_of
+from drawn_headers import write_meta, write_nrrd
 from test_geometry import geometry_of
 
 from SegmentPropagateLib.errors import InputError
@@ -152,13 +153,25 @@ def test_a_flat_a_moving_and_a_colored_image_are_told_apart(tmp_path):
     assert "per voxel" in sentence_of(read_labels, color)
 
 
-def test_a_sheared_nifti_is_refused_in_one_sentence(tmp_path, capfd):
-    sitk.WriteImage(random_image(), str(tmp_path / "v.nii"))
-    content = bytearray((tmp_path / "v.nii").read_bytes())
+def _sheared_nifti(path):
+    sitk.WriteImage(random_image(), str(path))
+    content = bytearray(path.read_bytes())
     content[252:256] = np.array([0, 1], "<i2").tobytes()  # no qform, an sform
     content[280:328] = np.array([[0.7, 0.2, 0, 0], [0, 1.1, 0, 0], [0, 0, 4, 0]], "<f4").tobytes()
-    (tmp_path / "v.nii").write_bytes(content)
-    assert "not at right angles" in sentence_of(read_volume, tmp_path / "v.nii")
+    path.write_bytes(content)
+
+
+SHEARED = {
+    "v.nii": _sheared_nifti,
+    "v.nrrd": lambda path: write_nrrd(path, {"space directions": "(1,0,0) (0.2,1,0) (0,0,1)"}),
+    "v.mha": lambda path: write_meta(path, {"TransformMatrix": "1 0 0 0.2 0.98 0 0 0 1"}),
+}
+
+
+@pytest.mark.parametrize(("name", "draw"), SHEARED.items(), ids=SHEARED)
+def test_a_sheared_image_is_refused_in_one_sentence_whatever_its_kind(name, draw, tmp_path, capfd):
+    draw(tmp_path / name)
+    assert "not at right angles, resample it" in sentence_of(read_volume, tmp_path / name)
     assert capfd.readouterr().err == ""
 
 

@@ -73,6 +73,15 @@ def test_text_that_ends_with_its_last_number_is_refused_without_a_word_of_metaio
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("kind", "word"), [("MET_UCHAR", "300"), ("MET_SHORT", "-40000"), ("MET_INT", "3.7"), ("MET_FLOAT", "1e40")]
+)
+def test_a_number_that_its_type_cannot_hold_is_named_and_not_wrapped(kind, word, tmp_path):
+    data = TEXT.replace(b" 7 ", f" {word} ".encode())
+    path = write_meta(tmp_path / "v.mha", {"BinaryData": "False", "ElementType": kind}, data=data)
+    assert f"one is '{word}'" in sentence_of(read_volume, path)
+
+
 @pytest.mark.parametrize(("changes", "words"), WRONG.values(), ids=WRONG)
 def test_a_header_that_is_wrong_is_refused_by_its_cause(changes, words, tmp_path, capfd):
     data = PACKED if "CompressedData" in changes else RAW

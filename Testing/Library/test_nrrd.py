@@ -18,6 +18,7 @@ RIGHT = {
     "gzip": ({"encoding": "gz"}, PACKED),
     "bytes after the stream of gzip": ({"encoding": "gzip"}, PACKED + b"tail"),
     "text": ({"encoding": "ascii"}, TEXT),
+    "text with commas and decimal points": ({"encoding": "text"}, b", ".join(word + b".0" for word in TEXT.split())),
     "hexadecimal": ({"encoding": "hex"}, RAW.hex().encode()),
     "capitals": ({"encoding": "RAW", "type": "Unsigned Char"}, RAW),
     "bytes before the voxels": ({"byte skip": "3"}, b"abc" + RAW),
@@ -76,6 +77,30 @@ def test_a_header_that_is_right_is_followed(changes, data, tmp_path):
 def test_a_header_that_is_wrong_is_refused_by_its_cause(changes, words, tmp_path, capfd):
     assert words in sentence_of(read_volume, write_nrrd(tmp_path / "v.nrrd", changes))
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        ("uchar", "300"),
+        ("uchar", "-1"),
+        ("short", "3.7"),
+        ("short", "1e2"),
+        ("int", "nan"),
+        ("float", "0x10"),
+        ("float", "1e40"),
+    ],
+)
+def test_a_number_that_its_type_cannot_hold_is_named_and_not_wrapped(kind, word, tmp_path):
+    data = TEXT.replace(b" 7 ", f" {word} ".encode())
+    path = write_nrrd(tmp_path / "v.nrrd", {"encoding": "text", "type": kind}, data=data)
+    assert f"one is '{word}'" in sentence_of(read_volume, path)
+
+
+@pytest.mark.parametrize("data", [PACKED[:-1], PACKED[:-4], PACKED[:-1] + b"\1", PACKED[:-8]])
+def test_a_stream_that_does_not_end_as_it_should_is_refused(data, tmp_path):
+    path = write_nrrd(tmp_path / "v.nrrd", {"encoding": "gzip"}, data=data)
+    assert "packed voxels are damaged or cut off" in sentence_of(read_volume, path)
 
 
 def test_packed_voxels_that_are_damaged_are_refused_by_that(tmp_path):

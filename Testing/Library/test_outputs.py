@@ -14,7 +14,6 @@ from PIL import Image
 from tiny_training import CARD, ball, save_tiny, tiny_network, write_pair
 
 from SegmentPropagateLib.cli import main
-from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs
 from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.formats.writing import check_output, write_segmentation, write_volume
@@ -179,21 +178,26 @@ def test_a_volume_of_no_type_that_files_have_is_refused(tmp_path):
     assert contents(tmp_path) == {}
 
 
+SLANTED = np.array([[-1, 0, 0.5, 0], [0, -1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1.0]])
+
+
 @pytest.mark.parametrize("ending", [".seg.nrrd", ".nrrd", ".nii.gz", ".mha"])
-def test_slanted_axes_stay_slanted_or_are_refused(ending, tmp_path):
-    slanted = np.diag([-1.0, -1.0, 2.0, 1.0])
-    slanted[0, 2] = 0.5
-    path = tmp_path / f"o{ending}"
-    refused = ""
-    try:
-        write_segmentation(path, {1: NOISE == 1}, Geometry(SHAPE, slanted))
-    except InputError as error:
-        refused = str(error)
-    if path.exists():
-        assert np.allclose(read_labels(path).geometry.ijk_to_ras, slanted)
-    else:
-        assert "right angles" in refused
-    assert len(contents(tmp_path)) == (not refused)
+def test_slanted_axes_are_written_into_no_kind_of_file(ending, tmp_path):
+    path, grid = tmp_path / f"o{ending}", Geometry(SHAPE, SLANTED)
+    assert "right angles, resample it" in sentence_of(write_segmentation, path, {1: NOISE == 1}, grid)
+    if ending != ".seg.nrrd":
+        assert "right angles, resample it" in sentence_of(write_volume, path, Volume(NOISE, grid))
+    assert contents(tmp_path) == {}
+
+
+@pytest.mark.parametrize("ending", [".seg.nrrd", ".nrrd", ".nii.gz", ".mha"])
+def test_axes_that_were_rounded_to_four_digits_are_written_where_itk_reads_them(ending, tmp_path):
+    matrix = np.array([[-0.9563, 0.2924, 0, 5], [-0.2924, -0.9563, 0, 7], [0, 4e-4, 2, 9], [0, 0, 0, 1.0]])
+    write_segmentation(tmp_path / f"o{ending}", {1: NOISE == 1}, Geometry(SHAPE, matrix))
+    image = sitk.ReadImage(str(tmp_path / f"o{ending}"))
+    np.testing.assert_allclose(
+        image.TransformIndexToPhysicalPoint((4, 0, 0)), (matrix @ (4, 0, 0, 1))[:3] * (-1, -1, 1), atol=2e-3
+    )
 
 
 NAMES = (

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from failing_disk import contents, files_end_at
 from project_bench import (  # noqa: F401
     GEOMETRY,
     KIDNEY,
@@ -262,6 +263,17 @@ def test_mistakes_are_told_in_a_sentence_and_change_nothing(project, capsys, wor
     assert sentence in told
     assert told.count("\n") == 1
     assert (project.folder / "ledger.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_project_that_cannot_be_begun_to_its_end_leaves_nothing(here, is_there, capsys):
+    if is_there:
+        Path("q").mkdir()
+    before = contents(here)
+    with files_end_at(200):  # the ledger fits, the settings do not
+        assert act("init", "q", "images", "--label", "kidney") == 2
+    assert contents(here) == before
+    assert act("init", "q", "images", "--label", "kidney") == 0
 
 
 SETTINGS_THAT_CANNOT_BE = [

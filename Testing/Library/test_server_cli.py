@@ -32,6 +32,13 @@ def test_a_token_is_printed_once_and_only_its_digest_is_kept(tokens, capsys):
         assert stat.S_IMODE(tokens.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(("place", "words"), [("file/below/tokens.json", "cannot be made"), (".", "cannot be read")])
+def test_a_place_where_no_tokens_can_be_is_told_in_a_sentence(place, words, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert serve(tmp_path / place, "token", "add", "anna") == 2
+    assert words in capsys.readouterr().err
+
+
 def test_a_new_token_takes_the_old_one_s_place_and_a_removed_one_lets_nobody_in(tokens, capsys):
     for name in ("anna", "anna", "ben"):
         assert serve(tokens, "token", "add", name) == 0

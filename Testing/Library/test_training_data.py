@@ -83,6 +83,7 @@ def lay_out(folder, *names):
         (["images/a.nii.gz", "labels/a.nii.gz", "labels/a.seg.nrrd"], "images/a.nii.gz", "labels/a.seg.nrrd"),
         (["images/1.2.3/x.dcm", "labels/1.2.3.nrrd"], "images/1.2.3", "labels/1.2.3.nrrd"),
         (["a.nrrd", "a.npz", "a_label.nrrd"], "a.nrrd", "a_label.nrrd"),
+        (["a.nii.gz", "a_label.seg.nrrd"], "a.nii.gz", "a_label.seg.nrrd"),  # as Slicer ends its names
     ],
 )
 def test_files_of_other_programs_beside_a_pair_do_no_harm(tmp_path, names, image, labels):
@@ -99,6 +100,12 @@ def test_of_two_files_of_one_name_none_is_chosen(tmp_path):
     lay_out(tmp_path, "images/a.nii", "images/a.nii.gz", "labels/a.nii.gz")
     with pytest.raises(InputError, match="have one name"):
         find_cases(tmp_path)
+
+
+def test_images_whose_results_would_be_one_file_on_some_disks_are_refused(tmp_path):
+    lay_out(tmp_path, "Anna.nii.gz", "anna.nrrd")
+    with pytest.raises(InputError, match="cases named 'Anna' and 'anna'"):
+        find_images(tmp_path)
 
 
 def test_series_in_folders_called_by_their_uids_are_told_apart(tmp_path):
