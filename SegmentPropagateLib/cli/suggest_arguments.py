@@ -14,9 +14,9 @@ SOURCES = (
 )
 _SOURCE_HELP = (
     "how. From finished cases: atlas-memory (default for --support), atlas (needs no PyTorch), support-memory, "
-    "support-memory-walk, landmarks (with --localizer, worse than atlas). From outlined slices of --mask, for slices without neighbors: "
-    "prototypes (default for it), carried-points; both were worse than propagation from the same slices: a mean DSC "
-    "of .80 and .68 on 11 objects, propagation .88. .github/DRAFTS.md tells what each is worth"
+    "support-memory-walk, landmarks (with --localizer, worse than atlas). From outlined slices of --mask, for slices "
+    "without neighbors: prototypes (default for it), carried-points; worse than propagation from the same slices: a "
+    "mean DSC of .80 and .68 on 11 objects, propagation .88. Each one's worth: .github/DRAFTS.md"
 )
 
 
