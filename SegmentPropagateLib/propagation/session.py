@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.process import give_memory_back
 from SegmentPropagateLib.propagation.lanes import plan_lanes
 from SegmentPropagateLib.propagation.learning import FEWEST, Learner, Lesson
 from SegmentPropagateLib.propagation.overlaps import claim_strength, resolve_overlaps
@@ -26,6 +27,10 @@ from SegmentPropagateLib.propagation.results import SliceResult
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import make_stack, stack_of
 from SegmentPropagateLib.volumes.volume import Volume
+
+TIDIES_EVERY = 50
+"""Slices after which freed memory is given back, which takes about 10 ms: planes come and go between results that stay.
+Peaks fell from 696 to 657 MiB with one object of 100 slices, from 1033 to 934 with four that fill 449."""
 
 Ranges = Mapping[int, tuple[int | None, int | None]]
 """Object id -> its first and last slice; None leaves open where it begins or ends."""
@@ -289,9 +294,11 @@ class Session:
         pending: list[tuple[int, int, SliceResult]] = []  # not the updates: 200 slices' logits would take 200 MiB
         key_masks = {object_id: dict(masks) for object_id, masks in self._keys.items()}
         with closing(self._propagator.run(lanes, key_masks)) as updates:
-            for update in updates:
+            for number, update in enumerate(updates, start=1):
                 pending.append((update.object_id, update.slice_index, SliceResult.of(update)))
                 yield update
+                if number % TIDIES_EVERY == 0:
+                    give_memory_back()
         for lane in lanes:  # a lane that ended early leaves the rest of its slices empty
             for index in lane.slices:
                 self._results[lane.object_id][index] = self._absent

@@ -1,13 +1,20 @@
 """Figures of memory on every system, with `psutil` and without; what is imported for good."""
 
 import gc
+import platform
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
-from SegmentPropagateLib.process import available_memory_bytes, importing_for_good, peak_memory_mib
+from SegmentPropagateLib.process import (
+    available_memory_bytes,
+    give_memory_back,
+    importing_for_good,
+    peak_memory_mib,
+)
 
 
 def psutil_that_says(available=0, peak=0):
@@ -31,6 +38,21 @@ def test_the_peak_holds_what_was_taken_and_given_back():
     del taken
     assert before > 10
     assert peak_memory_mib() >= max(before, 256)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
+def test_what_was_freed_between_what_stays_is_given_back():
+    import resource  # not on Windows
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    taken = [np.ones(2**16, np.uint8) for _ in range(1024)]
+    stays, before = taken[::2], resident()
+    taken.clear()
+    give_memory_back()
+    assert resident() < before - 2**24, "of 32 MiB"
+    assert len(stays) == 512
 
 
 def test_on_windows_psutil_tells_the_peak(monkeypatch):
