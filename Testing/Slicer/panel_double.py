@@ -157,7 +157,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         grid = SliceGrid(VolumeReader(self.volumeNode).geometry, self.settings.plane)
         self.suggestions.ask(nodes, self.settings, grid, support, tuple(names))
 
-    def useSuggestions(self, find, make):
+    def useSuggestions(self, find, make, seconds=None):
         self.calls.append(("useSuggestions",))
         return self.suggestions.use(find, make)
 

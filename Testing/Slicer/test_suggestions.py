@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Values.Suggestion import Support
-from SegmentPropagateSlicer.Worklist.Segments import segmentsByName
-from suggest_double import SuggestingProcess, answer, draft, further
+from suggest_double import answer, draft, further
+from suggest_fixtures import DOUBT, DRAFTS, LEFT, RIGHT, SHAPE, named, use
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
@@ -13,39 +13,6 @@ from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.volume import Volume
 from SegmentPropagateLib.worker.replies import Failed, Suggesting
-
-SHAPE = (20, 24)
-LEFT, RIGHT = (slice(4, 12), slice(3, 9)), (slice(4, 12), slice(8, 16))
-DOUBT = "They agree on little of it."
-DRAFTS = (
-    draft(1, "Organ", index=6, box=LEFT, ends=(2, 9), shape=SHAPE),
-    draft(2, "Spleen", index=6, box=RIGHT, ends=(None, 8), shape=SHAPE),
-    draft(3, "Pancreas", "unsure", index=7, box=LEFT, ends=(5, 8), reason=DOUBT, shape=SHAPE),
-    draft(4, "Stomach", "not here", reason="It lies beyond the field of view of the image.", shape=SHAPE),
-)
-
-
-@pytest.fixture
-def asked(makeBench, warmWorker):
-    """Suggestions are being made; one segment, empty and without keys."""
-    bench = makeBench(process=SuggestingProcess(warmWorker), key=None)
-    bench.suggestions = bench.logic.suggestions
-    bench.logic.suggest(Support(folders=("/finished",)), ["Organ", "Spleen", "Pancreas", "Stomach"])
-    return bench
-
-
-@pytest.fixture
-def suggested(asked):
-    """They have come."""
-    answer(asked.process, DRAFTS)
-    return asked
-
-
-def use(bench):
-    """Use what is ticked, as the panel does."""
-    return bench.logic.useSuggestions(
-        lambda name: segmentsByName(bench.segmentation).get(name.casefold()), lambda one: bench.addSegment(one.name)
-    )
 
 
 def outline(box):
@@ -65,10 +32,6 @@ def shown(bench):
         for i in segmentation.GetSegmentIDs()
     }
     return {name: np.flatnonzero(array.any(axis=(1, 2))).tolist() for name, array in arrays.items()}
-
-
-def named(bench, name):
-    return segmentsByName(bench.segmentation).get(name.casefold())
 
 
 # ---- looking --------------------------------------------------------------------------------------------------------
@@ -256,9 +219,12 @@ def test_suggestions_that_go_with_their_image_are_said_to_be_gone(suggested, lea
 
 @pytest.mark.parametrize("drafts", [(), DRAFTS[:2]], ids=["before the first", "between two"])
 def test_cancel_leaves_nothing_and_what_comes_later_is_not_taken(asked, drafts):
+    said = []
+    asked.logic.statusChanged.connect(said.append)
     for one in (Suggesting(1, 9), *drafts):
         asked.process.answer(one)
     asked.logic.cancel()
+    assert said[-1] == "Cancelled: everything is as it was before."
     assert asked.process.cancelled == [-1]
     answer(asked.process, DRAFTS)
     assert (asked.suggestions.all, asked.suggestions.isAsking, shown(asked)) == ((), False, {})

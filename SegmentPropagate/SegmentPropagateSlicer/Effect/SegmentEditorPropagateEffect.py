@@ -221,7 +221,8 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         """Write the proposal: one undo step, the Segment Editor's masking obeyed."""
         self._checkInputs()
         text = _("{count} voxels were changed.")
-        self.writing.start(lambda changed: self.status.say(text.format(count=sum(changed.values()))))
+        written = lambda changed: self.status.say(text.format(count=sum(changed.values())))  # noqa: E731
+        self.writing.start(self.logic.acceptWithin, written)
 
     def cancel(self) -> None:
         """Stop the run, or drop the proposal; everything is as it was."""
@@ -326,9 +327,7 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         before, self._state = self._state, state
         if state == State.STARTING:
             self.progress.showSlices(0, 0)
-        elif before == State.CANCELLING or (before == State.WRITING and state == State.REVIEW):
-            self.status.say(_("Cancelled: everything is as it was before."))
-        elif state == State.REVIEW:
+        elif state == State.REVIEW and before == State.RUNNING:
             self.status.say(_("The proposal is ready: look through it, then apply or cancel it."))
         self._follow()
 

@@ -21,15 +21,15 @@ class ReviewSection:
 
     Args:
         context: `Context`.
+        writing: writes what is accepted.
     """
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    def __init__(self, context: Context, writing: Writing) -> None:
+        self.context, self._writing = context, writing
         ui, guarded = context.ui, context.status.guarded
         self.strip = DriftStrip(ui.driftHolder.layout(), self.goTo)
         self._scores: list[Score] = []
         self._isOpen = False
-        self.writing = Writing(ui.acceptButton, context.status, lambda: context.logic)
         ui.correctButton.setIcon(qt.QIcon(context.icon("correct")))
         ui.lockButton.setIcon(qt.QIcon(context.icon("lock")))
         ui.nextButton.connect("clicked()", guarded(self.nextSuspicious))
@@ -120,7 +120,7 @@ class ReviewSection:
 
     def accept(self, then: Callable[[], object] | None = None) -> None:
         """Write the proposal into the segments, in pieces where it is large; `then` is done at the end."""
-        self.writing.start(partial(self._onWritten, then))
+        self._writing.start(self.context.logic.acceptWithin, partial(self._onWritten, then))
 
     def acceptNow(self) -> None:
         """The same in one piece, for what cannot wait."""

@@ -57,7 +57,6 @@ class RunSection:
             return
         if logic.suggestions.isAsking:
             logic.cancel()
-            self.context.status.say(_("Cancelled: everything is as it was before."))
             return
         if self._downloads:
             logic.cancel()
@@ -158,9 +157,7 @@ class RunSection:
         if state == State.STARTING:
             self._notices = []
             self._progress.showSlices(0, 0)
-        elif before == State.CANCELLING or (before == State.WRITING and state == State.REVIEW):
-            self.context.status.say(_("Cancelled: everything is as it was before."))
-        elif state == State.REVIEW:
+        elif state == State.REVIEW and before == State.RUNNING:
             self.context.status.say(" ".join([self._ready(), *self._notices]))
 
     def _ready(self) -> str:

@@ -34,6 +34,7 @@ from SegmentPropagateSlicer.Panel.Steps import Steps
 from SegmentPropagateSlicer.Panel.Strokes import Strokes
 from SegmentPropagateSlicer.Panel.SuggestSection import SuggestSection
 from SegmentPropagateSlicer.Panel.WorklistSection import WorklistSection
+from SegmentPropagateSlicer.Panel.Writing import Writing
 from SegmentPropagateSlicer.Runs.ProjectCommand import ProjectCommand
 from SegmentPropagateSlicer.Runs.Training import Training
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
@@ -96,16 +97,17 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.model = ModelSection(context, self.installer)
         self.inputs = InputSection(context)
         preferences = Preferences(slicer.app.userSettings())
-        self.suggest = SuggestSection(context, preferences, lambda: self.cases.casework.finishedFiles())
+        self.writing = Writing(ui.acceptButton, status, lambda: self.logic)
+        self.suggest = SuggestSection(context, preferences, self.writing, lambda: self.cases.casework.finishedFiles())
         self.prompt = PromptSection(context, self.suggest)
         self.range = RangeControls(context)
         self.run = RunSection(context, self.range)
-        self.review = ReviewSection(context)
+        self.review = ReviewSection(context, self.writing)
         self.objects = ObjectControls(context, self.prompt, self.run, self.review, preferences)
         self.cases = WorklistSection(context, self.inputs, self.prompt, self.objects)
         self.learn = LearnSection(context, self.cases.casework, self.model, self.installer, self.training)
         self.project = ProjectSection(context, self.cases, self.model, self.collector, self.training)
-        self.strokes = Strokes(context, self.prompt, preferences, self.review.writing)
+        self.strokes = Strokes(context, self.prompt, preferences, self.writing)
         self.figures = FiguresLine(context)
         self.ahead = Ahead(context, self.range)
         self.steps = Steps(
@@ -143,7 +145,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _act(self, slot: Callable[[], object]) -> None:
         """A key may follow Accept at once: no button is off because of what is still being written."""
         if self.logic.state == State.WRITING:
-            self.context.status.guarded(self.review.writing.finish)()
+            self.context.status.guarded(self.writing.finish)()
             self.refresh()
         slot()
 
@@ -218,14 +220,14 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.exit()  # a reload hides this panel without closing it
         self.removeObservers()
         self.prompt.placement.removeObservers()
-        self.context.status.guarded(self.review.writing.finish)()
+        self.context.status.guarded(self.writing.finish)()
         self.cases.saveBeforeItGoes()
         self.model.stop()
         self.training.stop()
         self.project.stop()
         self.logic.shutdown()
         # Last: what was done above may have started them.
-        for part in (self._refreshTimer, self.prompt.keyTable, self.review.writing):
+        for part in (self._refreshTimer, self.prompt.keyTable, self.writing):
             part.stop()
 
     def onReload(self) -> None:

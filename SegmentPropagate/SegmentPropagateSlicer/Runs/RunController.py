@@ -114,9 +114,13 @@ class RunController:
         self.writingProgressed.emit(share)
 
     def endWriting(self) -> None:
-        """Nothing was written; the proposal waits again."""
+        """Nothing is written any more; a proposal that there still is waits again."""
         if self.state == State.WRITING:
-            self._setState(State.REVIEW)
+            self._setState(State.IDLE if self.review is None else State.REVIEW)
+
+    def tellCancelled(self) -> None:
+        """Say that what was going on is not any more."""
+        self._runner.statusChanged.emit(_("Cancelled: everything is as it was before."))
 
     def endReview(self) -> None:
         """The proposal was accepted or discarded."""
@@ -164,11 +168,13 @@ class RunController:
 
     def _revert(self, run: Run, sentence: str) -> None:
         """Back to the review before the run, or to nothing."""
-        self.run = None
+        self.run, wasCancelled = None, self.state == State.CANCELLING
         try:
             self._showReview(run)
         finally:  # whatever the scene is like, the panel is no longer busy
             self._setState(State.IDLE if self.review is None else State.REVIEW)
+            if wasCancelled:
+                self.tellCancelled()
             if sentence:
                 self.errorOccurred.emit(sentence)
 

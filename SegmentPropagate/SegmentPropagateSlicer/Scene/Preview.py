@@ -12,7 +12,7 @@ import vtk
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk
 
-from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, segmentOf
+from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, arrayOf, segmentOf
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
 
@@ -139,7 +139,7 @@ def _addSegment(
     segment = slicer.vtkSegment()
     segment.SetName(name)
     segment.SetColor(*((1 + channel) / 2 for channel in color))
-    segment.AddRepresentation(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), image)
+    segment.AddRepresentation(LABELMAP, image)
     segment.SetLabelValue(value)
     node.GetSegmentation().AddSegment(segment, segmentId)
 
