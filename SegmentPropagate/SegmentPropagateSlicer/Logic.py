@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -144,6 +144,10 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         warm = self._runner.isWarm(settings)
         return self._estimates.of(settings, volumeNode, len(segmentIds), last - first + 1, warm)
 
+    def checkNothingLost(self, segmentIds: Collection[str]) -> None:
+        """InputError where a run of these segments would replace a proposal that waits for others."""
+        self._reviewer.checkNothingLost(segmentIds, self.segmentationNode)
+
     def startSession(
         self,
         segmentIds: Iterable[str],
@@ -162,7 +166,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         """
         self._checkNotBusy()
         wanted = tuple(segmentIds)
-        self._reviewer.checkNothingLost(wanted, self.segmentationNode)
+        self.checkNothingLost(wanted)
         self._start({i: (ends or {}).get(i, (first, last)) for i in wanted}, self.settings)
 
     def propagate(

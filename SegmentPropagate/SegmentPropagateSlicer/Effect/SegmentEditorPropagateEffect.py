@@ -21,12 +21,11 @@ from SegmentPropagateSlicer.Effect.Places import (
     Range,
     drawnSlices,
     giveRange,
-    placeInView,
     rangeOf,
     sliceAlong,
 )
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
-from SegmentPropagateSlicer.Panel.Context import EFFECT, VIEWS, planeTitle
+from SegmentPropagateSlicer.Panel.Context import EFFECT, VIEWS, placeInView, planeTitle
 from SegmentPropagateSlicer.Panel.Progress import Progress
 from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
 from SegmentPropagateSlicer.Panel.Writing import Writing

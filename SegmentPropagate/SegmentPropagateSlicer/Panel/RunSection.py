@@ -1,6 +1,5 @@
 """Estimate, the button that propagates or cancels, progress."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import qt
@@ -96,12 +95,10 @@ class RunSection:
             return _("Choose a segment.")
         try:
             plane, _index = self.context.planeAndSlice()
+            keyed = self.segmentIdsWithKeys()
+            self.context.logic.checkNothingLost(keyed)
         except InputError as error:
             return str(error)
-        keyed = self.segmentIdsWithKeys()
-        waiting = self._waiting(keyed)
-        if waiting:
-            return waiting
         if not keyed:
             return _("Outline the object on one {plane} slice and use it as key.").format(plane=planeTitle(plane))
         count = self.context.logic.sliceCount(plane)
@@ -115,15 +112,6 @@ class RunSection:
         plane, ids = self.context.plane(), self.context.segmentIds()
         keys = [key for key in self.context.logic.keys if key.plane == plane and key.segmentId in ids]
         return [(key.segmentId, key.sliceIndex) for key in keys]
-
-    def _waiting(self, keyed: Sequence[str]) -> str:
-        """What is to be done first where a run would replace the proposal for another segment; else empty."""
-        proposed = self.context.logic.proposed if self.context.logic.state == State.REVIEW else None
-        for segmentId in proposed[0] if proposed else ():
-            if segmentId not in keyed and self.context.isThere(segmentId):
-                text = _("The proposal for '{name}' waits for review: accept or discard it first.")
-                return text.format(name=self.context.segmentName(segmentId))
-        return ""
 
     # ---- showing ------------------------------------------------------------------------------------------------
 
