@@ -154,13 +154,23 @@ class Prompting(Inputs):
         self._prompt.request(self._nodes(), self.settings, self._grid(), place, prompt, self._control.review)
 
     def usePreview(self) -> None:
-        """Write the previewed mask into the segment on that slice (one undo step) and make the slice a key."""
+        """Write the previewed mask into the segment on that slice (one undo step) and make the slice a key.
+
+        Raises:
+            InputError: there is none, or nothing of it may be written.
+        """
         grid, segmentId, index, proposal = self._prompt.take()
         if self._control.review is None:
             self._writer.put(self._nodes(), grid, (segmentId, index), proposal)
         else:
             self._writer.edit(self._nodes(), grid, (segmentId, index), proposal)
             self._writer.noteKey((segmentId, grid.plane, index))
+        if not self._writer.outline(self._nodes(), grid, (segmentId, index)).area:
+            text = _(
+                "Nothing of the outline on slice {index} could be written: other segments keep it on their key slices, "
+                "are completed, or masking in the Segment Editor does not allow it."
+            )
+            raise InputError(text.format(index=index))
         self._keys.add(grid, segmentId, index)
 
     def dropPreview(self) -> None:

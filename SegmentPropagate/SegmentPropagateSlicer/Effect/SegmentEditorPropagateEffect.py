@@ -6,7 +6,7 @@ but by their full names, and its class a name that no other effect has.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import qt
@@ -219,9 +219,10 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
     def apply(self) -> None:
         """Write the proposal: one undo step, the Segment Editor's masking obeyed."""
         self._checkInputs()
-        text = _("{count} voxels were changed.")
-        written = lambda changed: self.status.say(text.format(count=sum(changed.values())))  # noqa: E731
-        self.writing.start(self.logic.acceptWithin, written)
+        self.writing.start(self.logic.acceptWithin, self._onApplied)
+
+    def _onApplied(self, changed: Mapping[str, int]) -> None:
+        self.status.say(_("{count} voxels were changed.").format(count=sum(changed.values())))
 
     def cancel(self) -> None:
         """Stop the run, or drop the proposal; everything is as it was."""

@@ -127,11 +127,7 @@ class ReviewSection:
         self._onWritten(None, self.context.logic.accept())
 
     def _onWritten(self, then: Callable[[], object] | None, changed: Mapping[str, int]) -> None:
-        self.context.status.say(
-            _("Accepted: {count} voxels changed. Undo in the Segment Editor takes it back.").format(
-                count=f"{sum(changed.values()):,}"
-            )
-        )
+        self.context.status.say(acceptedText(sum(changed.values())))
         if then is not None:
             then()
 
@@ -195,6 +191,13 @@ class ReviewSection:
         name = self.context.segmentName(self.segmentId())
         ui.sliceInfo.text = sliceText(name, score) if score else _("Click a bar to go to its slice.")
         ui.lockButton.setChecked(bool(score and score["confirmed"]))
+
+
+def acceptedText(count: int) -> str:
+    """What Accept has done; where that is nothing, Undo would take back something else."""
+    if not count:
+        return _("Accepted: the segments hold what is proposed already, so nothing was changed.")
+    return _("Accepted: {count} voxels changed. Undo in the Segment Editor takes it back.").format(count=f"{count:,}")
 
 
 def nothingToReview() -> InputError:

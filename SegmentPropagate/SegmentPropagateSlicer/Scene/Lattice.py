@@ -130,7 +130,7 @@ def holdersOf(
     for image, labels in _sharers(segmentationNode, segmentIds).items():
         values = _valuesOn(segmentationNode, image, part)
         values *= where[box]
-        present = set(distinct(values)) - {0}
+        present = set(distinct(values[values != 0]))
         for segmentId, label in labels:
             if label in present:
                 held = values == label
