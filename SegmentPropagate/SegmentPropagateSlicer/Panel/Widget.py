@@ -42,6 +42,10 @@ from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Worklist.Preferences import Preferences
 
 
+BEFORE_LOGIC = 1.0
+"""Priority of an observer: a case is saved with its keys, which the logic forgets when the scene is closed."""
+
+
 class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Slicer makes one when the module is first opened.
 
@@ -166,7 +170,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _followScene(self) -> None:
         scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self._onSceneClosing)
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneClosing, priority=BEFORE_LOGIC)
         self.addObserver(scene, scene.StartImportEvent, self._onSceneImporting)
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneClosed)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneClosed)
@@ -246,10 +250,10 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.context.isSettling = True
         self.ahead.stop()
         self.context.status.clear()  # what it says is of the scene that goes; that something is lost is said below
+        self.context.status.guarded(self.writing.finish)()
         self.cases.saveBeforeItGoes()
         self.removeObservers(self._onParametersModified)
         self.context.parameters.node = None
-        self.logic.setInputs(None, None)
 
     def _onSceneClosed(self, _caller: vtk.vtkObject, _event: str) -> None:
         self._takeParameterNode()

@@ -96,6 +96,7 @@ class RunController:
         """Ask the worker to stop; the state goes back when it has, or has been killed."""
         if self.state in (State.STARTING, State.RUNNING):
             self._setState(State.CANCELLING)
+            self._runner.statusChanged.emit(_("Waiting for the worker to stop..."))
             self._runner.process.cancel(self._requestId)
 
     def abandon(self, sentence: str) -> None:
