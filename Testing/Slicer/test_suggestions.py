@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from SegmentPropagateSlicer.Logic import State
+from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP
 from SegmentPropagateSlicer.Values.Suggestion import Support
 from suggest_double import answer, draft, further
 from suggest_fixtures import DOUBT, DRAFTS, LEFT, RIGHT, SHAPE, named, use
@@ -56,6 +57,14 @@ def test_what_is_sure_is_ticked_one_line_says_all_and_what_is_not_here_cannot_be
     suggested.suggestions.tick(4, True)
     suggested.suggestions.tick(3, True)
     assert [one.number for one in suggested.suggestions.ticked] == [1, 2, 3]
+
+
+def test_what_shows_an_outline_is_no_larger_than_that(asked):
+    """Twenty labels, each on an image of all its slices, took a tenth of a second to fill."""
+    answer(asked.process, DRAFTS, [further(1, 9, LEFT, SHAPE)])
+    segmentation = asked.logic.preview.node.GetSegmentation()
+    image = segmentation.GetSegment(segmentation.GetNthSegmentID(0)).GetRepresentation(LABELMAP)
+    assert image.GetExtent() == (3, 8, 4, 11, 6, 9)
 
 
 def test_outlines_come_back_after_something_else_was_shown(suggested):
@@ -177,7 +186,7 @@ def test_where_all_is_drawn_nothing_changes_and_it_is_said(suggested):
     drawnInside(suggested)
     suggested.suggestions.tick(2, False)
     before = suggested.fingerprint()
-    with pytest.raises(InputError, match="its segment holds something already, or is locked: that stays"):
+    with pytest.raises(InputError, match="something is drawn already, or the slice is locked"):
         use(suggested)
     assert suggested.fingerprint() == before
     assert [one.number for one in suggested.suggestions.ticked] == [1]
@@ -241,8 +250,8 @@ def test_a_second_time_that_comes_to_nothing_leaves_the_first(suggested, end):
     if end == "cancelled":
         suggested.logic.cancel()
     else:
-        suggested.process.answer(Failed("died", "The worker ended unexpectedly."))
-    assert suggested.errors == ([] if end == "cancelled" else ["The worker ended unexpectedly."])
+        suggested.process.answer(Failed("died", "The computing process ended unexpectedly."))
+    assert suggested.errors == ([] if end == "cancelled" else ["The computing process ended unexpectedly."])
     assert [one.name for one in suggested.suggestions.all] == ["Organ", "Spleen", "Pancreas", "Stomach"]
     assert shown(suggested) == before
 

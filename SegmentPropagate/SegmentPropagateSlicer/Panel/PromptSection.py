@@ -160,7 +160,9 @@ class PromptSection:
         name, every = self.context.segmentName(segmentId), sorted([*trusted, *doubtful])
         self.context.parameters.giveRange(segmentId, self.context.plane(), every[0], every[-1])
         if not trusted:
-            text = _("No two slices of {name} bear each other out: outline one of its {count} slices by hand.")
+            text = _(
+                "No slice of {name} agrees well enough with its neighbors: outline one of its {count} slices by hand."
+            )
         elif doubtful:
             text = _("{name}: {good} of {count} slices are keys now; Propagate redoes the others.")
         else:

@@ -213,7 +213,7 @@ def sliceText(name: str, score: Score) -> str:
         return start + text.format(area=round(score["areaMm2"]))
     if score["source"] == "empty":
         if score["doubt"]:
-            return start + _("the object is gone at once, worth a look.")
+            return start + _("the object ends abruptly here, worth a look.")
         return start + (_("locked as empty.") if score["confirmed"] else _("the object is not there."))
     parts = [_("presence {percent} %").format(percent=round(100 * score["presence"]))]
     if score["predictedIou"] is not None:

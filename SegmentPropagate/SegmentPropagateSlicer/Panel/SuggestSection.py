@@ -130,7 +130,10 @@ class SuggestSection:
     def _onEnded(self) -> None:
         shown = self.context.logic.suggestions.all
         here = [one for one in shown if one.isHere]
-        text = _("{found} of {count} are suggested, {sure} of them surely: look at the outlines, tick, then use them.")
+        text = _(
+            "{found} of {count} are suggested, {sure} of them with confidence: look at the outlines, tick what is "
+            "right, then use it."
+        )
         sure = sum(one.isTicked for one in here)
         self.context.status.say(text.format(found=len(here), count=len(shown), sure=sure))
         if here:

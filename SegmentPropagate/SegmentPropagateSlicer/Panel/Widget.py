@@ -41,7 +41,6 @@ from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Worklist.Preferences import Preferences
 
-
 BEFORE_LOGIC = 1.0
 """Priority of an observer: a case is saved with its keys, which the logic forgets when the scene is closed."""
 

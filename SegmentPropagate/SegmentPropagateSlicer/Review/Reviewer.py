@@ -226,7 +226,9 @@ def checkNothingLost(
     proposed: Iterable[str], segmentIds: Collection[str], segmentationNode: slicer.vtkMRMLSegmentationNode | None
 ) -> None:
     """InputError where something is proposed for a segment that there still is, and is not among some."""
-    for segmentId in proposed if segmentationNode is not None else ():
+    if segmentationNode is None:
+        return
+    for segmentId in proposed:
         segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
         if segment is not None and segmentId not in segmentIds:
             text = _("The proposal for '{name}' waits for review: accept or discard it first.")

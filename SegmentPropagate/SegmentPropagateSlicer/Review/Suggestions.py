@@ -240,7 +240,7 @@ class Suggestions:
         draft, wanted = yield from undisturbed(node, lambda: self._drafting(asked, ticked, find))
         used = {place: one for place, one in wanted.items() if place in draft.prepared.changes}
         if not used:
-            text = _("On every slice that is ticked its segment holds something already, or is locked: that stays.")
+            text = _("Nothing was used: on every ticked slice something is drawn already, or the slice is locked.")
             raise InputError(text)
         with self._writer.inOneStep(node):
             missing = {place: one for place, one in used.items() if node.GetSegmentation().GetSegment(place) is None}

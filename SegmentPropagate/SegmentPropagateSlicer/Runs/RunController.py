@@ -86,7 +86,7 @@ class RunController:
                 self._showRun(run)
             self._setState(State.STARTING)
             if not self._runner.process.isRunning:
-                self._runner.statusChanged.emit(_("Starting the worker..."))
+                self._runner.statusChanged.emit(_("Starting the computing process..."))
             self._requestId = self._runner.ask(nodes[0], request, lambda reply: self._onReply(run, reply))
         except BaseException:
             self._revert(run, "")
@@ -96,7 +96,7 @@ class RunController:
         """Ask the worker to stop; the state goes back when it has, or has been killed."""
         if self.state in (State.STARTING, State.RUNNING):
             self._setState(State.CANCELLING)
-            self._runner.statusChanged.emit(_("Waiting for the worker to stop..."))
+            self._runner.statusChanged.emit(_("Stopping..."))
             self._runner.process.cancel(self._requestId)
 
     def abandon(self, sentence: str) -> None:
