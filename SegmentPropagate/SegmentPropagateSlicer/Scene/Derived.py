@@ -27,7 +27,8 @@ def derivedOf(
 ) -> Mapping[str, vtk.vtkDataObject]:
     """Have Slicer make these representations of a labelmap, as it would in that segmentation.
 
-    That is one call of its filters for each: it cannot be left off. A surface of 6 million voxels takes it a second.
+    That is one call of its filters for each, which cannot be left off midway, and lets no other thread run: a surface
+    takes it 60 ms for 50,000 voxels, 0.2 s for 0.7 million, 0.8 s for 6 million.
     """
     segment, scratch = slicer.vtkSegment(), slicer.vtkSegmentation()
     scratch.SetSourceRepresentationName(LABELMAP)
