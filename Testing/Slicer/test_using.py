@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from day import dayOf, drawFolder
 from SegmentPropagateSlicer.Logic import State
+from SegmentPropagateSlicer.Panel import Writing
 from SegmentPropagateSlicer.Scene.Labelmaps import labelmapOf
 from SegmentPropagateSlicer.Scene.Voxels import Voxels
-from suggest_fixtures import LEFT, named, use
+from suggest_double import SuggestingProcess, answer
+from suggest_fixtures import DRAFTS, LEFT, named, use
 
 from SegmentPropagateLib.errors import InputError
 
@@ -115,3 +118,39 @@ def test_segments_that_share_an_empty_labelmap_go_on_sharing_it(suggested):
     image = labelmapOf(suggested.segmentation, suggested.segment)[0]
     assert image is labelmapOf(suggested.segmentation, spleen)[0]
     assert not np.array_equal(suggested.get(), suggested.get(spleen))
+
+
+# ---- in the panel ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def day(slicer, warmWorker, tmp_path, monkeypatch):
+    """Two outlines are suggested for an opened case, and are written in small pieces."""
+    monkeypatch.setattr(Writing, "PIECE_S", 0.0)
+    process = SuggestingProcess(warmWorker)
+    with dayOf(slicer, process) as found:
+        found.open(drawFolder(tmp_path / "scans", "a"))
+        found.widget.suggest.useSupport(str(tmp_path))
+        found.click("suggestButton")
+        found.click("suggestAllButton")
+        answer(process, DRAFTS)
+        found.settle()
+        yield found
+
+
+def test_the_panel_is_busy_can_cancel_and_a_key_does_not_wait_for_the_end(day):
+    day.ui.addKeyButton.click()
+    day.widget.refresh()
+    assert day.logic.state == State.WRITING
+    assert (day.ui.propagateButton.text, day.ui.addKeyButton.enabled) == ("Cancel", False)
+    assert "Writing" in day.ui.progressBar.format
+    day.key("P")  # what the button says
+    assert day.sentence() == "Cancelled: everything is as it was before."
+    assert (day.logic.state, day.names(), day.logic.keys) == (State.IDLE, ["Segment_1"], ())
+    day.ui.addKeyButton.click()
+    day.key("P")  # once more
+    assert day.logic.keys == ()
+    day.ui.addKeyButton.click()
+    day.key("N")  # any other key
+    assert (day.logic.state, day.names(), len(day.logic.keys)) == (State.IDLE, ["Organ", "Spleen"], 2)
+    assert day.sentence().startswith("Keys and ranges now: Organ, Spleen.")
