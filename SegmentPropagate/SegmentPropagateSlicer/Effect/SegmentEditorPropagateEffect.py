@@ -210,8 +210,10 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
             raise InputError(text.format(given=planeTitle(given.plane), plane=planeTitle(plane)))
         self.status.clear()
         logic.computeOn(chosenServer(slicer.app.userSettings()))  # as the module's panel has it now
-        logic.setSettings(Parameters(logic.getParameterNode()).runSettings(plane))
-        logic.setKeys(())
+        parameters = Parameters(logic.getParameterNode())
+        logic.setSettings(parameters.runSettings(plane))
+        isPanels = (parameters.volume, parameters.segmentation) == self._nodes()
+        logic.setKeys([key for key in parameters.keys if key.confirmed and isPanels])  # what is locked stays
         for index in slices:
             logic.addKey(segmentId, index)
         logic.startSession([segmentId], *given.ends)

@@ -221,23 +221,29 @@ class Composition:
     def put(self, made: Mapping[str, str]) -> None:
         """Have the segments hold what was composed, and tell whoever shows them.
 
-        The labelmaps are replaced: where one is changed in place, Slicer forgets the surfaces of all segments.
-
         Args:
             made: IDs of the changes that stood for segments -> IDs of these segments.
         """
         segmentation = self._node.GetSegmentation()
         images = {owner: sheet.image() for owner, sheet in self._sheets.items()}
-        for segmentId, (owner, label) in self._owners.items():
-            segment = segmentation.GetSegment(made.get(segmentId, segmentId))
-            if owner in images and segment is not None:
-                segment.AddRepresentation(LABELMAP, images[owner])
-                segment.SetLabelValue(label)
-                for name, data in self._derived.get(segmentId, {}).items():
-                    segment.AddRepresentation(name, data)
+        for owner, image in images.items():
+            if isinstance(owner, str):
+                self._replace(segmentation.GetSegment(made.get(owner, owner)), image, owner)
+            elif not self._derived:
+                owner.ShallowCopy(image)
+            else:  # were it changed in place, Slicer would forget the surfaces of all segments
+                for segmentId in [i for i, (found, _label) in self._owners.items() if found is owner]:
+                    self._replace(segmentation.GetSegment(segmentId), image, segmentId)
         for segmentId in self._changed:
             for event in (segmentation.SourceRepresentationModified, segmentation.RepresentationModified):
                 segmentation.InvokeEvent(event, made.get(segmentId, segmentId))
+
+    def _replace(self, segment: slicer.vtkSegment | None, image: slicer.vtkOrientedImageData, segmentId: str) -> None:
+        if segment is not None:
+            segment.AddRepresentation(LABELMAP, image)
+            segment.SetLabelValue(self._owners[segmentId][1])
+            for name, data in self._derived.get(segmentId, {}).items():
+                segment.AddRepresentation(name, data)
 
     def _derive(self, segmentId: str, names: Sequence[str]) -> Iterator[float]:
         """Make what is made of a segment's labelmap; of no more of that than it fills, as one may be shared by all."""
