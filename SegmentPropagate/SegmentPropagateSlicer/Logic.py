@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import slicer
-from numpy.typing import NDArray
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from SegmentPropagateLib.errors import SegmentPropagateError
 from SegmentPropagateSlicer import Scripting
 from SegmentPropagateSlicer.Prompting import Prompting
-from SegmentPropagateSlicer.Review.Acceptance import Acceptance
 from SegmentPropagateSlicer.Review.Ahead import Ahead
 from SegmentPropagateSlicer.Review.Drafts import Drafts
 from SegmentPropagateSlicer.Review.Keys import Keys
@@ -25,6 +22,7 @@ from SegmentPropagateSlicer.Review.Reviewer import Reviewer
 from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
 from SegmentPropagateSlicer.Review.Suggestions import Suggestions
 from SegmentPropagateSlicer.Review.Suspicion import Score
+from SegmentPropagateSlicer.Review.Underway import Underway
 from SegmentPropagateSlicer.Runs.Estimates import Estimates
 from SegmentPropagateSlicer.Runs.ModelSummary import ModelInspector
 from SegmentPropagateSlicer.Runs.Run import Run, checkedEnds
@@ -36,7 +34,6 @@ from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter
 from SegmentPropagateSlicer.Scene.SliceGrid import Ends, unionOfEnds
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
-from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.Server import Server, chosenServer
 from SegmentPropagateSlicer.Values.Signal import Signal
@@ -72,7 +69,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         self._writer = ReviewWriter(SegmentWriter(), self._keys)
         self._runner = runner = Runner(self.process)
         self._control = control = RunController(runner, self.preview, self._estimates)
-        self._reviewer, self._acceptance = Reviewer(control, self._keys, self._writer), Acceptance(control)
+        self._reviewer, self._underway = Reviewer(control, self._keys, self._writer), Underway(control)
         self._prompt = PromptPreview(runner, self.preview)
         self._inspector = ModelInspector(self.process)
         self.drafts, self._ahead = Drafts(runner, self._keys), Ahead(runner, self._keys)
@@ -118,41 +115,6 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         """Repeat what `undo` took back."""
         self._writer.redo()
 
-    # ---- keys ---------------------------------------------------------------------------------------------------
-
-    @property
-    def keys(self) -> tuple[Key, ...]:
-        """Tuple of `Key`, by segment, plane and slice."""
-        return tuple(self._keys)
-
-    def addKey(self, segmentId: str, sliceIndex: int, plane: str | None = None, confirmed: bool = False) -> None:
-        """Make what the segment holds on that slice a key; InputError when it is empty there."""
-        self._keys.add(self._grid(plane), segmentId, sliceIndex, confirmed)
-
-    def keyPicture(self, key: Key, size: int) -> NDArray[np.uint8]:
-        """The outline of a key on its slice, uint8 `(size, size, 3)`; InputError where image or segment have gone."""
-        grid = self._grid(key.plane)
-        return self._keys.picture(grid, VolumeReader(self.volumeNode).voxels, key, size)
-
-    def removeKey(self, key: Key) -> None:
-        """Forget a key; the segment keeps its voxels."""
-        self._keys.remove(key.place)
-
-    def setKeys(self, keys: Iterable[Key]) -> None:
-        """Replace all keys, e.g. from a saved scene; keys of vanished segments are dropped."""
-        self._keys.replaceAll(keys)
-
-    def confirmSlices(
-        self, segmentId: str, sliceIndices: Iterable[int], confirmed: bool = True, plane: str | None = None
-    ) -> None:
-        """Lock slices (never changed again by a run or Accept), or unlock them.
-
-        Outside a review a slice is locked as it is drawn, empty or not. In review, the proposal of a slice that is
-        locked is kept as it is and written with the next Accept, unless the user has drawn there.
-        """
-        grid = self._grid(plane or self._reviewer.plane)
-        self._reviewer.confirm(self._nodes(), grid, segmentId, sliceIndices, confirmed)
-
     # ---- runs ---------------------------------------------------------------------------------------------------
 
     def computeOn(self, server: Server | None) -> None:
@@ -182,6 +144,10 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         warm = self._runner.isWarm(settings)
         return self._estimates.of(settings, volumeNode, len(segmentIds), last - first + 1, warm)
 
+    def checkNothingLost(self, segmentIds: Collection[str]) -> None:
+        """InputError where a run of these segments would replace a proposal that waits for others."""
+        self._reviewer.checkNothingLost(segmentIds, self.segmentationNode)
+
     def startSession(
         self,
         segmentIds: Iterable[str],
@@ -200,7 +166,7 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         """
         self._checkNotBusy()
         wanted = tuple(segmentIds)
-        self._reviewer.checkNothingLost(wanted, self.segmentationNode)
+        self.checkNothingLost(wanted)
         self._start({i: (ends or {}).get(i, (first, last)) for i in wanted}, self.settings)
 
     def propagate(
@@ -238,12 +204,12 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
     def cancel(self) -> None:
         """Stop the run within one slice; nothing of it is kept. A worker that does not obey is killed.
 
-        A proposal that is being written is not, and waits again. Outside a run, stop the download that a previewed
+        What is being written is not; a proposal waits again. Outside a run, stop the download that a previewed
         outline waits for, the check of a draft and the making of suggestions.
         """
         self.drafts.cancel()
-        self.suggestions.cancel()
-        self._acceptance.stop()
+        if self.suggestions.cancel() | self._underway.stop():
+            self._control.tellCancelled()
         self._control.cancel()
         self._prompt.cancelDownload()
 
@@ -338,12 +304,10 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
 
         Before the end nothing is changed: `cancel` brings the review back. What is drawn meanwhile is kept.
         """
-        if not self._acceptance.isGoingOn:
-            self._acceptance.begin(self._reviewer.accepting(self._nodes()))
-        changed = self._acceptance.goOn(seconds)
-        if changed is not None:
-            self._prompt.drop()
-            self.accepted.emit(changed)
+        if not self._underway.isGoingOn or self._control.review is None:
+            steps, check = self._reviewer.accepting(self._nodes()), self._reviewer.review.checkWhereabouts
+            self._underway.begin(steps, check, self._onAccepted)
+        changed: Mapping[str, int] | None = self._underway.goOn(seconds)
         return changed
 
     def discard(self) -> tuple[int, ...]:
@@ -363,6 +327,10 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         self.process.stop()
 
     # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _onAccepted(self, changed: Mapping[str, int]) -> None:
+        self._prompt.drop()
+        self.accepted.emit(changed)
 
     def _startAgain(self, review: Run) -> None:
         ends = {segmentId: review.ends.get(segmentId, review.given) for segmentId in review.segmentIds}
@@ -385,9 +353,8 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         self._keys.replaceAll(())
 
     def _abandon(self, sentence: str) -> None:
-        if self._acceptance.isGoingOn:  # what was accepted is written, as long as it can be
-            with suppress(SegmentPropagateError):
-                self.accept()
+        with suppress(SegmentPropagateError):  # what has begun is written to its end, as long as it can be
+            self._underway.goOn(None)
         waited = self.state == State.REVIEW
         self.drafts.cancel()
         left = self.suggestions.drop()

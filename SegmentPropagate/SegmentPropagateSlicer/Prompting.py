@@ -1,10 +1,12 @@
-"""The part of the logic that asks for key slices: boxes, lines, points, other tools' masks, finished cases."""
+"""The part of the logic that has the key slices, and asks for them: boxes, points, other masks, finished cases."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
@@ -16,18 +18,21 @@ from SegmentPropagateSlicer.Review.PromptPreview import Prompt, PromptPreview
 from SegmentPropagateSlicer.Review.Reviewer import Reviewer
 from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
 from SegmentPropagateSlicer.Review.Suggestions import Suggestions
+from SegmentPropagateSlicer.Review.Underway import Underway
 from SegmentPropagateSlicer.Runs.Estimates import Estimates
 from SegmentPropagateSlicer.Runs.RunController import RunController
 from SegmentPropagateSlicer.Scene.Finished import finishedOn
 from SegmentPropagateSlicer.Scene.Inputs import Inputs
 from SegmentPropagateSlicer.Scene.SliceGrid import Ends
+from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
+from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Values.Suggestion import Suggestion, Support
 
 
 class Prompting(Inputs):
-    """The half of the logic that asks for outlines; `SegmentPropagateLogic` makes its parts."""
+    """The half of the logic before a run: keys, and what they are made of; `SegmentPropagateLogic` makes its parts."""
 
     drafts: Drafts
     suggestions: Suggestions
@@ -37,12 +42,48 @@ class Prompting(Inputs):
     _keys: Keys
     _prompt: PromptPreview
     _reviewer: Reviewer
+    _underway: Underway
     _writer: ReviewWriter
 
     @property
     def state(self) -> str:
         """One of `State`."""
         return self._control.state
+
+    # ---- keys ---------------------------------------------------------------------------------------------------
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Tuple of `Key`, by segment, plane and slice."""
+        return tuple(self._keys)
+
+    def addKey(self, segmentId: str, sliceIndex: int, plane: str | None = None, confirmed: bool = False) -> None:
+        """Make what the segment holds on that slice a key; InputError when it is empty there."""
+        self._keys.add(self._grid(plane), segmentId, sliceIndex, confirmed)
+
+    def keyPicture(self, key: Key, size: int) -> NDArray[np.uint8]:
+        """The outline of a key on its slice, uint8 `(size, size, 3)`; InputError where image or segment have gone."""
+        grid = self._grid(key.plane)
+        return self._keys.picture(grid, VolumeReader(self.volumeNode).voxels, key, size)
+
+    def removeKey(self, key: Key) -> None:
+        """Forget a key; the segment keeps its voxels."""
+        self._keys.remove(key.place)
+
+    def setKeys(self, keys: Iterable[Key]) -> None:
+        """Replace all keys, e.g. from a saved scene; keys of vanished segments are dropped."""
+        self._keys.replaceAll(keys)
+
+    def confirmSlices(
+        self, segmentId: str, sliceIndices: Iterable[int], confirmed: bool = True, plane: str | None = None
+    ) -> None:
+        """Lock slices (never changed again by a run or Accept), or unlock them.
+
+        Outside a review a slice is locked as it is drawn, empty or not. In review, the proposal of a slice that is
+        locked is kept as it is and written with the next Accept, unless the user has drawn there.
+        """
+        grid = self._grid(plane or self._reviewer.plane)
+        self._reviewer.confirm(self._nodes(), grid, segmentId, sliceIndices, confirmed)
 
     # ---- before a run -------------------------------------------------------------------------------------------
 
@@ -113,13 +154,23 @@ class Prompting(Inputs):
         self._prompt.request(self._nodes(), self.settings, self._grid(), place, prompt, self._control.review)
 
     def usePreview(self) -> None:
-        """Write the previewed mask into the segment on that slice (one undo step) and make the slice a key."""
+        """Write the previewed mask into the segment on that slice (one undo step) and make the slice a key.
+
+        Raises:
+            InputError: there is none, or nothing of it may be written.
+        """
         grid, segmentId, index, proposal = self._prompt.take()
         if self._control.review is None:
             self._writer.put(self._nodes(), grid, (segmentId, index), proposal)
         else:
             self._writer.edit(self._nodes(), grid, (segmentId, index), proposal)
             self._writer.noteKey((segmentId, grid.plane, index))
+        if not self._writer.outline(self._nodes(), grid, (segmentId, index)).area:
+            text = _(
+                "Nothing of the outline on slice {index} could be written: other segments keep it on their key slices, "
+                "are completed, or masking in the Segment Editor does not allow it."
+            )
+            raise InputError(text.format(index=index))
         self._keys.add(grid, segmentId, index)
 
     def dropPreview(self) -> None:
@@ -139,14 +190,22 @@ class Prompting(Inputs):
         self.suggestions.ask(self._nodes(), self.settings, self._grid(), support, tuple(names))
 
     def useSuggestions(
-        self, find: Callable[[str], str | None], make: Callable[[Suggestion], str]
-    ) -> dict[str, Suggestion]:
-        """Write what is ticked and make it keys, in one undo step; see `Suggestions.use`."""
-        self._checkNotBusy()
-        if self.state == State.REVIEW:
-            raise InputError(_("A proposal waits for review: accept or discard it first."))
-        self._prompt.drop()
-        return self.suggestions.use(find, make)
+        self, find: Callable[[str], str | None], make: Callable[[Suggestion], str], seconds: float | None = None
+    ) -> dict[str, Suggestion] | None:
+        """Write what is ticked and make it keys, in one undo step; see `Suggestions.using`.
+
+        Returns:
+            segment ID -> what was used for it; None, in state `WRITING`, where the seconds have passed with more to
+            write: call it again. Before the end nothing is changed.
+        """
+        if not self._underway.isGoingOn or self._control.review is not None:
+            self._checkNotBusy()
+            if self.state == State.REVIEW:
+                raise InputError(_("A proposal waits for review: accept or discard it first."))
+            self._prompt.drop()
+            self._underway.begin(self.suggestions.using(find, make), self.suggestions.checkWhereabouts)
+        used: dict[str, Suggestion] | None = self._underway.goOn(seconds)
+        return used
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
@@ -160,7 +219,7 @@ class Prompting(Inputs):
 
     def _checkNotBusy(self) -> None:
         if self.state == State.WRITING:
-            raise InputError(_("The proposal is being written: wait a moment, or cancel."))
+            raise InputError(_("Outlines are being written: wait a moment, or cancel."))
         if self.state in State.BUSY:
             raise InputError(_("A run is going on: cancel it first."))
         if self.suggestions.isAsking:

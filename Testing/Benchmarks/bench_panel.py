@@ -7,9 +7,9 @@ after another; what events do besides is timed by the turn of the event loop. Th
 that answers at once with drawn slices, as its own speed is none of the panel's. Printed are median and worst time of
 the processor, which a busy machine does not stretch. The bar is 50 ms. What hands over, copies or saves the whole image
 is beyond it and marked: Propagate, which copies what the segments hold, saving, and Undo, which is Slicer's. Accept is
-made of pieces, each of which is timed; the last of them has Slicer keep a state for Undo. Python's collector of
-garbage, which stops whatever runs just then and looks through all that VTK and Qt have, is no slot's: it has a line of
-its own.
+made of pieces, each of which is timed, and so is the use of suggestions; the last piece has Slicer keep a state for
+Undo, which is a line of its own. So is Python's collector of garbage, which stops whatever runs just then and looks
+through all that VTK and Qt have.
 
 Slicer's own part is not in these figures: its widgets are stand-ins here (Testing/Harness), and there are no views that
 draw. A real Slicer can only be timed in a real Slicer.
@@ -33,7 +33,7 @@ for folder in ("Testing/Slicer", "Testing/Harness", "SegmentPropagate", "."):
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import numpy as np  # noqa: E402
-from slicer_harness import mrml, panel  # noqa: E402
+from slicer_harness import mrml, panel, segment_editor  # noqa: E402
 
 BAR_MS, REPEATS, PIECE_S = 50, 3, 0.025
 SHAPE_KJI = (600, 512, 512)
@@ -42,32 +42,47 @@ KEY, LOOK = 300, 320
 AT_ONCE = 60
 """Answers between two turns of the event loop; a network that gave so many would be a quick one."""
 COLLECTOR = "Python's collector of garbage"
-WHOLE_IMAGE = (COLLECTOR, "RunSection.toggle", "WorklistSection.save", "undo", "WorklistSection.next",
+UNDO = "Slicer keeps a state for Undo"
+WHOLE_IMAGE = (COLLECTOR, UNDO, "RunSection.toggle", "WorklistSection.save", "undo", "WorklistSection.next",
                "WorklistSection.previous")  # fmt: skip
 
 
 class Stopwatch:
-    """Milliseconds of the processor per named piece of work."""
+    """Milliseconds of the processor per named piece of work, without those of the collector and of Undo in it."""
 
     def __init__(self):
         self.times = defaultdict(list)
-        self._collected = self._since = 0.0
+        self._apart = self._since = 0.0
         gc.callbacks.append(self._onGarbage)
 
     def _onGarbage(self, phase, found):
         if found["generation"] == 2 and phase == "start":
             self._since = time.thread_time()
         elif found["generation"] == 2:
-            self._collected += time.thread_time() - self._since
-            self.times[COLLECTOR].append(1000 * (time.thread_time() - self._since))
+            self._setApart(COLLECTOR, time.thread_time() - self._since)
+
+    def _setApart(self, name, seconds):
+        self._apart += seconds
+        self.times[name].append(1000 * seconds)
 
     def time(self, name, work):
         """Do a piece of work."""
-        began, collected = time.thread_time(), self._collected
+        began, apart = time.thread_time(), self._apart
         try:
             return work()
         finally:
-            self.times[name].append(1000 * (time.thread_time() - began - (self._collected - collected)))
+            self.times[name].append(1000 * (time.thread_time() - began - (self._apart - apart)))
+
+    def watchUndo(self, cls):
+        """Time how long a class of Segment Editor takes to keep a state for Undo."""
+        save = cls.saveStateForUndo
+
+        def timed(editor):
+            began = time.thread_time()
+            save(editor)
+            self._setApart(UNDO, time.thread_time() - began)
+
+        cls.saveStateForUndo = timed
 
     def watch(self, cls):
         """Time each slot that is connected through this `StatusLine` class."""
@@ -128,7 +143,8 @@ class Actor:
         """Answer the next ones; returns whether there are more."""
         batch = list(islice(self._answers, AT_ONCE))
         for answer, onReply in batch:
-            self.watch.time("a slice arrives", partial(onReply, answer()))
+            reply = answer()
+            self.watch.time(f"{type(reply).__name__} arrives", partial(onReply, reply))
         return bool(batch)
 
     def cancel(self, _requestId):
@@ -359,6 +375,7 @@ def main():
     watch, actor = Stopwatch(), Actor()
     actor.watch = watch
     watch.watch(StatusLine)
+    watch.watchUndo(segment_editor.qMRMLSegmentEditorWidget)
     widget = panel.load_module(
         ROOT / "SegmentPropagate" / "SegmentPropagate.py", logic=SegmentPropagateLogic(actor, Estimates(Store()))
     )

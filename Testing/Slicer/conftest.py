@@ -47,3 +47,4 @@ def slicer(slicer_app):
 from bench_fixtures import bench, lonelyBench, makeBench, warmWorker  # noqa: E402, F401
 from effect_fixtures import effect, makeEffect  # noqa: E402, F401
 from panel_fixtures import panel, prompted, reviewed  # noqa: E402, F401
+from suggest_fixtures import asked, suggested  # noqa: E402, F401

@@ -6,6 +6,7 @@ import numpy as np
 import slicer
 import vtk
 from SegmentPropagateSlicer.Review import KeyPicture, Suspicion
+from SegmentPropagateSlicer.Review.Reviewer import checkNothingLost
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid, rangeEnds
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
@@ -157,7 +158,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         grid = SliceGrid(VolumeReader(self.volumeNode).geometry, self.settings.plane)
         self.suggestions.ask(nodes, self.settings, grid, support, tuple(names))
 
-    def useSuggestions(self, find, make):
+    def useSuggestions(self, find, make, seconds=None):
         self.calls.append(("useSuggestions",))
         return self.suggestions.use(find, make)
 
@@ -179,6 +180,10 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
             "memoryBytes": 1.3e9,
             "warning": "",
         }
+
+    def checkNothingLost(self, segmentIds):
+        if self.state == State.REVIEW:
+            checkNothingLost(self._asked[0], segmentIds, self.segmentationNode)
 
     def startSession(self, segmentIds, first=None, last=None, ends=None):
         self.calls.append(("startSession", tuple(segmentIds), first, last, *([ends] if ends else [])))

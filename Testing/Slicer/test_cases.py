@@ -44,6 +44,23 @@ def test_cases_are_listed_and_filtered_by_state_and_name(day):
     assert rows(day) == [("c", "to do")]
 
 
+def test_the_views_show_the_case_that_is_opened(slicer, folder):
+    with dayOf(slicer) as found:
+        found.cases.use(str(folder))
+        found.settle()
+        assert found.widget.context.planeAndSlice() == ("axial", 6)
+
+
+def test_keys_and_locks_outlive_the_scene(day, slicer, folder):
+    day.draw()
+    day.press("addKeyButton")
+    day.press("lockSliceButton")
+    slicer.mrmlScene.Clear(False)
+    day.settle()
+    day.open(folder)
+    assert [(key.sliceIndex, key.confirmed) for key in day.logic.keys] == [(5, True)]
+
+
 def test_work_is_resumed_where_it_stopped_with_keys_and_locks(slicer, day, folder):
     day.draw()
     day.press("addKeyButton")

@@ -152,7 +152,7 @@ def test_the_next_worker_is_the_client_and_its_last_line_the_reason(slicer, clie
     noted = client(errors="a line of the log\nThe token is wrong.", status=2)
     process, replies = WorkerProcess([sys.executable, "-c", "import sys; sys.stdin.read()"]), []
     process.request(Inspect("model.pt", None), replies.append)
-    with pytest.raises(InputError, match="The worker is busy"):
+    with pytest.raises(InputError, match="The computing process is busy"):
         process.computeOn(Server(ADDRESS, TOKEN))
     process.stop()
     process.computeOn(Server(ADDRESS, TOKEN))

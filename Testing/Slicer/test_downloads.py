@@ -102,13 +102,6 @@ def test_the_panel_goes_from_the_download_to_the_slices(prompted):
     assert prompted.ui.propagateButton.text == "Cancel"
 
 
-def test_a_run_that_was_cancelled_says_so(prompted):
-    prompted.press("propagateButton")
-    prompted.logic.go("cancelling")
-    prompted.logic.go("idle")
-    assert prompted.sentence() == "Cancelled: everything is as it was before."
-
-
 # ---- licences -------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from SegmentPropagateSlicer.Effect.Registration import registerEffect
 from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
+from SegmentPropagateSlicer.Values.Key import Key
 from SegmentPropagateSlicer.Values.State import State
 from slicer_harness.segment_editor import shownEffects
 
@@ -128,6 +129,19 @@ def test_model_and_device_are_those_of_the_panel(effect):
     assert (settings.model, settings.device, settings.shortSlices) == ("slow", "cpu", 3)
     effect.press("cancel")
     effect.bench.until(lambda: effect.bench.logic.state == State.IDLE)
+
+
+def test_what_is_locked_in_the_panel_stays(effect):
+    mask = np.zeros_like(effect.bench.truth)
+    mask[7] = effect.bench.truth[7]
+    other = effect.bench.addSegment("Other", mask)
+    effect.node.SetOverwriteMode(effect.node.OverwriteAllSegments)
+    lock = Key(other, "axial", 7, 1.0, True)
+    effect.usePanel(volume=effect.bench.volume, segmentation=effect.bench.segmentation, keys=[lock])
+    effect.run()
+    effect.press("apply")
+    assert np.array_equal(effect.bench.get(other), mask)
+    assert effect.bench.get()[6].any()
 
 
 def test_without_torch_the_classical_model_does_it(makeEffect):

@@ -46,7 +46,7 @@ def test_a_worker_killed_in_mid_run(lonelyBench):
     startSlow(bench)
     os.kill(bench.process.pid, signal.SIGKILL)
     bench.until(lambda: bench.logic.state == State.IDLE)
-    checkAsBefore(bench, before, "The worker ended unexpectedly")
+    checkAsBefore(bench, before, "The computing process ended unexpectedly")
     checkNextRun(bench)
 
 

@@ -43,7 +43,7 @@ def test_cases_that_make_the_model_better_give_a_model_beside_the_worklist(slice
         assert day.ui.learnButton.text == "Cancel learning"
         until(day, lambda: ended(day))
         assert day.ui.learnLabel.text == (
-            "Better than the present model: DSC 0.840 instead of 0.800 on cases set aside."
+            "Better than the present model: Dice overlap 0.840 instead of 0.800 on cases set aside."
         )
         assert day.ui.learnHolder.isVisible()
         assert day.parameters.model == "starter"  # until she says so
@@ -59,7 +59,7 @@ def test_cases_that_make_the_model_better_give_a_model_beside_the_worklist(slice
 @pytest.mark.parametrize(
     ("how", "sentence"),
     [
-        ("worse", "No better than the present model (DSC 0.800 on cases set aside): kept."),
+        ("worse", "No better than the present model (Dice overlap 0.800 on cases set aside): kept."),
         ("fails", "Learning failed: The model 'classical' has nothing to learn: start from a network."),
     ],
 )

@@ -202,3 +202,12 @@ def test_the_scene_can_be_saved_in_review_without_the_proposal(bench, tmp_path):
     scene.Clear(False)
     assert scene.ReadFromMRB(path, True)
     assert [node.GetName() for node in bench.slicer.util.getNodesByClass("vtkMRMLSegmentationNode")] == ["Segmentation"]
+
+
+def test_an_outline_of_which_nothing_may_be_written_says_why(bench):
+    other = bench.addSegment("Other")
+    bench.logic.previewPrompt(other, 5, pointsRas=[bench.logic.slicePositionRas(5)])
+    bench.until(lambda: bench.logic.previewed is not None)
+    with pytest.raises(InputError, match="other segments keep it on their key slices"):
+        bench.logic.usePreview()
+    assert len(bench.logic.keys) == 1

@@ -144,6 +144,14 @@ def test_a_box_is_placed_and_previewed(panel):
     assert panel.said("previewPrompt")[-1][1:3] == (panel.segmentId, 18)
 
 
+@pytest.mark.parametrize("mode", ["boxButton", "lineButton", "pointsButton"])
+def test_where_nothing_is_placed_the_button_is_off_and_the_key_says_what_to_do(panel, mode):
+    panel.press(mode)
+    assert not panel.ui.addKeyButton.enabled
+    panel.widget.context.status.guarded(panel.widget.prompt.addKey)()
+    assert panel.sentence() == "Nothing is placed yet: click in the view, or choose Paint to use what is drawn."
+
+
 def test_an_outline_that_is_gone_is_no_longer_offered(panel):
     panel.press("pointsButton")
     panel.logic.outline(panel.segmentId, 18, 320.0)

@@ -26,6 +26,13 @@ def test_accept_says_how_much_changed_and_how_to_take_it_back(reviewed):
     assert reviewed.sentence() == "Accepted: 1,200 voxels changed. Undo in the Segment Editor takes it back."
 
 
+def test_accept_that_changes_nothing_offers_no_undo(reviewed):
+    """There is no step for it: Undo would take back what was done before."""
+    reviewed.logic.acceptWithin = lambda _seconds: {reviewed.segmentId: 0}
+    reviewed.press("acceptButton")
+    assert reviewed.sentence() == "Accepted: the segments hold what is proposed already, so nothing was changed."
+
+
 def test_a_click_on_the_drift_strip_goes_to_that_slice(reviewed):
     strip = reviewed.widget.review.strip
     strip.label.onPressed(0.999)

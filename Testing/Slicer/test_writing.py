@@ -8,8 +8,9 @@ from SegmentPropagateSlicer.Logic import State
 from SegmentPropagateSlicer.Panel import Writing
 from SegmentPropagateSlicer.Scene import Lattice
 from SegmentPropagateSlicer.Scene.Composition import Change, Composition, NotHere
+from SegmentPropagateSlicer.Scene.Held import ATTEMPTS
 from SegmentPropagateSlicer.Scene.Labelmaps import labelmapOf
-from SegmentPropagateSlicer.Scene.SegmentWriter import ATTEMPTS
+from SegmentPropagateSlicer.Scene.Voxels import Voxels
 
 from SegmentPropagateLib import read_labels
 from SegmentPropagateLib.errors import InputError
@@ -41,7 +42,20 @@ def stroke(bench):
 # ---- in pieces ------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_changes_before_the_last_piece_and_all_is_one_undo_step(reviewed):
+def showSurfaces(bench):
+    bench.segmentation.CreateClosedSurfaceRepresentation()
+
+
+def mask(bench):
+    bench.addSegment("Other")
+    editor = bench.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    editor.SetMaskMode(bench.segmentation.EditAllowedOutsideAllSegments)
+    bench.logic.setSegmentEditor(editor)
+
+
+@pytest.mark.parametrize("how", [lambda _bench: None, mask], ids=["plain", "masked"])
+def test_nothing_changes_before_the_last_piece_and_all_is_one_undo_step(reviewed, how):
+    how(reviewed)
     before, told, shares = reviewed.fingerprint(), [], []
     reviewed.logic.accepted.connect(told.append)
     reviewed.logic.writingProgressed.connect(shares.append)
@@ -54,6 +68,29 @@ def test_nothing_changes_before_the_last_piece_and_all_is_one_undo_step(reviewed
     assert (reviewed.logic.state, len(told)) == (State.IDLE, 1)
     reviewed.logic.undo()
     assert reviewed.fingerprint() == before
+
+
+def test_surfaces_follow_as_slicer_makes_them_and_those_of_others_stay(reviewed, monkeypatch):
+    beside = np.zeros_like(reviewed.truth)
+    beside[0:3, 0:3, 0:3] = True
+    other = reviewed.addSegment("Other", beside)
+    showSurfaces(reviewed)
+    before = surfaceOf(reviewed, other), surfaceOf(reviewed, reviewed.segment)
+    with monkeypatch.context() as without:
+        without.setattr(Voxels, "add", None)  # which would do it in one block
+        assert list(inPieces(reviewed))
+    found = surfaceOf(reviewed, reviewed.segment)
+    assert surfaceOf(reviewed, other) is before[0]
+    assert found is not before[1]
+    reviewed.segmentation.GetSegmentation().RemoveRepresentation(SURFACE)
+    showSurfaces(reviewed)
+    expected = surfaceOf(reviewed, reviewed.segment)
+    assert found.GetNumberOfPoints() == expected.GetNumberOfPoints() > 0
+    assert np.allclose(found.GetBounds(), expected.GetBounds())
+
+
+def surfaceOf(bench, segmentId):
+    return bench.segmentation.GetSegmentation().GetSegment(segmentId).GetRepresentation(SURFACE)
 
 
 def test_cancel_brings_the_review_back_as_it_was(reviewed):
@@ -124,12 +161,13 @@ def test_what_was_accepted_is_written_before_anything_leaves_the_scene(reviewed,
 
 def test_nothing_else_begins_while_it_is_written(reviewed):
     next(inPieces(reviewed))
-    with pytest.raises(InputError, match="is being written"):
+    with pytest.raises(InputError, match="Outlines are being written"):
         reviewed.run()
 
 
 # ---- composed beside the labelmaps, as Slicer would make them -------------------------------------------------------
 
+SURFACE = "Closed surface"
 BOXES = {
     "0": np.s_[1:5, 2:7, 1:6],
     "1": np.s_[2:3, 4:9, 4:9],
@@ -187,7 +225,7 @@ def test_a_labelmap_is_no_larger_than_what_it_holds_and_keeps_its_sharers(bench)
     change.note(lattice, all_ & False, bench.get(other))
     composition = Composition(node, {other: change}, {other: []})
     list(composition.compose())
-    composition.put()
+    composition.put({})
     assert not bench.get(other).any()
     assert np.array_equal(bench.get()[5], bench.truth[5])
     image, _label = labelmapOf(node, bench.segment)

@@ -11,10 +11,6 @@
             <source>There is no slice view in this layout.</source>
             <translation type="unfinished" />
         </message>
-        <message>
-            <source>There is no view '{view}' in this layout.</source>
-            <translation type="unfinished" />
-        </message>
     </context>
     <context>
         <name>Effect.SegmentEditorPropagateEffect</name>
@@ -32,10 +28,6 @@
         </message>
         <message>
             <source>Cancel</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>Cancelled: everything is as it was before.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -190,6 +182,10 @@
         </message>
         <message>
             <source>The {view} view shows '{shown}', not '{name}': choose '{shown}' as image, or show '{name}' in the view.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>There is no view '{view}' in this layout.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -370,10 +366,6 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>DSC on the cases that were set aside; the gray line is the present model's.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
             <source>Learn from these cases</source>
             <translation type="unfinished" />
         </message>
@@ -391,6 +383,10 @@
         </message>
         <message>
             <source>Open a worklist under Cases first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Overlap with the truth (Dice) on the cases that were set aside; the gray line is the present model's.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -572,7 +568,11 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>No two slices of {name} bear each other out: outline one of its {count} slices by hand.</source>
+            <source>No slice of {name} agrees well enough with its neighbors: outline one of its {count} slices by hand.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Nothing is placed yet: click in the view, or choose Paint to use what is drawn.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -666,6 +666,10 @@
     <context>
         <name>Panel.ReviewSection</name>
         <message>
+            <source>Accepted: the segments hold what is proposed already, so nothing was changed.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Accepted: {count} voxels changed. Undo in the Segment Editor takes it back.</source>
             <translation type="unfinished" />
         </message>
@@ -734,7 +738,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>the object is gone at once, worth a look.</source>
+            <source>the object ends abruptly here, worth a look.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -773,10 +777,6 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Cancelled: everything is as it was before.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
             <source>Cancelling...</source>
             <translation type="unfinished" />
         </message>
@@ -806,10 +806,6 @@
         </message>
         <message>
             <source>The first slice ({first}) lies after the last slice ({last}).</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>The proposal for '{name}' waits for review: accept or discard it first.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -898,7 +894,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>{found} of {count} are suggested, {sure} of them surely: look at the outlines, tick, then use them.</source>
+            <source>{found} of {count} are suggested, {sure} of them with confidence: look at the outlines, tick what is right, then use it.</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -953,7 +949,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Nothing is drawn in '{name}': it stays in work. Done says that there is nothing to be found.</source>
+            <source>Nothing is drawn in '{name}': it stays in work. Press Done if there is nothing to be found.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1083,7 +1079,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>On every slice that is ticked its segment holds something already, or is locked: that stays.</source>
+            <source>Nothing was used: on every ticked slice something is drawn already, or the slice is locked.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1124,7 +1120,7 @@
     <context>
         <name>Runs.ProjectCommand</name>
         <message>
-            <source>The ledger of the project is not written: Slicer's Python could not be started.</source>
+            <source>The records of the project are not written: Slicer's Python could not be started.</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -1138,6 +1134,10 @@
     <context>
         <name>Runs.RunController</name>
         <message>
+            <source>Cancelled: everything is as it was before.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Intensities: auto chose '{preset}'.</source>
             <translation type="unfinished" />
         </message>
@@ -1146,7 +1146,11 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Starting the worker...</source>
+            <source>Starting the computing process...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Stopping...</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -1161,7 +1165,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Handing the image to the worker...</source>
+            <source>Handing over the image...</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1192,7 +1196,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Better than the present model: DSC {dsc:.3f} instead of {start:.3f} on cases set aside.</source>
+            <source>Better than the present model: Dice overlap {dsc:.3f} instead of {start:.3f} on cases set aside.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1204,7 +1208,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>No better than the present model (DSC {dsc:.3f} on cases set aside): kept.</source>
+            <source>No better than the present model (Dice overlap {dsc:.3f} on cases set aside): kept.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1227,31 +1231,31 @@
     <context>
         <name>Runs.WorkerProcess</name>
         <message>
-            <source>The worker could not be started ({program}).</source>
+            <source>The computing process could not be started ({program}).</source>
             <translation type="unfinished" />
         </message>
         <message>
-            <source>The worker did not answer after its start and was ended; see Details.</source>
+            <source>The computing process did not answer after its start and was ended; see Details.</source>
             <translation type="unfinished" />
         </message>
         <message>
-            <source>The worker did not stop when asked to and was ended; the next run starts a new one.</source>
+            <source>The computing process did not stop when asked to and was ended; the next run starts a new one.</source>
             <translation type="unfinished" />
         </message>
         <message>
-            <source>The worker ended unexpectedly (code {code}): try again, or see Details.</source>
+            <source>The computing process ended unexpectedly (code {code}): try again, or see Details.</source>
             <translation type="unfinished" />
         </message>
         <message>
-            <source>The worker is busy: cancel what it does, or wait, before you choose where to compute.</source>
+            <source>The computing process is busy: cancel what it does, or wait, before you choose where to compute.</source>
             <translation type="unfinished" />
         </message>
         <message>
-            <source>The worker sent nothing for {time} and was ended; the next run starts a new one.</source>
+            <source>The computing process sent nothing for {time} and was ended; the next run starts a new one.</source>
             <translation type="unfinished" />
         </message>
         <message>
-            <source>The worker sent something unreadable ({error}); see Details.</source>
+            <source>The computing process sent something unreadable ({error}); see Details.</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -1502,7 +1506,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Click on the object; the model proposes the outline. One click is a guess at which object you mean: two or three more, on what is missing or does not belong, make it a good one. Mean DSC with 'starter' or 'classical' on two sets of real organs: 0.74 and 0.73, with two more clicks 0.88 and 0.81.</source>
+            <source>Click on the object; the model proposes the outline. One click is a guess at which object you mean: two or three more, on what is missing or does not belong, make it a good one. Mean Dice overlap with 'starter' or 'classical' on two sets of real organs: 0.74 and 0.73, with two more clicks 0.88 and 0.81.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1558,7 +1562,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Draw a tight box around the object in a slice view; the model proposes the outline. For compact objects; paint what is thin, branching or in several parts. Mean DSC of the outline with the model 'starter' or 'classical': 0.86 and 0.75 on two sets of real organs.</source>
+            <source>Draw a tight box around the object in a slice view; the model proposes the outline. For compact objects; paint what is thin, branching or in several parts. Mean Dice overlap of the outline with the model 'starter' or 'classical': 0.86 and 0.75 on two sets of real organs.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1566,7 +1570,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Drop the result; what was lent for correction is taken back, what you painted yourself stays (key D).</source>
+            <source>Drop the result; what you painted yourself stays (key D).</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1594,7 +1598,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>From three key slices of a segment on: learn what propagation gets wrong on each of them when it starts from its neighbors, and put it right on all other slices, where that would have helped on key slices left out. Your own slices are never changed. In 127 trials on real volumes it was used 49 times: DSC between .092 better and .017 worse. Takes one to five times as long as the run itself, also after each correction.</source>
+            <source>From three key slices of a segment on: learn what propagation gets wrong on each of them when it starts from its neighbors, and put it right on all other slices, where that would have helped on key slices left out. Your own slices are never changed. In 127 trials on real volumes it was used 49 times: Dice overlap between .092 better and .017 worse. Takes one to five times as long as the run itself, also after each correction.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1714,7 +1718,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>One bar per slice of the range. Height: the overlap with the true outline that is to be expected. Blue: key slice. Orange: worth a look, as less than 74 % is expected or the object is gone at once. Green line: locked. Click to go to the slice.</source>
+            <source>One bar per slice of the range. Height: the overlap with the true outline that is to be expected. Blue: key slice. Orange: worth a look, as less than 74 % is expected or the object ends abruptly. Green line: locked. Click to go to the slice.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1730,7 +1734,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Outline the object with the Segment Editor: the surest prompt, because the model starts from exactly what you drew. Volumes from a drawn outline had a mean DSC of 0.83 and 0.79 (two sets of real organs), from a box 0.72 and 0.65.</source>
+            <source>Outline the object with the Segment Editor: the surest prompt, because the model starts from exactly what you drew. Volumes from a drawn outline had a mean overlap with the truth (Dice) of 0.83 and 0.79 (two sets of real organs), from a box 0.72 and 0.65.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1774,7 +1778,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Remove the box or points and the previewed mask.</source>
+            <source>Remove what is placed, and the outline shown for it.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1918,7 +1922,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Use the segment as draft, where another tool has filled it: slices that the image and their neighbors bear out become keys, and Propagate redoes the others. Nothing is changed before Accept; a cross in the list takes a key back.</source>
+            <source>Use the segment as draft, where another tool has filled it: slices that agree with the image and their neighbors become keys, and Propagate redoes the others. Nothing is changed before Accept; a cross in the list takes a key back.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -2036,11 +2040,15 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Suggestions are being made: wait for them, or cancel.</source>
+            <source>Nothing of the outline on slice {index} could be written: other segments keep it on their key slices, are completed, or masking in the Segment Editor does not allow it.</source>
             <translation type="unfinished" />
         </message>
         <message>
-            <source>The proposal is being written: wait a moment, or cancel.</source>
+            <source>Outlines are being written: wait a moment, or cancel.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Suggestions are being made: wait for them, or cancel.</source>
             <translation type="unfinished" />
         </message>
     </context>

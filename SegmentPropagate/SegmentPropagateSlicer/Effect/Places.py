@@ -17,7 +17,7 @@ from SegmentPropagateSlicer.Panel.Context import PLANES, VIEWS, sliceNodeOf
 from SegmentPropagateSlicer.Scene.Labelmaps import indexFromWorld, labelmapOf, segmentOf
 from SegmentPropagateSlicer.Scene.Lattice import Extent, effectiveExtent, readVoxels
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
-from SegmentPropagateSlicer.Scene.SliceGrid import BesideVolume, Ends, SliceGrid
+from SegmentPropagateSlicer.Scene.SliceGrid import Ends, SliceGrid
 
 ATTRIBUTE = "SegmentPropagate.Range"
 OPEN = "-"
@@ -102,19 +102,6 @@ def drawnSlices(
         name = segmentOf(segmentationNode, segmentId).GetName()
         raise InputError(_("Segment '{name}' is empty: outline the object on one slice first.").format(name=name))
     return plane, drawn
-
-
-def placeInView(logic: SegmentPropagateLogic, view: str) -> tuple[str, int]:
-    """Plane and slice number that a view shows; InputError where it shows no slice of the image."""
-    node, problems = sliceNodeOf(view), []
-    if node is None:
-        raise InputError(_("There is no view '{view}' in this layout.").format(view=view))
-    for plane in PLANES:
-        try:
-            return plane, logic.sliceIndexInView(node, plane)
-        except InputError as error:
-            problems.append(error)
-    raise next((problem for problem in problems if isinstance(problem, BesideVolume)), problems[0])
 
 
 def sliceAlong(logic: SegmentPropagateLogic, plane: str) -> int:

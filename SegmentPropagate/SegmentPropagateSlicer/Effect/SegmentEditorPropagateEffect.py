@@ -6,7 +6,7 @@ but by their full names, and its class a name that no other effect has.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import qt
@@ -21,12 +21,11 @@ from SegmentPropagateSlicer.Effect.Places import (
     Range,
     drawnSlices,
     giveRange,
-    placeInView,
     rangeOf,
     sliceAlong,
 )
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
-from SegmentPropagateSlicer.Panel.Context import EFFECT, VIEWS, planeTitle
+from SegmentPropagateSlicer.Panel.Context import EFFECT, VIEWS, placeInView, planeTitle
 from SegmentPropagateSlicer.Panel.Progress import Progress
 from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
 from SegmentPropagateSlicer.Panel.Writing import Writing
@@ -211,8 +210,10 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
             raise InputError(text.format(given=planeTitle(given.plane), plane=planeTitle(plane)))
         self.status.clear()
         logic.computeOn(chosenServer(slicer.app.userSettings()))  # as the module's panel has it now
-        logic.setSettings(Parameters(logic.getParameterNode()).runSettings(plane))
-        logic.setKeys(())
+        parameters = Parameters(logic.getParameterNode())
+        logic.setSettings(parameters.runSettings(plane))
+        isPanels = (parameters.volume, parameters.segmentation) == self._nodes()
+        logic.setKeys([key for key in parameters.keys if key.confirmed and isPanels])  # what is locked stays
         for index in slices:
             logic.addKey(segmentId, index)
         logic.startSession([segmentId], *given.ends)
@@ -220,8 +221,10 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
     def apply(self) -> None:
         """Write the proposal: one undo step, the Segment Editor's masking obeyed."""
         self._checkInputs()
-        text = _("{count} voxels were changed.")
-        self.writing.start(lambda changed: self.status.say(text.format(count=sum(changed.values()))))
+        self.writing.start(self.logic.acceptWithin, self._onApplied)
+
+    def _onApplied(self, changed: Mapping[str, int]) -> None:
+        self.status.say(_("{count} voxels were changed.").format(count=sum(changed.values())))
 
     def cancel(self) -> None:
         """Stop the run, or drop the proposal; everything is as it was."""
@@ -326,9 +329,7 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         before, self._state = self._state, state
         if state == State.STARTING:
             self.progress.showSlices(0, 0)
-        elif before == State.CANCELLING or (before == State.WRITING and state == State.REVIEW):
-            self.status.say(_("Cancelled: everything is as it was before."))
-        elif state == State.REVIEW:
+        elif state == State.REVIEW and before == State.RUNNING:
             self.status.say(_("The proposal is ready: look through it, then apply or cancel it."))
         self._follow()
 

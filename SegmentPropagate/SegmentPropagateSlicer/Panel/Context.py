@@ -73,18 +73,10 @@ class Context:
         Raises:
             InputError: no volume, another volume in the view, or an oblique view.
         """
-        view = view or self.parameters.view
-        node = sliceNodeOf(view)
-        if node is None or self.parameters.volume is None:
+        if self.parameters.volume is None:
             raise InputError(_("Choose an image first."))
-        self._checkShown(view)
-        problems = []
-        for plane in PLANES:
-            try:
-                return plane, self.logic.sliceIndexInView(node, plane)
-            except InputError as error:
-                problems.append(error)
-        raise next((problem for problem in problems if isinstance(problem, BesideVolume)), problems[0])
+        self._checkShown(view or self.parameters.view)
+        return placeInView(self.logic, view or self.parameters.view)
 
     def _checkShown(self, view: str) -> None:
         """InputError where a view shows another image only: what is seen there is not what is worked on."""
@@ -222,3 +214,16 @@ def compositeOf(viewName: str) -> slicer.vtkMRMLSliceCompositeNode | None:
 def sliceNodeOf(viewName: str) -> slicer.vtkMRMLSliceNode | None:
     """The vtkMRMLSliceNode of a view, or None."""
     return slicer.mrmlScene.GetSingletonNode(viewName, "vtkMRMLSliceNode")
+
+
+def placeInView(logic: SegmentPropagateLogic, viewName: str) -> tuple[str, int]:
+    """Plane and slice number that a view shows; InputError where it shows no slice of the image, or is oblique."""
+    node, problems = sliceNodeOf(viewName), list[InputError]()
+    if node is None:
+        raise InputError(_("There is no view '{view}' in this layout.").format(view=viewName))
+    for plane in PLANES:
+        try:
+            return plane, logic.sliceIndexInView(node, plane)
+        except InputError as error:
+            problems.append(error)
+    raise next((problem for problem in problems if isinstance(problem, BesideVolume)), problems[0])

@@ -48,7 +48,9 @@ class LearnSection:
         self.curve.setMaximumHeight(HEIGHT)
         self.curve.setScaledContents(True)
         self.curve.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
-        self.curve.setToolTip(_("DSC on the cases that were set aside; the gray line is the present model's."))
+        self.curve.setToolTip(
+            _("Overlap with the truth (Dice) on the cases that were set aside; the gray line is the present model's.")
+        )
         ui, guarded = context.ui, context.status.guarded
         ui.learnHolder.layout().insertWidget(0, self.curve, 1)
         ui.learnButton.connect("clicked()", guarded(self.toggle))

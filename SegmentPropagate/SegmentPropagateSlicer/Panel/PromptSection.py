@@ -104,7 +104,9 @@ class PromptSection:
             self.refresh()
 
     def preview(self) -> None:
-        """Let the model outline the object at the box or the points."""
+        """Let the model outline the object at the box, the line or the points."""
+        if not self._isPlaced():
+            raise InputError(_("Nothing is placed yet: click in the view, or choose Paint to use what is drawn."))
         self._syncSettings()
         segmentId, (_plane, index) = self.context.currentSegmentId(), self.context.planeAndSlice()
         if self.context.parameters.promptMode == "box":
@@ -125,13 +127,16 @@ class PromptSection:
 
     def onPromptPlaced(self) -> None:
         """The user placed or moved a point or the box: show what the model makes of it."""
-        positive, state = self.placement.points()[1], self.context.logic.state
-        ready = any(positive) or (state == State.REVIEW and bool(positive))  # a proposal can be taken away from
-        has = {"box": self.placement.hasBox, "line": self.placement.hasLine}
-        ready = has.get(self._positiveRole(), lambda: ready)()
-        if ready and state in (State.IDLE, State.REVIEW):
+        if self._isPlaced() and self.context.logic.state in (State.IDLE, State.REVIEW):
             self.preview()
         self.refresh()
+
+    def _isPlaced(self) -> bool:
+        """Whether there is enough for an outline: a box, both ends of a line, or a point on the object."""
+        positive = self.placement.points()[1]
+        isReview = self.context.logic.state == State.REVIEW  # a proposal can be taken away from
+        has = {"box": self.placement.hasBox, "line": self.placement.hasLine}
+        return has.get(self._positiveRole(), lambda: any(positive) or (isReview and bool(positive)))()
 
     def _takeView(self) -> None:
         self.context.parameters.view = self.context.ui.viewSelector.currentData
@@ -155,7 +160,9 @@ class PromptSection:
         name, every = self.context.segmentName(segmentId), sorted([*trusted, *doubtful])
         self.context.parameters.giveRange(segmentId, self.context.plane(), every[0], every[-1])
         if not trusted:
-            text = _("No two slices of {name} bear each other out: outline one of its {count} slices by hand.")
+            text = _(
+                "No slice of {name} agrees well enough with its neighbors: outline one of its {count} slices by hand."
+            )
         elif doubtful:
             text = _("{name}: {good} of {count} slices are keys now; Propagate redoes the others.")
         else:
@@ -198,7 +205,8 @@ class PromptSection:
         logic = self.context.logic
         if mode == "suggest":
             return logic.state == State.IDLE and not logic.suggestions.isAsking and bool(logic.suggestions.ticked)
-        return logic.state not in State.BUSY and bool(self.context.segmentIds())
+        has = mode == "paint" or logic.previewed is not None or self._isPlaced()
+        return has and logic.state not in State.BUSY and bool(self.context.segmentIds())
 
     def _refreshLock(self) -> None:
         """In review, the button beside the drift strip does it."""

@@ -21,15 +21,15 @@ class ReviewSection:
 
     Args:
         context: `Context`.
+        writing: writes what is accepted.
     """
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    def __init__(self, context: Context, writing: Writing) -> None:
+        self.context, self._writing = context, writing
         ui, guarded = context.ui, context.status.guarded
         self.strip = DriftStrip(ui.driftHolder.layout(), self.goTo)
         self._scores: list[Score] = []
         self._isOpen = False
-        self.writing = Writing(ui.acceptButton, context.status, lambda: context.logic)
         ui.correctButton.setIcon(qt.QIcon(context.icon("correct")))
         ui.lockButton.setIcon(qt.QIcon(context.icon("lock")))
         ui.nextButton.connect("clicked()", guarded(self.nextSuspicious))
@@ -120,18 +120,14 @@ class ReviewSection:
 
     def accept(self, then: Callable[[], object] | None = None) -> None:
         """Write the proposal into the segments, in pieces where it is large; `then` is done at the end."""
-        self.writing.start(partial(self._onWritten, then))
+        self._writing.start(self.context.logic.acceptWithin, partial(self._onWritten, then))
 
     def acceptNow(self) -> None:
         """The same in one piece, for what cannot wait."""
         self._onWritten(None, self.context.logic.accept())
 
     def _onWritten(self, then: Callable[[], object] | None, changed: Mapping[str, int]) -> None:
-        self.context.status.say(
-            _("Accepted: {count} voxels changed. Undo in the Segment Editor takes it back.").format(
-                count=f"{sum(changed.values()):,}"
-            )
-        )
+        self.context.status.say(acceptedText(sum(changed.values())))
         if then is not None:
             then()
 
@@ -197,6 +193,13 @@ class ReviewSection:
         ui.lockButton.setChecked(bool(score and score["confirmed"]))
 
 
+def acceptedText(count: int) -> str:
+    """What Accept has done; where that is nothing, Undo would take back something else."""
+    if not count:
+        return _("Accepted: the segments hold what is proposed already, so nothing was changed.")
+    return _("Accepted: {count} voxels changed. Undo in the Segment Editor takes it back.").format(count=f"{count:,}")
+
+
 def nothingToReview() -> InputError:
     """What is wrong when a proposal is needed and there is none."""
     return InputError(_("There is no proposal to review: propagate first."))
@@ -210,7 +213,7 @@ def sliceText(name: str, score: Score) -> str:
         return start + text.format(area=round(score["areaMm2"]))
     if score["source"] == "empty":
         if score["doubt"]:
-            return start + _("the object is gone at once, worth a look.")
+            return start + _("the object ends abruptly here, worth a look.")
         return start + (_("locked as empty.") if score["confirmed"] else _("the object is not there."))
     parts = [_("presence {percent} %").format(percent=round(100 * score["presence"]))]
     if score["predictedIou"] is not None:

@@ -1,6 +1,5 @@
 """Estimate, the button that propagates or cancels, progress."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import qt
@@ -57,7 +56,6 @@ class RunSection:
             return
         if logic.suggestions.isAsking:
             logic.cancel()
-            self.context.status.say(_("Cancelled: everything is as it was before."))
             return
         if self._downloads:
             logic.cancel()
@@ -97,12 +95,10 @@ class RunSection:
             return _("Choose a segment.")
         try:
             plane, _index = self.context.planeAndSlice()
+            keyed = self.segmentIdsWithKeys()
+            self.context.logic.checkNothingLost(keyed)
         except InputError as error:
             return str(error)
-        keyed = self.segmentIdsWithKeys()
-        waiting = self._waiting(keyed)
-        if waiting:
-            return waiting
         if not keyed:
             return _("Outline the object on one {plane} slice and use it as key.").format(plane=planeTitle(plane))
         count = self.context.logic.sliceCount(plane)
@@ -116,15 +112,6 @@ class RunSection:
         plane, ids = self.context.plane(), self.context.segmentIds()
         keys = [key for key in self.context.logic.keys if key.plane == plane and key.segmentId in ids]
         return [(key.segmentId, key.sliceIndex) for key in keys]
-
-    def _waiting(self, keyed: Sequence[str]) -> str:
-        """What is to be done first where a run would replace the proposal for another segment; else empty."""
-        proposed = self.context.logic.proposed if self.context.logic.state == State.REVIEW else None
-        for segmentId in proposed[0] if proposed else ():
-            if segmentId not in keyed and self.context.isThere(segmentId):
-                text = _("The proposal for '{name}' waits for review: accept or discard it first.")
-                return text.format(name=self.context.segmentName(segmentId))
-        return ""
 
     # ---- showing ------------------------------------------------------------------------------------------------
 
@@ -158,9 +145,7 @@ class RunSection:
         if state == State.STARTING:
             self._notices = []
             self._progress.showSlices(0, 0)
-        elif before == State.CANCELLING or (before == State.WRITING and state == State.REVIEW):
-            self.context.status.say(_("Cancelled: everything is as it was before."))
-        elif state == State.REVIEW:
+        elif state == State.REVIEW and before == State.RUNNING:
             self.context.status.say(" ".join([self._ready(), *self._notices]))
 
     def _ready(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateSlicer.Panel.Context import Context
+from SegmentPropagateSlicer.Panel.Writing import Writing
 from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Values.Suggestion import Suggestion, Support
 from SegmentPropagateSlicer.Worklist.Preferences import Preferences
-from SegmentPropagateSlicer.Worklist.Segments import makeSegment, namelessSegments, segmentsByName
+from SegmentPropagateSlicer.Worklist.Segments import isFree, makeSegment, namelessSegments, segmentsByName
 
 RECENT = "recentSupports"
 WORKLIST, OTHER = "*", "?"  # in place of a path
@@ -33,12 +34,16 @@ class SuggestSection:
     Args:
         context: `Context`.
         preferences: remembers the choice.
+        writing: writes what is used.
         finished: gives image and labels of the worklist's finished cases, but for the open one; None without a list.
     """
 
-    def __init__(self, context: Context, preferences: Preferences, finished: Callable[[], Files | None]) -> None:
-        self.context, self._preferences, self._finished = context, preferences, finished
+    def __init__(
+        self, context: Context, preferences: Preferences, writing: Writing, finished: Callable[[], Files | None]
+    ) -> None:
+        self.context, self._preferences, self._writing, self._finished = context, preferences, writing, finished
         self._shown: list[Suggestion] = []
+        self._texts: list[str] = []  # a row each
         self._boxes: list[qt.QCheckBox] = []  # one for each
         self._chosen = ""  # by the user since the panel was opened
         ui, guarded = context.ui, context.status.guarded
@@ -68,15 +73,15 @@ class SuggestSection:
 
     def use(self) -> None:
         """Make what is ticked keys, each with its range; the rest stays in the list."""
-        context, plane = self.context, self.context.logic.suggestions.plane
-        before = self._asked()
-        node = context.parameters.segmentation
+        node, logic = self.context.parameters.segmentation, self.context.logic
         if node is None:
             raise InputError(_("Choose a segmentation first."))
-        known, nameless = segmentsByName(node), namelessSegments(node)
-        used = context.logic.useSuggestions(
-            lambda name: known.get(name.casefold()), partial(self._make, node, known, nameless)
-        )
+        find, make = partial(self._find, node), partial(self._make, node, namelessSegments(node))
+        asked, plane = logic.suggestions.ticked, logic.suggestions.plane
+        self._writing.start(partial(logic.useSuggestions, find, make), partial(self._onUsed, plane, asked))
+
+    def _onUsed(self, plane: str, asked: Sequence[Suggestion], used: Mapping[str, Suggestion]) -> None:
+        context = self.context
         for segmentId, one in used.items():
             context.parameters.giveRange(segmentId, plane, one.first, one.last)
         last = next(iter(used), None)
@@ -86,12 +91,9 @@ class SuggestSection:
             context.parameters.segment = last
         if last is not None:
             context.ui.segmentEditor.setCurrentSegmentID(last)
-        context.status.say(self._said(used, before))
+        context.status.say(self._said(used, asked))
 
-    def _asked(self) -> list[Suggestion]:
-        return list(self.context.logic.suggestions.ticked)
-
-    def _said(self, used: dict[str, Suggestion], asked: list[Suggestion]) -> str:
+    def _said(self, used: Mapping[str, Suggestion], asked: Sequence[Suggestion]) -> str:
         names = [one.name for one in used.values()]
         left = [one.name for one in asked if one.name not in names]
         text = _("Keys and ranges now: {names}. Correct them with Paint if needed, then propagate.")
@@ -101,19 +103,19 @@ class SuggestSection:
             sentences.append(text.format(names=", ".join(left)))
         return " ".join(sentences)
 
-    def _make(
-        self,
-        node: slicer.vtkMRMLSegmentationNode,
-        known: dict[str, str],
-        nameless: list[str],
-        one: Suggestion,
-    ) -> str:
-        """A segment for a suggestion: a nameless one as long as there are some, or a new one."""
+    @staticmethod
+    def _find(node: slicer.vtkMRMLSegmentationNode, name: str) -> str | None:
+        return segmentsByName(node).get(name.casefold())
+
+    def _make(self, node: slicer.vtkMRMLSegmentationNode, nameless: list[str], one: Suggestion) -> str:
+        """A segment for a suggestion: one of the nameless ones, as long as there are some left, or a new one."""
         template = {info.name.casefold(): info for info in self.context.parameters.segments}
         info = template.get(one.name.casefold(), SegmentInfo(one.number, one.name, one.color))
-        known[one.name.casefold()] = segmentId = makeSegment(node, info, nameless)
-        del nameless[:1]
-        return segmentId
+        while nameless:  # looking for them takes long: only one that is taken is looked at again
+            segmentId = nameless.pop(0)
+            if self.context.isThere(segmentId) and isFree(node, segmentId):
+                return makeSegment(node, info, [segmentId])
+        return makeSegment(node, info, ())
 
     def _jump(self) -> None:
         self._look(self.table.currentRow())
@@ -132,7 +134,10 @@ class SuggestSection:
     def _onEnded(self) -> None:
         shown = self.context.logic.suggestions.all
         here = [one for one in shown if one.isHere]
-        text = _("{found} of {count} are suggested, {sure} of them surely: look at the outlines, tick, then use them.")
+        text = _(
+            "{found} of {count} are suggested, {sure} of them with confidence: look at the outlines, tick what is "
+            "right, then use it."
+        )
         sure = sum(one.isTicked for one in here)
         self.context.status.say(text.format(found=len(here), count=len(shown), sure=sure))
         if here:
@@ -206,18 +211,19 @@ class SuggestSection:
 
     def _refreshTable(self, suggestions: list[Suggestion]) -> None:
         """A tick changes no more than that: the box that was clicked must not be replaced while it tells so."""
-        known, self._shown = self._shown, suggestions
-        if [(one.sentence, one.reason) for one in known] == [(one.sentence, one.reason) for one in suggestions]:
+        texts = [rowText(one) for one in suggestions]
+        isKnown, self._shown, self._texts = texts == self._texts, suggestions, texts
+        if isKnown:
             for box, one in zip(self._boxes, suggestions, strict=True):
                 box.setChecked(one.isTicked)
             return
         self.table.setVisible(bool(suggestions))
         self.table.setRowCount(len(suggestions))
         del self._boxes[len(suggestions) :]
-        for row, one in enumerate(suggestions):
+        for row, (one, text) in enumerate(zip(suggestions, texts, strict=True)):
             if row == len(self._boxes):
                 self._boxes.append(self._box(row))
-            self._fill(self._boxes[row], one)
+            self._fill(self._boxes[row], one, text)
         self.table.setFixedHeight(min(len(suggestions), ROWS_SHOWN) * self.table.rowHeight(0) + 4)
 
     def _box(self, row: int) -> qt.QCheckBox:
@@ -226,8 +232,13 @@ class SuggestSection:
         self.table.setCellWidget(row, 0, box)
         return box
 
-    def _fill(self, box: qt.QCheckBox, one: Suggestion) -> None:
-        box.text = ". ".join(filter(None, [one.sentence, one.reason])).replace("&", "&&")  # no mark of a shortcut
+    def _fill(self, box: qt.QCheckBox, one: Suggestion, text: str) -> None:
+        box.text = text.replace("&", "&&")  # no mark of a shortcut
         box.setToolTip(one.reason or _("Double-click beside it, or tick it, to see its key slice."))
         box.setChecked(one.isTicked)
         box.enabled = one.isHere and not one.isUsed
+
+
+def rowText(one: Suggestion) -> str:
+    """What a row of the list says."""
+    return ". ".join(filter(None, [one.sentence, one.reason]))

@@ -34,11 +34,15 @@ from SegmentPropagateSlicer.Panel.Steps import Steps
 from SegmentPropagateSlicer.Panel.Strokes import Strokes
 from SegmentPropagateSlicer.Panel.SuggestSection import SuggestSection
 from SegmentPropagateSlicer.Panel.WorklistSection import WorklistSection
+from SegmentPropagateSlicer.Panel.Writing import Writing
 from SegmentPropagateSlicer.Runs.ProjectCommand import ProjectCommand
 from SegmentPropagateSlicer.Runs.Training import Training
 from SegmentPropagateSlicer.Scene.Parameters import Parameters
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Worklist.Preferences import Preferences
+
+BEFORE_LOGIC = 1.0
+"""Priority of an observer: a case is saved with its keys, which the logic forgets when the scene is closed."""
 
 
 class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -96,16 +100,17 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.model = ModelSection(context, self.installer)
         self.inputs = InputSection(context)
         preferences = Preferences(slicer.app.userSettings())
-        self.suggest = SuggestSection(context, preferences, lambda: self.cases.casework.finishedFiles())
+        self.writing = Writing(ui.acceptButton, status, lambda: self.logic)
+        self.suggest = SuggestSection(context, preferences, self.writing, lambda: self.cases.casework.finishedFiles())
         self.prompt = PromptSection(context, self.suggest)
         self.range = RangeControls(context)
         self.run = RunSection(context, self.range)
-        self.review = ReviewSection(context)
+        self.review = ReviewSection(context, self.writing)
         self.objects = ObjectControls(context, self.prompt, self.run, self.review, preferences)
         self.cases = WorklistSection(context, self.inputs, self.prompt, self.objects)
         self.learn = LearnSection(context, self.cases.casework, self.model, self.installer, self.training)
         self.project = ProjectSection(context, self.cases, self.model, self.collector, self.training)
-        self.strokes = Strokes(context, self.prompt, preferences, self.review.writing)
+        self.strokes = Strokes(context, self.prompt, preferences, self.writing)
         self.figures = FiguresLine(context)
         self.ahead = Ahead(context, self.range)
         self.steps = Steps(
@@ -143,7 +148,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _act(self, slot: Callable[[], object]) -> None:
         """A key may follow Accept at once: no button is off because of what is still being written."""
         if self.logic.state == State.WRITING:
-            self.context.status.guarded(self.review.writing.finish)()
+            self.context.status.guarded(self.writing.finish)()
             self.refresh()
         slot()
 
@@ -164,7 +169,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _followScene(self) -> None:
         scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self._onSceneClosing)
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneClosing, priority=BEFORE_LOGIC)
         self.addObserver(scene, scene.StartImportEvent, self._onSceneImporting)
         self.addObserver(scene, scene.EndCloseEvent, self._onSceneClosed)
         self.addObserver(scene, scene.EndImportEvent, self._onSceneClosed)
@@ -218,14 +223,14 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.exit()  # a reload hides this panel without closing it
         self.removeObservers()
         self.prompt.placement.removeObservers()
-        self.context.status.guarded(self.review.writing.finish)()
+        self.context.status.guarded(self.writing.finish)()
         self.cases.saveBeforeItGoes()
         self.model.stop()
         self.training.stop()
         self.project.stop()
         self.logic.shutdown()
         # Last: what was done above may have started them.
-        for part in (self._refreshTimer, self.prompt.keyTable, self.review.writing):
+        for part in (self._refreshTimer, self.prompt.keyTable, self.writing):
             part.stop()
 
     def onReload(self) -> None:
@@ -244,10 +249,10 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.context.isSettling = True
         self.ahead.stop()
         self.context.status.clear()  # what it says is of the scene that goes; that something is lost is said below
+        self.context.status.guarded(self.writing.finish)()
         self.cases.saveBeforeItGoes()
         self.removeObservers(self._onParametersModified)
         self.context.parameters.node = None
-        self.logic.setInputs(None, None)
 
     def _onSceneClosed(self, _caller: vtk.vtkObject, _event: str) -> None:
         self._takeParameterNode()

@@ -225,7 +225,7 @@ class WorklistSection:
             return ""
         ids = nodes[1].GetSegmentation().GetSegmentIDs()
         if case.draft is None and case.state != DONE and all(isFree(nodes[1], segmentId) for segmentId in ids):
-            text = _("Nothing is drawn in '{name}': it stays in work. Done says that there is nothing to be found.")
+            text = _("Nothing is drawn in '{name}': it stays in work. Press Done if there is nothing to be found.")
             return text.format(name=case.name)
         return self._save(DONE)
 

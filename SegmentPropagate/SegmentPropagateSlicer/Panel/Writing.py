@@ -1,8 +1,9 @@
-"""Accept, a piece at each turn of the event loop, so that neither the panel nor the views stop."""
+"""Writing a piece at each turn of the event loop, so that neither the panel nor the views stop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any
 
 import qt
 
@@ -15,7 +16,7 @@ PIECE_S = 0.025
 
 
 class Writing:
-    """Writes the proposal of a logic, and goes on with what comes after it.
+    """Has a logic write something, and goes on with what comes after it.
 
     Args:
         parent: widget that the timer goes with.
@@ -25,15 +26,21 @@ class Writing:
 
     def __init__(self, parent: qt.QWidget, status: StatusLine, logic: Callable[[], SegmentPropagateLogic]) -> None:
         self._logic = logic
-        self._then: Callable[[Mapping[str, int]], object] = dict
+        self._write: Callable[[float | None], Any] = bool
+        self._then: Callable[[Any], object] = bool
         self._timer = qt.QTimer(parent)
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.connect("timeout()", status.guarded(lambda: self._goOn(PIECE_S)))
 
-    def start(self, then: Callable[[Mapping[str, int]], object]) -> None:
-        """Accept; `then` is called with the voxels changed by segment once all is written, and else never."""
-        self._then = then
+    def start(self, write: Callable[[float | None], Any], then: Callable[[Any], object]) -> None:
+        """Write.
+
+        Args:
+            write: writes for so many seconds, or to the end for None; returns None as long as there is more to do.
+            then: called with what `write` has returned once all is written, and else never.
+        """
+        self._write, self._then = write, then
         self._advance(PIECE_S)
 
     def finish(self) -> None:
@@ -50,8 +57,8 @@ class Writing:
             self._advance(seconds)
 
     def _advance(self, seconds: float | None) -> None:
-        changed = self._logic().acceptWithin(seconds)
-        if changed is None:
+        written = self._write(seconds)
+        if written is None:
             self._timer.start()
         else:
-            self._then(changed)
+            self._then(written)

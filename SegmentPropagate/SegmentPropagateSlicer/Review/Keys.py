@@ -109,6 +109,12 @@ class Keys:
             for place in places:
                 self.add(grid, *place)
 
+    def takeAll(self, grid: SliceGrid, outlines: Mapping[tuple[str, int], Proposal]) -> None:
+        """Make `(segmentId, slice)` places keys whose outlines are known; `changed` is told once."""
+        with self.together():
+            for (segmentId, index), outline in outlines.items():
+                self._put(grid, segmentId, index, outline, False)
+
     def lock(self, grid: SliceGrid, segmentId: str, sliceIndex: int, proposal: Proposal | None = None) -> None:
         """Confirm a slice: as the proposal has it where one is given, else as it is drawn, empty or not."""
         known = self.find(segmentId, grid.plane, sliceIndex)

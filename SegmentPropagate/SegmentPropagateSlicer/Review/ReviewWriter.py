@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from SegmentPropagateLib.errors import InputError
@@ -12,9 +13,11 @@ from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Scene.Finished import finishedBeside
 from SegmentPropagateSlicer.Scene.Held import Held, asLongAsUntouched
 from SegmentPropagateSlicer.Scene.Kept import Kept
+from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, labelmapOf
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
-from SegmentPropagateSlicer.Scene.SegmentWriter import SegmentWriter, Steps
+from SegmentPropagateSlicer.Scene.SegmentWriter import Prepared, SegmentWriter, Steps
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Values.Pieces import asPart, finished
 from SegmentPropagateSlicer.Values.Proposal import Proposal, proposalOfMask
 from SegmentPropagateSlicer.Values.Words import tr as _
 
@@ -22,6 +25,21 @@ if TYPE_CHECKING:
     import slicer
 
     from SegmentPropagateSlicer.Runs.RunController import Nodes
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Outlines that are going to be written where nobody has drawn.
+
+    Args:
+        prepared: the write.
+        places: `(segmentId, slice)` of the outlines.
+        outlines: place -> what the segment will hold there, where that is something; None where it is not known yet.
+    """
+
+    prepared: Prepared
+    places: Sequence[tuple[str, int]]
+    outlines: Mapping[tuple[str, int], Proposal] | None
 
 
 class ReviewWriter:
@@ -73,39 +91,61 @@ class ReviewWriter:
         if proposal is not None:
             self.lend(nodes, (grid, {place[1]: proposal}), (place[0], grid, place[1]), isAsked=True)
 
-    def free(self, nodes: Nodes, grid: SliceGrid, places: Iterable[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Those of the places where the segment holds nothing on the slice, and has not locked it."""
-        reader = PromptReader(grid)  # which reads a slice once for all segments
-        keys = {place: self._keys.find(place[0], grid.plane, place[1]) for place in places}
-        open_ = [place for place, key in keys.items() if key is None or not key.confirmed]
-        return {place for place in open_ if not reader.segmentMask(nodes[1], *place).any()}
-
-    def draft(
+    def drafting(
         self, nodes: Nodes, grid: SliceGrid, outlines: Mapping[str, Mapping[int, Proposal]]
-    ) -> dict[str, list[int]]:
-        """Write outlines where nobody has drawn: what any segment holds stays, and is not theirs.
+    ) -> Generator[float, None, Draft]:
+        """Prepare to write outlines where nobody has drawn: what any segment holds stays, and is not theirs.
+
+        Left out are slices on which the segment itself holds something, or which it has locked. Nothing is changed.
 
         Args:
             nodes: `(volumeNode, segmentationNode)`.
             grid: `SliceGrid`.
-            outlines: segmentId -> slice -> `Proposal`; where two overlap, the first one has it.
+            outlines: segmentId, or what stands for a segment that is yet to be made -> slice -> `Proposal`; where two
+                overlap, the first one has it.
+        """
+        reader, present = PromptReader(grid), nodes[1].GetSegmentation().GetSegmentIDs()
+        left: dict[str, dict[int, Proposal]] = {}
+        indices = sorted({index for slices in outlines.values() for index in slices})
+        for number, index in enumerate(indices, start=1):  # the reader reads a slice once for all segments
+            taken = reader.heldMask(nodes[1], index)
+            for segmentId, own in outlines.items():
+                if index in own and (segmentId not in present or self._isFree(nodes, reader, (segmentId, index))):
+                    outline = own[index]
+                    box = outline.box & ~taken[outline.place]
+                    taken[outline.place] |= box
+                    left.setdefault(segmentId, {})[index] = replace(outline, box=box)
+            yield 0.4 * number / len(indices)
+        locked = self._keys.slices(grid.geometry, lockedOnly=True)
+        preparing = self._writer.preparing(nodes[::-1], grid, left, Kept(locked, overwrites=False))
+        prepared = yield from asPart(preparing, 0.4, 0.8)
+        places = [(i, index) for i in prepared.changes for index in left[i]]
+        if prepared.composition is None:
+            return Draft(prepared, places, None)
+        reading = _readingOutlines(nodes[1], grid, places, prepared.composition.labelmap)
+        found = yield from asPart(reading, 0.8, 1.0)
+        return Draft(prepared, places, found)
+
+    def putDraft(
+        self, nodes: Nodes, grid: SliceGrid, draft: Draft, made: Mapping[str, str]
+    ) -> Mapping[tuple[str, int], Proposal]:
+        """Write a draft; `made` has the segments in place of what stood for them.
 
         Returns:
-            dict: segmentId -> slices on which it holds something now.
+            mapping: `(segmentId, slice)` -> what the segment holds there now, where that is something.
         """
-        reader = PromptReader(grid)
-        taken = {i: reader.heldMask(nodes[1], i) for i in {i for slices in outlines.values() for i in slices}}
-        left: dict[str, dict[int, Proposal]] = {}
-        for segmentId, slices in outlines.items():
-            for index, outline in slices.items():
-                box = outline.box & ~taken[index][outline.place]
-                taken[index][outline.place] |= box
-                left.setdefault(segmentId, {})[index] = replace(outline, box=box)
-        locked = self._keys.slices(grid.geometry, lockedOnly=True)
-        self._writer.write(*nodes[::-1], grid, left, Kept(locked, overwrites=False))
-        places = [(segmentId, index) for segmentId, slices in left.items() for index in slices]
-        empty = self.free(nodes, grid, places)
-        return {i: [index for index in slices if (i, index) not in empty] for i, slices in left.items()}
+        self._writer.put(nodes[1], draft.prepared, made)
+        found = draft.outlines
+        if found is None:  # only Slicer knew what it would be
+            at = {place: (made.get(place[0], place[0]), place[1]) for place in draft.places}
+            read = partial(labelmapOf, nodes[1])
+            return finished(_readingOutlines(nodes[1], grid, list(at.values()), read))
+        return {(made.get(segmentId, segmentId), index): outline for (segmentId, index), outline in found.items()}
+
+    def _isFree(self, nodes: Nodes, reader: PromptReader, place: tuple[str, int]) -> bool:
+        """Whether a segment holds nothing on a slice, and has not locked it."""
+        key = self._keys.find(place[0], reader.grid.plane, place[1])
+        return not (key is not None and key.confirmed) and not reader.segmentMask(nodes[1], *place).any()
 
     def put(self, nodes: Nodes, grid: SliceGrid, place: tuple[str, int], outline: Proposal) -> None:
         """Write an outline while nothing is in review; other segments give way as the editor has it."""
@@ -268,3 +308,19 @@ class ReviewWriter:
             place[2]: proposal for place, proposal in self._keys.pinned.items() if place[:2] == (segmentId, plane)
         }
         return {**found, **pinned}
+
+
+def _readingOutlines(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    grid: SliceGrid,
+    places: Sequence[tuple[str, int]],
+    labelmapOf: Callable[[str], Labelmap],
+) -> Generator[float, None, dict[tuple[str, int], Proposal]]:
+    """What labelmaps hold at `(segmentId, slice)` places, where that is something; a slice at a time."""
+    reader, found = PromptReader(grid), dict[tuple[str, int], Proposal]()
+    for number, (segmentId, index) in enumerate(places, start=1):
+        outline = proposalOfMask(reader.labelmapMask(segmentationNode, labelmapOf(segmentId), index))
+        if outline.area:
+            found[segmentId, index] = outline
+        yield number / len(places)
+    return found

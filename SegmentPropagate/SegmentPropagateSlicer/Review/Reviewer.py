@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,17 +81,11 @@ class Reviewer:
         return Suspicion.nextSuspicious({i: Suspicion.seenOf(run, i, locked[i]) for i in locked}, after)
 
     def checkNothingLost(
-        self, segmentIds: Iterable[str], segmentationNode: slicer.vtkMRMLSegmentationNode | None
+        self, segmentIds: Collection[str], segmentationNode: slicer.vtkMRMLSegmentationNode | None
     ) -> None:
         """InputError where a run of these segments would replace a proposal that waits for others."""
         review = self._control.review
-        if review is None or segmentationNode is None:
-            return
-        for segmentId in review.segmentIds:
-            segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
-            if segment is not None and segmentId not in segmentIds:
-                text = _("The proposal for '{name}' waits for review: accept or discard it first.")
-                raise InputError(text.format(name=segment.GetName()))
+        checkNothingLost(review.segmentIds if review else (), segmentIds, segmentationNode)
 
     def confirm(
         self, nodes: Nodes, grid: SliceGrid, segmentId: str, sliceIndices: Iterable[int], confirmed: bool
@@ -226,6 +220,19 @@ class Reviewer:
             left = self._writer.discard(segmentationNode)
             self._control.endReview()
         return left
+
+
+def checkNothingLost(
+    proposed: Iterable[str], segmentIds: Collection[str], segmentationNode: slicer.vtkMRMLSegmentationNode | None
+) -> None:
+    """InputError where something is proposed for a segment that there still is, and is not among some."""
+    if segmentationNode is None:
+        return
+    for segmentId in proposed:
+        segment = segmentationNode.GetSegmentation().GetSegment(segmentId)
+        if segment is not None and segmentId not in segmentIds:
+            text = _("The proposal for '{name}' waits for review: accept or discard it first.")
+            raise InputError(text.format(name=segment.GetName()))
 
 
 def _areEqual(one: Proposal | None, other: Proposal | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,9 @@ from SegmentPropagateLib.worker.replies import (
 )
 from SegmentPropagateLib.worker.requests import Suggest
 from SegmentPropagateSlicer.Review.Keys import Keys
-from SegmentPropagateSlicer.Review.ReviewWriter import ReviewWriter
+from SegmentPropagateSlicer.Review.ReviewWriter import Draft, ReviewWriter
 from SegmentPropagateSlicer.Runs.Runner import Runner
+from SegmentPropagateSlicer.Scene.Held import undisturbed
 from SegmentPropagateSlicer.Scene.Preview import Preview
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.Whereabouts import Whereabouts
@@ -125,11 +126,13 @@ class Suggestions:
         self.changed.emit()
         self.progressed.emit(0, 0)
 
-    def cancel(self) -> None:
-        """Stop asking; what there was before is still there."""
-        if self._asked is not None:
+    def cancel(self) -> bool:
+        """Stop asking; what there was before is still there. Returns whether there was something to stop."""
+        wasAsking = self._asked is not None
+        if wasAsking:
             self._end()
             self._runner.process.cancel(self._requestId)
+        return wasAsking
 
     def drop(self) -> bool:
         """Forget everything; returns whether there was something that had not been used."""
@@ -207,11 +210,18 @@ class Suggestions:
 
     # ---- using --------------------------------------------------------------------------------------------------
 
-    def use(self, find: Callable[[str], str | None], make: Callable[[Suggestion], str]) -> dict[str, Suggestion]:
-        """Write the ticked outlines and make their slices keys, all in one undo step.
+    def checkWhereabouts(self) -> None:
+        """InputError where the image is no longer where it was when the drafts were made."""
+        if self._shown is not None:
+            self._shown.whereabouts.check()
+
+    def using(
+        self, find: Callable[[str], str | None], make: Callable[[Suggestion], str]
+    ) -> Generator[float, None, dict[str, Suggestion]]:
+        """Write the ticked outlines and make their slices keys, in steps; nothing is changed before the last one.
 
         What is drawn already stays: voxels of other segments, slices on which the segment itself holds something, and
-        locked slices. What is sure gets the voxels where two outlines overlap.
+        locked slices. What is sure gets the voxels where two outlines overlap. All is one undo step.
 
         Args:
             find: gives the ID of the segment of a name; None where there is none.
@@ -221,39 +231,37 @@ class Suggestions:
             dict: segment ID -> what was used for it.
 
         Raises:
-            InputError: there is nothing that could be used, or the image is no longer where it was; nothing changes.
+            InputError: there is nothing that could be used; nothing changes.
         """
-        asked, node = self._checkedNodes()
-        free = {one: slices for one, slices in self._free(asked, find).items() if slices}
-        if not free:
-            text = _("On every slice that is ticked its segment holds something already, or is locked: that stays.")
+        asked, ticked = self._shown, self.ticked
+        if asked is None or not ticked:
+            raise InputError(_("Tick what is to be used first."))
+        node = asked.nodes[1]
+        draft, wanted = yield from undisturbed(node, lambda: self._drafting(asked, ticked, find))
+        used = {place: one for place, one in wanted.items() if place in draft.prepared.changes}
+        if not used:
+            text = _("Nothing was used: on every ticked slice something is drawn already, or the slice is locked.")
             raise InputError(text)
         with self._writer.inOneStep(node):
-            # The first one gets what two of them claim.
-            places = {find(one.name) or make(one): one for one in sorted(free, key=lambda one: one.status != "found")}
-            written = self._writer.draft(asked.nodes, asked.grid, {i: free[one] for i, one in places.items()})
-        used = {segmentId: one for segmentId, one in places.items() if written[segmentId]}  # else nothing was left
-        self._keys.addAll(asked.grid, [(segmentId, index) for segmentId in used for index in written[segmentId]])
+            missing = {place: one for place, one in used.items() if node.GetSegmentation().GetSegment(place) is None}
+            made = {place: make(one) for place, one in missing.items()}
+            outlines = self._writer.putDraft(asked.nodes, asked.grid, draft, made)
+        self._keys.takeAll(asked.grid, outlines)
         numbers = {one.number for one in used.values()}
         told = (replace(one, isTicked=False, isUsed=True) if one.number in numbers else one for one in self.all)
         self._take(asked, tuple(told))
-        return used
+        return {made.get(place, place): one for place, one in used.items()}
 
-    def _checkedNodes(self) -> tuple[_Asked, slicer.vtkMRMLSegmentationNode]:
-        if self._shown is None or not self.ticked:
-            raise InputError(_("Tick what is to be used first."))
-        self._shown.whereabouts.check()
-        return self._shown, self._shown.nodes[1]
-
-    def _free(self, asked: _Asked, find: Callable[[str], str | None]) -> dict[Suggestion, dict[int, Proposal]]:
-        """Of what is ticked, the slices where nobody has drawn in its segment, or locked it."""
-        known = {one: find(one.name) for one in self.ticked}
-        places = [(segmentId, index) for one, segmentId in known.items() if segmentId for index in one.outlines]
-        held = set(places) - self._writer.free(asked.nodes, asked.grid, places)
-        return {
-            one: {index: outline for index, outline in one.outlines.items() if (segmentId, index) not in held}
-            for one, segmentId in known.items()
-        }
+    def _drafting(
+        self, asked: _Asked, ticked: Sequence[Suggestion], find: Callable[[str], str | None]
+    ) -> Generator[float, None, tuple[Draft, dict[str, Suggestion]]]:
+        """Find out what can be written, and for which segments; for those that are yet to be made a name stands."""
+        wanted: dict[str, Suggestion] = {}
+        for one in sorted(ticked, key=lambda one: one.status != "found"):  # the first one gets what two of them claim
+            wanted.setdefault(find(one.name) or f"new: {one.name.casefold()}", one)
+        outlines = {place: one.outlines for place, one in wanted.items()}
+        draft = yield from self._writer.drafting(asked.nodes, asked.grid, outlines)
+        return draft, wanted
 
 
 def _suggestionOf(reply: Suggested) -> Suggestion:

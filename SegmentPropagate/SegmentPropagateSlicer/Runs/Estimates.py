@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import astuple
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from SegmentPropagateLib.process import available_memory_bytes
+from SegmentPropagateSlicer.Values.Store import Store
 from SegmentPropagateSlicer.Values.Words import tr as _
 
 if TYPE_CHECKING:
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
     from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 
 SETTING = "SegmentPropagate/measured"
-
-
-class Store(Protocol):
-    """Where text is kept under a name, such as a QSettings."""
-
-    def value(self, name: str, default: Any = None) -> Any:
-        """The text, or the default."""
-
-    def setValue(self, name: str, value: str) -> None:
-        """Keep a text."""
 
 
 class Estimates:

@@ -71,4 +71,6 @@ class ProjectCommand:
     def _onError(self, error: object) -> None:
         if failedToStart(error) and self._process is not None:
             self._process = None
-            self.ended.emit(_("The ledger of the project is not written: Slicer's Python could not be started."), False)
+            self.ended.emit(
+                _("The records of the project are not written: Slicer's Python could not be started."), False
+            )

@@ -86,7 +86,7 @@ class RunController:
                 self._showRun(run)
             self._setState(State.STARTING)
             if not self._runner.process.isRunning:
-                self._runner.statusChanged.emit(_("Starting the worker..."))
+                self._runner.statusChanged.emit(_("Starting the computing process..."))
             self._requestId = self._runner.ask(nodes[0], request, lambda reply: self._onReply(run, reply))
         except BaseException:
             self._revert(run, "")
@@ -96,6 +96,7 @@ class RunController:
         """Ask the worker to stop; the state goes back when it has, or has been killed."""
         if self.state in (State.STARTING, State.RUNNING):
             self._setState(State.CANCELLING)
+            self._runner.statusChanged.emit(_("Stopping..."))
             self._runner.process.cancel(self._requestId)
 
     def abandon(self, sentence: str) -> None:
@@ -114,9 +115,13 @@ class RunController:
         self.writingProgressed.emit(share)
 
     def endWriting(self) -> None:
-        """Nothing was written; the proposal waits again."""
+        """Nothing is written any more; a proposal that there still is waits again."""
         if self.state == State.WRITING:
-            self._setState(State.REVIEW)
+            self._setState(State.IDLE if self.review is None else State.REVIEW)
+
+    def tellCancelled(self) -> None:
+        """Say that what was going on is not any more."""
+        self._runner.statusChanged.emit(_("Cancelled: everything is as it was before."))
 
     def endReview(self) -> None:
         """The proposal was accepted or discarded."""
@@ -164,11 +169,13 @@ class RunController:
 
     def _revert(self, run: Run, sentence: str) -> None:
         """Back to the review before the run, or to nothing."""
-        self.run = None
+        self.run, wasCancelled = None, self.state == State.CANCELLING
         try:
             self._showReview(run)
         finally:  # whatever the scene is like, the panel is no longer busy
             self._setState(State.IDLE if self.review is None else State.REVIEW)
+            if wasCancelled:
+                self.tellCancelled()
             if sentence:
                 self.errorOccurred.emit(sentence)
 

@@ -57,7 +57,7 @@ class Runner:
     ) -> int:
         """Send a request about a volume, which goes first where the worker does not have it; returns its id."""
         if not self._has(request.setup.volume):
-            self.statusChanged.emit(_("Handing the image to the worker..."))
+            self.statusChanged.emit(_("Handing over the image..."))
             self._handOver(volumeNode, request.setup.volume, onReply)
         return self.process.request(request, onReply)
 

@@ -169,7 +169,7 @@ class Training:
             reason = said[-1].removeprefix("segment-propagate: ") if said else _("it ended without a word.")
             self._fail(_("Learning failed: {reason}").format(reason=reason))
         elif self._facts["kept_start"]:
-            text = _("No better than the present model (DSC {dsc:.3f} on cases set aside): kept.")
+            text = _("No better than the present model (Dice overlap {dsc:.3f} on cases set aside): kept.")
             self._end(text.format(dsc=self._facts["start_dsc"]))
         else:
             self._keep()
@@ -185,7 +185,7 @@ class Training:
                 self._fail(_("Learning failed: {reason}").format(reason=str(error)))
                 return
         self.learned = self._model
-        text = _("Better than the present model: DSC {dsc:.3f} instead of {start:.3f} on cases set aside.")
+        text = _("Better than the present model: Dice overlap {dsc:.3f} instead of {start:.3f} on cases set aside.")
         self._end(text.format(dsc=self._facts["validation_dsc"], start=self._facts["start_dsc"]))
 
     def _onError(self, error: object) -> None:

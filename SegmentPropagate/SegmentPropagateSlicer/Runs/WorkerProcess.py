@@ -111,7 +111,9 @@ class WorkerProcess:
         if server == self._server:
             return
         if any(exchange.is_awaited for exchange, _onReply in self._open.values()):
-            raise InputError(_("The worker is busy: cancel what it does, or wait, before you choose where to compute."))
+            raise InputError(
+                _("The computing process is busy: cancel what it does, or wait, before you choose where to compute.")
+            )
         self.stop()
         self._server = server
 
@@ -207,7 +209,7 @@ class WorkerProcess:
 
     def _onFailedToStart(self) -> None:
         if self._process is not None:
-            self._end(_("The worker could not be started ({program}).").format(program=self._words[0]))
+            self._end(_("The computing process could not be started ({program}).").format(program=self._words[0]))
 
     def _onFinished(self, exitCode: int, _exitStatus: Any = None) -> None:
         self._onLog()
@@ -217,7 +219,7 @@ class WorkerProcess:
                 self._onOutput()
         finally:
             if self._process is process:  # else what it sent last has led to another one
-                sentence = _("The worker ended unexpectedly (code {code}): try again, or see Details.")
+                sentence = _("The computing process ended unexpectedly (code {code}): try again, or see Details.")
                 self._end(self._cause or self._lastWords(exitCode) or sentence.format(code=exitCode))
 
     def _lastWords(self, exitCode: int) -> str:
@@ -251,10 +253,10 @@ class WorkerProcess:
             self._ended = process  # one of its signals may be on the stack: deleting it now would crash
 
     def _onCancelTimeout(self) -> None:
-        self.kill(_("The worker did not stop when asked to and was ended; the next run starts a new one."))
+        self.kill(_("The computing process did not stop when asked to and was ended; the next run starts a new one."))
 
     def _onStartTimeout(self) -> None:
-        self.kill(_("The worker did not answer after its start and was ended; see Details."))
+        self.kill(_("The computing process did not answer after its start and was ended; see Details."))
 
     def _listen(self) -> None:
         """Count the worker's silence from now on, while it owes an answer."""
@@ -276,7 +278,7 @@ class WorkerProcess:
             self._stallTimer.start()
             return
         self.kill(
-            _("The worker sent nothing for {time} and was ended; the next run starts a new one.").format(
+            _("The computing process sent nothing for {time} and was ended; the next run starts a new one.").format(
                 time=duration(self._patienceMs / 1000)
             )
         )
@@ -382,4 +384,4 @@ class WorkerProcess:
 
 
 def _unreadable(error: MessageError) -> str:
-    return _("The worker sent something unreadable ({error}); see Details.").format(error=error)
+    return _("The computing process sent something unreadable ({error}); see Details.").format(error=error)

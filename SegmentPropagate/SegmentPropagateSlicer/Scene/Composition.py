@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 import slicer
@@ -11,10 +11,12 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk
 
-from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
+from SegmentPropagateSlicer.Scene.Derived import derivedNames, derivedOf
+from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, Labelmap, arrayOf, distinct, hasVoxels
 from SegmentPropagateSlicer.Scene.Lattice import (
     Extent,
     Lattice,
+    effectiveExtent,
     indexOfExtent,
     intersectionOfExtents,
     isOnGrid,
@@ -23,6 +25,8 @@ from SegmentPropagateSlicer.Scene.Lattice import (
 
 AT_ONCE = 1 << 22
 """Bytes that are copied between two turns of the event loop: new memory takes up to 8 ms."""
+SCALARS = "ImageScalars"
+"""What VTK calls the values of an image."""
 
 _Bits = NDArray[np.uint8]
 
@@ -78,12 +82,23 @@ class NotHere(Exception):
 
 
 class _Sheet:
-    """New content of one labelmap."""
+    """New content of one labelmap.
 
-    def __init__(self, image: slicer.vtkOrientedImageData, extent: Extent) -> None:
-        self.image, self.extent = image, extent
+    Args:
+        image: the labelmap; None, or an empty one, where nothing is held yet.
+        lattice: has its grid.
+        extent: of the new content.
+        highest: label that it may get.
+    """
+
+    def __init__(
+        self, image: slicer.vtkOrientedImageData | None, lattice: Lattice, extent: Extent, highest: int
+    ) -> None:
+        self._old = image if hasVoxels(image) else None
+        self._matrix, self.extent = lattice.matrix, extent
+        dtype = np.min_scalar_type(highest) if self._old is None else arrayOf(self._old).dtype
         i0, i1, j0, j1, k0, k1 = extent
-        self.values: NDArray[Any] = np.empty((k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1), dtype=arrayOf(image).dtype)
+        self.values: NDArray[Any] = np.empty((k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1), dtype=dtype)
 
     def within(self, extent: Extent) -> NDArray[Any]:
         """View of the values of a box, which may be changed."""
@@ -96,7 +111,9 @@ class _Sheet:
 
     def copy(self) -> Iterator[None]:
         """Take what the labelmap holds, and nothing beyond it."""
-        old, (layers, rows, columns) = arrayOf(self.image), indexOfExtent(self.image.GetExtent(), self.extent)
+        old, (layers, rows, columns) = self.values[:0], (slice(0, 0), slice(0, 0), slice(0, 0))
+        if self._old is not None:
+            old, (layers, rows, columns) = arrayOf(self._old), indexOfExtent(self._old.GetExtent(), self.extent)
         for where, slab in self._slabs():
             slab[...] = 0
             first, last = max(where.start, layers.start), min(where.stop, layers.stop)
@@ -127,16 +144,20 @@ class _Sheet:
             self.extent = tuple(start + end for s, start in starts for end in (s.start, s.stop - 1))
             self.values = tight
 
-    def put(self) -> None:
-        """Have the labelmap hold this."""
-        new, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
-        self.image.GetImageToWorldMatrix(matrix)
-        new.SetExtent(self.extent)
-        new.SetImageToWorldMatrix(matrix)
-        scalars = numpy_to_vtk(self.values.ravel())
-        scalars.SetName(self.image.GetPointData().GetScalars().GetName())
-        new.GetPointData().SetScalars(scalars)
-        self.image.ShallowCopy(new)
+    def image(self, extent: Extent | None = None) -> slicer.vtkOrientedImageData:
+        """The labelmap that this makes, or a part of it with memory of its own."""
+        values = self.values if extent is None else np.ascontiguousarray(self.within(extent))
+        image = slicer.vtkOrientedImageData()
+        image.SetExtent(extent or self.extent)
+        image.SetImageToWorldMatrix(self._matrix)
+        scalars = numpy_to_vtk(values.ravel())
+        scalars.SetName(SCALARS if self._old is None else self._old.GetPointData().GetScalars().GetName())
+        image.GetPointData().SetScalars(scalars)
+        return image
+
+
+_Owner = Union["slicer.vtkOrientedImageData", str]
+"""The labelmap that segments share, empty or not; the ID of a segment that has none."""
 
 
 class Composition:
@@ -147,7 +168,8 @@ class Composition:
 
     Args:
         segmentationNode: vtkMRMLSegmentationNode, stored as labelmaps.
-        changes: segmentId -> `Change`, in the order in which they are written.
+        changes: segmentId -> `Change`, in the order in which they are written; an ID that there is no segment of
+            stands for one that is yet to be made.
         overwritten: segmentId -> the others that lose what it gets.
     """
 
@@ -158,105 +180,149 @@ class Composition:
         overwritten: Mapping[str, Sequence[str]],
     ) -> None:
         self._node, self._changes, self._overwritten = segmentationNode, changes, overwritten
-        self._labelmaps = {
-            i: labelmapOf(segmentationNode, i) for i in segmentationNode.GetSegmentation().GetSegmentIDs()
-        }
-        self._sheets: dict[slicer.vtkOrientedImageData, _Sheet] = {}
+        segmentation = segmentationNode.GetSegmentation()
+        self._owners: dict[str, tuple[_Owner, int]] = {segmentId: (segmentId, 1) for segmentId in changes}
+        for segmentId in segmentation.GetSegmentIDs():
+            segment = segmentation.GetSegment(segmentId)
+            image = segment.GetRepresentation(LABELMAP) if segment is not None else None
+            if segment is not None and image is not None:
+                self._owners[segmentId] = image, segment.GetLabelValue()
+        self._sheets: dict[_Owner, _Sheet] = {}
         self._changed: dict[str, None] = {}  # segment IDs, in the order they were changed
+        self._derived: dict[str, Mapping[str, vtk.vtkDataObject]] = {}  # segmentId -> what is made of its labelmap
 
     def compose(self) -> Iterator[float]:
         """Do it, a piece at a time, each of which yields how much of all is done, 0..1.
 
         Raises:
-            NotHere: a segment has another grid, no labelmap yet, a surface that has to follow, or would share a voxel
-                with one that does not give way. Slicer knows what is to be done then, see `Voxels`.
+            NotHere: a segment has another grid, or would share a voxel with one that does not give way, or surfaces
+                are made of all segments together. Slicer knows what is to be done then, see `Voxels`.
         """
-        names: list[str] = []
-        self._node.GetSegmentation().GetContainedRepresentationNames(names)
-        if len(names) > 1:
+        names = derivedNames(self._node)
+        if names is None:
             raise NotHere
-        wanted: dict[slicer.vtkOrientedImageData, Extent] = {}
-        for segmentId, change in self._changes.items():
-            image, label = self._labelmaps[segmentId]
-            if image is None or not isOnGrid((image, label), change.lattice):
-                raise NotHere
-            wanted[image] = unionOfExtents(wanted.get(image, image.GetExtent()), change.lattice.extent) or ()
-        for image, extent in wanted.items():
-            yield from self._open(image, extent)
+        yield from self._openAll()
         for number, (segmentId, change) in enumerate(self._changes.items(), start=1):
             for piece in change.pieces():
                 yield from self._apply(segmentId, *piece)
-                yield 0.9 * number / len(self._changes)
+                yield 0.8 * number / len(self._changes)
         for sheet in self._sheets.values():
             for _piece in sheet.crop():
-                yield 0.9
+                yield 0.8
+        for number, segmentId in enumerate(self._changed if names else (), start=1):
+            yield from self._derive(segmentId, names)
+            yield 0.8 + 0.2 * number / len(self._changed)
 
-    def put(self) -> None:
-        """Have the labelmaps hold what was composed, and tell whoever shows them."""
-        for sheet in self._sheets.values():
-            sheet.put()
+    def labelmap(self, segmentId: str) -> Labelmap:
+        """What a segment that is changed will have."""
+        owner, label = self._owners[segmentId]
+        return self._sheets[owner].image(), label
+
+    def put(self, made: Mapping[str, str]) -> None:
+        """Have the segments hold what was composed, and tell whoever shows them.
+
+        Args:
+            made: IDs of the changes that stood for segments -> IDs of these segments.
+        """
         segmentation = self._node.GetSegmentation()
+        images = {owner: sheet.image() for owner, sheet in self._sheets.items()}
+        for owner, image in images.items():
+            if isinstance(owner, str):
+                self._replace(segmentation.GetSegment(made.get(owner, owner)), image, owner)
+            elif not self._derived:
+                owner.ShallowCopy(image)
+            else:  # were it changed in place, Slicer would forget the surfaces of all segments
+                for segmentId in [i for i, (found, _label) in self._owners.items() if found is owner]:
+                    self._replace(segmentation.GetSegment(segmentId), image, segmentId)
         for segmentId in self._changed:
             for event in (segmentation.SourceRepresentationModified, segmentation.RepresentationModified):
-                segmentation.InvokeEvent(event, segmentId)
+                segmentation.InvokeEvent(event, made.get(segmentId, segmentId))
 
-    def _open(self, image: slicer.vtkOrientedImageData, extent: Extent) -> Iterator[float]:
-        self._sheets[image] = _Sheet(image, extent)
-        for _piece in self._sheets[image].copy():
+    def _replace(self, segment: slicer.vtkSegment | None, image: slicer.vtkOrientedImageData, segmentId: str) -> None:
+        if segment is not None:
+            segment.AddRepresentation(LABELMAP, image)
+            segment.SetLabelValue(self._owners[segmentId][1])
+            for name, data in self._derived.get(segmentId, {}).items():
+                segment.AddRepresentation(name, data)
+
+    def _derive(self, segmentId: str, names: Sequence[str]) -> Iterator[float]:
+        """Make what is made of a segment's labelmap; of no more of that than it fills, as one may be shared by all."""
+        owner, label = self._owners[segmentId]
+        sheet = self._sheets[owner]
+        extent = effectiveExtent(sheet.image(), label, sheet.extent)
+        yield 0.8
+        self._derived[segmentId] = derivedOf(self._node, names, (sheet.image(extent) if extent else None, label))
+
+    def _openAll(self) -> Iterator[float]:
+        wanted: dict[_Owner, tuple[Lattice, Extent]] = {}
+        for segmentId, change in self._changes.items():
+            owner, label = self._owners[segmentId]
+            held = _held(owner)
+            if held is not None and not isOnGrid((held, label), change.lattice):
+                raise NotHere
+            before = wanted[owner][1] if owner in wanted else held.GetExtent() if held is not None else None
+            wanted[owner] = change.lattice, unionOfExtents(before, change.lattice.extent) or ()
+        for owner, (lattice, extent) in wanted.items():
+            yield from self._open(owner, lattice, extent)
+
+    def _open(self, owner: _Owner, lattice: Lattice, extent: Extent) -> Iterator[float]:
+        highest = max(label for other, label in self._owners.values() if other is owner)
+        image = None if isinstance(owner, str) else owner
+        self._sheets[owner] = _Sheet(image, lattice, extent, highest)
+        for _piece in self._sheets[owner].copy():
             yield 0.0
 
     def _apply(
         self, segmentId: str, part: Lattice, added: NDArray[np.bool_], removed: NDArray[np.bool_]
     ) -> Iterator[float]:
         """Change a segment, and those that give way to it, on a part of a lattice."""
-        own, label = self._labelmaps[segmentId]
-        if own is None:
-            raise NotHere
+        own, label = self._owners[segmentId]
         values = self._sheets[own].within(part.extent)
         np.copyto(values, 0, where=removed & (values == label))
         if added.any():
-            for image in {
-                found for found, _label in self._labelmaps.values() if found is not None and found is not own
-            }:
-                yield from self._giveWay(segmentId, image, part, added)
+            for owner in {found for found, _label in self._owners.values() if found is not own}:
+                yield from self._giveWay(segmentId, owner, part, added)
             self._checkFree(segmentId, own, values[added])
             np.copyto(values, label, where=added)
         self._changed[segmentId] = None
 
-    def _giving(self, segmentId: str, image: slicer.vtkOrientedImageData) -> dict[int, str]:
+    def _giving(self, segmentId: str, owner: _Owner) -> dict[int, str]:
         """Labels of a labelmap that give way to a segment -> whose they are."""
-        others = ((i, self._labelmaps[i]) for i in self._overwritten[segmentId])
-        return {label: i for i, (found, label) in others if found is image}
+        others = ((i, self._owners[i]) for i in self._overwritten[segmentId] if i in self._owners)
+        return {label: i for i, (found, label) in others if found is owner}
 
-    def _checkFree(self, segmentId: str, image: slicer.vtkOrientedImageData, values: NDArray[Any]) -> None:
+    def _checkFree(self, segmentId: str, owner: _Owner, values: NDArray[Any]) -> None:
         """NotHere where others hold values that a segment is to get, and do not give way; else note that they lose."""
-        held = values[(values != 0) & (values != self._labelmaps[segmentId][1])]
-        giving = self._giving(segmentId, image) if len(held) else {}
-        for label in np.unique(held).tolist():
+        held = values[(values != 0) & (values != self._owners[segmentId][1])]
+        giving = self._giving(segmentId, owner) if len(held) else {}
+        for label in distinct(held):
             if label not in giving:
                 raise NotHere
             self._changed[giving[label]] = None
 
-    def _giveWay(
-        self, segmentId: str, image: slicer.vtkOrientedImageData, part: Lattice, added: NDArray[np.bool_]
-    ) -> Iterator[float]:
+    def _giveWay(self, segmentId: str, owner: _Owner, part: Lattice, added: NDArray[np.bool_]) -> Iterator[float]:
         """Take from the segments of another labelmap what one gets."""
-        giving = self._giving(segmentId, image)
-        if not giving:
+        giving, sheet = self._giving(segmentId, owner), self._sheets.get(owner)
+        stored = sheet.image() if sheet is not None else _held(owner)
+        if not giving or stored is None:
             return
-        if not isOnGrid((image, 1), part):
+        if not isOnGrid((stored, 1), part):
             raise NotHere
-        common = intersectionOfExtents(part.extent, image.GetExtent())
+        common = intersectionOfExtents(part.extent, stored.GetExtent())
         if common is None:
             return
         where = added[indexOfExtent(common, part.extent)]
-        sheet = self._sheets.get(image)
-        values = arrayOf(image)[indexOfExtent(common, image.GetExtent())] if sheet is None else sheet.within(common)
+        values = arrayOf(stored)[indexOfExtent(common, stored.GetExtent())]
         lost = where & np.isin(values, list(giving))
         if not lost.any():
             return
         if sheet is None:
-            yield from self._open(image, image.GetExtent())
-            values = self._sheets[image].within(common)
-        self._changed.update(dict.fromkeys(giving[label] for label in np.unique(values[lost]).tolist()))
+            yield from self._open(owner, part, stored.GetExtent())
+            values = self._sheets[owner].within(common)
+        self._changed.update(dict.fromkeys(giving[label] for label in distinct(values[lost])))
         np.copyto(values, 0, where=lost)
+
+
+def _held(owner: _Owner) -> slicer.vtkOrientedImageData | None:
+    """A labelmap that holds something; else None."""
+    return None if isinstance(owner, str) or not hasVoxels(owner) else owner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, labelmapOf, segmentOf
+from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, distinct, labelmapOf, segmentOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Extent,
     Lattice,
@@ -33,6 +33,9 @@ SLAB = 16
 
 FEW = 1 << 20
 """Voxels that are looked at sooner than it is found out which of the labelmap's are others."""
+
+ATTEMPTS = 2
+"""To do something in steps, before it is done in one: she may go on drawing for as long as she likes."""
 
 LENT = "SegmentPropagate.Lent"
 """Tag of a segment that names its loans. Undo brings tags back with the voxels, so it always says which are there."""
@@ -187,7 +190,7 @@ class Held:
             for k in np.flatnonzero(drawn.any(axis=(1, 2))):
                 layer = replace(lattice, extent=(*lattice.extent[:4], *[lattice.extent[4] + int(k)] * 2))
                 (s, _row, _column), inside = next(placesInVolume(layer, grid))
-                found.update(np.unique(np.broadcast_to(s, drawn[k].shape)[drawn[k] & inside]).tolist())
+                found.update(distinct(np.broadcast_to(s, drawn[k].shape)[drawn[k] & inside]))
             yield
         return sorted(found)
 
@@ -283,3 +286,14 @@ def asLongAsUntouched(
             return end.value  # type: ignore[no-any-return]
         yield share
     return None
+
+
+def undisturbed(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, begin: Callable[[], Generator[Share, None, Result]]
+) -> Generator[Share, None, Result]:
+    """Go through steps, and begin anew where a segment has changed between two of them; the last time all at once."""
+    for _attempt in range(ATTEMPTS):
+        found = yield from asLongAsUntouched(segmentationNode, begin())
+        if found is not None:
+            return found
+    return finished(begin())

@@ -17,6 +17,9 @@ from SegmentPropagateSlicer.Scene.VolumeReader import worldFromLocal
 Labelmap = tuple["slicer.vtkOrientedImageData | None", int]
 """A (maybe shared) labelmap and a segment's value in it; `(None, 0)` for an empty segment."""
 
+LABELMAP = "Binary labelmap"
+"""vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()"""
+
 
 def segmentOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> slicer.vtkSegment:
     """A segment, or InputError where it is gone."""
@@ -39,11 +42,13 @@ def labelmapOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str)
                 "The segmentation '{name}' is stored as surfaces: make 'Binary labelmap' its source representation."
             ).format(name=segmentationNode.GetName())
         )
-    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    image = segment.GetRepresentation(name)
-    if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
-        return None, 0
-    return image, segment.GetLabelValue()
+    image = segment.GetRepresentation(LABELMAP)
+    return (image, segment.GetLabelValue()) if hasVoxels(image) else (None, 0)
+
+
+def hasVoxels(image: slicer.vtkOrientedImageData | None) -> bool:
+    """Whether there is an image, and it is not empty: segments that hold nothing may share an empty one."""
+    return image is not None and image.GetNumberOfPoints() > 0 and image.GetPointData().GetScalars() is not None
 
 
 def nearestPlaces(
@@ -95,6 +100,15 @@ def arrayOf(image: slicer.vtkOrientedImageData) -> np.ndarray:
     from vtk.util.numpy_support import vtk_to_numpy
 
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
+def distinct(values: NDArray[Any]) -> list[int]:
+    """Which numbers there are in an array of whole ones, none below 0; ascending.
+
+    `numpy.unique` would sort them all, and has to import another module when it is first called: 80 ms.
+    """
+    found: list[int] = np.flatnonzero(np.bincount(values.ravel().astype(np.intp))).tolist()
+    return found
 
 
 def indexFromWorld(

@@ -12,7 +12,14 @@ import vtk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.volumes.boxes import bounding_box, first_and_last
-from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, indexFromWorld, labelmapOf, nearestPlaces
+from SegmentPropagateSlicer.Scene.Labelmaps import (
+    Labelmap,
+    arrayOf,
+    distinct,
+    indexFromWorld,
+    labelmapOf,
+    nearestPlaces,
+)
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 
@@ -119,21 +126,38 @@ def holdersOf(
     box = bounding_box(where)
     if box is None:
         return
-    sharers: dict[slicer.vtkOrientedImageData, list[tuple[str, int]]] = {}
-    for segmentId in segmentIds:
-        image, label = labelmapOf(segmentationNode, segmentId)
-        if image is not None:
-            sharers.setdefault(image, []).append((segmentId, label))
     part = lattice.part(box)
-    for image, labels in sharers.items():
+    for image, labels in _sharers(segmentationNode, segmentIds).items():
         values = _valuesOn(segmentationNode, image, part)
         values *= where[box]
-        present = set(np.unique(values[values != 0]).tolist())
+        present = set(distinct(values[values != 0]))
         for segmentId, label in labels:
             if label in present:
                 held = values == label
                 own = bounding_box(held) or ()
                 yield segmentId, part.part(own), held[own]
+
+
+def voxelsHeldByAny(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentIds: Iterable[str], lattice: Lattice
+) -> NDArray[np.bool_]:
+    """What any of some segments holds on the lattice: bool `(k, j, i)`; each labelmap is read once."""
+    found = np.zeros(lattice.shape, dtype=bool)
+    for image, labels in _sharers(segmentationNode, segmentIds).items():
+        found |= np.isin(_valuesOn(segmentationNode, image, lattice), [label for _segmentId, label in labels])
+    return found
+
+
+def _sharers(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, segmentIds: Iterable[str]
+) -> dict[slicer.vtkOrientedImageData, list[tuple[str, int]]]:
+    """Labelmap -> IDs and labels of those of the segments that it holds."""
+    sharers: dict[slicer.vtkOrientedImageData, list[tuple[str, int]]] = {}
+    for segmentId in segmentIds:
+        image, label = labelmapOf(segmentationNode, segmentId)
+        if image is not None:
+            sharers.setdefault(image, []).append((segmentId, label))
+    return sharers
 
 
 def _valuesOn(

@@ -12,7 +12,7 @@ import vtk
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk
 
-from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, segmentOf
+from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, arrayOf, segmentOf
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Proposal import Proposal, emptyProposal
 
@@ -66,7 +66,9 @@ class Preview:
             last: last one, inclusive.
         """
         self.end()
-        node, image = _newNode(), _blankImage(volumeNode, grid, first, last)
+        rows, columns = grid.shape
+        node = _newNode()
+        image = _blankImage(volumeNode, grid, ((first, last), (0, rows - 1), (0, columns - 1)))
         labels = {segmentId: value for value, segmentId in enumerate(segmentIds, start=1)}
         for segmentId, value in labels.items():
             original = segmentOf(segmentationNode, segmentId)
@@ -81,10 +83,7 @@ class Preview:
         node = _newNode()
         image = slicer.vtkOrientedImageData()
         for number, (name, color, proposals) in enumerate(outlines, start=1):
-            first = min(proposals)
-            image = _blankImage(volumeNode, grid, first, max(proposals))  # a shared one would have all slices between
-            for sliceIndex, proposal in proposals.items():
-                np.moveaxis(arrayOf(image), grid.axis, 0)[sliceIndex - first][proposal.place][proposal.box] = 1
+            image = _imageOf(volumeNode, grid, proposals)
             _addSegment(node, str(number), name, color, image, 1)
         self._shown = _Shown(node, _display(node, volumeNode), grid, 0, {}, image)
 
@@ -139,7 +138,7 @@ def _addSegment(
     segment = slicer.vtkSegment()
     segment.SetName(name)
     segment.SetColor(*((1 + channel) / 2 for channel in color))
-    segment.AddRepresentation(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName(), image)
+    segment.AddRepresentation(LABELMAP, image)
     segment.SetLabelValue(value)
     node.GetSegmentation().AddSegment(segment, segmentId)
 
@@ -168,14 +167,32 @@ def _write(shown: _Shown, segmentId: str, sliceIndex: int, proposal: Proposal) -
     view[proposal.place][proposal.box] = label
 
 
-def _blankImage(
-    volumeNode: slicer.vtkMRMLScalarVolumeNode, grid: SliceGrid, first: int, last: int
+def _imageOf(
+    volumeNode: slicer.vtkMRMLScalarVolumeNode, grid: SliceGrid, proposals: Mapping[int, Proposal]
 ) -> slicer.vtkOrientedImageData:
-    extent = [0, 0, 0, 0, 0, 0]
-    for axis, size in enumerate(grid.geometry.shape_kji[::-1]):
-        extent[2 * axis : 2 * axis + 2] = 0, size - 1
-    ijk = 2 - grid.axis
-    extent[2 * ijk : 2 * ijk + 2] = first, last
+    """Outlines in an image that is no larger than they are: memory that is written to for the first time takes long."""
+    full = {index: proposal for index, proposal in proposals.items() if proposal.area}
+    if not full:
+        return slicer.vtkOrientedImageData()
+    sides = zip(*(proposal.place for proposal in full.values()), strict=True)
+    rows, columns = ((min(s.start for s in side), max(s.stop for s in side) - 1) for side in sides)
+    image = _blankImage(volumeNode, grid, ((min(full), max(full)), rows, columns))
+    stack = np.moveaxis(arrayOf(image), grid.axis, 0)
+    for index, proposal in full.items():
+        (row, column), (height, width) = proposal.origin, proposal.box.shape
+        top, left = row - rows[0], column - columns[0]
+        stack[index - min(full), top : top + height, left : left + width] |= proposal.box
+    return image
+
+
+def _blankImage(
+    volumeNode: slicer.vtkMRMLScalarVolumeNode, grid: SliceGrid, box: Sequence[tuple[int, int]]
+) -> slicer.vtkOrientedImageData:
+    """Zeros within a box: first and last slice, row and column."""
+    across = [axis for axis in range(3) if axis != grid.axis]
+    extent = [0] * 6
+    for axis, ends in zip((grid.axis, *across), box, strict=True):
+        extent[4 - 2 * axis : 6 - 2 * axis] = ends
     image = slicer.vtkOrientedImageData()
     image.SetExtent(extent)
     voxels = np.zeros(image.GetNumberOfPoints(), dtype=np.uint8)  # unlike VTK's, costs nothing until written to

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import count
+from dataclasses import dataclass
 
 import numpy as np
 import slicer
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from SegmentPropagateSlicer.Scene.Composition import Change, Composition, NotHere
 from SegmentPropagateSlicer.Scene.EditRules import EditRules
-from SegmentPropagateSlicer.Scene.Held import Loan, asLongAsUntouched
+from SegmentPropagateSlicer.Scene.Held import Loan, undisturbed
 from SegmentPropagateSlicer.Scene.Kept import Kept, leaveOut
-from SegmentPropagateSlicer.Scene.Labelmaps import labelmapOf
+from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Lattice,
     effectiveExtent,
@@ -36,8 +36,6 @@ from SegmentPropagateSlicer.Scene.Voxels import Voxels
 from SegmentPropagateSlicer.Values.Pieces import finished
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 
-ATTEMPTS = 2
-"""To write in steps, before it is done in one: she may go on drawing for as long as she likes."""
 COMPARING = 0.6
 """Share of the time that it takes to find out what changes."""
 
@@ -45,6 +43,21 @@ Steps = Generator[float, None, dict[str, int]]
 """Yields how much is done, 0..1; returns segmentId -> number of voxels changed."""
 Snapshot = dict[str, tuple[Lattice, NDArray[np.bool_]]]
 """segmentId -> what it held on a slice, in its own grid."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is going to be written.
+
+    Args:
+        changes: segmentId -> `Change`; none of them is empty.
+        composition: the labelmaps that they make; None where Slicer has to make them.
+        kept: what they leave alone.
+    """
+
+    changes: Mapping[str, Change]
+    composition: Composition | None
+    kept: Kept
 
 
 class SegmentWriter:
@@ -114,41 +127,34 @@ class SegmentWriter:
         as if it had been drawn before: then the work begins anew, and after some times is done in one step.
         """
         kept = kept or Kept()
-        for attempt in count():
+
+        def preparing() -> Generator[float, None, Prepared]:
             present = {i: slices[i] for i in segmentationNode.GetSegmentation().GetSegmentIDs() if i in slices}
-            preparing = self._preparing((segmentationNode, volumeNode), grid, present, kept)
-            if attempt == ATTEMPTS:
-                changes, composition = finished(preparing)
-                break
-            prepared = yield from asLongAsUntouched(segmentationNode, preparing)
-            if prepared is not None:
-                changes, composition = prepared
-                break
-        if any(change.count for change in changes.values()):
-            with self.inOneStep(segmentationNode):
-                if composition is not None:
-                    composition.put()
-                else:
-                    self._put(segmentationNode, changes, kept)
+            return self.preparing((segmentationNode, volumeNode), grid, present, kept)
+
+        prepared = yield from undisturbed(segmentationNode, preparing)
+        self.put(segmentationNode, prepared)
+        changes = prepared.changes
         return {segmentId: changes[segmentId].count if segmentId in changes else 0 for segmentId in slices}
 
-    def _preparing(
+    def preparing(
         self,
         nodes: tuple[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLScalarVolumeNode],
         grid: SliceGrid,
         slices: Mapping[str, Mapping[int, Proposal]],
         kept: Kept,
-    ) -> Generator[float, None, tuple[dict[str, Change], Composition | None]]:
-        """What changes, and the labelmaps that it makes, or None where Slicer has to make them."""
+    ) -> Generator[float, None, Prepared]:
+        """Find out what changes, and compose the labelmaps that this makes; nothing is changed.
+
+        An ID that there is no segment of stands for one that is yet to be made; see `put`.
+        """
         changes: dict[str, Change] = {}
         for number, (segmentId, proposals) in enumerate(slices.items()):
             lattice = self._around(nodes[0], nodes[1], grid, segmentId, proposals)
             if lattice is None:
                 continue
             change = Change(lattice)
-            for part in (
-                [lattice] if self._rules.isMasked else slabsOf(lattice, grid)
-            ):  # Slicer makes a mask of all segments
+            for part in slabsOf(lattice, grid):
                 change.note(part, *self._changes(nodes[::-1], (grid, proposals), segmentId, part, kept))
                 yield COMPARING * (number + 0.5) / len(slices)
             if change.count:
@@ -159,10 +165,34 @@ class SegmentWriter:
             for share in composition.compose():
                 yield COMPARING + (1 - COMPARING) * share
         except NotHere:
-            return changes, None
-        return changes, composition
+            return Prepared(changes, None, kept)
+        return Prepared(changes, composition, kept)
 
-    def _put(self, segmentationNode: slicer.vtkMRMLSegmentationNode, changes: Mapping[str, Change], kept: Kept) -> None:
+    def put(
+        self,
+        segmentationNode: slicer.vtkMRMLSegmentationNode,
+        prepared: Prepared,
+        made: Mapping[str, str] | None = None,
+    ) -> None:
+        """Change the segments; an undo step where anything changes.
+
+        Args:
+            segmentationNode: the segmentation, which has not changed since.
+            prepared: what `preparing` returned.
+            made: IDs that stood for segments -> those of the segments that have been made.
+        """
+        if not prepared.changes:
+            return
+        with self.inOneStep(segmentationNode):
+            if prepared.composition is not None:
+                prepared.composition.put(made or {})
+            else:
+                changes = {(made or {}).get(i, i): change for i, change in prepared.changes.items()}
+                self._putBySlicer(segmentationNode, changes, prepared.kept)
+
+    def _putBySlicer(
+        self, segmentationNode: slicer.vtkMRMLSegmentationNode, changes: Mapping[str, Change], kept: Kept
+    ) -> None:
         """Have Slicer make the labelmaps."""
         with Voxels(segmentationNode) as voxels:
             voxels.makeRoom({segmentId: change.lattice for segmentId, change in changes.items()})
@@ -304,7 +334,7 @@ class SegmentWriter:
         kept: Kept,
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Where the segment would grow and shrink on a lattice: bool `(k, j, i)` twice."""
-        old = readVoxels(*labelmapOf(nodes[1], segmentId), lattice.extent)
+        old = readVoxels(*_labelmapNow(nodes[1], segmentId), lattice.extent)
         new, inSlices = sampleProposals(lattice, *stack)
         self._rules.editable(nodes[1], nodes[0], stack[0], segmentId, lattice, inSlices)
         leaveOut(inSlices, kept.fixed(segmentId, lattice))
@@ -323,7 +353,7 @@ class SegmentWriter:
         proposals: Mapping[int, Proposal],
     ) -> Lattice | None:
         """The lattice around everything that may change; None for nothing."""
-        image, label = labelmapOf(segmentationNode, segmentId)
+        image, label = _labelmapNow(segmentationNode, segmentId)
         world, matrix = self._matrices(segmentationNode, volumeNode, image)
         extent = extentOfProposals(world, grid, proposals)
         if image is not None:
@@ -350,3 +380,9 @@ class SegmentWriter:
             slicer.vtkSegmentationConverter.DeserializeImageGeometry(geometry, image, False)
         image.GetImageToWorldMatrix(matrix)
         return worldFromLocal(segmentationNode) @ slicer.util.arrayFromVTKMatrix(matrix), matrix
+
+
+def _labelmapNow(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> Labelmap:
+    """A segment's labelmap; none where the segment is yet to be made."""
+    isThere = segmentationNode.GetSegmentation().GetSegment(segmentId) is not None
+    return labelmapOf(segmentationNode, segmentId) if isThere else (None, 0)

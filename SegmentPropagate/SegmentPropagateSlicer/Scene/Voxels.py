@@ -12,6 +12,7 @@ import vtk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.volumes.boxes import bounding_box
+from SegmentPropagateSlicer.Scene.Derived import derivedNames
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Extent,
@@ -76,9 +77,7 @@ class Voxels:
     @property
     def _hasSurfaces(self) -> bool:
         """Whether there is something that is made of the labelmaps, to be kept up to date."""
-        names: list[str] = []
-        self._node.GetSegmentation().GetContainedRepresentationNames(names)
-        return len(names) > 1
+        return derivedNames(self._node) != []
 
     def makeRoom(self, places: Mapping[str, Lattice]) -> None:
         """Make labelmaps as large as what is going to be added, each once: that copies them.

@@ -31,3 +31,12 @@ def doneWithin(
 def finished(pieces: Generator[Any, Any, Result]) -> Result:
     """Do all of it at once; returns what the generator returns."""
     return doneWithin(pieces, None)[1]  # type: ignore[return-value]
+
+
+def asPart(pieces: Generator[float, None, Result], first: float, last: float) -> Generator[float, None, Result]:
+    """The same pieces, whose shares, 0..1 of a part, are told as shares of the whole that it is a part of."""
+    try:
+        while True:
+            yield first + (last - first) * next(pieces)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from SegmentPropagateLib.worker.remote.address import TOKEN
+from SegmentPropagateSlicer.Values.Store import Store
 
 CLIENT = "SegmentPropagateLib.worker.client"
 TOLD_CODES = (2, 3, 4, 5)
 """With these the client ends its log with a sentence for the user."""
 CHOSEN, ADDRESS, TOKEN_KEY = (f"SegmentPropagate/{name}" for name in ("computeOn", "serverAddress", "serverToken"))
-
-
-class Store(Protocol):
-    """Where text is kept under a name, such as a QSettings."""
-
-    def value(self, name: str, default: Any = None) -> Any:
-        """The text, or the default."""
-
-    def setValue(self, name: str, value: str) -> None:
-        """Keep a text."""
 
 
 @dataclass(frozen=True)

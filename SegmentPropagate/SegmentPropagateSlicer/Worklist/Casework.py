@@ -15,7 +15,7 @@ from SegmentPropagateLib.formats.cases import Case
 from SegmentPropagateLib.formats.worklist import WorkCase, Worklist, second_name, stamp_of
 from SegmentPropagateLib.project.listing import ProjectWorklist, project_at
 from SegmentPropagateLib.volumes.labels import SegmentInfo
-from SegmentPropagateSlicer.Scene.Labelmaps import segmentOf
+from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, segmentOf
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Worklist.Segments import (
     REFERENCE,
@@ -24,9 +24,6 @@ from SegmentPropagateSlicer.Worklist.Segments import (
     nextSegment,
     segmentationOf,
 )
-
-_LABELMAP = "Binary labelmap"
-"""vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()"""
 
 Nodes = tuple["slicer.vtkMRMLScalarVolumeNode", "slicer.vtkMRMLSegmentationNode"]
 
@@ -242,7 +239,7 @@ def _write(node: slicer.vtkMRMLStorableNode, path: Path) -> None:
 def _contentOf(node: slicer.vtkMRMLSegmentationNode) -> object:
     """What is equal as long as the segments are."""
     segments = [segmentOf(node, segmentId) for segmentId in node.GetSegmentation().GetSegmentIDs()]
-    images = [segment.GetRepresentation(_LABELMAP) for segment in segments]
+    images = [segment.GetRepresentation(LABELMAP) for segment in segments]
     times = [found.GetMTime() if found is not None else 0 for found in (*segments, *images)]
     return node.GetID(), node.GetSegmentation().GetSegmentIDs(), times
 

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from SegmentPropagateSlicer.Values.Store import Store
 
 DEFAULTS = {"acceptOnNext": 1, "completeAtAccept": 1, "boxAtOnce": 1, "correctOnStroke": 1, "autosaveMinutes": 1}
-
-
-class Store(Protocol):
-    """Where values are kept under a name, such as a QSettings."""
-
-    def value(self, name: str, default: Any = None) -> Any:
-        """The value, or text of it, or the default."""
-
-    def setValue(self, name: str, value: Any) -> None:
-        """Keep a value."""
 
 
 class Preferences:

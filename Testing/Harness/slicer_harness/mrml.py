@@ -143,6 +143,18 @@ def clear_scene():
     gc.collect()
 
 
+class LayoutManager:
+    """The logics of the slice views, so that `setSliceViewerLayers` moves these to an image; no widget is shown."""
+
+    def mrmlSliceLogics(self):
+        import slicer
+
+        return slicer.harness.appLogic.GetSliceLogics()
+
+    def sliceViewNames(self):
+        return []
+
+
 class CoreIOManager:
     """Behind slicer.util.loadVolume, loadLabelVolume, loadSegmentation and saveNode."""
 
@@ -229,7 +241,7 @@ class CoreApp:
         return True
 
     def layoutManager(self):
-        return None  # as with Slicer --no-main-window
+        return LayoutManager()
 
     def mainWindow(self):
         return None

@@ -140,7 +140,7 @@ def error(slicer, widget):
     """The worker died."""
     prompted(slicer, widget)
     widget.context.status.log("Killed")
-    widget.logic.errorOccurred.emit("The worker ended unexpectedly (code 9): try again, or see Details.")
+    widget.logic.errorOccurred.emit("The computing process ended unexpectedly (code 9): try again, or see Details.")
 
 
 def missing(slicer, widget):
