@@ -6,6 +6,7 @@ import argparse
 import copy
 import pickle
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from tuning_cases import ROOT
-from tuning_prompts import Drawn, Sample, again, draw_slices, fresh
+from tuning_prompts import FIRST_SEED, Drawn, Sample, again, draw_slices, fresh
 
 from SegmentPropagateLib.propagators.prompted.channels import COUNT
 from SegmentPropagateLib.propagators.prompted.network import DOWN, UP
@@ -23,6 +24,8 @@ WIDTHS = (24, 40, 64, 96)
 BATCH, CARRIED = 32, 14
 """Samples of a step, and how many of the last step's come again with another click."""
 RATE, DECAY = 1.5e-3, 1e-3
+SEEN_FIRST = 256
+"""Samples by which the normalizations are found of weights that are taken from a file."""
 AVERAGED = 0.998
 """The weights that are written are a running mean; this much of it stays each step."""
 
@@ -80,6 +83,34 @@ class Twin(nn.Module):
             )
         return {name: tensor.detach().numpy().astype(np.float16) for name, tensor in found.items()}
 
+    @torch.no_grad()
+    def take(self, weights: Mapping[str, NDArray[np.floating]], seen: Tensor) -> None:
+        """Begin with what `weights` gave, for the same widths.
+
+        Args:
+            weights: of a file, each normalization folded into the convolution before it.
+            seen: channels of samples `(N, COUNT, SIZE, SIZE)`: each normalization is taken out again by their mean and
+                spread, so that what the network says does not change.
+        """
+        self.eval()
+        tensors = {name: torch.from_numpy(np.asarray(array, dtype=np.float32)) for name, array in weights.items()}
+        for name, layer in (("out", self.out), ("quality", self.quality)):
+            layer.weight.copy_(tensors[f"{name}.weight"].T.reshape(layer.weight.shape))
+            layer.bias.copy_(tensors[f"{name}.bias"])
+        for name in (name for names in (*DOWN, *UP) for name in names):
+            convolution, norm = self.layers[name.replace(".", "_")][:2]
+            outputs, inputs = convolution.weight.shape[:2]
+            kernel = tensors[f"{name}.weight"].reshape(3, 3, inputs, outputs)
+            convolution.weight.copy_(kernel.permute(3, 2, 0, 1))
+            given: list[Tensor] = []
+            hook = convolution.register_forward_hook(lambda _, __, output, given=given: given.append(output))
+            self(seen)
+            hook.remove()
+            norm.running_var.copy_(given[0].var((0, 2, 3), unbiased=False))
+            norm.running_mean.copy_(given[0].mean((0, 2, 3)))
+            norm.weight.copy_(torch.sqrt(norm.running_var + norm.eps))
+            norm.bias.copy_(tensors[f"{name}.bias"] + norm.running_mean)
+
 
 def _layer(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
@@ -93,15 +124,27 @@ class Training:
     Args:
         slices: what samples are drawn from.
         steps: how many there will be; the rate of learning falls to 0 until then.
+        rate: of learning, at most.
+        start: weights of a file to begin with; None begins with chance.
     """
 
-    def __init__(self, slices: list[Drawn], steps: int) -> None:
+    def __init__(
+        self,
+        slices: list[Drawn],
+        steps: int,
+        rate: float = RATE,
+        start: Mapping[str, NDArray[np.floating]] | None = None,
+    ) -> None:
         torch.manual_seed(0)
         self.twin = Twin().to(memory_format=torch.channels_last)
+        if start is not None:
+            rng = np.random.default_rng(0)
+            seen = [fresh(slices, rng).arrays()[0] for _ in range(SEEN_FIRST)]
+            self.twin.take(start, torch.from_numpy(np.stack(seen)))
         self.mean = copy.deepcopy(self.twin)
-        self.optimizer = torch.optim.AdamW(self.twin.parameters(), lr=RATE, weight_decay=DECAY)
+        self.optimizer = torch.optim.AdamW(self.twin.parameters(), lr=rate, weight_decay=DECAY)
         self.done = 0
-        self._slices, self._steps = slices, steps
+        self._slices, self._steps, self._rate = slices, steps, rate
         self._carried: list[Sample] = []
 
     def step(self) -> dict[str, float]:
@@ -111,7 +154,7 @@ class Training:
         channels, truths, areas = zip(*(sample.arrays() for sample in samples), strict=True)
         for group in self.optimizer.param_groups:
             rising, falling = (self.done + 1) / 100, 0.5 * (1 + np.cos(np.pi * min(self.done / self._steps, 1)))
-            group["lr"] = float(RATE * (min(rising, 1) * falling + 0.01))
+            group["lr"] = float(self._rate * (min(rising, 1) * falling + 0.01))
         self.twin.train()
         with torch.autocast("cpu", torch.bfloat16):
             logits, quality = self.twin(torch.from_numpy(np.stack(channels)).to(memory_format=torch.channels_last))
@@ -173,14 +216,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--phantoms", type=int, default=3000)
     parser.add_argument("--steps", type=int, default=3500)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--start", type=Path, metavar="NPZ", help="weights to begin with, such as the bundled ones")
+    parser.add_argument("--first", type=int, default=FIRST_SEED, help="seed of the first phantom")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "tuning", help="for what is already done")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.work.mkdir(parents=True, exist_ok=True)
     shelf, kept = arguments.work / "prompt_slices.pkl", arguments.work / "prompts.pt"
     if not shelf.exists():
-        shelf.write_bytes(pickle.dumps(list(draw_slices(arguments.phantoms))))
-    training = Training(pickle.loads(shelf.read_bytes()), arguments.steps)
+        shelf.write_bytes(pickle.dumps(list(draw_slices(arguments.phantoms, arguments.first))))
+    start = None if arguments.start is None else dict(np.load(arguments.start, allow_pickle=False))
+    training = Training(pickle.loads(shelf.read_bytes()), arguments.steps, arguments.rate, start)
     if kept.exists():
         training.resume(kept)
     begin, figures = time.monotonic(), []

@@ -82,11 +82,11 @@ class Sample:
         return channels, truth, float(self.truth.sum() / (row_step * column_step))
 
 
-def draw_slices(count: int) -> Iterator[Drawn]:
-    """Slices of `count` phantoms: of each label the largest one and another."""
+def draw_slices(count: int, first_seed: int = FIRST_SEED) -> Iterator[Drawn]:
+    """Slices of `count` phantoms, from this seed on: of each label the largest one and another."""
     for number in range(count):
         rng = np.random.default_rng(number)
-        phantom = make_phantom(FIRST_SEED + number, "mixed", SHAPE)
+        phantom = make_phantom(first_seed + number, "mixed", SHAPE)
         wanted: dict[int, list[int]] = {}
         for label in range(1, int(phantom.labels.max()) + 1):
             areas = (phantom.labels == label).sum(axis=(1, 2))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from doubles import ThresholdPropagator, drawn_volume
-from test_gray_tuning import CLICK, ONE_HALF, WHOLE, halves, stack_of
+from test_gray_tuning import BOX, CLICK, ONE_HALF, WHOLE, halves, stack_of
 from test_prompted import MIDDLE, SHAPE, ellipse, image_of, points
 
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, Known, MaskPrompt
@@ -11,8 +11,6 @@ from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
 from SegmentPropagateLib.reports.metrics import dice
-
-BOX = BoxPrompt((MIDDLE[0] - 26, MIDDLE[1] - 22, MIDDLE[0] + 26, MIDDLE[1] + 22))
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +30,14 @@ def test_an_outline_on_another_slice_tells_what_a_click_means():
     assert dice(propagator.segment(2, CLICK, Known({0: WHOLE})), WHOLE) > alone + 0.01
 
 
-def test_an_outline_by_which_its_own_slice_is_found_less_well_is_not_heard(propagator):
-    assert np.array_equal(propagator.segment(2, CLICK, Known({0: WHOLE})), propagator.segment(2, CLICK))
+def test_an_outline_by_which_its_own_slice_is_found_less_well_is_not_heard(propagator, monkeypatch):
+    def worse_with(image, spacing, prompt, grays=None):
+        return WHOLE if grays is None else ONE_HALF
+
+    monkeypatch.setattr("SegmentPropagateLib.propagators.prompted.known.outline", worse_with)
+    assert np.array_equal(propagator.segment(2, BOX, Known({1: WHOLE})), propagator.segment(2, BOX))
+    monkeypatch.undo()
+    assert not np.array_equal(propagator.segment(2, BOX, Known({0: WHOLE})), propagator.segment(2, BOX))
 
 
 def test_an_outline_of_the_slice_itself_and_an_empty_one_take_no_part(propagator):

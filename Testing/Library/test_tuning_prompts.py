@@ -46,6 +46,19 @@ def test_the_network_gives_what_its_twin_in_torch_gives(tuning):
         assert own_quality == pytest.approx(float(torch.sigmoid(quality[number])), abs=0.02)
 
 
+def test_a_twin_that_takes_weights_says_what_they_said(tuning):
+    torch.manual_seed(2)
+    script = tuning("fit_prompts")
+    one, other = script.Twin((4, 6, 8, 10)), script.Twin((4, 6, 8, 10))
+    seen = torch.rand(6, COUNT, SIZE, SIZE)
+    one(seen)
+    other.take(one.weights(), seen)
+    with torch.no_grad():
+        expected, _ = one.eval()(seen)
+        while_learning, _ = other.train()(seen)
+    assert while_learning.numpy() == pytest.approx(expected.numpy(), abs=0.02)
+
+
 def test_samples_hold_their_object_and_get_clicks_where_the_mask_is_wrong(tuning, slices):
     prompts = tuning("tuning_prompts")
     rng = np.random.default_rng(0)
