@@ -97,7 +97,11 @@ def test_a_number_that_its_type_cannot_hold_is_named_and_not_wrapped(kind, word,
     assert f"one is '{word}'" in sentence_of(read_volume, path)
 
 
-@pytest.mark.parametrize("data", [PACKED[:-1], PACKED[:-4], PACKED[:-1] + b"\1", PACKED[:-8]])
+@pytest.mark.parametrize(
+    "data",
+    [PACKED[:-1], PACKED[:-4], PACKED[:-1] + b"\1", PACKED[:-8]],
+    ids=["a byte short", "without its length", "of another length", "without its end"],
+)
 def test_a_stream_that_does_not_end_as_it_should_is_refused(data, tmp_path):
     path = write_nrrd(tmp_path / "v.nrrd", {"encoding": "gzip"}, data=data)
     assert "packed voxels are damaged or cut off" in sentence_of(read_volume, path)

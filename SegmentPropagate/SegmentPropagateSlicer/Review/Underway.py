@@ -9,6 +9,10 @@ from SegmentPropagateSlicer.Runs.RunController import RunController
 from SegmentPropagateSlicer.Values.Pieces import doneWithin
 
 
+def _nothing(*_args: object) -> None:
+    """Do nothing."""
+
+
 class Underway:
     """Goes on with the steps of a write as long as it may; before the last one nothing has changed.
 
@@ -19,8 +23,8 @@ class Underway:
     def __init__(self, control: RunController) -> None:
         self._control = control
         self._steps: Generator[float, None, Any] | None = None
-        self._check: Callable[[], object] = dict
-        self._ended: Callable[[Any], object] = bool
+        self._check: Callable[[], object] = _nothing
+        self._ended: Callable[[Any], object] = _nothing
 
     @property
     def isGoingOn(self) -> bool:
@@ -31,7 +35,7 @@ class Underway:
         self,
         steps: Generator[float, None, Any],
         check: Callable[[], object],
-        ended: Callable[[Any], object] = bool,
+        ended: Callable[[Any], object] = _nothing,
     ) -> None:
         """Write by these steps; the first one is done by `goOn`.
 
