@@ -44,6 +44,8 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         self.drafts = SimpleNamespace(isAsking=False, taken=Signal(), changed=Signal())
         self.runner = DrivenRunner()
         self.suggestions = DrivenSuggestions(self.runner)
+        scene = slicer.mrmlScene
+        self._closing = scene.AddObserver(scene.StartCloseEvent, lambda *_event: self.setInputs(None, None))
 
     def go(self, state):
         self.state = state
@@ -240,6 +242,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
 
     def shutdown(self):
         self.calls.append(("shutdown",))
+        slicer.mrmlScene.RemoveObserver(self._closing)
 
 
 def seenIn(scores):

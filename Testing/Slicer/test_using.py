@@ -120,6 +120,17 @@ def test_segments_that_share_an_empty_labelmap_go_on_sharing_it(suggested):
     assert not np.array_equal(suggested.get(), suggested.get(spleen))
 
 
+def test_what_is_drawn_on_it_then_is_heard_of(suggested):
+    use(suggested)
+    told, segmentation = [], suggested.segmentation.GetSegmentation()
+    tag = segmentation.AddObserver(segmentation.SourceRepresentationModified, lambda *_event: told.append(1))
+    for segmentId in (suggested.segment, named(suggested, "Spleen")):
+        told.clear()
+        suggested.set(segmentId, suggested.get(segmentId) | suggested.truth)
+        assert told
+    segmentation.RemoveObserver(tag)
+
+
 # ---- in the panel ---------------------------------------------------------------------------------------------------
 
 

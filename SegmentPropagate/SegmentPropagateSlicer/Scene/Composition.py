@@ -229,9 +229,9 @@ class Composition:
         for owner, image in images.items():
             if isinstance(owner, str):
                 self._replace(segmentation.GetSegment(made.get(owner, owner)), image, owner)
-            elif not self._derived:
+            elif not self._derived and hasVoxels(owner):
                 owner.ShallowCopy(image)
-            else:  # were it changed in place, Slicer would forget the surfaces of all segments
+            else:  # changed in place, surfaces of all segments would be forgotten; an empty one is not listened to
                 for segmentId in [i for i, (found, _label) in self._owners.items() if found is owner]:
                     self._replace(segmentation.GetSegment(segmentId), image, segmentId)
         for segmentId in self._changed:
