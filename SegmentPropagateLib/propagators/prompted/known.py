@@ -14,9 +14,9 @@ from SegmentPropagateLib.propagators.prompted.outline import outline
 from SegmentPropagateLib.volumes.boxes import first_and_last
 from SegmentPropagateLib.volumes.stack import ImageStack
 
-SHARE = 0.5
-"""Of what the prompt network is told about gray values; the rest is what the prompt itself tells. All of it gains as
-much in the mean, and loses .16 on a vertebra where half loses nothing (Testing/Experiments/measure_known.py)."""
+SHARE = 0.25
+"""Of what the prompt network is told about gray values; the rest is what the prompt itself tells. Half of it gains .01
+more in the mean, and costs a vertebra .17 where this costs .04 (Testing/Experiments/measure_known.py)."""
 MOST = 5
 """Outlines that are learned from, the nearest ones."""
 
