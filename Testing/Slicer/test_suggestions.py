@@ -273,6 +273,7 @@ def test_the_worker_reads_the_finished_cases_and_answers(bench, tmp_path):
     geometry = Geometry(bench.truth.shape, np.eye(4))
     write_volume(tmp_path / "a.nrrd", Volume(bench.truth.astype(np.int16), geometry))
     write_segmentation(tmp_path / "a.seg.nrrd", {1: bench.truth}, geometry, [SegmentInfo(1, "Liver", (1, 0, 0))])
+    bench.use(model="classical")  # the tests' own model is not known there
     bench.logic.suggest(Support(folders=(str(tmp_path),)), ["Liver", "Spleen"])
     bench.until(lambda: bench.logic.suggestions.all)
     assert [one.sentence for one in bench.logic.suggestions.all] == ["Liver: not here", "Spleen: not here"]
