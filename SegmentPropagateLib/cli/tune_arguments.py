@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from SegmentPropagateLib.cli.shared_arguments import INTENSITY_HELP, add_licence
 from SegmentPropagateLib.cli.suggest_arguments import PLANES
 from SegmentPropagateLib.cli.words import count, label
 from SegmentPropagateLib.formats.kinds import READABLE, listed
@@ -29,7 +30,7 @@ def add_tune(parser: argparse.ArgumentParser) -> None:
         metavar="NAME_OR_FILE",
         help="what to tune: starter, or a SAM 2.1, SLM-SAM 2 or MedSAM2 model",
     )
-    parser.add_argument("--accept-licence", action="store_true", help="confirm what the weights may be used for")
+    add_licence(parser)
     parser.add_argument("-o", "--output", required=True, metavar="MODEL.pt", help="what differs from the model")
     parser.add_argument(
         "--steps",
@@ -40,7 +41,6 @@ def add_tune(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=count, default=SEED, metavar="N", help="of everything random")
     parser.add_argument("--plane", choices=PLANES, default="axial", help="whose slices are outlined")
-    made = f"how gray values are made: {', '.join(PRESETS)}"
-    parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=made)
+    parser.add_argument("--intensity", choices=PRESETS, default="auto", metavar="PRESET", help=INTENSITY_HELP)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
