@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from ablation_report import summarize, write_figure
+from ablation_report import CONTROL, EQUAL_SIZE, TREATED, summarize, write_figure
 from sam2.modeling.memory_encoder import CXBlock, Fuser
 from sam2.modeling.sam2_base import SAM2Base
 
@@ -49,6 +49,14 @@ POLICIES: Mapping[str, MemoryPolicy] = {
     "M_O+M_R=1": MemoryPolicy((long_bank(), short_bank(1))),
     "M_O+M_O": MemoryPolicy((long_bank(), long_bank())),
 }
+# The bar's two arms first, then their control of equal size: each stage answers something if the next is never run.
+STAGES: Sequence[tuple[int, Sequence[str]]] = (
+    (5, (CONTROL, TREATED)),
+    (5, ("base", EQUAL_SIZE)),
+    (1, (CONTROL, TREATED)),
+    (5, ("M_R=7", "M_R=1", "M_O+M_R=7")),
+    (1, ("base", EQUAL_SIZE, "M_R=7", "M_R=1", "M_O+M_R=7")),
+)
 AUGMENTATION = Augmentation(rotation_deg=15, shear_deg=5, stretch=0.05, gamma=0.2, noise=0.03, slice_jitter=0.03)
 
 
@@ -120,7 +128,7 @@ QUICK = replace(FIRST, **NOTHING)
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Run what has not been run before, then summarize."""
+    """Run what has not been run before; summarize after each stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plan", choices=tuple(PLANS), default="1", help="of PLAN.md, or of PLAN_ABLATION_2.md")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -137,16 +145,16 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     work = arguments.work / f"{'quick' if arguments.quick else 'full'}-{code[:12]}"
     work.mkdir(parents=True, exist_ok=True)
     base = base_weights(work / "base.pt", scale)
-    runs = []
-    for regime in (5, 1):
+    runs: list[dict[str, Any]] = []
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for regime, arms in STAGES:
         for seed in range(scale.seeds):
-            for arm in POLICIES:
+            for arm in arms:
                 runs.append(run_arm(work, base, arm, regime, seed, scale))
                 print(f"{regime} volume(s), seed {seed}, {arm}: done", flush=True)  # noqa: T201
-    results = {"code_sha256": code, "scale": vars(scale), **summarize(runs, list(POLICIES), scale.draws)}
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / f"{scale.results}.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
-    write_figure(arguments.out / f"{scale.results}.png", results)
+        results = {"code_sha256": code, "scale": vars(scale), **summarize(runs, list(POLICIES), scale.draws)}
+        (arguments.out / f"{scale.results}.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+        write_figure(arguments.out / f"{scale.results}.png", results)
     return results
 
 

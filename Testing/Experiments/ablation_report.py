@@ -17,25 +17,27 @@ COLORS = {"absent": (196, 78, 82), "contested": (221, 132, 82), "present": (76, 
 
 
 def summarize(runs: Sequence[Mapping[str, Any]], arms: Sequence[str], draws: int) -> dict[str, Any]:
-    """Tables per regime and the verdict of PLAN.md."""
+    """Tables of the regimes and arms that were run, in the order of `arms`, and the verdict of PLAN.md."""
     summary: dict[str, Any] = {}
-    for regime in (5, 1):
+    for regime in sorted({run["regime"] for run in runs}, reverse=True):
+        present = [arm for arm in arms if any(run["regime"] == regime and run["arm"] == arm for run in runs)]
         grids = {
             (arm, kind): _grid([run for run in runs if run["regime"] == regime and run["arm"] == arm], kind)
-            for arm in arms
+            for arm in present
             for kind in KINDS
         }
-        table = {arm: {kind: _interval(grids[arm, kind], draws) for kind in KINDS} for arm in arms}
+        table = {arm: {kind: _interval(grids[arm, kind], draws) for kind in KINDS} for arm in present}
         differences = {
             f"{TREATED} - {other}": {
                 kind: _interval(grids[TREATED, kind] - grids[other, kind], draws) for kind in KINDS
             }
             for other in (CONTROL, EQUAL_SIZE)
+            if other in present and TREATED in present
         }
         summary[_title(regime)] = {
             "arms": table,
             "differences": differences,
-            "beyond_end": {arm: _beyond_end(runs, regime, arm) for arm in (CONTROL, TREATED)},
+            "beyond_end": {arm: _beyond_end(runs, regime, arm) for arm in (CONTROL, TREATED) if arm in present},
         }
     main = summary[_title(5)]["differences"][f"{TREATED} - {CONTROL}"]
     summary["verdict"] = {
@@ -81,9 +83,10 @@ def _beyond_end(runs: Sequence[Mapping[str, Any]], regime: int, arm: str) -> dic
 def write_figure(path: Path, results: Mapping[str, Any]) -> None:
     """Bars with intervals: one group per arm, one bar per kind of slice, one panel per regime."""
     width, height, left, base = 900, 300, 60, 240
-    image = Image.new("RGB", (width, 2 * height), "white")
+    regimes = [regime for regime in (_title(5), _title(1)) if regime in results]
+    image = Image.new("RGB", (width, len(regimes) * height), "white")
     pen = ImageDraw.Draw(image)
-    for panel, regime in enumerate((_title(5), _title(1))):
+    for panel, regime in enumerate(regimes):
         top = panel * height
         arms = results[regime]["arms"]
         for tenth in range(0, 11, 2):
@@ -104,6 +107,6 @@ def write_figure(path: Path, results: Mapping[str, Any]) -> None:
             pen.text((left + (number + 0.5) * group, top + base + 8), arm, fill=(0, 0, 0), anchor="mt")
     for place, kind in enumerate(KINDS):
         x = left + place * 140
-        pen.rectangle([x, 2 * height - 24, x + 12, 2 * height - 12], fill=COLORS[kind])
-        pen.text((x + 18, 2 * height - 18), kind, fill=(0, 0, 0), anchor="lm")
+        pen.rectangle([x, image.height - 24, x + 12, image.height - 12], fill=COLORS[kind])
+        pen.text((x + 18, image.height - 18), kind, fill=(0, 0, 0), anchor="lm")
     image.save(path)

@@ -50,6 +50,26 @@ def test_a_gain_that_only_some_seeds_show_is_no_proof(ablation):
     assert not summary["verdict"]["primary_met"]
 
 
+def test_what_the_bar_compares_runs_first_and_everything_runs_once(ablation):
+    assert ablation.STAGES[0] == (5, ("M_O", "M_O+M_R=1"))
+    planned = [(regime, arm) for regime, arms in ablation.STAGES for arm in arms]
+    assert sorted(planned) == sorted((regime, arm) for regime in (5, 1) for arm in ablation.POLICIES)
+
+
+def test_a_part_of_the_arms_gives_the_figures_that_it_has_in_the_whole(ablation, tmp_path):
+    arms = list(ablation.POLICIES)
+    runs = _runs(arms, 0.1)
+    first = [run for run in runs if run["regime"] == 5 and run["arm"] in ablation.STAGES[0][1]]
+    part, whole = ablation.summarize(first, arms, 300), ablation.summarize(runs, arms, 300)
+    difference = "M_O+M_R=1 - M_O"
+    assert list(part["5 volumes"]["arms"]) == ["M_O", "M_O+M_R=1"]
+    assert part["5 volumes"]["differences"] == {difference: whole["5 volumes"]["differences"][difference]}
+    assert part["verdict"] == whole["verdict"]
+    assert "1 volume" not in part
+    ablation.write_figure(tmp_path / "part.png", part)
+    assert (tmp_path / "part.png").exists()
+
+
 def test_every_arm_starts_from_the_base_and_two_banks_start_as_their_sum(ablation):
     base = {name: t.clone() for name, t in ablation.build_network(ablation.QUICK.network).state_dict().items()}
     network = ablation.adapt(base, "base", 5, 0, ablation.QUICK)
