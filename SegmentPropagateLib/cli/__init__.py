@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType, ModuleType
 from typing import NoReturn
 
-from SegmentPropagateLib.cli.arguments import make_parser, mend
+from SegmentPropagateLib.cli.arguments import read
 from SegmentPropagateLib.cli.console import complain, open_closed_streams, settle
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 from SegmentPropagateLib.process import importing_for_good, prepare_process, signals_handled
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     try:
-        arguments = make_parser().parse_args(mend(argv))
+        arguments = read(argv)
         _module_of(arguments.command).run(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return 0
