@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, ModuleType
@@ -16,14 +17,18 @@ STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 """Signals that ask a process to end; Windows has no SIGHUP."""
 
 
-def let_waiting_threads_sleep() -> None:
+def prepare_process() -> None:
     """Call before torch is imported, in a process of our own.
 
-    By default they spin, which made runs 2 to 6 times slower (and took 3 to 6 times the processor time) on a two-core
-    computer with other work to do, such as drawing the views of Slicer.
+    Waiting threads then sleep. By default they spin, which made runs 2 to 6 times slower (and took 3 to 6 times the
+    processor time) on a two-core computer with other work to do, such as drawing the views of Slicer.
+
+    And scipy tells users nothing of its history: up to 1.15, the last for Python 3.10, it warns at every first
+    `affine_transform` that goes axis by axis, of what that did before 0.18.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    warnings.filterwarnings("ignore", "The behavior of affine_transform with a 1-D array", UserWarning)
 
 
 @contextmanager

@@ -159,7 +159,9 @@ class Archive:
             return f"{self.host} {wrong} (401): set {USER} and {PASSWORD}, or {TOKEN}, or write ~/.netrc."
         if status in (403, 407):
             return f"{self.host} does not allow that ({status}): ask whoever runs it."
-        if status in (404, 405, 410):
+        if status == 405:  # there is something, but nothing that files are asked of or sent to
+            return f"{self.host} is no archive at this address (405): {_CHECK}."
+        if status in (404, 410):
             return f"{self.host} does not know {what} ({status}): check it and its study, or {_CHECK}."
         if status in (400, 409, 413, 415, 422):
             return f"{self.host} does not take {what} ({status} {reason}): ask whoever runs it."

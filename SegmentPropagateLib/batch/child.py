@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from SegmentPropagateLib.errors import SegmentPropagateError
-from SegmentPropagateLib.process import STOPPING, let_waiting_threads_sleep
+from SegmentPropagateLib.process import STOPPING, prepare_process
 
 GRACE_S = 5.0
 """How long a task may take to clean up after the other side has gone."""
@@ -35,7 +35,7 @@ def main(runner: str, settings: str) -> int:
         runner: `module:function`; the function takes the settings and gives what does a task (`Work`).
         settings: JSON.
     """
-    let_waiting_threads_sleep()
+    prepare_process()
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not write between the answers
     for number in STOPPING:

@@ -18,17 +18,17 @@ from collections.abc import Callable, Sequence
 from types import FrameType, ModuleType
 from typing import NoReturn
 
-from SegmentPropagateLib.cli.arguments import make_parser, mend
+from SegmentPropagateLib.cli.arguments import read
 from SegmentPropagateLib.cli.console import complain, open_closed_streams, settle
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
-from SegmentPropagateLib.process import importing_for_good, let_waiting_threads_sleep, signals_handled
+from SegmentPropagateLib.process import importing_for_good, prepare_process, signals_handled
 
 _WITH_PYTORCH = ("torch", "sam2", "hydra", "iopath", "omegaconf")  # what is installed on one press, or by one command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status; without `argv`, as a program, an interrupt ends the process."""
-    let_waiting_threads_sleep()
+    prepare_process()
     open_closed_streams()
     try:
         with signals_handled(_interrupter()):
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     try:
-        arguments = make_parser().parse_args(mend(argv))
+        arguments = read(argv)
         _module_of(arguments.command).run(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is noticed
         return 0

@@ -19,11 +19,13 @@ from SegmentPropagateLib.cli.suggest_arguments import PLANES, add_reader, add_so
 from SegmentPropagateLib.cli.tune_arguments import add_tune
 from SegmentPropagateLib.cli.words import address, count, ends, first_and_last, key_slices, label, point
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.files import is_there
 from SegmentPropagateLib.formats.kinds import OUTPUT_ENDINGS, READABLE, listed
 from SegmentPropagateLib.networks.memory_rules import PUBLISHED, RULES
 from SegmentPropagateLib.volumes.presets import PRESETS
 
 DEFAULT_MODEL = "starter"
+_PROGRAM = "segment-propagate"
 _IMAGES = listed([kind.name for kind in READABLE if kind.holds_images], "or")
 _MODEL_HELP = "a name that `models` lists, or a checkpoint file"
 
@@ -46,6 +48,24 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message[0].upper()}{message[1:].rstrip('.')}; see {self.prog} --help.")
+
+
+def read(argv: Sequence[str]) -> argparse.Namespace:
+    """What was typed; `command` names the module that carries it out.
+
+    Raises:
+        InputError: it is nothing that can be typed.
+    """
+    try:
+        arguments, rest = make_parser().parse_known_args(mend(argv))
+    except InputError as error:
+        file = next((word for word in argv if word.startswith("-") and is_there(word)), None)
+        if file is None:
+            raise
+        raise InputError(f"'{file}' is a file, but with its dash it reads as an option: write ./{file}.") from error
+    if rest:
+        raise InputError(f"Unrecognized arguments: {' '.join(rest)}; see {_PROGRAM} {arguments.command} --help.")
+    return arguments
 
 
 def mend(argv: Sequence[str]) -> list[str]:
@@ -75,9 +95,9 @@ def mend(argv: Sequence[str]) -> list[str]:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; `command` names the module that carries it out."""
+    """The parser of the whole command line."""
     parser = _Parser(
-        prog="segment-propagate",
+        prog=_PROGRAM,
         description="Turn an object outlined on one slice into a segmented volume.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")

@@ -65,8 +65,9 @@ def find_cases(dataset: str | Path) -> list[Case]:
     cases = _all_in(path, labels_to_come=False)
     if not cases:
         raise InputError(
-            f"No pair of image and labels was found in '{path}': name them NAME.nii.gz and NAME_label.nii.gz, put them "
-            "into images/ and labels/ under equal names, or list them in a .csv or .json file."
+            f"No pair of image and labels was found in '{path}': give each case a folder with image.nii.gz and "
+            "labels.nii.gz, name them NAME.nii.gz and NAME_label.nii.gz, put them into images/ and labels/ under equal "
+            "names, or list them in a .csv or .json file."
         )
     return _ordered(cases, path)
 

@@ -18,7 +18,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
 from SegmentPropagateLib.errors import CancelledError, OutOfMemoryError, SegmentPropagateError
-from SegmentPropagateLib.process import give_way, let_waiting_threads_sleep
+from SegmentPropagateLib.process import give_way, prepare_process
 from SegmentPropagateLib.propagation.propagator import Propagator
 from SegmentPropagateLib.worker.fields import identity_of
 from SegmentPropagateLib.worker.messages import Message, MessageError, printable, read_message, write_message
@@ -169,7 +169,7 @@ def main(load_model: LoadModel = load_model, grace_s: float = GRACE_S) -> int:
         load_model: how a model's name becomes a propagator; tests give one that draws.
         grace_s: how long to go on after that, seconds.
     """
-    let_waiting_threads_sleep()
+    prepare_process()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s: %(message)s")
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever is printed, also by C code, goes to the log and not between the messages

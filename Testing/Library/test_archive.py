@@ -310,3 +310,14 @@ def test_every_command_of_the_page_is_one_that_the_program_takes():
     assert {shlex.split(line)[1] for line in lines} >= {"fetch", "propagate", "send"}
     for line in lines:
         make_parser().parse_args(shlex.split(line, comments=True)[1:])  # raises InputError
+
+
+def test_the_page_quotes_what_the_program_says():
+    package = Path(session.__file__).parent
+    said = " ".join(path.read_text(encoding="utf-8") for path in sorted(package.glob("*.py")))
+    table = PAGE.read_text(encoding="utf-8").split("## What can go wrong")[1]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    quoted = [part for row in rows for words in re.findall(r"`([^`]+)`", row) for part in words.split(" ... ")]
+    parts = [re.sub(r" ?(\(\d+\)|\.\.\.)$", "", part) for part in quoted]
+    assert len(parts) > 9
+    assert [part for part in parts if part and part not in said] == []

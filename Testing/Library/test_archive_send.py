@@ -49,6 +49,7 @@ FAILED = b'{"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value"
         ((409, {}, b""), "does not take the file"),
         ((413, {}, b""), "does not take the file"),
         ((404, {}, b""), "(404): check it"),
+        ((405, {}, b""), "is no archive at this address (405): check the address"),
         ((302, {"Location": "/login"}, b""), "(404): check it"),
         ((307, {"Location": "http://elsewhere.example/"}, b""), "leads on to http://elsewhere.example,"),
     ],

@@ -205,3 +205,17 @@ def test_a_number_that_no_run_can_have_is_refused_before_any_work(option, value,
     assert said.count("\n") == 1
     assert len(said) < 300
     assert not (here / "model.pt").exists()
+
+
+def test_an_option_that_is_none_is_answered_with_the_help_of_its_command(here, capsys):
+    assert main(["evaluate", "labels.nii.gz", "labels.nii.gz", "--colour", "red"]) == 2
+    assert "--colour red; see segment-propagate evaluate --help." in capsys.readouterr().err
+
+
+def test_a_file_whose_name_begins_with_a_dash_is_told_how_to_be_written(here, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("-ct.nii.gz").write_bytes((here / "image.nii.gz").read_bytes())
+    words = ["--mask", here / "labels.nii.gz", "--label", 1, "--model", "classical", "-o", "result.nrrd"]
+    assert propagate("-ct.nii.gz", *words) == 2
+    assert "write ./-ct.nii.gz." in capsys.readouterr().err
+    assert propagate("./-ct.nii.gz", *words) == 0

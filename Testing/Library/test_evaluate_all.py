@@ -108,7 +108,7 @@ def test_without_references_volumes_and_scores_are_told(here, capsys):
     ("words", "part"),
     [
         (["nowhere"], "does not exist"),
-        (["empty"], "No pair"),
+        (["empty"], "give each case a folder with image.nii.gz and labels.nii.gz, name them"),
         (["other"], "are the names equal"),
         (["cases", "--label", "liver"], "anything to be told"),
         (["cases", "--label", "-4"], "--label"),

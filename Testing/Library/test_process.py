@@ -3,6 +3,7 @@
 import gc
 import platform
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -14,6 +15,7 @@ from SegmentPropagateLib.process import (
     give_memory_back,
     importing_for_good,
     peak_memory_mib,
+    prepare_process,
 )
 
 
@@ -89,3 +91,18 @@ def test_what_is_imported_for_good_is_left_alone_by_the_garbage_collector():
         assert not any(found is kept for found in gc.get_objects())
     finally:
         gc.unfreeze()
+
+
+def test_what_an_older_scipy_says_of_its_history_is_kept_from_users(monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")  # given back afterwards
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        prepare_process()
+        for words in (
+            "The behavior of affine_transform with a 1-D array supplied for the matrix parameter has changed in SciPy "
+            "0.18.0.",
+            "something else",
+        ):
+            warnings.warn(words, UserWarning, stacklevel=1)
+    assert [str(warning.message) for warning in told] == ["something else"]
