@@ -164,6 +164,9 @@ def _add_propagate(commands: argparse._SubParsersAction) -> None:
         metavar="FIRST:LAST",
         help="first and last slice of objects, from 0 (default: open)",
     )
+    parser.add_argument(
+        "--keep-out", metavar="LABELS", help="label file of neighbors: propagated slices leave their voxels out"
+    )
     _add_settings(parser)
     parser.add_argument(
         "--adapt",

@@ -22,6 +22,7 @@ from SegmentPropagateLib.propagation.propagator import PropagationSettings, Prop
 from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.reports.overlay import write_overlay
 from SegmentPropagateLib.reports.report import Masks, describe_run, write_report
+from SegmentPropagateLib.volumes.volume import Volume
 
 _MOST_TOLD = 6  # key slices that are told one by one
 
@@ -85,8 +86,7 @@ def carry_out(
     for note in request.notes:
         say(note)
     model = open_model()
-    settings = PropagationSettings(arguments.roi, arguments.pass_mode, arguments.short_slices, memory=arguments.memory)
-    session = Session(model, volume, plane=arguments.plane, intensity=arguments.intensity, settings=settings)
+    session = _open_session(model, volume, request, arguments)
     if session.gray.note:
         say(session.gray.note)
     ready = time.perf_counter()
@@ -99,6 +99,7 @@ def carry_out(
         **describe_run(session, volume, request.segments, masks),
         "output": Path(arguments.output).name,
         "range": [request.first, request.last],
+        **({} if arguments.keep_out is None else {"keep_out": Path(arguments.keep_out).name}),
         **({"proposals": [draft.facts for draft in request.drafts]} if request.drafts else {}),
         **({"adaptation": _lessons(session, request)} if session.lessons else {}),
         "model": dict(model.info),
@@ -106,6 +107,19 @@ def carry_out(
         "peak_memory_mib": peak_memory_mib(),
     }
     return Propagated(session, request, masks, report)
+
+
+def _open_session(model: Propagator, volume: Volume, request: Request, arguments: argparse.Namespace) -> Session:
+    return Session(
+        model,
+        volume,
+        plane=arguments.plane,
+        intensity=arguments.intensity,
+        settings=PropagationSettings(
+            arguments.roi, arguments.pass_mode, arguments.short_slices, memory=arguments.memory
+        ),
+        keep_out=request.keep_out,
+    )
 
 
 def _summary(request: Request) -> str:
@@ -149,9 +163,10 @@ def check_outputs(arguments: argparse.Namespace) -> None:
                 raise InputError(f"Cannot write '{path}': the name for {option} must end in {ending}.")
             check_writable(path)
     seen = {identity_of(arguments.image): "IMAGE"}
-    for option in ("mask", "draft", "support"):
-        if getattr(arguments, option, None) is not None:
-            seen[identity_of(getattr(arguments, option))] = f"--{option}"
+    for option in ("--mask", "--draft", "--support", "--keep-out"):
+        path = getattr(arguments, option[2:].replace("-", "_"), None)
+        if path is not None:
+            seen[identity_of(path)] = option
     for option, path in named.items():
         if path is not None:
             other = seen.setdefault(identity_of(path), option)

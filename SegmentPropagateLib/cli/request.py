@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from SegmentPropagateLib.cli.drafts import Draft, check_any, read_drafts
 from SegmentPropagateLib.cli.named import called, find_segment
@@ -31,6 +32,7 @@ class Request:
         notes: sentences for the user about what is left out or lies at a doubtful place.
         drafts: what was suggested, where it was.
         ranges: object id -> its own first and last slice, where it has one.
+        keep_out: voxels that results must not enter, bool `(k, j, i)`; None where there are none.
     """
 
     prompts: dict[int, dict[int, Prompt]]
@@ -40,6 +42,7 @@ class Request:
     notes: list[str] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)
     ranges: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
+    keep_out: NDArray[np.bool_] | None = None
 
 
 def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
@@ -69,6 +72,8 @@ def read_request(arguments: argparse.Namespace, volume: Volume) -> Request:
         request = _drawn_request(arguments, volume, axis)
     request.first, request.last = first, last
     _check_keys_in_range(request)
+    if arguments.keep_out is not None:
+        request.keep_out = _read_keep_out(arguments, volume, request, axis)
     return request
 
 
@@ -130,6 +135,23 @@ def _check_keys_in_range(request: Request) -> None:
                 f"The range {request.first}:{request.last} leaves out key slice {outside[0]} of {called(segment)}: "
                 "widen --range, or choose another --key-slice or --label."
             )
+
+
+def _read_keep_out(arguments: argparse.Namespace, volume: Volume, request: Request, axis: int) -> NDArray[np.bool_]:
+    """All segments of --keep-out as one mask, bool `(k, j, i)`; InputError where an object was outlined within them."""
+    labels = read_labels(arguments.keep_out, volume.geometry, request.notes.append)
+    keep_out = np.any(labels.layers, axis=0)
+    for segment in request.segments:
+        for key, prompt in request.prompts[segment.value].items():
+            if not isinstance(prompt, MaskPrompt):
+                continue
+            inside = np.count_nonzero(prompt.mask & stack_of(keep_out, axis)[key])
+            if 2 * inside > np.count_nonzero(prompt.mask):
+                raise InputError(
+                    f"Most of {called(segment)} on key slice {key} lies within the segments of '{arguments.keep_out}': "
+                    "give --keep-out a file without the object and without what it lies in."
+                )
+    return keep_out
 
 
 def _drawn_request(arguments: argparse.Namespace, volume: Volume, axis: int) -> Request:

@@ -197,7 +197,7 @@ def _by_equal_names(images: Path, labels: Path, labels_to_come: bool) -> Iterato
 def _side_by_side(folder: Path, labels_to_come: bool) -> Iterator[Case]:
     stems = {stem: path for stem, path in _volumes_in(folder).items() if path.is_file()}
     for stem, image in stems.items():
-        if image.suffix == ".npz":
+        if image.suffix.lower() == ".npz":
             yield Case(stem, image, image)
             continue
         ends = [f"{stem}{joint}{word}" for word in LABEL_WORDS for joint in ("_", "-", ".")]
@@ -214,7 +214,7 @@ def _one_folder_each(folder: Path, labels_to_come: bool) -> Iterator[Case]:
         files = {stem.lower().removesuffix(".seg"): path for stem, path in _volumes_in(inner).items()}
         image = next((files[word] for word in ("image", "img", "dicom") if word in files), None)
         labels = next((files[word] for word in LABEL_WORDS if word in files), None)
-        archives = [path for path in files.values() if path.suffix == ".npz"]
+        archives = [path for path in files.values() if path.suffix.lower() == ".npz"]
         if image is not None and (labels is not None or labels_to_come):
             yield Case(inner.name, image, labels or inner / "labels.seg.nrrd")
         elif len(archives) == 1:

@@ -95,7 +95,7 @@ class Header:
 
         Headers may name any file of the machine, or many by a pattern, and SimpleITK would take it for voxels.
         """
-        if "%" in name or name.upper().startswith("LIST"):
+        if "%" in name or name.startswith("LIST"):  # so written: ITK opens `liste.raw`
             raise self.fault("its voxels are spread over several files, give a file that holds them all")
         try:
             file = (self.path.parent / name).resolve()

@@ -117,7 +117,7 @@ def _read_header(path: Path) -> Header:
         plain = name.lower().replace(" ", "")
         if colon and plain in _FIELDS and plain not in fields and "\0" not in line and _are_short(plain, value):
             fields[plain] = value.strip()
-            if plain == "datafile" and value.upper().startswith("LIST"):
+            if plain == "datafile" and value.startswith("LIST"):
                 break  # names of files follow
         elif line and not line.startswith("#") and (":=" not in line or plain in _FIELDS):
             raise header.fault(f"it is damaged, its header has the line {shown(line)}")

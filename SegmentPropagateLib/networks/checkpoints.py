@@ -209,7 +209,9 @@ def _expected(path: Path, config: NetworkConfig) -> dict[str, tuple[int, ...]]:
     try:
         return expected_shapes(config)
     except (ValueError, RuntimeError, AssertionError, ArithmeticError, TypeError, LookupError) as error:
-        raise CheckpointError(f"{path} has tensors of sizes that no network can have: get it again.") from error
+        sizes = ", ".join(f"{name} {size}" for name, size in vars(config.starter).items())
+        told = f" ({sizes})" if config.family == "starter" else ""
+        raise CheckpointError(f"{path} has tensors of sizes that no network can have{told}: get it again.") from error
 
 
 def _image_size(path: Path, family: Family, card: Card | None) -> tuple[int, str]:

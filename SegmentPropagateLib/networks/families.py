@@ -239,19 +239,23 @@ STARTER_LARGEST = 4096
 
 def _measure_starter(shapes: Shapes, origin: str) -> dict[str, Any]:
     stages = range(4)
-    try:
-        shape = StarterShape(
-            stage_channels=_four(shapes[f"image_encoder.trunk.st.{stage}.0.weight"][0] for stage in stages),
-            stage_blocks=_four(_blocks(shapes, stage) for stage in stages),
-            width=shapes["no_mem_embed"][-1],
-            memory_width=shapes["maskmem_tpos_enc"][-1],
-            attention_layers=_count(shapes, r"memory_attention\.layers\.(\d+)\."),
-            attention_mlp=shapes["memory_attention.layers.0.linear1.weight"][0],
-            decoder_mlp=shapes["sam_mask_decoder.transformer.layers.0.mlp.layers.0.weight"][0],
-            iou_mlp=shapes["sam_mask_decoder.iou_prediction_head.layers.0.weight"][0],
-        )
-    except (KeyError, IndexError) as error:
-        raise CheckpointError(f"{origin} is a starter network without the tensor {error}: get it again.") from error
+
+    def length(name: str, axis: int = 0) -> int:
+        if not shapes.get(name):
+            lack = f"whose tensor '{name}' has no axis" if name in shapes else f"without the tensor '{name}'"
+            raise CheckpointError(f"{origin} is a starter network {lack}: get it again.")
+        return shapes[name][axis]
+
+    shape = StarterShape(
+        stage_channels=_four(length(f"image_encoder.trunk.st.{stage}.0.weight") for stage in stages),
+        stage_blocks=_four(_blocks(shapes, stage) for stage in stages),
+        width=length("no_mem_embed", -1),
+        memory_width=length("maskmem_tpos_enc", -1),
+        attention_layers=_count(shapes, r"memory_attention\.layers\.(\d+)\."),
+        attention_mlp=length("memory_attention.layers.0.linear1.weight"),
+        decoder_mlp=length("sam_mask_decoder.transformer.layers.0.mlp.layers.0.weight"),
+        iou_mlp=length("sam_mask_decoder.iou_prediction_head.layers.0.weight"),
+    )
     largest = max(*shape.stage_channels, shape.width, shape.memory_width, shape.attention_mlp, shape.decoder_mlp)
     if largest > STARTER_LARGEST:
         raise CheckpointError(

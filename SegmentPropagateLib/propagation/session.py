@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,7 @@ class Session:
         plane: `axial`, `coronal` or `sagittal`.
         intensity: one of `presets.PRESETS`; `auto` is the one the model was trained with, or suits the volume.
         settings: see `PropagationSettings`.
+        keep_out: voxels that results must not enter, bool `(k, j, i)`; masks that the user drew keep theirs.
 
     Raises:
         InputError: for an unknown plane or preset, or a memory rule with a model that has no memory.
@@ -76,6 +78,7 @@ class Session:
         plane: Plane | str = Plane.AXIAL,
         intensity: str = "auto",
         settings: PropagationSettings | None = None,
+        keep_out: NDArray[np.bool_] | None = None,
     ) -> None:
         self.settings = settings or PropagationSettings()
         self.plane = Plane.parse(plane)
@@ -84,6 +87,7 @@ class Session:
         self.stack, self.gray = make_stack(volume, self.plane, preset)
         self.geometry = volume.geometry
         self._propagator = propagator
+        self._keep_out = None if keep_out is None else stack_of(keep_out, self.axis)
         self._keys: dict[int, dict[int, NDArray[np.bool_]]] = {}
         self._results: dict[int, dict[int, SliceResult]] = {}
         self._done: dict[int, list[_Done]] = {}
@@ -134,7 +138,11 @@ class Session:
         prompt.check_inside(self.stack.slice_shape)
         if isinstance(prompt, LinePrompt):
             prompt = prompt.as_points(self.stack.spacing_mm[1:], self.stack.slice_shape)
-        mask = prompt.mask if isinstance(prompt, MaskPrompt) else self._propagator.segment(slice_index, prompt, known)
+        if isinstance(prompt, MaskPrompt):
+            return prompt.mask
+        if self._keep_out is not None:
+            known = replace(known, others=(*known.others, self._keep_out[slice_index]))
+        mask = self._outside(self._propagator.segment(slice_index, prompt, known), slice_index)
         if not mask.any():
             raise InputError(
                 f"The model found no object at the prompt on slice {slice_index}: move it or outline the object."
@@ -146,7 +154,7 @@ class Session:
         result = self._results.get(object_id, {}).get(slice_index)
         if result is None or not result.mask.any():
             raise InputError(f"Slice {slice_index} has no mask of object {object_id} to confirm.")
-        self.add_key(object_id, slice_index, MaskPrompt(result.mask))
+        self.add_key(object_id, slice_index, MaskPrompt(self._outside(result.mask, slice_index)))
 
     def remove_key(self, object_id: int, slice_index: int) -> None:
         """Take a key back; its slice has no result until the next propagation."""
@@ -266,7 +274,7 @@ class Session:
         return volume
 
     def masks(self) -> dict[int, NDArray[np.bool_]]:
-        """All objects in the whole volume, bool `(k, j, i)` each, with contested voxels given to one of them."""
+        """All objects in the whole volume, bool `(k, j, i)` each: contested voxels go to one, kept-out ones to none."""
         volumes = {object_id: np.zeros(self.geometry.shape_kji, dtype=bool) for object_id in self._keys}
         for index in sorted({index for results in self._results.values() for index in results}):
             for object_id, mask in self.resolved(index).items():
@@ -275,10 +283,18 @@ class Session:
         return volumes
 
     def resolved(self, slice_index: int) -> dict[int, NDArray[np.bool_]]:
-        """Object id -> bool `(rows, columns)` on one slice, with contested pixels given to one of the objects."""
+        """Object id -> bool `(rows, columns)` on one slice, contested pixels to one object, kept-out ones to none."""
         present = {key: results[slice_index] for key, results in self._results.items() if slice_index in results}
         masks = {key: result.mask for key, result in present.items()}
-        return resolve_overlaps(masks, lambda key: self._strength(key, slice_index, present[key]))
+        settled = resolve_overlaps(masks, lambda key: self._strength(key, slice_index, present[key]))
+        return {
+            key: mask if present[key].source == "key" else self._outside(mask, slice_index)
+            for key, mask in settled.items()
+        }
+
+    def _outside(self, mask: NDArray[np.bool_], slice_index: int) -> NDArray[np.bool_]:
+        """The mask of a slice, bool `(rows, columns)`, without what is to be kept out of."""
+        return mask if self._keep_out is None else mask & ~self._keep_out[slice_index]
 
     def _learn(self, learner: Learner) -> Generator[tuple[int, int], None, None]:
         digests = {object_id: self._digest(masks, sorted(masks)) for object_id, masks in self._keys.items()}

@@ -61,8 +61,8 @@ def on_common_grid(prediction: Labels, reference: Labels, plane: Plane | str) ->
             "Prediction and reference lie at different places and on different grids: they belong to different images, "
             "or one of them lost its geometry."
         )
-    low = np.min([span[0] for span in spans if span is not None], axis=0)
-    high = np.max([span[1] for span in spans if span is not None], axis=0)
+    reached = [span for span in spans if span is not None] or grids[1:]  # where no label has a voxel, the reference
+    low, high = np.min([span[0] for span in reached], axis=0), np.max([span[1] for span in reached], axis=0)
     low[axis], high[axis] = min(grid[0][axis] for grid in grids), max(grid[1][axis] for grid in grids)
     shape = (high - low + 1).tolist()
     larger = max((reference, prediction), key=lambda labels: math.prod(labels.geometry.shape_kji)).geometry

@@ -99,6 +99,22 @@ def test_a_saved_card_and_its_weights_come_back(tmp_path):
     assert all(torch.equal(network.state_dict()[name], weights[name]) for name in weights)
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "words"),
+    [
+        ("no_mem_embed", (), "whose tensor 'no_mem_embed' has no axis"),
+        ("maskmem_tpos_enc", None, "without the tensor 'maskmem_tpos_enc'"),
+        ("no_mem_embed", (1, 1, 97), "width 97"),
+    ],
+)
+def test_what_the_sizes_of_a_network_are_read_from_is_named_where_it_is_wrong(name, shape, words, tmp_path):
+    weights = {**random_weights(), name: torch.zeros(shape or ())}
+    if shape is None:
+        del weights[name]
+    torch.save({"model": weights}, tmp_path / "x.pt")
+    assert words in refusal(tmp_path / "x.pt")
+
+
 def test_a_card_is_json(tmp_path):
     assert Card.from_dict(json.loads(json.dumps(CARD.to_dict())), "x") == CARD
     save_checkpoint(tmp_path / "mine.pt", random_weights(), CARD)

@@ -91,3 +91,12 @@ def test_evaluate_prints_a_table_for_people(capsys):
 def test_evaluate_answers_a_mistake_by_one_sentence(words, capsys):
     assert main(["evaluate", *words]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_evaluate_finds_two_files_alike_whose_segments_have_no_voxel(tmp_path, capsys):
+    geometry = read_volume("image.nii.gz").geometry
+    for name in ("found", "reference"):
+        write_segmentation(tmp_path / f"{name}.seg.nrrd", {1: np.zeros_like(BALL)}, geometry)
+    assert main(["evaluate", f"{tmp_path}/found.seg.nrrd", f"{tmp_path}/reference.seg.nrrd", "--json"]) == 0
+    (thing,) = json.loads(capsys.readouterr().out)["objects"]
+    assert (thing["dsc"], thing["absent"], thing["present"], thing["volume_ml"]) == (1, 1, None, 0)

@@ -67,6 +67,13 @@ def test_a_header_that_is_right_is_followed(changes, data, tmp_path):
     np.testing.assert_array_equal(volume.array_kji, VOXELS)
 
 
+def test_a_file_of_voxels_may_be_called_as_a_list_is_but_for_capitals(tmp_path):
+    (tmp_path / "listing.raw").write_bytes(RAW)
+    volume = read_volume(write_meta(tmp_path / "v.mhd", {"ElementDataFile": "listing.raw"}, data=b""))
+    np.testing.assert_array_equal(volume.array_kji, VOXELS)
+    assert "several files" in sentence_of(read_volume, write_meta(tmp_path / "v.mhd", {"ElementDataFile": "LIST"}))
+
+
 def test_text_that_ends_with_its_last_number_is_refused_without_a_word_of_metaio(tmp_path, capfd):
     path = write_meta(tmp_path / "v.mha", {"BinaryData": "False"}, data=TEXT.rstrip())
     assert "line end" in sentence_of(read_volume, path)

@@ -154,11 +154,11 @@ def test_more_values_per_voxel_than_there_are_segments_are_refused(tmp_path):
     assert "2000 values per voxel" in sentence_of(read_labels, path)
 
 
-@pytest.mark.parametrize("name", ["v.raw", "./v.raw", "below/v.raw", "below/../v.raw"])
+@pytest.mark.parametrize("name", ["v.raw", "./v.raw", "below/v.raw", "below/../v.raw", "listing.raw"])
 def test_voxels_beside_the_header_are_read(name, tmp_path):
     (tmp_path / "below").mkdir()
-    for place in (tmp_path, tmp_path / "below"):
-        (place / "v.raw").write_bytes(RAW)
+    for place in ("v.raw", "below/v.raw", "listing.raw"):
+        (tmp_path / place).write_bytes(RAW)
     volume = read_volume(write_nrrd(tmp_path / "v.nhdr", {"data file": name}, data=b""))
     np.testing.assert_array_equal(volume.array_kji, VOXELS)
 

@@ -83,6 +83,8 @@ def lay_out(folder, *names):
         (["images/a.nii.gz", "labels/a.nii.gz", "labels/a.seg.nrrd"], "images/a.nii.gz", "labels/a.seg.nrrd"),
         (["images/1.2.3/x.dcm", "labels/1.2.3.nrrd"], "images/1.2.3", "labels/1.2.3.nrrd"),
         (["a.nrrd", "a.npz", "a_label.nrrd"], "a.nrrd", "a_label.nrrd"),
+        (["a.NPZ"], "a.NPZ", "a.NPZ"),
+        (["a/lesion.NPZ"], "a/lesion.NPZ", "a/lesion.NPZ"),
         (["a.nii.gz", "a_label.seg.nrrd"], "a.nii.gz", "a_label.seg.nrrd"),  # as Slicer ends its names
     ],
 )
