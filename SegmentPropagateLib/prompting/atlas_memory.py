@@ -120,7 +120,7 @@ def _question(gray: Image, expected: NDArray[np.bool_], points: Image, carried: 
     nearest: dict[int, tuple[float, Aligned]] = {}
     for start, outline in zip(carried.starts, carried.outlines, strict=True):
         there = np.stack([warped(axis, points) for axis in start.deformed.points])
-        support = aligned(there, outline, start.wide, start.lattice)
+        support = aligned(there, outline, start.body.wide, start.body.lattice)
         if support is not None:
             overlap = dice(support.mask, expected)
             if id(outline) not in nearest or overlap > nearest[id(outline)][0]:

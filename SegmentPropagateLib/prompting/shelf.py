@@ -175,7 +175,7 @@ def shelved(finished: Finished, labels: Collection[int], image: Image3d, pages: 
     volume = read_volume(finished.case.image)
     body = body_of(volume)
     if body is None:
-        return f"The finished case '{name}' shows no body: it is empty, or all air."
+        return f"The finished case '{name}' shows no body: it is empty, all air, or smaller than 5 ml."
     sheets = sheets_of(body, image.along)
     misfit = misfit_of(name, Shelf(body, sheets, {}), image.body, [page.sheet for page in pages])
     if misfit:

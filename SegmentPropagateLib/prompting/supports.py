@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from SegmentPropagateLib.prompting.atlas.deformation import covered, warped
 from SegmentPropagateLib.prompting.atlas.fusion import Outline
-from SegmentPropagateLib.prompting.atlas.grid import Body, Lattice, resample, wide_of
+from SegmentPropagateLib.prompting.atlas.grid import Body, Lattice, resample, scaled, wide_of
 from SegmentPropagateLib.prompting.recall import Aligned
 from SegmentPropagateLib.volumes.boxes import bounding_box, first_and_last
 from SegmentPropagateLib.volumes.geometry import Geometry
@@ -46,11 +46,12 @@ def least_similar(query: NDArray[Any], bank: Sequence[NDArray[Any]]) -> int:
 
 def gray_of(volume: Volume, body: Body) -> Callable[[NDArray[Any]], Image]:
     """What turns the volume's values into the gray of `body.wide`, float32."""
-    if body.is_ct:
-        return lambda values: wide_of(values, True)
+    water = body.water
+    if water is not None:
+        return lambda values: wide_of(values - np.float32(water))
     values = resample(to_gray(volume.array_kji, "none").values, volume.geometry, body.lattice)
     span = np.percentile(values[body.body], (1, 99))
-    return lambda values: wide_of(values, False, (float(span[0]), float(span[1])))
+    return lambda values: scaled(values, *span)
 
 
 def window_around(mask: NDArray[np.bool_], pixel_mm: tuple[float, float]) -> Window:

@@ -103,7 +103,7 @@ def _images(cases: Sequence[Case], step: int, conduct: Conduct) -> _Images:
         try:
             body = body_of(read_volume(case.image))
             if body is None:
-                raise InputError(f"The image '{case.name}' shows no body: it is empty, or all air.")
+                raise InputError(f"The image '{case.name}' shows no body: it is empty, all air, or smaller than 5 ml.")
         except InputError as reason:
             if not conduct.skip_bad:
                 raise

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.volumes.intensity import is_ct, to_gray
+from SegmentPropagateLib.volumes.intensity import is_ct, to_gray, water_of
 from SegmentPropagateLib.volumes.presets import PRESET_OF, PRESETS
 
 
@@ -113,6 +113,28 @@ def crop(**parts):
 )
 def test_a_crop_of_ct_without_air_is_known_by_fat_and_tissue(values, hounsfield):
     assert is_ct(values) == hounsfield
+
+
+RAISED = {
+    "raised": (crop(gas=(-1000, 0.3)) + 1024, None, 1024),
+    "raised and padded": (crop(gas=(-1000, 0.3), padding=(-2000, 0.1)) + 1024, None, 1024),
+    "raised, said to be CT": (crop(gas=(-1000, 0.3)) + 1024, "CT", 1024),
+    "raised, said to be MR": (crop(gas=(-1000, 0.3)) + 1024, "MR", None),
+    "Hounsfield units": (crop(gas=(-1000, 0.3)), None, 0),
+    "no air": (crop() + 1024, None, None),
+    "inverted": (900 - 1.6 * crop(gas=(-1000, 0.3)).clip(-200, 300), None, None),
+    "another image": (np.random.default_rng(0).gamma(2, 300, (10, 20, 100)), None, None),
+}
+
+
+@pytest.mark.parametrize("kind", RAISED)
+def test_ct_that_lost_its_intercept_is_known_by_air_fat_and_tissue(kind):
+    values, modality, water = RAISED[kind]
+    assert water_of(values, modality) == water
+
+
+def test_ct_that_was_cut_to_a_window_is_known_however_much_air_is_around():
+    assert is_ct(crop(gas=(-1000, 0.6)).clip(-160, 240))
 
 
 @pytest.mark.parametrize("preset", PRESETS)

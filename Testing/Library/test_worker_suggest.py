@@ -148,7 +148,7 @@ def test_an_image_that_was_not_sent_is_asked_for(finished):
 def test_an_image_without_a_body_is_told_so_for_every_label(finished):
     replies = ask(service_with(np.full_like(finished[1], -1000)), request(finished, ["Liver", "Spleen"]))
     assert [reply.reason for reply in replies if isinstance(reply, Suggested)] == [
-        "'the image' shows no body: it is empty, or all air.",
+        "'the image' shows no body: it is empty, all air, or smaller than 5 ml.",
         "No finished case has a label 'Spleen'.",
     ]
 

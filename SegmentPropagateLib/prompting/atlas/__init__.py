@@ -5,6 +5,7 @@
     grid           volumes and masks on one isotropic grid along the patient's axes
     descriptors    self-similarity of a voxel's neighborhood, which survives a change of gray values
     placement      where a template lies: all translations at once, by Fourier transform
+    orientation    whether it lies the right way round
     deformation    the rest, by discrete search from coarse to fine
     fusion         several starts and templates become one mask, grown along gray values
     judgement      what of it is a draft: found, unsure or not here, key slice, range

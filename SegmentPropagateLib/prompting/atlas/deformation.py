@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.prompting.atlas.descriptors import CHANNELS, blurred, self_similarity
+from SegmentPropagateLib.prompting.atlas.grid import Body
 from SegmentPropagateLib.volumes.boxes import bounding_box
 
 LEVELS = ((3, 4), (3, 3), (2, 3), (1, 1))
@@ -26,6 +27,7 @@ _BLOCK = 10_000  # points that are compared at once: so many stay in the process
 _BEYOND = 1.0  # what a step out of the template costs; a descriptor's channel differs by 1 at most
 _MARGIN = 8  # points around the template's first place that it may come to
 _FIT_SIGMA = 3.0  # points around a voxel that tell how well its surroundings fit
+_LEAST_SHARE = 1e-3  # of what is around a point in the field of view
 
 Image = NDArray[np.float32]
 
@@ -42,32 +44,35 @@ class Deformed(NamedTuple):
     misfit: Image
 
 
-def deform(gray: Image, template: Image, points: Image) -> Deformed:
+def deform(volume: Body, template: Body, points: Image) -> Deformed:
     """Bend `points` until the template looks as the volume does.
 
     Args:
-        gray: of the volume, float32 0..1.
-        template: gray of the template on its own lattice.
-        points: where it lies, float32 `(3, *gray.shape)`.
+        volume: what is looked at.
+        template: what is laid over it.
+        points: where it lies, float32 `(3, *volume.gray.shape)`.
     """
-    there = bounding_box(covered(points, template.shape))
+    there = bounding_box(covered(points, template.gray.shape))
     if there is None:
-        return Deformed(points, np.full_like(gray, OUTSIDE))
+        return Deformed(points, np.full_like(volume.gray, OUTSIDE))
     spans = [(max(0, span.start - _MARGIN), span.stop + _MARGIN) for span in there]
     box = tuple(slice(*span) for span in spans)  # a long volume is looked at where the template lies
-    whole, misfit = points.copy(), np.full_like(gray, OUTSIDE)
-    whole[(slice(None), *box)], misfit[box] = _bent(gray[box], template, points[(slice(None), *box)])
+    whole, misfit = points.copy(), np.full_like(volume.gray, OUTSIDE)
+    bent = _bent(volume.gray[box], volume.inside[box], template, points[(slice(None), *box)])
+    whole[(slice(None), *box)], misfit[box] = bent
     return Deformed(whole, misfit)
 
 
-def _bent(gray: Image, template: Image, points: Image) -> Deformed:
+def _bent(gray: Image, inside: NDArray[np.bool_], template: Body, points: Image) -> Deformed:
     mine = self_similarity(gray)
     for stride, reach in LEVELS:
-        field = _search(mine, self_similarity(warped(template, points)), covered(points, template.shape), stride, reach)
-        points = _moved(points, field)
-    difference = ((mine - self_similarity(warped(template, points))) ** 2).mean(axis=0)
-    difference[~covered(points, template.shape)] = OUTSIDE
-    return Deformed(points, ndimage.gaussian_filter(difference, _FIT_SIGMA))
+        other = self_similarity(warped(template.gray, points))
+        points = _moved(points, _search(mine, other, inside, shown(template, points), stride, reach))
+    difference = ((mine - self_similarity(warped(template.gray, points))) ** 2).mean(axis=0)
+    difference[~shown(template, points)] = OUTSIDE
+    weight = inside.astype(np.float32)
+    share = ndimage.gaussian_filter(weight, _FIT_SIGMA)
+    return Deformed(points, ndimage.gaussian_filter(difference * weight, _FIT_SIGMA) / np.maximum(share, _LEAST_SHARE))
 
 
 def warped(template: NDArray[Any], points: Image, beyond: str = "nearest") -> Image:
@@ -81,12 +86,23 @@ def covered(points: Image, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.logical_and.reduce(within)
 
 
-def _search(mine: Image, other: Image, there: NDArray[np.bool_], stride: int, reach: int) -> Image:
-    """Steps in points, float32 `(3, *shape)`, that bring the template's descriptors onto the volume's."""
+def shown(template: Body, points: Image) -> NDArray[np.bool_]:
+    """Whether points lie in the template's field of view, which fills its lattice unless it is oblique."""
+    there = covered(points, template.inside.shape)
+    return there if template.inside.all() else there & (warped(template.inside.view(np.uint8), points) > 0.5)
+
+
+def _search(
+    mine: Image, other: Image, inside: NDArray[np.bool_], there: NDArray[np.bool_], stride: int, reach: int
+) -> Image:
+    """Steps in points, float32 `(3, *shape)`, that bring the template's descriptors onto the volume's.
+
+    `inside` and `there`, bool `shape`, tell where the volume and the template show something.
+    """
     full = there.shape
     at = (slice(stride // 2, None, stride),) * 3
     mine, other = (np.stack([_mean(channel, stride)[at] for channel in image]) for image in (mine, other))
-    there = there[at]
+    inside, there = inside[at], there[at]
     shape = there.shape
     grid = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
     steps = grid[np.argsort((grid**2).sum(axis=1), kind="stable")]  # of equal costs the shortest step is taken
@@ -96,7 +112,7 @@ def _search(mine: Image, other: Image, there: NDArray[np.bool_], stride: int, re
     rows = max(1, _BLOCK // (shape[1] * shape[2]))
     for first in range(0, shape[0], rows):
         block = slice(first, first + rows)
-        fixed, absent = mine[:, block], ~there[block]
+        fixed, absent = mine[:, block], ~(inside & there)[block]
         difference = np.empty_like(fixed)
         for price, step in zip(cost[:, block], steps, strict=True):
             s, a, r = (slice(reach + o, reach + o + n) for o, n in zip(step, fixed.shape[1:], strict=True))

@@ -49,7 +49,7 @@ def _looked_up(carried: Carried, points: Image) -> Image:
     """The weighted mean of the templates' voxels at points of the carried box, float32 `(3, N)`."""
     total = np.zeros(points.shape[1], np.float32)
     for start, outline, weight in zip(carried.starts, carried.outlines, carried.weights, strict=True):
-        matrix, offset = start.lattice.to_voxels(outline.geometry)
+        matrix, offset = start.body.lattice.to_voxels(outline.geometry)
         there = np.stack([warped(axis[carried.box], points) for axis in start.deformed.points])
         voxels = (matrix @ there + offset[:, None]).astype(np.float32)
         share = warped(outline.mask.view(np.uint8), voxels, "grid-constant")

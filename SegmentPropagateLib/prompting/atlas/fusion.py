@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.prompting.atlas.deformation import Deformed, covered, warped
-from SegmentPropagateLib.prompting.atlas.grid import Lattice, resample
+from SegmentPropagateLib.prompting.atlas.deformation import Deformed, shown, warped
+from SegmentPropagateLib.prompting.atlas.grid import Body, Lattice, resample
 from SegmentPropagateLib.propagators.classical.growcut import growcut
 from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry
@@ -53,14 +53,12 @@ class Start:
     """One way in which a template lies on the volume.
 
     Args:
-        lattice: of the template.
+        body: the template.
         deformed: where its points are, and how well they fit.
-        wide: the template's gray from air to bone, `grid.Body.wide`.
     """
 
-    lattice: Lattice
+    body: Body
     deformed: Deformed
-    wide: Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +118,7 @@ def carry(outlines: Sequence[Outline], starts: Sequence[Start], gray: Image) -> 
         return None
     points = [start.deformed.points[(slice(None), *box)] for start in starts]
     each = np.stack([_shares(outline, there) for outline, there in zip(outlines, points, strict=True)])
-    known = np.stack([covered(there, start.lattice.shape) for start, there in zip(starts, points, strict=True)])
+    known = np.stack([shown(start.body, there) for start, there in zip(starts, points, strict=True)])
     misfit = np.stack([start.deformed.misfit[box] for start in starts])
     best = misfit.min(axis=0)
     weights = np.exp((best - misfit) / (_WEIGHT_SCALE * best + _EXACT))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ MM = 3.0
 ALONG = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)  # whose normals are the grid's axes S, A, R
 _LEAST_BODY = 200  # grid points, 5 ml: with less there is nothing to lay a template over
 _SOFT_TISSUE_HU = (-150.0, 250.0)
+_PADDED_HU = -1500.0  # no tissue and no air: what scanners write beyond their field of view, -2000 or -3024
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Body:
         wide: float32, 0..1: from air to bone of CT; `gray` itself for all else.
         inside: bool, points within the field of view.
         body: bool, points within the patient.
-        is_ct: whether gray values are Hounsfield units.
+        water: value of water in CT, in the volume's own unit; None for all else.
     """
 
     lattice: Lattice
@@ -75,7 +75,12 @@ class Body:
     wide: NDArray[np.float32]
     inside: NDArray[np.bool_]
     body: NDArray[np.bool_]
-    is_ct: bool
+    water: float | None
+
+    @property
+    def is_ct(self) -> bool:
+        """Whether gray values are Hounsfield units, or such a number above them."""
+        return self.water is not None
 
 
 def body_of(volume: Volume) -> Body | None:
@@ -85,34 +90,28 @@ def body_of(volume: Volume) -> Body | None:
         InputError: no voxel is finite.
     """
     finite, _count = intensity.replace_nonfinite(volume.array_kji)
-    is_ct = intensity.is_ct(finite, volume.modality)
+    water = intensity.water_of(finite, volume.modality)
     lattice = _lattice_over(volume.geometry)
     values = resample(finite, volume.geometry, lattice)
     inside = _inside(volume.geometry, lattice)
-    body = _patient(values, inside, is_ct)
+    if water is not None:
+        values -= np.float32(water)
+        inside &= values > _PADDED_HU
+    body = _patient(values, inside, water is not None)
     box = bounding_box(body)
     if box is None or np.count_nonzero(body) < _LEAST_BODY:
         return None
     values, inside, body = values[box], inside[box], body[box]
-    if is_ct:
-        gray, wide = _scaled(values, *_SOFT_TISSUE_HU), wide_of(values, True)
+    if water is None:
+        gray = wide = scaled(values, *np.percentile(values[body], (1, 99)))
     else:
-        gray = wide = wide_of(values, False, np.percentile(values[body], (1, 99)))
-    return Body(lattice.part(box), gray, wide, inside, body, is_ct)
+        gray, wide = scaled(values, *_SOFT_TISSUE_HU), wide_of(values)
+    return Body(lattice.part(box), gray, wide, inside, body, water)
 
 
-def wide_of(values: NDArray[Any], is_ct: bool, span: Sequence[float] = (0.0, 1.0)) -> NDArray[np.float32]:
-    """Gray values from air to bone, float32 0..1.
-
-    Args:
-        values: in the volume's own unit.
-        is_ct: whether they are Hounsfield units.
-        span: what becomes 0 and 1 where they are not.
-    """
-    if not is_ct:
-        return _scaled(values, *span)
-    # Breakpoints of MedLSAM's published preprocessing.
-    return np.interp(values, [-1000, -200, 200, 1500], [0, 0.2, 0.8, 1]).astype(np.float32)
+def wide_of(hu: NDArray[Any]) -> NDArray[np.float32]:
+    """Gray values from air to bone of CT, float32 0..1, by the breakpoints of MedLSAM's published preprocessing."""
+    return np.interp(hu, [-1000, -200, 200, 1500], [0, 0.2, 0.8, 1]).astype(np.float32)
 
 
 def resample(array_kji: NDArray[Any], geometry: Geometry, lattice: Lattice, beyond: str = "nearest") -> NDArray[Any]:
@@ -207,12 +206,14 @@ def _patient(values: NDArray[np.float32], inside: NDArray[np.bool_], is_ct: bool
         return np.zeros_like(inside)
     smooth = ndimage.gaussian_filter(values, 1.0)
     air = -300.0 if is_ct else float(values.min()) + 0.08 * float(np.percentile(values, 99) - values.min())
-    solid = ndimage.binary_opening((smooth > air) & inside)
+    solid = (smooth > air) & inside
+    solid &= ndimage.binary_dilation(ndimage.binary_erosion(solid, border_value=1))  # it goes on beyond the image
     parts, count = ndimage.label(solid)
     if count > 1:
         solid = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
     return (ndimage.binary_closing(solid, iterations=2) | solid) & inside
 
 
-def _scaled(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+def scaled(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    """Float32 0..1: 0 from `low` down, 1 from `high` up."""
     return np.clip((values - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)

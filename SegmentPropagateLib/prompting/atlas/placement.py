@@ -6,7 +6,7 @@ self-similarity within both bodies, and of gray values over both fields of view.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,18 @@ def places(volume: Body, template: Body) -> list[Place]:
             s, a, r = (0.5 - (_STEP * step + 0.5) * part for step, part in zip(offset, across, strict=True))
             found.append(Place(value, across, (s, a, r)))
     return _apart(found, (np.array(volume.body.shape) - 1) / 2)
+
+
+def best_scores(volume: Body, templates: Iterable[Body]) -> list[float]:
+    """Correlation of each template at its best place and scale, -1..1; the bodies may be on a coarser grid."""
+    still = [_coarse(sheet, 1.0) for sheet in _sheets(volume)]
+
+    def best(template: Body) -> float:
+        sheets = _sheets(template)
+        scores = (_scores(still, [_coarse(sheet, scale) for sheet in sheets]) for scale in SCALES[::2])
+        return max(float(score.max()) for score in scores)
+
+    return [best(template) for template in templates]
 
 
 def masked_ncc(volume: Image, inside: Image, template: Image, within: Image) -> tuple[Image, Image]:

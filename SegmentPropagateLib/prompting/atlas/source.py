@@ -7,6 +7,7 @@ mask on one slice with a range: of 23 organs that were then propagated, a box ga
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from SegmentPropagateLib.prompting.atlas.deformation import deform
 from SegmentPropagateLib.prompting.atlas.fusion import Carried, Outline, Start, carry, outline_of
 from SegmentPropagateLib.prompting.atlas.grid import Body, body_of
 from SegmentPropagateLib.prompting.atlas.judgement import judged
+from SegmentPropagateLib.prompting.atlas.orientation import exchanged
 from SegmentPropagateLib.prompting.atlas.placement import STARTS, Place, places
 from SegmentPropagateLib.prompting.finished import Finished
 from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
@@ -59,7 +61,10 @@ class Atlas:
             raise InputError("The source 'atlas' needs finished cases: give a folder of images with their labels.")
         body = body_of(volume)
         if body is None:
-            return [_absent(label, f"'{volume.name}' shows no body: it is empty, or all air.") for label in labels]
+            return [
+                _absent(label, f"'{volume.name}' shows no body: it is empty, all air, or smaller than 5 ml.")
+                for label in labels
+            ]
         most = len(cases) + STARTS * min(TEMPLATES, len(cases))
         total = most + len(labels)
         tried: list[_Tried] = []
@@ -84,7 +89,7 @@ class Atlas:
                 draft = judged(label, carried, body.lattice, volume, plane)
                 if carried is not None and draft.status != "not here":
                     draft = self._redraw(draft, carried, body, volume, plane)
-                proposals.append(draft)
+                proposals.append(_doubted(draft, tried[chosen[label][0]].doubt))
             else:
                 reasons = [one.reason for finished, one in zip(cases, tried, strict=True) if label in finished.values]
                 proposals.append(_absent(label, next(filter(None, reasons), f"No finished case has label {label}.")))
@@ -100,10 +105,14 @@ class Template(NamedTuple):
 
 
 class _Tried(NamedTuple):
-    """Where a case can lie on the volume, or why it cannot; with its grid and its body, unless there are many cases."""
+    """Where a case can lie on the volume, or why it cannot, or why it should not.
+
+    With its grid and its body, unless there are many cases.
+    """
 
     places: Sequence[Place] = ()
     reason: str = ""
+    doubt: str = ""
     image: tuple[Geometry, Body] | None = None
 
 
@@ -118,7 +127,7 @@ def _try(finished: Finished, labels: Collection[int], volume: Body, keep: bool) 
     image = read_volume(finished.case.image)
     body = body_of(image)
     if body is None:
-        return _Tried(reason=f"The finished case '{name}' shows no body: it is empty, or all air.")
+        return _Tried(reason=f"The finished case '{name}' shows no body: it is empty, all air, or smaller than 5 ml.")
     if volume.is_ct != body.is_ct:
         kinds = ("CT", "none") if volume.is_ct else ("no CT", "one")
         told = f"The image is {kinds[0]} and the finished case '{name}' is {kinds[1]}: give cases of its modality."
@@ -126,13 +135,26 @@ def _try(finished: Finished, labels: Collection[int], volume: Body, keep: bool) 
     found = places(volume, body)
     if not found:
         return _Tried(reason=f"The image and the finished case '{name}' have too little of the body in common.")
-    return _Tried(found, image=(image.geometry, body) if keep else None)
+    ends = exchanged(volume, body)
+    told = f"The finished case '{name}' fits better with {ends} exchanged: check how the two images lie."
+    return _Tried(found, doubt=told if ends else "", image=(image.geometry, body) if keep else None)
 
 
 def _best(label: int, cases: Sequence[Finished], tried: Sequence[_Tried]) -> list[int]:
-    """Numbers of the cases that have the label and fit best; the choice for one label leaves the others alone."""
+    """Numbers of the cases that have the label and fit best; the choice for one label leaves the others alone.
+
+    Those that seem to lie the wrong way are taken where there are no others.
+    """
     able = [n for n, finished in enumerate(cases) if label in finished.values and tried[n].places]
+    able = [n for n in able if not tried[n].doubt] or able
     return sorted(able, key=lambda n: -tried[n].places[0].score)[:TEMPLATES]
+
+
+def _doubted(draft: Proposal, doubt: str) -> Proposal:
+    """The same, but not found where there is a doubt."""
+    if not doubt:
+        return draft
+    return replace(draft, status="not here" if draft.status == "not here" else "unsure", reason=doubt)
 
 
 def _laid(
@@ -145,7 +167,7 @@ def _laid(
     outlines = {label: outline_of(mask, geometry, body.lattice) for label, mask in masks.items()}
     starts = []
     for place in tried.places:
-        starts.append(Start(body.lattice, deform(volume.gray, body.gray, place.points(volume.gray.shape)), body.wide))
+        starts.append(Start(body, deform(volume, body, place.points(volume.gray.shape))))
         told()
     return Template({label: outline for label, outline in outlines.items() if outline is not None}, starts)
 

@@ -26,7 +26,7 @@ def carried_by(boxes: Boxes, shown: Sequence[Shown], body: Body) -> Carried | No
     starts = []
     for it in shown:
         points = stretched(boxes, it.boxes, body.gray.shape)
-        starts.append(Start(it.lattice, Deformed(points, np.full_like(body.gray, OUTSIDE)), it.wide))
+        starts.append(Start(it.body, Deformed(points, np.full_like(body.gray, OUTSIDE))))
     return carry([it.outline for it in shown], starts, body.gray)
 
 

@@ -73,7 +73,10 @@ class Landmarks:
         network, card = load_localizer(support.localizer)
         body = body_of(volume)
         if body is None:
-            return [_absent(label, f"'{volume.name}' shows no body: it is empty, or all air.") for label in labels]
+            return [
+                _absent(label, f"'{volume.name}' shows no body: it is empty, all air, or smaller than 5 ml.")
+                for label in labels
+            ]
         if modality_of(body) != card.modality:
             kinds = "CT", "other images than CT"
             mine, its = kinds if body.is_ct else kinds[::-1]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.prompting.atlas.fusion import Outline, outline_of
-from SegmentPropagateLib.prompting.atlas.grid import Body, Lattice, body_of
+from SegmentPropagateLib.prompting.atlas.grid import Body, body_of
 from SegmentPropagateLib.prompting.finished import Finished
 from SegmentPropagateLib.prompting.landmarks.points import (
     box_of,
@@ -49,8 +49,7 @@ class Shown(NamedTuple):
     """An example in parts: `boxes` `(parts, 2, 3)`, low and high corner in points of the lattice."""
 
     outline: Outline
-    lattice: Lattice
-    wide: NDArray[np.float32]
+    body: Body
     boxes: NDArray[np.float64]
 
 
@@ -85,7 +84,7 @@ def tried(finished: Finished, labels: Collection[int], volume: Body, middle: NDA
         return Tried()
     case = opened(finished, see)
     if case is None:
-        return Tried(reason=f"The finished case '{name}' shows no body: it is empty, or all air.")
+        return Tried(reason=f"The finished case '{name}' shows no body: it is empty, all air, or smaller than 5 ml.")
     if volume.is_ct != case.body.is_ct:
         return Tried(reason=f"The finished case '{name}' is of another modality than the image.")
     return Tried(float(np.abs(middle_of(case.seen) - middle).max()), case=case)
@@ -131,8 +130,7 @@ def shown(examples: Sequence[Example]) -> tuple[Codes, list[Shown]]:
     for example, parts in zip(examples, cut, strict=True):
         points = np.stack([extreme_points(part, example.reach) for part in parts])
         codes.append(example.case.seen.codes(points.reshape(-1, 3)))
-        body = example.case.body
-        outlines.append(Shown(example.outline, body.lattice, body.wide, box_of(points)))
+        outlines.append(Shown(example.outline, example.case.body, box_of(points)))
     return averaged(codes), outlines
 
 

@@ -139,7 +139,7 @@ class Bookcase:
         volume = read_volume(case.image)
         image = opened(volume, self._along)
         if image is None:
-            raise InputError(f"'{volume.name}' shows no body: it is empty, or all air.")
+            raise InputError(f"'{volume.name}' shows no body: it is empty, all air, or smaller than 5 ml.")
         told = case.name in self._segments  # it may have been let go, and is opened again
         return Book(image, read_labels(case.labels, volume.geometry, _nothing if told else self._notify))
 
