@@ -189,6 +189,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Undone: nothing of that is there any more. Redo in the Segment Editor brings it back.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>axial</source>
             <translation type="unfinished" />
         </message>

@@ -91,7 +91,7 @@ class SuggestSection:
             context.parameters.segment = last
         if last is not None:
             context.ui.segmentEditor.setCurrentSegmentID(last)
-        context.status.say(self._said(used, asked))
+        context.sayOfWritten(self._said(used, asked), used)
 
     def _said(self, used: Mapping[str, Suggestion], asked: Sequence[Suggestion]) -> str:
         names = [one.name for one in used.values()]

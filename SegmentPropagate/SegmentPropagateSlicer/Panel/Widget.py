@@ -337,6 +337,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._followPainting()
         for section in self.sections:
             section.refresh()
+        self.context.status.refresh()
 
     def _followPainting(self) -> None:
         node, event = self.context.parameters.segmentation, slicer.vtkSegmentation.SourceRepresentationModified

@@ -23,6 +23,8 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     unionOfExtents,
 )
 
+SAMPLES = 16
+"""Voxels of a change by which can be told whether it was undone."""
 AT_ONCE = 1 << 22
 """Bytes that are copied between two turns of the event loop: new memory takes up to 8 ms."""
 SCALARS = "ImageScalars"
@@ -40,6 +42,7 @@ class Change:
 
     def __init__(self, lattice: Lattice) -> None:
         self.lattice, self.count = lattice, 0
+        self.samples: list[tuple[Lattice, bool]] = []  # lattice of one voxel, and whether it is added
         self._parts: list[tuple[Lattice, _Bits, _Bits]] = []
 
     def note(self, part: Lattice, added: NDArray[np.bool_], removed: NDArray[np.bool_]) -> None:
@@ -48,6 +51,11 @@ class Change:
         if count:
             self._parts.append((part, np.packbits(added), np.packbits(removed)))
             self.count += count
+            if len(self.samples) < SAMPLES:
+                changed = added if added.any() else removed
+                voxel = np.unravel_index(int(changed.argmax()), changed.shape)
+                box = tuple(slice(int(index), int(index) + 1) for index in voxel)
+                self.samples.append((part.part(box), changed is added))
 
     def pieces(self) -> Iterator[tuple[Lattice, NDArray[np.bool_], NDArray[np.bool_]]]:
         """The parts as they were noted: where, what is added, what is removed."""
