@@ -2,6 +2,7 @@
 
 import pytest
 from day import dayOf, drawFolder
+from panel_fixtures import openedPanel, pressKey
 
 UNDONE = "Undone: nothing of that is there any more. Redo in the Segment Editor brings it back."
 ACCEPTED = "Undo in the Segment Editor takes it back."
@@ -94,3 +95,40 @@ def test_a_proposal_that_has_gone_is_not_ready(reviewed):
     reviewed.logic.go("idle")
     reviewed.settle()
     assert reviewed.sentence() == ""
+
+
+# ---- keys that cannot act now ---------------------------------------------------------------------------------------
+
+RUNNING = "A run is going on: wait for its end, or cancel it."
+
+
+@pytest.mark.parametrize("letter", "UNECAOXHD")
+def test_a_key_that_can_do_nothing_during_a_run_says_so(prompted, letter):
+    prompted.press("propagateButton")
+    pressKey(prompted, letter)
+    assert prompted.sentence() == RUNNING
+    prompted.logic.go("cancelling")
+    prompted.settle()
+    pressKey(prompted, letter)
+    assert prompted.sentence() == "The run is being stopped: wait a moment."
+    assert {call[0] for call in prompted.logic.calls} <= {"setKeys", "addKey", "getAhead", "startSession"}
+
+
+@pytest.mark.parametrize("letter", "NECAD")
+def test_a_key_of_the_review_says_that_there_is_no_proposal(panel, letter):
+    pressKey(panel, letter)
+    assert panel.sentence() == "There is no proposal to review: propagate first."
+
+
+def test_a_key_that_follows_what_has_just_come_acts_before_its_button_is_shown_as_on(reviewed):
+    reviewed.ui.acceptButton.enabled = False
+    pressKey(reviewed, "A")
+    assert reviewed.said("accept")
+
+
+def test_keys_say_what_is_missing(slicer):
+    with openedPanel(slicer, fill=False) as panel:
+        for letter, sentence in (("O", "Load an image first."), ("U", "Load an image first."),
+                                 ("H", "Open a worklist under Cases first.")):  # fmt: skip
+            pressKey(panel, letter)
+            assert panel.sentence() == sentence

@@ -321,6 +321,29 @@
         </message>
     </context>
     <context>
+        <name>Panel.KeyActions</name>
+        <message>
+            <source>A run is going on: wait for its end, or cancel it.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Choose a segment first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Load an image first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Open a worklist under Cases first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The run is being stopped: wait a moment.</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
         <name>Panel.KeyTable</name>
         <message>
             <source>Area</source>

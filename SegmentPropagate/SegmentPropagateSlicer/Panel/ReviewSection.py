@@ -177,7 +177,7 @@ class ReviewSection:
             for button in (ui.nextButton, ui.lockButton, ui.editButton, ui.correctButton):
                 button.enabled = False
             self.strip.show((), ())
-            ui.sliceInfo.text = _("The segments of this proposal were removed: undo that, or discard it.")
+            ui.sliceInfo.text = str(segmentsRemoved())
             return
         self._scores = self.context.logic.reviewScores(self.segmentId())
         self.refreshCurrent()
@@ -207,6 +207,11 @@ def acceptedText(count: int) -> str:
 def nothingToReview() -> InputError:
     """What is wrong when a proposal is needed and there is none."""
     return InputError(_("There is no proposal to review: propagate first."))
+
+
+def segmentsRemoved() -> InputError:
+    """What is wrong when no segment of a proposal is left."""
+    return InputError(_("The segments of this proposal were removed: undo that, or discard it."))
 
 
 def sliceText(name: str, score: Score) -> str:
