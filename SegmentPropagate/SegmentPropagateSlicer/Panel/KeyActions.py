@@ -18,6 +18,10 @@ from SegmentPropagateSlicer.Panel.Writing import Writing
 from SegmentPropagateSlicer.Values.State import State
 
 
+class _IsOff(InputError):
+    """A key's button can do nothing now."""
+
+
 class KeyActions:
     """Keys press buttons. One that is off says why: nobody sees a button that she does not press.
 
@@ -58,10 +62,15 @@ class KeyActions:
 
     def _act(self, slot: Callable[[], object]) -> None:
         """A key may follow Accept at once: no button is off because of what is still being written."""
-        if self._context.logic.state == State.WRITING:
+        wasWriting = self._context.logic.state == State.WRITING
+        if wasWriting:
             self._writing.finish()
             self._refresh()
-        slot()
+        try:
+            slot()
+        except _IsOff:
+            if not wasWriting:  # else it is told what was written
+                raise
 
     def _toggleLock(self) -> None:
         """The button that is there: in review the one beside the strip."""
@@ -72,17 +81,17 @@ class KeyActions:
         if not button.enabled:
             self._refresh()  # what has just come may not be shown yet
         if not button.enabled:
-            raise self._whyNot(button)
+            raise _IsOff(self._whyNot(button))
         button.click()
 
-    def _whyNot(self, button: qt.QPushButton) -> InputError:
+    def _whyNot(self, button: qt.QPushButton) -> str:
         context, ui, state = self._context, self._context.ui, self._context.logic.state
         if state == State.CANCELLING:
-            return InputError(_("The run is being stopped: wait a moment."))
+            return _("The run is being stopped: wait a moment.")
         if state in State.BUSY:
-            return InputError(_("A run is going on: wait for its end, or cancel it."))
+            return _("A run is going on: wait for its end, or cancel it.")
         if button in (ui.nextButton, ui.editButton, ui.correctButton, ui.acceptButton, ui.discardButton, ui.lockButton):
-            return segmentsRemoved() if state == State.REVIEW else nothingToReview()
+            return str(segmentsRemoved() if state == State.REVIEW else nothingToReview())
         if button == ui.previousCaseButton:
-            return InputError(_("Open a worklist under Cases first."))
-        return InputError(_("Choose a segment first.") if context.parameters.volume else _("Load an image first."))
+            return _("Open a worklist under Cases first.")
+        return _("Choose a segment first.") if context.parameters.volume else _("Load an image first.")
