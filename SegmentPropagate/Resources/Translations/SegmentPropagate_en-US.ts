@@ -1391,6 +1391,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>The volume '{name}' cannot be segmented: its axes are not at right angles, resample it to a regular grid, as Resample Scalar/Vector/DWI Volume of 3D Slicer does.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>The volume '{name}' has {count} components per voxel: convert it to a scalar volume first.</source>
             <translation type="unfinished" />
         </message>
