@@ -115,6 +115,11 @@ class SegmentPropagateLogic(ScriptedLoadableModuleLogic, Prompting):
         """Repeat what `undo` took back."""
         self._writer.redo()
 
+    @property
+    def isUndone(self) -> bool:
+        """Whether nothing is left in the segments of what was last accepted, or used as key."""
+        return self._writer.isUndone
+
     # ---- runs ---------------------------------------------------------------------------------------------------
 
     def computeOn(self, server: Server | None) -> None:

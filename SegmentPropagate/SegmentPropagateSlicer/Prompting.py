@@ -122,6 +122,11 @@ class Prompting(Inputs):
         """`(segmentId, plane, sliceIndex)` of the mask that `usePreview` would take; None while there is none."""
         return self._prompt.place
 
+    @property
+    def isOutlining(self) -> bool:
+        """Whether the outline that `previewPrompt` asked for is waited for."""
+        return self._prompt.isAsking
+
     def previewPrompt(
         self,
         segmentId: str,

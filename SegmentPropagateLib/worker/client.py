@@ -1,6 +1,7 @@
 """Stands in for the worker on the user's computer: requests on stdin, replies on stdout, the worker on a server.
 
     python -m SegmentPropagateLib.worker.client URL [--check]
+    python -m SegmentPropagateLib.worker.client --help
 
 URL is `wss://HOST[:PORT][/v1/worker]` (`segment-propagate serve` behind TLS), `ws://` for this very computer (or a
 tunnel to it), or `ssh://[USER@]HOST[:PORT]` (`segment-propagate-worker` there, by the system's `ssh`). Whoever speaks
@@ -57,9 +58,13 @@ def main(argv: list[str] | None = None) -> int:
     from SegmentPropagateLib.worker.remote.ending import Ending
 
     words = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"}.intersection(words):
+        sys.stdout.write(str(__doc__))
+        sys.stdout.flush()  # this process ends without that
+        return 0
     others = [word for word in words if word != "--check"]
     try:
-        if len(others) != 1:
+        if len(others) != 1 or others[0].startswith("-"):
             raise InputError(USAGE)
         ending = _serve(read_address(others[0]), len(others) < len(words))
     except InputError as error:

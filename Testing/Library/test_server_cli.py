@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import sys
 
 import pytest
@@ -107,3 +108,15 @@ def test_a_missing_package_is_named(tokens, missing, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, missing, None)
     assert serve(tokens) == 2
     assert "pip install starlette uvicorn websockets zstandard" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--help"], 0), (["-h"], 0), (["--chek"], 2), ([], 2)])
+def test_the_stand_in_tells_help_from_an_address(words, status):
+    command = [sys.executable, "-m", "SegmentPropagateLib.worker.client", *words]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == status
+    if status:
+        assert done.stderr.startswith("Give the address of one server, such as wss://")
+    else:
+        assert "SEGMENTPROPAGATE_TOKEN" in done.stdout
+        assert done.stderr == ""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 from bench import DRAWN_WORKER, MATRIX, Store, ellipsoid
-from panel_fixtures import openedPanel
+from panel_fixtures import openedPanel, pressKey
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 from SegmentPropagateSlicer.Runs.Estimates import Estimates
 from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
@@ -75,15 +75,8 @@ class Day:
         self.panel.press(name)
 
     def key(self, letter):
-        from PySide6 import QtCore, QtGui, QtTest
-
         self.keys += 1
-        parent = self.panel.widget.parent
-        parent.activateWindow()
-        QtGui.QCursor.setPos(parent.mapToGlobal(QtCore.QPoint(20, 20)))
-        self.panel.settle()
-        QtTest.QTest.keyClick(parent, getattr(QtCore.Qt, f"Key_{letter}"))
-        self.panel.settle()
+        pressKey(self.panel, letter)
 
     def clickBox(self, index=SLICE):
         """Two corners in the view around the object, on one slice."""

@@ -40,6 +40,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         self.state, self.volumeNode, self.segmentationNode = State.IDLE, None, None
         self.calls, self._keys, self.scores = [], (), []
         self._asked = self.previewed = None
+        self.isUndone = self.isOutlining = False
         self.settings = RunSettings()
         self.drafts = SimpleNamespace(isAsking=False, taken=Signal(), changed=Signal())
         self.runner = DrivenRunner()
@@ -132,11 +133,11 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
 
     def previewPrompt(self, segmentId, sliceIndex, boxRas=None, pointsRas=None, positive=None, *, lineRas=None):
         self.calls.append(("previewPrompt", segmentId, sliceIndex, pointsRas, positive))
-        self.line = lineRas
+        self.line, self.isOutlining = lineRas, True
 
     def outline(self, segmentId, sliceIndex, areaMm2):
         """The outline that was asked for has come."""
-        self.previewed = segmentId, "axial", sliceIndex
+        self.previewed, self.isOutlining = (segmentId, "axial", sliceIndex), False
         self.previewReady.emit(segmentId, sliceIndex, areaMm2)
         self.previewChanged.emit()
 
@@ -145,6 +146,7 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         self._forgetPreview()
 
     def dropPreview(self):
+        self.isOutlining = False
         if self.previewed is not None:
             self.calls.append(("dropPreview",))
             self._forgetPreview()

@@ -18,6 +18,17 @@ def shortcutsOf(widget):
     return [shortcut.key.toString() for shortcut in widget.parent.findChildren(QtGui.QShortcut) if shortcut.enabled]
 
 
+def pressKey(panel, letter):
+    """Press a key with the mouse over the panel."""
+    from PySide6 import QtCore, QtGui, QtTest
+
+    panel.widget.parent.activateWindow()
+    QtGui.QCursor.setPos(panel.widget.parent.mapToGlobal(QtCore.QPoint(20, 20)))
+    panel.settle()
+    QtTest.QTest.keyClick(panel.widget.parent, getattr(QtCore.Qt, f"Key_{letter}"))
+    panel.settle()
+
+
 class OpenPanel:
     """A panel over a filled scene.
 

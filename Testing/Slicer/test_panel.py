@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from panel_double import SIGNALS, DrivenLogic, drawnScores
-from panel_fixtures import openedPanel, shortcutsOf
+from panel_fixtures import openedPanel, pressKey, shortcutsOf
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 
 from SegmentPropagateLib.volumes.presets import PRESET_OF
@@ -221,17 +221,6 @@ def test_every_shortcut_does_what_its_button_says(panel):
         before = len(panel.said(act))
         pressKey(panel, key)
         assert len(panel.said(act)) == before + 1
-
-
-def pressKey(panel, letter):
-    """Press a key with the mouse over the panel."""
-    from PySide6 import QtCore, QtGui, QtTest
-
-    panel.widget.parent.activateWindow()
-    QtGui.QCursor.setPos(panel.widget.parent.mapToGlobal(QtCore.QPoint(20, 20)))
-    panel.settle()
-    QtTest.QTest.keyClick(panel.widget.parent, getattr(QtCore.Qt, f"Key_{letter}"))
-    panel.settle()
 
 
 def review(panel):

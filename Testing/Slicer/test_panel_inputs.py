@@ -8,6 +8,8 @@ from SegmentPropagateSlicer.Logic import SegmentPropagateLogic, State
 from SegmentPropagateSlicer.Runs.Estimates import Estimates
 from SegmentPropagateSlicer.Runs.WorkerProcess import WorkerProcess
 
+from SegmentPropagateLib.volumes.geometry import RESAMPLE
+
 
 def nextVolume(app, name="Next"):
     """Another image of the same size."""
@@ -346,3 +348,19 @@ def test_a_view_scrolled_beside_the_volume_is_told_from_one_that_is_tilted(slice
             assert panel.ui.estimateLabel.text == (
                 f"The {view} view shows no slice of the volume: scroll to one of its {plane} slices, 0 to {last}."
             )
+
+
+def test_a_volume_whose_axes_are_not_at_right_angles_is_refused_before_anything_is_drawn(slicer):
+    """As a file with such an image is; the worker would take distances that are wrong."""
+    logic = SegmentPropagateLogic(WorkerProcess(DRAWN_WORKER), Estimates(Store()))
+    with openedPanel(slicer, logic=logic) as panel:
+        sheared = np.diag([1.5, 1.5, 3.0, 1.0])
+        sheared[1, 2] = 0.8  # as from a tilted gantry
+        panel.volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(sheared))
+        panel.widget.refresh()
+        expected = f"The volume 'Abdomen CT' cannot be segmented: its axes are not at right angles, {RESAMPLE}."
+        assert panel.ui.estimateLabel.text == expected
+        assert not panel.ui.propagateButton.enabled
+        panel.press("addKeyButton")
+        assert panel.sentence() == expected
+        assert panel.logic.keys == ()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from day import dayOf, drawFolder
 from panel_fixtures import openedPanel
+from SegmentPropagateSlicer.Panel import SuggestSection
 from suggest_double import DOUBT, answer, draft
 
 from SegmentPropagateLib.worker.replies import Suggesting
@@ -100,6 +101,18 @@ def test_a_tick_shows_the_slice_and_counts(suggested):
         suggested.settle()
     assert not suggested.ui.addKeyButton.enabled
     assert boxes(suggested) == before  # none is replaced while it tells that it was clicked
+
+
+def test_the_rows_of_the_list_are_written_once_after_it_has_changed_and_not_within_the_change(suggested, monkeypatch):
+    """Their texts take 25 ms for 20 rows, and *Use* changes the list in the piece that writes the segments."""
+    made = []
+    monkeypatch.setattr(SuggestSection, "rowText", lambda one: made.append(one) or one.name)
+    suggested.logic.suggestions.tick(3, True)
+    assert made == []
+    for _again in range(3):
+        suggested.settle()
+        suggested.widget.refresh()
+    assert [one.name for one in made] == ["Left kidney", "Spleen", "Pancreas", "Stomach"]
 
 
 def test_the_list_stays_while_something_is_painted_and_fits_the_screen(suggested):

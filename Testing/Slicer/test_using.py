@@ -131,6 +131,20 @@ def test_what_is_drawn_on_it_then_is_heard_of(suggested):
     segmentation.RemoveObserver(tag)
 
 
+def test_the_editor_hears_once_of_all_segments_that_are_made(suggested):
+    """Slicer's lists are filled anew each time: with 20 segments that took longer than to write them."""
+    told, node = [], suggested.segmentation
+    before = node.GetSegmentation().GetNumberOfSegments()
+    suggested.segmentation.GetSegmentation().RemoveAllSegments()
+    kinds = suggested.slicer.vtkSegmentation
+    tags = [node.AddObserver(kind, lambda *_event: told.append(1)) for kind in (kinds.SegmentAdded,)]
+    use(suggested)
+    assert node.GetSegmentation().GetNumberOfSegments() == before + 1 > 1
+    assert len(told) == 1
+    for tag in tags:
+        node.RemoveObserver(tag)
+
+
 # ---- in the panel ---------------------------------------------------------------------------------------------------
 
 

@@ -189,6 +189,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Undone: nothing of that is there any more. Redo in the Segment Editor brings it back.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>axial</source>
             <translation type="unfinished" />
         </message>
@@ -313,6 +317,29 @@
         </message>
         <message>
             <source>{name} could not be installed: {error} Check the network, then try again.</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
+        <name>Panel.KeyActions</name>
+        <message>
+            <source>A run is going on: wait for its end, or cancel it.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Choose a segment first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Load an image first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Open a worklist under Cases first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The run is being stopped: wait a moment.</source>
             <translation type="unfinished" />
         </message>
     </context>
@@ -1361,6 +1388,10 @@
         <name>Scene.VolumeReader</name>
         <message>
             <source>Choose a source volume first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>The volume '{name}' cannot be segmented: its axes are not at right angles, resample it to a regular grid, as Resample Scalar/Vector/DWI Volume of 3D Slicer does.</source>
             <translation type="unfinished" />
         </message>
         <message>

@@ -224,7 +224,8 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         self.writing.start(self.logic.acceptWithin, self._onApplied)
 
     def _onApplied(self, changed: Mapping[str, int]) -> None:
-        self.status.say(_("{count} voxels were changed.").format(count=sum(changed.values())))
+        text, segmentId = _("{count} voxels were changed.").format(count=sum(changed.values())), self._selected()
+        self.status.follow(lambda: text if self._selected() == segmentId else "")
 
     def cancel(self) -> None:
         """Stop the run, or drop the proposal; everything is as it was."""
@@ -282,9 +283,12 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
             raise InputError(_("Choose a segmentation and its source volume first."))
         return volume, segmentation
 
-    def _segmentId(self) -> str:
+    def _selected(self) -> str:
         node = self.scriptedEffect.parameterSetNode()
-        selected = node.GetSelectedSegmentID() if node else None
+        return (node.GetSelectedSegmentID() if node else None) or ""
+
+    def _segmentId(self) -> str:
+        selected = self._selected()
         if not selected:
             raise InputError(_("Choose a segment first."))
         return selected
@@ -324,6 +328,7 @@ class SegmentEditorPropagateEffect(AbstractScriptedSegmentEditorEffect, VTKObser
         self.applyButton.enabled = state == State.REVIEW
         self.progressBar.setVisible(busy)
         self.rangeLabel.text = rangeText(self._range()) if hasSegment else ""
+        self.status.refresh()
 
     def _onState(self, state: str) -> None:
         before, self._state = self._state, state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +177,24 @@ class Context:
             text = _("Slice {number} is locked: no run changes it.")
         else:
             text = _("Slice {number} is locked as empty: no run puts the object there.")
-        self.status.say(text.format(number=place[2]))
+        self.sayOfSegment(text.format(number=place[2]))
+
+    def sayOfSegment(self, sentence: str) -> None:
+        """Say something of the selected segment, as long as it is the selected one."""
+        segmentId = self.selectedSegmentId()
+        self.status.follow(lambda: sentence if self.selectedSegmentId() == segmentId else "")
+
+    def sayOfWritten(self, sentence: str, segmentIds: Iterable[str]) -> None:
+        """Say what was written into segments, until that is undone, or another one is selected."""
+        about = {self.selectedSegmentId(), *segmentIds}
+        undone = _("Undone: nothing of that is there any more. Redo in the Segment Editor brings it back.")
+
+        def tell() -> str:
+            if self.selectedSegmentId() not in about and any(map(self.isThere, about)):
+                return ""
+            return undone if self.logic.isUndone else sentence
+
+        self.status.follow(tell)
 
     def jumpToSlice(self, sliceIndex: int, plane: str | None = None) -> None:
         """Show a slice in the chosen view; where that has another plane, a view that has this one is chosen."""

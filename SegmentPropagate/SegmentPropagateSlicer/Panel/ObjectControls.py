@@ -114,7 +114,7 @@ class ObjectControls:
         self._prompt.chooseMode(self.context.parameters.promptMode)
         name = self.context.segmentName(following)
         text = _("'{name}' is still empty: outline it first.") if following == before else _("Next: {name}.")
-        self.context.status.say(text.format(name=name))
+        self.context.sayOfSegment(text.format(name=name))
 
     def settle(self) -> None:
         """See that nothing of the case is lost: a previewed outline becomes a key, a proposal is accepted.

@@ -76,13 +76,18 @@ class PromptSection:
             plane, index = self.context.planeAndSlice()
             logic.addKey(self.context.currentSegmentId(), index, plane)
             text = _("The outline lies in the {view} view: {plane} slice {number} is the key.") if view else ""
-            self.context.status.say(text.format(view=view, plane=planeTitle(plane), number=index))
+            self.context.sayOfSegment(text.format(view=view, plane=planeTitle(plane), number=index))
         elif self.context.parameters.promptMode == "suggest":
             self._suggest.use()
         elif logic.previewed is not None:
+            place = logic.previewed
             logic.usePreview()
             self.clearPrompt()
-            self.context.status.say(_("The outline is in the segment and a key: correct it with Paint if needed."))
+            text = _("The outline is in the segment and a key: correct it with Paint if needed.")
+            if logic.state == State.IDLE:
+                self.context.sayOfWritten(text, place[:1])
+            else:  # lent to the segment, which is noticed as a stroke
+                self.context.sayOfSegment(text)
         else:
             self.preview()
 
@@ -90,7 +95,8 @@ class PromptSection:
         """Let the worker tell which slices of the segment can be trusted; they become keys."""
         self._syncSettings()
         self.context.logic.useAsDraft(self.context.currentSegmentId())
-        self.context.status.say(_("Comparing every slice with its neighbors..."))
+        text, drafts = _("Comparing every slice with its neighbors..."), self.context.logic.drafts
+        self.context.status.follow(lambda: text if drafts.isAsking else "")
 
     def lock(self) -> None:
         """Lock the slice in the view as the segment has it, or unlock it."""
@@ -116,7 +122,8 @@ class PromptSection:
         else:
             points, positive = self.placement.points()
             self.context.logic.previewPrompt(segmentId, index, pointsRas=points, positive=positive)
-        self.context.status.say(_("Outlining slice {number}...").format(number=index))
+        text, logic = _("Outlining slice {number}...").format(number=index), self.context.logic
+        self.context.status.follow(lambda: text if logic.isOutlining else "")
 
     def clearPrompt(self) -> None:
         """Remove the box or points, and the preview."""
@@ -167,14 +174,12 @@ class PromptSection:
             text = _("{name}: {good} of {count} slices are keys now; Propagate redoes the others.")
         else:
             text = _("{name}: all {count} slices are keys now, none is in doubt.")
-        self.context.status.say(text.format(name=name, good=len(trusted), count=len(every)))
+        self.context.sayOfSegment(text.format(name=name, good=len(trusted), count=len(every)))
 
     def _onPreviewReady(self, _segmentId: str, sliceIndex: int, areaMm2: float) -> None:
-        self.context.status.say(
-            _("Outline on slice {number}: {area} mm². Use it as key, then correct it with Paint if needed.").format(
-                number=sliceIndex, area=round(areaMm2)
-            )
-        )
+        text = _("Outline on slice {number}: {area} mm². Use it as key, then correct it with Paint if needed.")
+        told, logic = text.format(number=sliceIndex, area=round(areaMm2)), self.context.logic
+        self.context.status.follow(lambda: told if logic.previewed is not None else "")
 
     # ---- showing ------------------------------------------------------------------------------------------------
 

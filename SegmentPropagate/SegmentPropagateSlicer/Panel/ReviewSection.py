@@ -93,7 +93,7 @@ class ReviewSection:
             text = _("Slice {number} of {name} is worth a look.")
         else:
             text = _("Slice {number} is worth a look.")
-        self.context.status.say(text.format(number=sliceIndex, name=self.context.segmentName(segmentId)))
+        self.context.sayOfSegment(text.format(number=sliceIndex, name=self.context.segmentName(segmentId)))
 
     def lock(self) -> None:
         """Confirm the slice in the view, or unlock it."""
@@ -110,7 +110,7 @@ class ReviewSection:
         self.context.logic.editSlice(self.segmentId(), self._current())
         self.context.ui.segmentEditor.setCurrentSegmentID(self.segmentId())
         self.context.ui.segmentEditor.setActiveEffectByName("Paint")
-        self.context.status.say(_("Correct the outline in the view, then press Correct."))
+        self.context.sayOfSegment(_("Correct the outline in the view, then press Correct."))
 
     def correct(self) -> None:
         """Make the corrected slice a key and compute again what it changes."""
@@ -127,7 +127,11 @@ class ReviewSection:
         self._onWritten(None, self.context.logic.accept())
 
     def _onWritten(self, then: Callable[[], object] | None, changed: Mapping[str, int]) -> None:
-        self.context.status.say(acceptedText(sum(changed.values())))
+        count = sum(changed.values())
+        if count:
+            self.context.sayOfWritten(acceptedText(count), changed)
+        else:
+            self.context.sayOfSegment(acceptedText(count))
         if then is not None:
             then()
 
@@ -138,9 +142,9 @@ class ReviewSection:
             text = _(
                 "Discarded. Slices {numbers} stay as they were edited: the segmentation is stored in another way now."
             )
-            self.context.status.say(text.format(numbers=", ".join(map(str, left))))
+            self.context.sayOfSegment(text.format(numbers=", ".join(map(str, left))))
         else:
-            self.context.status.say(_("Discarded: the segment is as it was before the run."))
+            self.context.sayOfSegment(_("Discarded: the segment is as it was before the run."))
 
     def _current(self) -> int:
         """The slice in the view; InputError where the view has another plane than the proposal."""
@@ -173,7 +177,7 @@ class ReviewSection:
             for button in (ui.nextButton, ui.lockButton, ui.editButton, ui.correctButton):
                 button.enabled = False
             self.strip.show((), ())
-            ui.sliceInfo.text = _("The segments of this proposal were removed: undo that, or discard it.")
+            ui.sliceInfo.text = str(segmentsRemoved())
             return
         self._scores = self.context.logic.reviewScores(self.segmentId())
         self.refreshCurrent()
@@ -203,6 +207,11 @@ def acceptedText(count: int) -> str:
 def nothingToReview() -> InputError:
     """What is wrong when a proposal is needed and there is none."""
     return InputError(_("There is no proposal to review: propagate first."))
+
+
+def segmentsRemoved() -> InputError:
+    """What is wrong when no segment of a proposal is left."""
+    return InputError(_("The segments of this proposal were removed: undo that, or discard it."))
 
 
 def sliceText(name: str, score: Score) -> str:

@@ -146,7 +146,8 @@ class RunSection:
             self._notices = []
             self._progress.showSlices(0, 0)
         elif state == State.REVIEW and before == State.RUNNING:
-            self.context.status.say(" ".join([self._ready(), *self._notices]))
+            logic, text = self.context.logic, " ".join([self._ready(), *self._notices])
+            self.context.status.follow(lambda: text if logic.state == State.REVIEW else "")
 
     def _ready(self) -> str:
         place = self.context.logic.nextSuspicious()

@@ -26,6 +26,7 @@ class StatusLine:
     def __init__(self, label: qt.QLabel, details: qt.QPlainTextEdit, section: qt.QWidget) -> None:
         self.label, self.details, self.section = label, details, section
         self._isActing, self._kept = False, dict[str, str]()  # sentence -> its style, of the action that goes on
+        self._following: Callable[[], object] = bool
         label.setTextFormat(qt.Qt.PlainText)  # names of segments and files stand in it, which may look like HTML
         details.maximumBlockCount = 2000
         self.clear()
@@ -37,6 +38,26 @@ class StatusLine:
     def say(self, sentence: str) -> None:
         """Say how things stand; after what `note` and `complain` have said in the same action."""
         self._show(" ".join([*self._kept, sentence]), max(self._kept.values(), default=""))
+
+    def follow(self, tell: Callable[[], str]) -> None:
+        """Say how things stand as `say` does, and at each `refresh` how they stand then, until something else is said.
+
+        Args:
+            tell: gives the sentence; an empty text where there is nothing to be said any more.
+        """
+        kept = tuple(self._kept.items())
+
+        def show() -> None:
+            told = tell()
+            sentences = [*(sentence for sentence, _style in kept), *filter(None, [told])]
+            self._show(" ".join(sentences), max((style for _sentence, style in kept), default=""))
+            self._following = show if told else bool
+
+        show()
+
+    def refresh(self) -> None:
+        """What was said to `follow` may have changed."""
+        self._following()
 
     def note(self, sentence: str) -> None:
         """Say something that must not be missed, whatever else is said in the same action."""
@@ -79,6 +100,7 @@ class StatusLine:
         return slot
 
     def _show(self, sentence: str, style: str) -> None:
+        self._following = bool
         self.label.setStyleSheet(style)
         self.label.text = sentence
         self.label.setVisible(bool(sentence))

@@ -42,7 +42,7 @@ class SuggestSection:
         self, context: Context, preferences: Preferences, writing: Writing, finished: Callable[[], Files | None]
     ) -> None:
         self.context, self._preferences, self._writing, self._finished = context, preferences, writing, finished
-        self._shown: list[Suggestion] = []
+        self._shown: tuple[Suggestion, ...] = ()
         self._texts: list[str] = []  # a row each
         self._boxes: list[qt.QCheckBox] = []  # one for each
         self._chosen = ""  # by the user since the panel was opened
@@ -58,7 +58,6 @@ class SuggestSection:
         ui.suggestAllButton.connect("clicked()", guarded(self.suggest))
         self.table.connect("cellDoubleClicked(int,int)", guarded(self._jump))
         suggestions = context.logic.suggestions
-        suggestions.changed.connect(guarded(self.refresh))
         suggestions.ended.connect(guarded(self._onEnded))
 
     # ---- actions ------------------------------------------------------------------------------------------------
@@ -91,7 +90,7 @@ class SuggestSection:
             context.parameters.segment = last
         if last is not None:
             context.ui.segmentEditor.setCurrentSegmentID(last)
-        context.status.say(self._said(used, asked))
+        context.sayOfWritten(self._said(used, asked), used)
 
     def _said(self, used: Mapping[str, Suggestion], asked: Sequence[Suggestion]) -> str:
         names = [one.name for one in used.values()]
@@ -122,7 +121,10 @@ class SuggestSection:
 
     def _look(self, row: int) -> None:
         if 0 <= row < len(self._shown) and self._shown[row].isHere:
-            self.context.jumpToSlice(self._shown[row].sliceIndex, self.context.logic.suggestions.plane)
+            self._lookAt(self._shown[row])
+
+    def _lookAt(self, one: Suggestion) -> None:
+        self.context.jumpToSlice(one.sliceIndex, self.context.logic.suggestions.plane)
 
     def _tick(self, row: int, box: Any) -> None:
         """Have a row taken or not; ticking it shows its slice."""
@@ -141,7 +143,7 @@ class SuggestSection:
         sure = sum(one.isTicked for one in here)
         self.context.status.say(text.format(found=len(here), count=len(shown), sure=sure))
         if here:
-            self._look(next((row for row, one in enumerate(self._shown) if one.isTicked), self._shown.index(here[0])))
+            self._lookAt(next((one for one in here if one.isTicked), here[0]))
 
     # ---- finished cases -----------------------------------------------------------------------------------------
 
@@ -189,7 +191,8 @@ class SuggestSection:
         free = logic.state not in State.BUSY and not logic.suggestions.isAsking
         ui.supportSelector.enabled = free
         ui.suggestAllButton.enabled = free and self.context.parameters.volume is not None
-        self._refreshTable(list(logic.suggestions.all))
+        if self._shown is not logic.suggestions.all:  # the texts of 20 rows take 25 ms
+            self._refreshTable(logic.suggestions.all)
 
     def _refreshSupport(self) -> None:
         box, files = self.context.ui.supportSelector, self._finished()
@@ -209,7 +212,7 @@ class SuggestSection:
                 box.addItem(text, data)
         box.setCurrentIndex(box.findData(chosen))
 
-    def _refreshTable(self, suggestions: list[Suggestion]) -> None:
+    def _refreshTable(self, suggestions: tuple[Suggestion, ...]) -> None:
         """A tick changes no more than that: the box that was clicked must not be replaced while it tells so."""
         texts = [rowText(one) for one in suggestions]
         isKnown, self._shown, self._texts = texts == self._texts, suggestions, texts

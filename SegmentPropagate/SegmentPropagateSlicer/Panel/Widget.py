@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import qt
@@ -20,6 +18,7 @@ from SegmentPropagateSlicer.Panel.FiguresLine import FiguresLine
 from SegmentPropagateSlicer.Panel.InputSection import InputSection
 from SegmentPropagateSlicer.Panel.InstallBanner import InstallBanner
 from SegmentPropagateSlicer.Panel.Installer import Installer
+from SegmentPropagateSlicer.Panel.KeyActions import KeyActions
 from SegmentPropagateSlicer.Panel.LearnSection import LearnSection
 from SegmentPropagateSlicer.Panel.ModelSection import ModelSection
 from SegmentPropagateSlicer.Panel.ObjectControls import ObjectControls
@@ -124,38 +123,8 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         self.sections = (self.model, self.inputs, self.prompt, self.range, self.run, self.review, self.objects,
                          self.cases, self.learn, self.project, self.strokes, self.figures)  # fmt: skip
-        self.shortcuts = self._makeShortcuts()
-
-    def _makeShortcuts(self) -> Shortcuts:
-        ui, guarded = self.ui, self.context.status.guarded
-        actions = {
-            "K": guarded(self.prompt.addKey),
-            "S": guarded(self.range.firstFromView),
-            "L": guarded(self.range.lastFromView),
-            "U": self._toggleLock,
-            "N": ui.nextButton.click,
-            "E": ui.editButton.click,
-            "C": ui.correctButton.click,
-            "A": ui.acceptButton.click,
-            "O": ui.nextObjectButton.click,
-            "X": ui.nextCaseButton.click,
-            "H": ui.previousCaseButton.click,
-            "D": ui.discardButton.click,
-        }
-        acting = {key: partial(self._act, slot) for key, slot in actions.items()}
-        return Shortcuts({"P": guarded(self.run.toggle), **acting}, self.parent)
-
-    def _act(self, slot: Callable[[], object]) -> None:
-        """A key may follow Accept at once: no button is off because of what is still being written."""
-        if self.logic.state == State.WRITING:
-            self.context.status.guarded(self.writing.finish)()
-            self.refresh()
-        slot()
-
-    def _toggleLock(self) -> None:
-        """The button that is there: in review the one beside the strip."""
-        button = self.ui.lockButton if self.logic.state == State.REVIEW else self.ui.lockSliceButton
-        button.click()
+        keys = KeyActions(context, self.prompt, self.range, self.run, self.writing, self.refresh)
+        self.shortcuts = Shortcuts(keys.slots, self.parent)
 
     def _followLogic(self) -> None:
         logic = self.logic
@@ -337,6 +306,7 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._followPainting()
         for section in self.sections:
             section.refresh()
+        self.context.status.refresh()
 
     def _followPainting(self) -> None:
         node, event = self.context.parameters.segmentation, slicer.vtkSegmentation.SourceRepresentationModified

@@ -148,6 +148,11 @@ class PromptPreview:
         self._downloads = False  # the model that is to answer is on its way
 
     @property
+    def isAsking(self) -> bool:
+        """Whether an outline is waited for."""
+        return self._asked is not None and self._outline is None
+
+    @property
     def place(self) -> tuple[str, str, int] | None:
         """`(segmentId, plane, sliceIndex)` of the outline that is shown; None while there is none."""
         if self._asked is None or self._outline is None:

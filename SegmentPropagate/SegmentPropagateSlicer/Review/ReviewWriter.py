@@ -66,6 +66,11 @@ class ReviewWriter:
         """Whether the editor lets segments overlap."""
         return self._writer.allowsOverlap
 
+    @property
+    def isUndone(self) -> bool:
+        """Whether nothing is left of what was written last."""
+        return self._writer.isUndone
+
     def checkUnlocked(self, segmentId: str, plane: str, sliceIndex: int) -> None:
         """Raise InputError for a slice that the user has locked."""
         key = self._keys.find(segmentId, plane, sliceIndex)

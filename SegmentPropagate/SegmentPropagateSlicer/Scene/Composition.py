@@ -11,7 +11,7 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk
 
-from SegmentPropagateSlicer.Scene.Derived import derivedNames, derivedOf
+from SegmentPropagateSlicer.Scene.Derived import derivedNames, deriving
 from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, Labelmap, arrayOf, distinct, hasVoxels
 from SegmentPropagateSlicer.Scene.Lattice import (
     Extent,
@@ -23,6 +23,8 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     unionOfExtents,
 )
 
+SAMPLES = 16
+"""Voxels of a change by which can be told whether it was undone."""
 AT_ONCE = 1 << 22
 """Bytes that are copied between two turns of the event loop: new memory takes up to 8 ms."""
 SCALARS = "ImageScalars"
@@ -40,6 +42,7 @@ class Change:
 
     def __init__(self, lattice: Lattice) -> None:
         self.lattice, self.count = lattice, 0
+        self.samples: list[tuple[Lattice, bool]] = []  # lattice of one voxel, and whether it is added
         self._parts: list[tuple[Lattice, _Bits, _Bits]] = []
 
     def note(self, part: Lattice, added: NDArray[np.bool_], removed: NDArray[np.bool_]) -> None:
@@ -48,6 +51,11 @@ class Change:
         if count:
             self._parts.append((part, np.packbits(added), np.packbits(removed)))
             self.count += count
+            if len(self.samples) < SAMPLES:
+                changed = added if added.any() else removed
+                voxel = np.unravel_index(int(changed.argmax()), changed.shape)
+                box = tuple(slice(int(index), int(index) + 1) for index in voxel)
+                self.samples.append((part.part(box), changed is added))
 
     def pieces(self) -> Iterator[tuple[Lattice, NDArray[np.bool_], NDArray[np.bool_]]]:
         """The parts as they were noted: where, what is added, what is removed."""
@@ -210,7 +218,7 @@ class Composition:
             for _piece in sheet.crop():
                 yield 0.8
         for number, segmentId in enumerate(self._changed if names else (), start=1):
-            yield from self._derive(segmentId, names)
+            yield from self._derive(segmentId, names, 0.8 + 0.2 * (number - 1) / len(self._changed))
             yield 0.8 + 0.2 * number / len(self._changed)
 
     def labelmap(self, segmentId: str) -> Labelmap:
@@ -245,13 +253,19 @@ class Composition:
             for name, data in self._derived.get(segmentId, {}).items():
                 segment.AddRepresentation(name, data)
 
-    def _derive(self, segmentId: str, names: Sequence[str]) -> Iterator[float]:
+    def _derive(self, segmentId: str, names: Sequence[str], share: float) -> Iterator[float]:
         """Make what is made of a segment's labelmap; of no more of that than it fills, as one may be shared by all."""
         owner, label = self._owners[segmentId]
         sheet = self._sheets[owner]
         extent = effectiveExtent(sheet.image(), label, sheet.extent)
-        yield 0.8
-        self._derived[segmentId] = derivedOf(self._node, names, (sheet.image(extent) if extent else None, label))
+        yield share
+        steps = deriving(self._node, names, (sheet.image(extent) if extent else None, label))
+        try:
+            while True:
+                next(steps)
+                yield share
+        except StopIteration as end:
+            self._derived[segmentId] = end.value
 
     def _openAll(self) -> Iterator[float]:
         wanted: dict[_Owner, tuple[Lattice, Extent]] = {}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 import slicer
 import vtk
 
 from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, Labelmap
+from SegmentPropagateSlicer.Scene.Surfaces import buildingSurface
 
+SURFACE = "Closed surface"
+"""vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()"""
 JOINT = "Joint smoothing"
 """A segmentation's conversion parameter: surfaces are made of all segments together."""
 
@@ -22,17 +25,34 @@ def derivedNames(segmentationNode: slicer.vtkMRMLSegmentationNode) -> list[str] 
     return None if isJoint else derived
 
 
-def derivedOf(
+def deriving(
     segmentationNode: slicer.vtkMRMLSegmentationNode, names: Sequence[str], labelmap: Labelmap
-) -> Mapping[str, vtk.vtkDataObject]:
-    """Have Slicer make these representations of a labelmap, as it would in that segmentation.
+) -> Generator[None, None, Mapping[str, vtk.vtkDataObject]]:
+    """Make these representations of a labelmap, as Slicer would in that segmentation.
 
-    That is one call of its filters for each, which cannot be left off midway, and lets no other thread run: a surface
-    takes it 60 ms for 50,000 voxels, 0.2 s for 0.7 million, 0.8 s for 6 million.
+    Surfaces are made in a thread, which is waited for in pieces of some milliseconds. Others are one call of Slicer's
+    filters each, which cannot be left off midway, and lets no other thread run.
     """
+    segmentation, made = segmentationNode.GetSegmentation(), dict[str, vtk.vtkDataObject]()
+    if SURFACE in names:
+        surface = yield from buildingSurface(
+            segmentation, labelmap, lambda few: _derivedBySlicer(segmentation, [SURFACE], few).get(SURFACE)
+        )
+        if surface is not None:
+            made[SURFACE] = surface
+    others = [name for name in names if name not in made]
+    return {**made, **_derivedBySlicer(segmentation, others, labelmap)}
+
+
+def _derivedBySlicer(
+    segmentation: slicer.vtkSegmentation, names: Sequence[str], labelmap: Labelmap
+) -> Mapping[str, vtk.vtkDataObject]:
+    """Have Slicer make these representations: a surface takes it 60 ms for 50,000 voxels, 0.8 s for 6 million."""
+    if not names:
+        return {}
     segment, scratch = slicer.vtkSegment(), slicer.vtkSegmentation()
     scratch.SetSourceRepresentationName(LABELMAP)
-    scratch.CopyConversionParameters(segmentationNode.GetSegmentation())
+    scratch.CopyConversionParameters(segmentation)
     segment.AddRepresentation(LABELMAP, labelmap[0] or slicer.vtkOrientedImageData())
     segment.SetLabelValue(labelmap[1])
     scratch.AddSegment(segment, "0")

@@ -33,6 +33,7 @@ from SegmentPropagateSlicer.Scene.Lattice import (
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Scene.VolumeReader import worldFromLocal
 from SegmentPropagateSlicer.Scene.Voxels import Voxels
+from SegmentPropagateSlicer.Scene.Written import Written
 from SegmentPropagateSlicer.Values.Pieces import finished
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 
@@ -74,6 +75,12 @@ class SegmentWriter:
         self._rules = EditRules()
         self._saveState: Callable[[], object] | None = None
         self._isInStep = False
+        self._written: Written | None = None
+
+    @property
+    def isUndone(self) -> bool:
+        """Whether nothing is left of what was written last."""
+        return self._written is not None and not self._written.isThere
 
     def setEditor(
         self,
@@ -181,6 +188,7 @@ class SegmentWriter:
             prepared: what `preparing` returned.
             made: IDs that stood for segments -> those of the segments that have been made.
         """
+        self._written = None
         if not prepared.changes:
             return
         with self.inOneStep(segmentationNode):
@@ -189,6 +197,8 @@ class SegmentWriter:
             else:
                 changes = {(made or {}).get(i, i): change for i, change in prepared.changes.items()}
                 self._putBySlicer(segmentationNode, changes, prepared.kept)
+        samples = {(made or {}).get(i, i): change.samples for i, change in prepared.changes.items()}
+        self._written = Written(segmentationNode, samples)
 
     def _putBySlicer(
         self, segmentationNode: slicer.vtkMRMLSegmentationNode, changes: Mapping[str, Change], kept: Kept

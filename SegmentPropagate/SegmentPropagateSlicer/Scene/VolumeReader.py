@@ -74,11 +74,22 @@ class VolumeReader:
 
     @property
     def geometry(self) -> Geometry:
-        """`Geometry` in world RAS: the volume's own matrix under its parent transforms."""
+        """`Geometry` in world RAS: the volume's own matrix under its parent transforms.
+
+        Raises:
+            InputError: its axes are not at right angles, as of no image that is read from a file.
+        """
         matrix = vtk.vtkMatrix4x4()
         self.node.GetIJKToRASMatrix(matrix)
         local = slicer.util.arrayFromVTKMatrix(matrix)
-        return Geometry(self.node.GetImageData().GetDimensions()[::-1], worldFromLocal(self.node) @ local)
+        geometry = Geometry(self.node.GetImageData().GetDimensions()[::-1], worldFromLocal(self.node) @ local)
+        if not geometry.at_right_angles:
+            text = _(
+                "The volume '{name}' cannot be segmented: its axes are not at right angles, resample it to a regular "
+                "grid, as Resample Scalar/Vector/DWI Volume of 3D Slicer does."
+            )
+            raise InputError(text.format(name=self.node.GetName()))
+        return geometry
 
     @property
     def modality(self) -> str | None:

@@ -283,7 +283,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._observers.clear()
         if node is not None:
             for event in ("SegmentAdded", "SegmentRemoved", "SegmentModified"):
-                self._observers.add(node.GetSegmentation(), getattr(slicer.vtkSegmentation, event), self._refill)
+                self._observers.add(node, getattr(slicer.vtkSegmentation, event), self._refill)
         self._refill()
         self.currentNodeChanged.emit(node)
         self._valid_changed.emit(node is not None)

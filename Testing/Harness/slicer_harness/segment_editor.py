@@ -129,7 +129,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._logic.SetSegmentationNode(node)
         if node is not None:
             for event in ("SegmentAdded", "SegmentRemoved", "SegmentModified"):
-                self._observers.add(node.GetSegmentation(), getattr(slicer.vtkSegmentation, event), self._refill)
+                self._observers.add(node, getattr(slicer.vtkSegmentation, event), self._refill)
             if node.GetSegmentation().GetNumberOfSegments():  # as the real one does, so that effects can be used
                 self._node.SetSelectedSegmentID(node.GetSegmentation().GetNthSegmentID(0))
         self.updateWidgetFromMRML()
