@@ -254,12 +254,6 @@ def test_help_answers_within_half_a_second_of_processor_time_and_imports_nothing
     assert "propagate" in answer.stdout
 
 
-def test_nothing_slow_is_imported_before_an_interrupt_ends_in_a_sentence():
-    code = "import sys; import SegmentPropagateLib.cli; print('argparse' in sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stdout == "False\n"
-
-
 def test_the_choices_of_help_are_those_of_the_library():
     from SegmentPropagateLib.volumes.geometry import Plane
 
