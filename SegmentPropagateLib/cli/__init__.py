@@ -2,7 +2,8 @@
 
 Exit status: 0 on success, 2 for a mistake of the user (one sentence on stderr), 130 when interrupted, 143 and 129 when
 ended by SIGTERM or SIGHUP, 141 when nobody reads the output any more, 1 for all else.
-Only `arguments` is imported to answer `--help`; each command lives in a module of its own name.
+Only `arguments` is imported to answer `--help`; each command lives in a module of its own name. Both are imported when
+an interrupt ends in a sentence already: they are most of the time that a mistyped command takes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from collections.abc import Callable, Sequence
 from types import FrameType, ModuleType
 from typing import NoReturn
 
-from SegmentPropagateLib.cli.arguments import read
 from SegmentPropagateLib.cli.console import complain, open_closed_streams, settle
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 from SegmentPropagateLib.process import importing_for_good, prepare_process, signals_handled
@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     try:
+        from SegmentPropagateLib.cli.arguments import read
+
         arguments = read(argv)
         _module_of(arguments.command).run(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is noticed

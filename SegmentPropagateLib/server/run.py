@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import ssl
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.server.gateway import Gateway
 from SegmentPropagateLib.server.settings import Settings
 from SegmentPropagateLib.server.tokens import Tokens
-from SegmentPropagateLib.worker.remote.address import PATH, is_loopback
+from SegmentPropagateLib.worker.remote.address import PATH, is_loopback, reason_of
 from SegmentPropagateLib.worker.remote.stream import PIECE_BYTES, PING_S, SILENCE_S
 
 ENDING_S = 5
@@ -99,7 +98,6 @@ def _listening(place: tuple[str, int]) -> socket.socket:
         family = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server(place, family=family, backlog=_BACKLOG)
     except OSError as error:
-        reason = (
-            os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        )  # create_server tells it twice
-        raise InputError(f"Cannot listen on {place[0]}, port {place[1]} ({reason}): choose another --port.") from None
+        raise InputError(
+            f"Cannot listen on {place[0]}, port {place[1]} ({reason_of(error)}): choose another --port."
+        ) from None

@@ -98,9 +98,6 @@ class Augmentation:
     drift: float = 0.0
 
 
-NO_AUGMENTATION = Augmentation(flip=0, rotation_deg=0, shear_deg=0, brightness=0, contrast=0, slice_jitter=0)
-
-
 @dataclass(frozen=True)
 class ClipSettings:
     """What clips look like.

@@ -79,3 +79,9 @@ def test_an_interrupt_ends_the_program_at_once_whatever_its_threads_do(tmp_path)
     ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stdout) == (130, "told")
     assert ended.stderr == "segment-propagate: Interrupted; no file was left half written.\n"
+
+
+def test_nothing_slow_is_imported_before_an_interrupt_ends_in_a_sentence():
+    code = "import sys; import SegmentPropagateLib.cli; print('argparse' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "False\n"

@@ -1,5 +1,8 @@
 """What both ends of the line to a server have in common: packed arrays, and a stream that outlives its connection."""
 
+import errno
+import os
+import socket
 import sys
 import zlib
 
@@ -7,6 +10,8 @@ import numpy as np
 import pytest
 
 from SegmentPropagateLib.worker.messages import Decoder, Message, MessageError, encode
+from SegmentPropagateLib.worker.remote.address import read_address
+from SegmentPropagateLib.worker.remote.http import unreachable
 from SegmentPropagateLib.worker.remote.packing import describe, digest, pack_mask, pack_voxels, packings, unpack
 from SegmentPropagateLib.worker.remote.stream import PIECE_BYTES, WINDOW_BYTES, Outbox
 
@@ -137,3 +142,16 @@ def test_counts_that_cannot_be_are_refused(count):
     outbox.acknowledge(1)
     with pytest.raises(MessageError):
         outbox.acknowledge(count)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (socket.gaierror(8, "nodename nor servname provided"), "nodename nor servname provided"),  # 8 is its own number
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (OSError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 1)"), os.strerror(errno.ECONNREFUSED)),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_why_a_server_does_not_answer_is_told_in_the_words_of_its_own_kind(error, words):
+    assert f"('{words}')" in unreachable(read_address("wss://host.example"), error).sentence

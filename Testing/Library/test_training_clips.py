@@ -9,7 +9,6 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagators.tracking.appearance import RgbAppearance, windows_appearance
 from SegmentPropagateLib.propagators.tracking.views import View
 from SegmentPropagateLib.training.clips import (
-    NO_AUGMENTATION,
     Augmentation,
     ClipSettings,
     Target,
@@ -106,6 +105,7 @@ def rod(radius):
     return TrainingVolume("rod", stack, ((values > 0).astype(np.uint8),)), Target((1,), (0,))
 
 
+NO_AUGMENTATION = Augmentation(flip=0, rotation_deg=0, shear_deg=0, brightness=0, contrast=0, slice_jitter=0)
 STILL = replace(PLAIN, slices=12, reverse=0, augmentation=NO_AUGMENTATION)
 DRIFTING = replace(STILL, augmentation=replace(NO_AUGMENTATION, drift=1.0))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,6 +57,17 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a socket cannot be had, in the system's words alone: asyncio and socket repeat the address in theirs.
+
+    Names that nobody knows, and Windows, have numbers of their own, which stand for something else in `os.strerror`.
+    """
+    number = getattr(error, "errno", None)
+    if os.name == "posix" and number and not isinstance(error, socket.gaierror):
+        return os.strerror(number)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def read_address(text: str) -> Address:

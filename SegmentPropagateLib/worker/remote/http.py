@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import ssl
 import sys
 from typing import Any
@@ -11,7 +10,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 from SegmentPropagateLib.worker.messages import shown
-from SegmentPropagateLib.worker.remote.address import Address, tls_of
+from SegmentPropagateLib.worker.remote.address import Address, reason_of, tls_of
 from SegmentPropagateLib.worker.remote.ending import Ending
 
 PATIENCE_S = 15.0
@@ -58,9 +57,7 @@ def unreachable(address: Address, error: Any) -> Ending:
         )
     if isinstance(error, ssl.SSLError):
         return Ending(2, f"The server at {address.host} does not speak TLS: look whether address and port are right.")
-    number = getattr(error, "errno", None)
-    reason = os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
-    return Ending(3, f"The server at {address.url()} does not answer ({shown(reason)}): is it running?")
+    return Ending(3, f"The server at {address.url()} does not answer ({shown(reason_of(error))}): is it running?")
 
 
 def _opener(address: Address) -> OpenerDirector:
