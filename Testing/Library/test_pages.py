@@ -67,8 +67,7 @@ def test_the_tutorial_has_the_steps_of_the_self_test_and_a_picture_for_each():
 
 
 def test_the_page_of_the_experiments_names_what_make_tune_runs():
-    scripts = re.search(r"for script in ([\w ]+);", (ROOT / "Makefile").read_text(encoding="utf-8")).group(1).split()
-    told = re.search(
-        r"`make tune` runs (.+?); each", (ROOT / "Testing/Experiments/README.md").read_text(encoding="utf-8")
-    )
-    assert re.findall(r"`(\w+)`", told.group(1)) == scripts
+    page, makefile = (ROOT / "Testing" / "Experiments" / "README.md", ROOT / "Makefile")
+    scripts = re.search(r"for script in ([\w ]+);", makefile.read_text(encoding="utf-8")).group(1).split()
+    told = re.search(r"`make tune` runs (.+?); each", page.read_text(encoding="utf-8")).group(1)
+    assert re.findall(r"`(\w+)`", told) == scripts
