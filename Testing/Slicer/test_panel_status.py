@@ -2,6 +2,7 @@
 
 import pytest
 from day import dayOf, drawFolder
+from panel_double import fillScene
 from panel_fixtures import openedPanel, pressKey
 
 UNDONE = "Undone: nothing of that is there any more. Redo in the Segment Editor brings it back."
@@ -132,3 +133,45 @@ def test_keys_say_what_is_missing(slicer):
                                  ("H", "Open a worklist under Cases first.")):  # fmt: skip
             pressKey(panel, letter)
             assert panel.sentence() == sentence
+
+
+def test_what_is_missing_is_said_as_long_as_it_is(slicer):
+    with openedPanel(slicer, fill=False) as panel:
+        panel.press("boxButton")
+        assert panel.sentence() == "Load an image first."
+        fillScene(slicer)
+        panel.settle()
+        assert panel.sentence() == ""
+
+
+def test_a_segment_that_is_only_locked_as_empty_has_no_key_and_stops_no_other(day):
+    day.look()
+    other = addSegment(day)
+    day.draw()
+    day.press("addKeyButton")
+    select(day, other)
+    day.press("lockSliceButton")
+    assert day.ui.estimateLabel.text == "Outline the object on one axial slice and use it as key."
+    assert not day.ui.propagateButton.enabled
+    day.press("allSegmentsCheckBox")
+    day.press("propagateButton")
+    day.until("review")
+    assert len(day.logic.proposed[0]) == 1
+
+
+def test_a_key_that_is_added_during_a_run_is_told_to_be_of_the_next_one(prompted):
+    prompted.press("propagateButton")
+    pressKey(prompted, "K")
+    assert prompted.sentence() == "Slice 18 is a key of the next run."
+
+
+def test_a_run_says_what_is_waited_for_although_the_worker_is_there(day):
+    day.draw()
+    day.press("addKeyButton")
+    day.press("propagateButton")
+    day.until("review")
+    said = []
+    day.logic.statusChanged.connect(said.append)
+    day.ui.propagateButton.click()
+    assert said == ["Waiting for the computing process..."]
+    day.until("review")

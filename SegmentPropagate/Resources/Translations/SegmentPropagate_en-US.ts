@@ -169,6 +169,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>Load an image first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>Slice {number} is locked as empty: no run puts the object there.</source>
             <translation type="unfinished" />
         </message>
@@ -324,14 +328,6 @@
         <name>Panel.KeyActions</name>
         <message>
             <source>A run is going on: wait for its end, or cancel it.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>Choose a segment first.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>Load an image first.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -583,15 +579,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Choose a segment first.</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
             <source>Comparing every slice with its neighbors...</source>
-            <translation type="unfinished" />
-        </message>
-        <message>
-            <source>Load an image first.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -628,6 +616,10 @@
         </message>
         <message>
             <source>Preview the outline</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Slice {number} is a key of the next run.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -1178,6 +1170,10 @@
         </message>
         <message>
             <source>Stopping...</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Waiting for the computing process...</source>
             <translation type="unfinished" />
         </message>
     </context>

@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
-from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
+from SegmentPropagateSlicer.Panel.StatusLine import NotYet, StatusLine
 from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE, Parameters
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import BesideVolume, SliceGrid
@@ -90,6 +90,11 @@ class Context:
             "The {view} view shows '{shown}', not '{name}': choose '{shown}' as image, or show '{name}' in the view."
         )
         raise InputError(text.format(view=view, shown=shown.GetName(), name=volume.GetName()))
+
+    def nothingToDrawOn(self) -> NotYet:
+        """What is wrong when there is no segment to be outlined."""
+        text = _("Choose a segment first.") if self.parameters.volume else _("Load an image first.")
+        return NotYet(text, lambda: not self.segmentIds())
 
     def plane(self) -> str:
         """The plane of the chosen view; axial while there is none."""

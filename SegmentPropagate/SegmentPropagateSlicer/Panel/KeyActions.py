@@ -8,17 +8,17 @@ from functools import partial
 import qt
 from slicer.i18n import tr as _
 
-from SegmentPropagateLib.errors import InputError
 from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.PromptSection import PromptSection
 from SegmentPropagateSlicer.Panel.RangeControls import RangeControls
 from SegmentPropagateSlicer.Panel.ReviewSection import nothingToReview, segmentsRemoved
 from SegmentPropagateSlicer.Panel.RunSection import RunSection
+from SegmentPropagateSlicer.Panel.StatusLine import NotYet
 from SegmentPropagateSlicer.Panel.Writing import Writing
 from SegmentPropagateSlicer.Values.State import State
 
 
-class _IsOff(InputError):
+class _IsOff(NotYet):
     """A key's button can do nothing now."""
 
 
@@ -81,17 +81,22 @@ class KeyActions:
         if not button.enabled:
             self._refresh()  # what has just come may not be shown yet
         if not button.enabled:
-            raise _IsOff(self._whyNot(button))
+            raise _IsOff(*self._whyNot(button))
         button.click()
 
-    def _whyNot(self, button: qt.QPushButton) -> str:
+    def _whyNot(self, button: qt.QPushButton) -> tuple[str, Callable[[], bool]]:
+        """A sentence, and whether it still holds."""
         context, ui, state = self._context, self._context.ui, self._context.logic.state
         if state == State.CANCELLING:
-            return _("The run is being stopped: wait a moment.")
+            return _("The run is being stopped: wait a moment."), lambda: context.logic.state == state
         if state in State.BUSY:
-            return _("A run is going on: wait for its end, or cancel it.")
-        if button in (ui.nextButton, ui.editButton, ui.correctButton, ui.acceptButton, ui.discardButton, ui.lockButton):
-            return str(segmentsRemoved() if state == State.REVIEW else nothingToReview())
-        if button == ui.previousCaseButton:
-            return _("Open a worklist under Cases first.")
-        return _("Choose a segment first.") if context.parameters.volume else _("Load an image first.")
+            text = _("A run is going on: wait for its end, or cancel it.")
+            return text, lambda: context.logic.state in State.BUSY
+        reviewing = (ui.nextButton, ui.editButton, ui.correctButton, ui.acceptButton, ui.discardButton, ui.lockButton)
+        if button in reviewing:
+            text = str(segmentsRemoved() if state == State.REVIEW else nothingToReview())
+        elif button == ui.previousCaseButton:
+            text = _("Open a worklist under Cases first.")
+        else:
+            text = str(context.nothingToDrawOn())
+        return text, lambda: not button.enabled

@@ -53,9 +53,7 @@ class PromptSection:
         """Paint, box, line, points or suggest."""
         if mode != "suggest" and not self.context.segmentIds():
             self.refresh()
-            raise InputError(
-                _("Choose a segment first.") if self.context.parameters.volume else _("Load an image first.")
-            )
+            raise self.context.nothingToDrawOn()
         self.clearPrompt()
         self.context.parameters.promptMode = mode
         if mode == "paint":
@@ -76,6 +74,8 @@ class PromptSection:
             plane, index = self.context.planeAndSlice()
             logic.addKey(self.context.currentSegmentId(), index, plane)
             text = _("The outline lies in the {view} view: {plane} slice {number} is the key.") if view else ""
+            if not text and logic.state in State.BUSY:
+                text = _("Slice {number} is a key of the next run.")
             self.context.sayOfSegment(text.format(view=view, plane=planeTitle(plane), number=index))
         elif self.context.parameters.promptMode == "suggest":
             self._suggest.use()

@@ -75,9 +75,9 @@ class RunSection:
             logic.startSession(list(ends), first, last)
 
     def segmentIdsWithKeys(self) -> list[str]:
-        """The chosen segments that have a key in the plane of the chosen view."""
+        """The chosen segments that have a key in the plane of the chosen view; one locked as empty is none."""
         plane = self.context.plane()
-        keyed = {key.segmentId for key in self.context.logic.keys if key.plane == plane}
+        keyed = {key.segmentId for key in self.context.logic.keys if key.plane == plane and key.areaMm2}
         return [segmentId for segmentId in self.context.segmentIds() if segmentId in keyed]
 
     def _takeAdapt(self) -> None:

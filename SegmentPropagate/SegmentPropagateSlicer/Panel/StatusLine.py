@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from functools import partial
 
 import qt
 from slicer.i18n import tr as _
 
-from SegmentPropagateLib.errors import SegmentPropagateError
+from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 
 RED_ON_LIGHT, RED_ON_DARK = "#c62828", "#ff7b70"
 LONGEST_LOG = 20000
+
+
+class NotYet(InputError):
+    """Something has to be done first; said only as long as that is so.
+
+    Args:
+        sentence: what is missing.
+        isSo: whether it is still missing.
+    """
+
+    def __init__(self, sentence: str, isSo: Callable[[], bool]) -> None:
+        InputError.__init__(self, sentence)
+        self.isSo = isSo
 
 
 class StatusLine:
@@ -74,6 +88,10 @@ class StatusLine:
         if self._isActing:
             self._kept = kept
 
+    def _clearUnless(self, isSo: Callable[[], bool]) -> None:
+        if not isSo():
+            self.clear()
+
     def log(self, text: str) -> None:
         """Keep a line of the worker's stderr."""
         self.details.appendPlainText(text.rstrip()[-LONGEST_LOG:])
@@ -90,6 +108,8 @@ class StatusLine:
                 function()
             except SegmentPropagateError as error:
                 self.complain(str(error))
+                if isinstance(error, NotYet):
+                    self._following = partial(self._clearUnless, error.isSo)
             except Exception as error:  # noqa: BLE001  the panel's border: nothing may escape into Qt
                 self.log(traceback.format_exc())
                 self.complain(_("Something unexpected went wrong ({error}); see Details.").format(error=error))

@@ -85,8 +85,9 @@ class RunController:
             if not run.hasFrameOf(self.review):
                 self._showRun(run)
             self._setState(State.STARTING)
-            if not self._runner.process.isRunning:
-                self._runner.statusChanged.emit(_("Starting the computing process..."))
+            isRunning = self._runner.process.isRunning  # but it may be busy, importing PyTorch for one
+            text = _("Waiting for the computing process...") if isRunning else _("Starting the computing process...")
+            self._runner.statusChanged.emit(text)
             self._requestId = self._runner.ask(nodes[0], request, lambda reply: self._onReply(run, reply))
         except BaseException:
             self._revert(run, "")
