@@ -104,7 +104,7 @@ def _agreement(guess: Guess, mask: Mask, is_end: bool) -> float:
 
     The first or last slice of an object is often much smaller than the next one: it may be anywhere within the guess.
     """
-    there = guess.soft > 0.5
+    there = guess.soft.above(0.5)
     overlap = dice(there, mask)
     if is_end and np.count_nonzero(there & mask) >= WITHIN * np.count_nonzero(mask):
         return max(overlap, TRUSTED)

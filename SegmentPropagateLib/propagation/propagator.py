@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Known, PointsPrompt
+from SegmentPropagateLib.volumes.cropped import Cropped
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 KeyMasks = Mapping[int, Mapping[int, NDArray[np.bool_]]]
@@ -80,7 +81,7 @@ class SliceUpdate:
         mask: bool, `(rows, columns)`; empty where the object is held to be absent.
         presence: object score as a logit; <= 0 means absent.
         predicted_iou: the network's own guess of the mask's IoU in 0..1; NaN where there is none.
-        logits: float32 of the mask's shape (> 0 = object), used to resolve overlaps; None where there are none.
+        part: logits (> 0 = object), used to resolve overlaps; None where there are none.
     """
 
     object_id: int
@@ -88,7 +89,12 @@ class SliceUpdate:
     mask: NDArray[np.bool_]
     presence: float
     predicted_iou: float
-    logits: NDArray[np.float32] | None = field(default=None, repr=False)
+    part: Cropped | None = field(default=None, repr=False)
+
+    @property
+    def logits(self) -> NDArray[np.float32] | None:
+        """The logits of the whole slice, float32 of the mask's shape, a copy; None where there are none."""
+        return None if self.part is None else self.part.whole
 
 
 class Propagator(Protocol):

@@ -77,7 +77,7 @@ class Claim:
     def of(cls, update: SliceUpdate) -> Claim | None:
         """What is kept of an update's logits; None where there are none, or nothing to claim."""
         box = bounding_box(update.mask)
-        if update.logits is None or box is None:
+        if update.part is None or box is None:
             return None
         rows, columns = box
-        return cls(rows, columns, np.clip(update.logits[box], -100, 100).astype(np.float16))
+        return cls(rows, columns, np.clip(update.part.on((rows, columns)), -100, 100).astype(np.float16))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Known, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, Propagator, SliceUpdate
+from SegmentPropagateLib.volumes.cropped import Cropped, combined
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 AT_THE_END = 1.6
@@ -128,7 +129,7 @@ class _Leg:
         self._expected = expected
         self._too_high, self._keys = too_high, keys
         self._before = _certain(keys[slices[0] - slices.step])
-        self._waiting: tuple[SliceUpdate, NDArray[np.float32]] | None = None
+        self._waiting: tuple[SliceUpdate, Cropped] | None = None
         self._sureness = 1.0
 
     def take(self, update: SliceUpdate) -> Iterator[SliceUpdate]:
@@ -140,7 +141,7 @@ class _Leg:
             beyond = self._keys.get(update.slice_index + self.slices.step)
             yield from self.finish(None if beyond is None else _certain(beyond))
 
-    def finish(self, after: NDArray[np.float32] | None = None) -> Iterator[SliceUpdate]:
+    def finish(self, after: Cropped | None = None) -> Iterator[SliceUpdate]:
         """Yield the waiting slice, given the logits of the one after it, if any."""
         if self._waiting is None:
             return
@@ -149,16 +150,16 @@ class _Leg:
         yield self._judged(_averaged(update, own, before, own if after is None else after))
 
     def _judged(self, update: SliceUpdate) -> SliceUpdate:
-        if update.logits is None or not update.mask.any():
+        if update.part is None or not update.mask.any():
             return update
-        self._sureness = min(self._sureness, sureness(update.logits, update.mask))
+        self._sureness = min(self._sureness, sureness(update.part.values, update.mask[update.part.box]))
         return replace(update, predicted_iou=self._expected.of(self._sureness))
 
-    def _lowered(self, update: SliceUpdate) -> NDArray[np.float32]:
-        if update.logits is None or not update.mask.any():
+    def _lowered(self, update: SliceUpdate) -> Cropped:
+        if update.part is None or not update.mask.any():
             return _certain(update.mask)
         too_high = np.float32(self._too_high[self.slices.index(update.slice_index)])
-        return np.clip(update.logits - too_high, -CERTAIN, CERTAIN)
+        return combined(lambda logits: np.clip(logits - too_high, -CERTAIN, CERTAIN), update.part).trimmed()
 
 
 def sureness(logits: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
@@ -171,16 +172,15 @@ def sureness(logits: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
     return float((1 / (1 + np.exp(-logits[mask]))).mean())
 
 
-def _certain(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    return np.where(mask, np.float32(CERTAIN), np.float32(-CERTAIN))
+def _certain(mask: NDArray[np.bool_]) -> Cropped:
+    return Cropped.of_mask(mask, CERTAIN, -CERTAIN)
 
 
-def _averaged(
-    update: SliceUpdate, own: NDArray[np.float32], before: NDArray[np.float32], after: NDArray[np.float32]
-) -> SliceUpdate:
+def _averaged(update: SliceUpdate, own: Cropped, before: Cropped, after: Cropped) -> SliceUpdate:
     """The update with the mean of three slices' logits; an absent object stays absent."""
     if not update.mask.any():
         return update
-    logits = own + np.float32(NEIGHBOR) * (before + after - 2 * own)
-    mask = logits > 0
-    return replace(update, mask=mask, logits=logits, presence=update.presence if mask.any() else -1.0)
+    share = np.float32(NEIGHBOR)
+    logits = combined(lambda own, before, after: own + share * (before + after - 2 * own), own, before, after)
+    mask = logits.above(0)
+    return replace(update, mask=mask, part=logits, presence=update.presence if mask.any() else -1.0)

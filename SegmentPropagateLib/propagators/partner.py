@@ -19,6 +19,7 @@ from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Kn
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, Propagator, SliceUpdate
 from SegmentPropagateLib.propagators.classical.carrier import ABSENT
 from SegmentPropagateLib.propagators.threaded import Threaded
+from SegmentPropagateLib.volumes.cropped import Cropped, combined
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 NETWORK_SHARE = 0.43
@@ -30,6 +31,8 @@ LEADING_SHARE, DOUBT = 0.6, 0.2
 user says that the object does. Worth .003 with the range given, and nothing on the other organs. Fitted by
 Testing/Experiments/fit_partner.py."""
 
+CERTAIN = 9.0
+"""Logits are cut off there."""
 LEAD = 2
 """Slices of every lane by which the partner, which works in a thread of its own, may be ahead of the network."""
 MOST_HELD = 40
@@ -178,14 +181,22 @@ def average(network: SliceUpdate, partner: SliceUpdate) -> SliceUpdate:
     if partner.presence <= 0:
         return partner
     share = LEADING_SHARE if partner.predicted_iou < DOUBT else NETWORK_SHARE
-    soft = share * _soft(network) + (1 - share) * _soft(partner)
-    logits = np.log(soft / (1 - soft))
-    mask = logits > 0
+
+    def mean(own: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+        soft = share * _soft(own) + (1 - share) * _soft(other)
+        return np.log(soft / (1 - soft))
+
+    logits = combined(mean, _logits(network), _logits(partner))
+    mask = logits.above(0)
     presence = partner.presence if mask.any() else -1.0
     return SliceUpdate(partner.object_id, partner.slice_index, mask, presence, partner.predicted_iou, logits)
 
 
-def _soft(update: SliceUpdate) -> NDArray[np.float32]:
-    """Probabilities, away from 0 and 1; those of a mask without logits are as good as certain."""
-    logits = np.where(update.mask, 9.0, -9.0) if update.logits is None else np.clip(update.logits, -9.0, 9.0)
-    return (1 / (1 + np.exp(-logits))).astype(np.float32)
+def _logits(update: SliceUpdate) -> Cropped:
+    """Logits; those of a mask without are as good as certain."""
+    return Cropped.of_mask(update.mask, CERTAIN, -CERTAIN) if update.part is None else update.part
+
+
+def _soft(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities, away from 0 and 1."""
+    return (1 / (1 + np.exp(-np.clip(logits, -CERTAIN, CERTAIN)))).astype(np.float32, copy=False)

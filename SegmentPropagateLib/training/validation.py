@@ -25,6 +25,7 @@ from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
 from SegmentPropagateLib.volumes.boxes import bounding_box
+from SegmentPropagateLib.volumes.cropped import NOWHERE, Cropped
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 EXTENTS = ("open", "range")
@@ -199,12 +200,10 @@ class RememberedRun:
     def __init__(self, make: Callable[[], Propagator]) -> None:
         self._inner: Propagator | None = make()
         self.info: Mapping[str, Any] = self._inner.info
-        self._shape = (0, 0)
         self._said: list[_Said] = []
 
     def open(self, stack: ImageStack, settings: PropagationSettings) -> None:
         """Take the stack, which is always the same one."""
-        self._shape = stack.slice_shape
         if self._inner is not None:
             self._inner.open(stack, settings)
 
@@ -223,7 +222,7 @@ class RememberedRun:
         """Carry the masks, or say again what came of it: lanes and keys are always the same ones."""
         if self._inner is None:
             for said in self._said:
-                yield said.update(self._shape)
+                yield said.update()
             return
         self._said.clear()
         left = sum(len(lane.slices) for lane in lanes)
@@ -240,19 +239,19 @@ class RememberedRun:
 class _Said:
     """An update without what is as good as certainly outside."""
 
+    part: Cropped
     bare: SliceUpdate
-    window: tuple[slice, ...]
-    logits: NDArray[np.floating]
 
     @classmethod
     def of(cls, update: SliceUpdate) -> _Said:
-        if update.logits is None:
+        logits = update.logits
+        if logits is None:
             raise ValueError(f"Slice {update.slice_index} came without logits, which are to be remembered.")
-        window = bounding_box(update.mask | (update.logits > FAINTEST)) or (slice(0), slice(0))
-        bare = replace(update, mask=update.mask[window].copy(), logits=None)
-        return cls(bare, window, update.logits[window].copy())
+        rows, columns = bounding_box(update.mask | (logits > FAINTEST)) or NOWHERE
+        part = Cropped(logits[rows, columns].copy(), (rows, columns), (logits.shape[0], logits.shape[1]), FAINTEST)
+        return cls(part, replace(update, mask=update.mask[rows, columns].copy(), part=None))
 
-    def update(self, shape: tuple[int, int]) -> SliceUpdate:
-        mask, logits = np.zeros(shape, bool), np.full(shape, FAINTEST, self.logits.dtype)
-        mask[self.window], logits[self.window] = self.bare.mask, self.logits
-        return replace(self.bare, mask=mask, logits=logits)
+    def update(self) -> SliceUpdate:
+        mask = np.zeros(self.part.shape, dtype=bool)
+        mask[self.part.box] = self.bare.mask
+        return replace(self.bare, mask=mask, part=self.part)

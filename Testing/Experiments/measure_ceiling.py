@@ -18,6 +18,7 @@ from SegmentPropagateLib.models.loading import CLASSICAL_EXCESS
 from SegmentPropagateLib.propagation.propagator import SliceUpdate
 from SegmentPropagateLib.propagators.partner import average
 from SegmentPropagateLib.reports.metrics import dice
+from SegmentPropagateLib.volumes.cropped import Cropped
 
 SHARES = (0.0, 0.2, 0.3, 0.43, 0.5, 0.6, 0.7, 1.0)
 SURE = 3.0
@@ -87,7 +88,7 @@ def _told(case: Recording, extent: str, way: Callable[[SliceUpdate, SliceUpdate,
     updates = []
     for network, carried in zip(*heard(case, extent, lambda course: np.full(len(course.slices), 9.0)), strict=True):
         truth = case.truth[carried.slice_index]
-        gone = replace(carried, mask=np.zeros_like(truth), logits=None, presence=-1.0)
+        gone = replace(carried, mask=np.zeros_like(truth), part=None, presence=-1.0)
         updates.append(way(network, carried, truth) if truth.any() else gone)
     return finished(case, extent, Told(updates), CLASSICAL_EXCESS)
 
@@ -107,7 +108,7 @@ def _right(network: SliceUpdate, carried: SliceUpdate, truth: Mask) -> SliceUpda
     settled = np.where(truth, np.float32(SURE), np.float32(-SURE))
     logits = np.where((network.logits > 0) != (carried.logits > 0), settled, both.logits)
     mask = logits > 0
-    return replace(both, mask=mask, logits=logits, presence=1.0 if mask.any() else -1.0)
+    return replace(both, mask=mask, part=Cropped.of(logits), presence=1.0 if mask.any() else -1.0)
 
 
 if __name__ == "__main__":

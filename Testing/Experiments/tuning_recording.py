@@ -178,7 +178,7 @@ def _course(stack: ImageStack, key_mask: NDArray[np.bool_], lanes: tuple[Lane, .
         carrier = Unstopped(Way(stack, lane.keys[0], key_mask, leg.step), leg, leg[-1] in lane.given_ends)
         for index in lane.slices:
             guess = carrier.at(index)
-            soft = np.clip(guess.soft, SOFTEST, 1 - SOFTEST)
+            soft = np.clip(guess.soft.whole, SOFTEST, 1 - SOFTEST)
             carried.append(np.log(soft / (1 - soft)).astype(np.float16))
             ious.append(guess.predicted_iou)
         signs += carrier.seen

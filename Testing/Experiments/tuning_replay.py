@@ -23,6 +23,7 @@ from SegmentPropagateLib.propagation.propagator import (
 from SegmentPropagateLib.propagators import finishing, partner
 from SegmentPropagateLib.propagators.classical import carrier
 from SegmentPropagateLib.reports.metrics import dice
+from SegmentPropagateLib.volumes.cropped import Cropped
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 HOMES: Mapping[str, ModuleType] = {
@@ -140,7 +141,9 @@ def _network(course: Course) -> list[SliceUpdate]:
     said = zip(
         course.slices, course.network.astype(np.float32), course.network_presence, course.network_iou, strict=True
     )
-    return [SliceUpdate(1, index, logits > 0, presence, iou, logits) for index, logits, presence, iou in said]
+    return [
+        SliceUpdate(1, index, logits > 0, presence, iou, Cropped.of(logits)) for index, logits, presence, iou in said
+    ]
 
 
 def _carried(course: Course, stop: Stop) -> list[SliceUpdate]:
@@ -157,6 +160,6 @@ def _carried(course: Course, stop: Stop) -> list[SliceUpdate]:
             own = np.full(logits[place].shape, nothing, np.float32) if ended else logits[place]
             mask = own > 0
             presence = presence if mask.any() else min(presence, -1.0)
-            updates.append(SliceUpdate(1, index, mask, presence, iou, own))
+            updates.append(SliceUpdate(1, index, mask, presence, iou, Cropped.of(own)))
             place += 1
     return updates

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.propagation.prompts import NOTHING_KNOWN, BoxPrompt, Known, PointsPrompt
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
+from SegmentPropagateLib.volumes.cropped import Cropped
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.stack import ImageStack
 from SegmentPropagateLib.volumes.volume import Volume
@@ -72,7 +73,7 @@ class ThresholdPropagator:
         self.visited.append((lane.object_id, slice_index))
         mask = np.asarray(self.stack.values[slice_index]) > 50
         logits = np.where(mask, 5.0, -5.0).astype(np.float32) * lane.object_id
-        return SliceUpdate(lane.object_id, slice_index, mask, 4.0 if mask.any() else -4.0, 0.9, logits)
+        return SliceUpdate(lane.object_id, slice_index, mask, 4.0 if mask.any() else -4.0, 0.9, Cropped.of(logits))
 
 
 class SignaturePropagator(ThresholdPropagator):
@@ -84,4 +85,4 @@ class SignaturePropagator(ThresholdPropagator):
         keys = [(key, key_masks[lane.object_id][key].tobytes()) for key in lane.keys]
         seed = abs(hash((tuple(keys), path, lane.object_id))) % 2**32
         mask = np.random.default_rng(seed).random(self.stack.slice_shape) > 0.5
-        return SliceUpdate(lane.object_id, slice_index, mask, 1.0, 0.5, np.where(mask, 1.0, -1.0).astype(np.float32))
+        return SliceUpdate(lane.object_id, slice_index, mask, 1.0, 0.5, Cropped.of_mask(mask, 1.0, -1.0))

@@ -13,6 +13,7 @@ from SegmentPropagateLib.propagation.session import Session
 from SegmentPropagateLib.propagators.finishing import FinishingPropagator
 from SegmentPropagateLib.propagators.partner import PartnerPropagator
 from SegmentPropagateLib.propagators.stacking.engine import StackingPropagator
+from SegmentPropagateLib.volumes.cropped import Cropped
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.volume import Volume
 
@@ -37,7 +38,7 @@ class Half(ThresholdPropagator):
         grown = ndimage.binary_dilation(bright)
         logits = np.where(bright, 4.0, np.where(grown, self._ring, -4.0)).astype(np.float32)
         mask = logits > 0
-        return SliceUpdate(lane.object_id, slice_index, mask, 4.0 if mask.any() else -4.0, 0.9, logits)
+        return SliceUpdate(lane.object_id, slice_index, mask, 4.0 if mask.any() else -4.0, 0.9, Cropped.of(logits))
 
     def look(self, index, view, key, mask):
         return [torch.tensor(np.array(view.cut(self.stack.values[index]), np.float32))[None] / 100]

@@ -12,6 +12,7 @@ from SegmentPropagateLib.propagators.finishing import (
     FinishingPropagator,
     sureness,
 )
+from SegmentPropagateLib.volumes.cropped import Cropped
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 KEY = np.array([[True, False]])
@@ -36,8 +37,8 @@ class Says:
                 for index in lane.slices:
                     if index in self.logits:
                         values = self.logits[index]
-                        logits = None if values is None else np.array([values], np.float32)
-                        mask = np.zeros((1, 2), bool) if logits is None else logits > 0
+                        logits = None if values is None else Cropped.of(np.array([values], np.float32))
+                        mask = np.zeros((1, 2), bool) if logits is None else logits.above(0)
                         yield SliceUpdate(lane.object_id, index, mask, -1.0 if logits is None else 3.0, 0.5, logits)
         finally:
             self.closed = True

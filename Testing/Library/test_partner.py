@@ -10,6 +10,7 @@ from SegmentPropagateLib.propagation.prompts import BoxPrompt
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.classical.carrier import ABSENT
 from SegmentPropagateLib.propagators.partner import PartnerPropagator
+from SegmentPropagateLib.volumes.cropped import Cropped
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 KEY = np.ones((1, 4), dtype=bool)
@@ -34,7 +35,7 @@ class Says:
         try:
             for index in sorted((index for lane in lanes for index in lane.slices), key=lambda i: self.order * i):
                 mask = self.logits > 0 if self.presence > 0 else np.zeros((1, 4), dtype=bool)
-                yield SliceUpdate(1, index, mask, self.presence, self.iou, self.logits)
+                yield SliceUpdate(1, index, mask, self.presence, self.iou, Cropped.of(self.logits))
         finally:
             self.closed = True
 

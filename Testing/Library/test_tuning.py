@@ -18,6 +18,7 @@ from SegmentPropagateLib.propagators.classical import patches, registration
 from SegmentPropagateLib.propagators.classical.engine import ClassicalPropagator
 from SegmentPropagateLib.propagators.finishing import FinishingPropagator
 from SegmentPropagateLib.propagators.partner import PartnerPropagator
+from SegmentPropagateLib.volumes.cropped import Cropped
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "Experiments"
 SHAPE = (12, 40, 40)
@@ -72,7 +73,7 @@ class Network:
             for index in lane.slices:
                 mask = self.truth[index] if self.truth[index].any() else key_masks[1][lane.keys[0]]
                 logits = np.where(ndimage.binary_dilation(mask), 3.0, -5.0).astype(np.float32)
-                yield SliceUpdate(1, index, logits > 0, 2.0, 0.8, logits)
+                yield SliceUpdate(1, index, logits > 0, 2.0, 0.8, Cropped.of(logits))
 
 
 def in_full(target, extent):

@@ -16,6 +16,7 @@ from SegmentPropagateLib.networks.checkpoints import save_checkpoint
 from SegmentPropagateLib.networks.families import NetworkConfig, StarterShape
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
+from SegmentPropagateLib.volumes.cropped import Cropped
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 SHAPE = StarterShape(
@@ -75,7 +76,7 @@ class UndecidedPropagator:
         nothing = np.zeros(self.shape, np.float32)
         for lane in lanes:
             for index in lane.slices:
-                yield SliceUpdate(lane.object_id, index, nothing > 0, 1.0, 0.9, nothing)
+                yield SliceUpdate(lane.object_id, index, nothing > 0, 1.0, 0.9, Cropped.of(nothing))
 
 
 def write_pair(folder: Path, name: str, values: np.ndarray, labels: np.ndarray) -> None:

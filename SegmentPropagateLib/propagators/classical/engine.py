@@ -21,6 +21,7 @@ from SegmentPropagateLib.propagators.prompted.finishing import finish, keep_out
 from SegmentPropagateLib.propagators.prompted.grays import Grays
 from SegmentPropagateLib.propagators.prompted.known import Acquaintance
 from SegmentPropagateLib.propagators.prompted.outline import look
+from SegmentPropagateLib.volumes.cropped import combined
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 AHEAD = 8
@@ -216,12 +217,16 @@ def _walk(
                     if carrier.advance() and carrier.is_behind(index):
                         yield None
             guess = passes.guess(lane, leg, index)
-            soft = np.clip(guess.soft, 1e-4, 1 - 1e-4)
-            logits = np.log(soft / (1 - soft))
-            mask = logits > 0
+            logits = combined(_log_odds, guess.soft)
+            mask = logits.above(0)
             empty = 0 if mask.any() else empty + 1
             presence = guess.presence if mask.any() else min(guess.presence, -1.0)
             yield SliceUpdate(lane.object_id, index, mask, presence, guess.predicted_iou, logits)
+
+
+def _log_odds(soft: NDArray[np.float32]) -> NDArray[np.float32]:
+    soft = np.clip(soft, 1e-4, 1 - 1e-4)
+    return np.log(soft / (1 - soft))
 
 
 def _bounds(lane: Lane, leg: range) -> tuple[int, int | None]:

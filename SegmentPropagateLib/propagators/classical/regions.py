@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.volumes.boxes import first_and_last
+from SegmentPropagateLib.volumes.cropped import Cropped
 
 GRID = 128
 """Samples per side, unless a region has a number of its own: an object of 2.5 times smaller extent has about 50."""
@@ -64,12 +65,17 @@ class Region:
 
     def put(self, soft: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
         """Bring samples `(size, size)` back to a slice of that shape; 0 outside the square."""
+        return self.put_cropped(soft, shape).whole
+
+    def put_cropped(self, soft: NDArray[np.float32], shape: tuple[int, int]) -> Cropped:
+        """The same without what lies outside."""
         window, offset = self._window(shape)
-        full = np.zeros(shape, dtype=np.float32)
-        places = zip(full[window].shape, self.step_rc, offset, strict=True)
-        rows, columns = (_Sampling.of(self.size, 1 / step, -first / step, count, None) for count, step, first in places)
-        full[window] = columns.of_columns(rows.of_rows(soft))
-        return full
+        places = zip(window, self.step_rc, offset, strict=True)
+        rows, columns = (
+            _Sampling.of(self.size, 1 / step, -first / step, span.stop - span.start, None)
+            for span, step, first in places
+        )
+        return Cropped(columns.of_columns(rows.of_rows(soft)), window, shape)
 
     def _window(self, shape: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[float, float]]:
         """Return the pixels that the square covers (at least one), and where its first sample lies within them."""

@@ -14,6 +14,7 @@ from SegmentPropagateLib.propagators.finishing import CERTAIN
 from SegmentPropagateLib.propagators.stacking.gate import WEIGHTS
 from SegmentPropagateLib.propagators.stacking.head import NESTED_STEPS, STEPS, Head, fit
 from SegmentPropagateLib.propagators.stacking.looks import Looks, certain_logits
+from SegmentPropagateLib.volumes.cropped import Cropped
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Taught:
         seen = self._looks.view.cut(logits)
         seen[:] = (1 - self._weight) * seen + self._weight * np.clip(self._looks.in_view(head), -CERTAIN, CERTAIN)
         mask = logits > 0
-        return replace(pair, mask=mask, logits=logits, presence=pair.presence if mask.any() else -1.0)
+        return replace(pair, mask=mask, part=Cropped.of(logits), presence=pair.presence if mask.any() else -1.0)
 
 
 def nested_gains(examples: Sequence[Example], left: int) -> dict[float, float]:

@@ -358,7 +358,7 @@ class Propagation:
         return moved
 
     def _mask(self, outcome: Outcome, view: View) -> NDArray[np.bool_]:
-        return self._opened.slice_logits(outcome, view) > 0
+        return self._opened.logits(outcome, view).above(0)
 
     def _finish(self, pathways: Sequence[tuple[LaneState, Outcome]]) -> Iterator[SliceUpdate]:
         """Go on to the next slice and report this one; of several pathways nothing before the best is known."""
@@ -379,9 +379,9 @@ class Propagation:
             yield from (self._update(object_id, *told) for told in best.told)
 
     def _update(self, object_id: int, index: int, outcome: Outcome, view: View) -> SliceUpdate:
-        logits = self._opened.slice_logits(outcome, view)
+        logits = self._opened.logits(outcome, view)
         presence, iou = float(outcome.presence), float(outcome.predicted_iou)
-        return SliceUpdate(object_id, index, logits > 0, presence, iou, logits)
+        return SliceUpdate(object_id, index, logits.above(0), presence, iou, logits)
 
     def _move(self) -> None:
         """Bring the memories to the network's device."""

@@ -20,6 +20,7 @@ from SegmentPropagateLib.propagators.tracking.appearance import Appearance, resi
 from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache, Features
 from SegmentPropagateLib.propagators.tracking.tracker import Outcome, SliceMemory, Tracker
 from SegmentPropagateLib.propagators.tracking.views import View
+from SegmentPropagateLib.volumes.cropped import Cropped
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 log = logging.getLogger(__name__)
@@ -115,11 +116,17 @@ class OpenStack:
 
     def slice_logits(self, outcome: Outcome, view: View) -> NDArray[np.float32]:
         """Logits of the whole slice `(rows, columns)`; -1024 outside the view."""
-        return self._to_slice(outcome, view, ABSENT_LOGIT).cpu().numpy()
+        return self.logits(outcome, view).whole
+
+    def logits(self, outcome: Outcome, view: View) -> Cropped:
+        """The same without what lies outside."""
+        return Cropped(_in_view(outcome, view).cpu().numpy(), view.box, self.stack.slice_shape, ABSENT_LOGIT)
 
     def change_view(self, outcome: Outcome, old: View, new: View) -> Outcome:
         """The outcome as it would look in another view."""
-        pixels = new.cut(self._to_slice(outcome, old, SURELY_OUTSIDE))
+        canvas = outcome.logits.new_full(self.stack.slice_shape, SURELY_OUTSIDE)
+        old.cut(canvas)[:] = _in_view(outcome, old)
+        pixels = new.cut(canvas)
         logits = functional.interpolate(
             pixels[None, None], size=outcome.logits.shape, mode="bilinear", align_corners=False, antialias=True
         )
@@ -170,12 +177,8 @@ class OpenStack:
         log.warning(text)
         self.notes.append(text)
 
-    def _to_slice(self, outcome: Outcome, view: View, outside: float) -> Tensor:
-        pixels = functional.interpolate(
-            outcome.logits[None, None], size=(view.rows, view.columns), mode="bilinear", align_corners=False
-        )[0, 0]
-        if pixels.shape == self.stack.slice_shape:
-            return pixels
-        canvas = pixels.new_full(self.stack.slice_shape, outside)
-        view.cut(canvas)[:] = pixels
-        return canvas
+
+def _in_view(outcome: Outcome, view: View) -> Tensor:
+    """Logits of the view `(rows, columns)`."""
+    size = (view.rows, view.columns)
+    return functional.interpolate(outcome.logits[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.volumes.boxes import first_and_last
+from SegmentPropagateLib.volumes.cropped import Box
 
 Pixels = TypeVar("Pixels", bound=Any)
 
@@ -41,9 +42,14 @@ class View:
     rows: int
     columns: int
 
+    @property
+    def box(self) -> Box:
+        """Its rows and columns."""
+        return slice(self.row, self.row + self.rows), slice(self.column, self.column + self.columns)
+
     def cut(self, pixels: Pixels) -> Pixels:
         """The view of an array or tensor whose last two axes are rows and columns; nothing is copied."""
-        return pixels[..., self.row : self.row + self.rows, self.column : self.column + self.columns]
+        return pixels[(..., *self.box)]
 
 
 @dataclass(frozen=True)
