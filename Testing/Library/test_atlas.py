@@ -8,6 +8,8 @@ from scipy import ndimage
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.phantoms.bodies import make_body
+from SegmentPropagateLib.prompting.atlas import source
+from SegmentPropagateLib.prompting.atlas.deformation import deform
 from SegmentPropagateLib.prompting.atlas.descriptors import blurred
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.prompting.source import Support, find_source
@@ -173,6 +175,27 @@ def test_a_label_gets_the_same_alone_and_with_others_and_a_second_time(template)
         )
         assert one.confidence == other.confidence
         assert np.array_equal(one.mask, other.mask)
+
+
+def test_what_is_near_any_drawn_label_is_laid_over_the_image_and_no_more(tmp_path, monkeypatch):
+    values, labels = body(0, slice(26, None))
+    drawn = np.where(np.isin(labels, (1, 2)), labels, 0)
+    save_case(tmp_path, "anna", values, drawn, placed(values))
+    laid = []
+
+    def noting(volume, template, points):
+        laid.append(template)
+        return deform(volume, template, points)
+
+    monkeypatch.setattr(source, "deform", noting)
+    (draft,) = propose(tmp_path, values, placed(values), (2,))
+    assert np.array_equal(whole(draft, labels.shape), labels == 2)
+    near = laid[0].lattice
+    slices, columns = (np.flatnonzero(drawn.any(axis=other)) for other in ((1, 2), (0, 1)))
+    assert near.origin_mm[0] / MM == pytest.approx(slices[0] - source.NEAR, abs=3)
+    assert near.origin_mm[0] > 0
+    # Toward the right it is label 1 that reaches farther, and it was not asked for.
+    assert near.origin_mm[2] / MM + near.shape[2] - 1 == pytest.approx(source.NEAR - columns[0], abs=3)
 
 
 def test_an_organ_beyond_the_field_of_view_is_not_here(template):

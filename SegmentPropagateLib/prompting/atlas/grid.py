@@ -82,6 +82,11 @@ class Body:
         """Whether gray values are Hounsfield units, or such a number above them."""
         return self.water is not None
 
+    def part(self, box: tuple[slice, ...]) -> Body:
+        """The volume within a box of indices."""
+        gray, wide = np.ascontiguousarray(self.gray[box]), np.ascontiguousarray(self.wide[box])
+        return Body(self.lattice.part(box), gray, wide, self.inside[box], self.body[box], self.water)
+
 
 def body_of(volume: Volume) -> Body | None:
     """The volume on a lattice over its field of view, cut to the patient; None where nobody is in it.

@@ -11,6 +11,8 @@ from dataclasses import replace
 from itertools import count
 from typing import NamedTuple
 
+import numpy as np
+
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.prompting.atlas.deformation import deform
@@ -21,12 +23,16 @@ from SegmentPropagateLib.prompting.atlas.orientation import exchanged
 from SegmentPropagateLib.prompting.atlas.placement import STARTS, Place, places
 from SegmentPropagateLib.prompting.finished import Finished
 from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
+from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry, Plane
+from SegmentPropagateLib.volumes.labels import Labels
 from SegmentPropagateLib.volumes.volume import Volume
 
 TEMPLATES = 5
 """How many of the cases are used, those that fit best where they are placed; as many as MedLSAM's supports."""
 
+NEAR = 15
+"""Grid points around all that is drawn in a case which are laid over the volume."""
 
 Redraw = Callable[[Proposal, Carried, Body, Volume, Plane], Proposal]
 """Makes a better draft of one, given what was carried and the volume's grid."""
@@ -163,13 +169,24 @@ def _laid(
     """Lay a case over the volume; `told` is called after each of its starts."""
     geometry, body = tried.image or _read(finished)
     drawn = read_labels(finished.case.labels, geometry)
+    near = _surroundings(drawn, body)
+    template, first = body.part(near), np.array([span.start for span in near], np.float32)[:, None, None, None]
     masks = {label: drawn.mask(finished.values[label]) for label in labels if label in finished.values}
-    outlines = {label: outline_of(mask, geometry, body.lattice) for label, mask in masks.items()}
+    outlines = {label: outline_of(mask, geometry, template.lattice) for label, mask in masks.items()}
     starts = []
     for place in tried.places:
-        starts.append(Start(body, deform(volume, body, place.points(volume.gray.shape))))
+        starts.append(Start(template, deform(volume, template, place.points(volume.gray.shape) - first)))
         told()
     return Template({label: outline for label, outline in outlines.items() if outline is not None}, starts)
+
+
+def _surroundings(drawn: Labels, body: Body) -> tuple[slice, ...]:
+    """The box of a case's lattice with all that is drawn in it, whichever labels are asked for, and what is near."""
+    box = bounding_box(np.any(drawn.layers, axis=0))
+    if box is None:
+        return tuple(slice(0, size) for size in body.lattice.shape)
+    part = drawn.geometry.part([span.start for span in box], [span.stop - span.start for span in box])
+    return tuple(slice(max(0, span.start - NEAR), span.stop + NEAR) for span in body.lattice.over(part))
 
 
 def _read(finished: Finished) -> tuple[Geometry, Body]:
