@@ -1,9 +1,13 @@
 """Whatever ends, a line, a client, a worker, a server or somebody's patience: the others go on, and all are told."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +18,8 @@ pytest.importorskip("uvicorn", reason="needs the extra [server]")
 pytest.importorskip("websockets", reason="needs the extra [server]")
 
 from gateway_bench import Relay, Server, Standin, ended, serving, until
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import serve
 from worker_client import ROOT, Client
 
 from SegmentPropagateLib.worker.replies import Cancelled, Done, Remote, SliceDone, VolumeTaken
@@ -250,6 +256,28 @@ def test_tls_holds_and_a_server_that_nobody_vouches_for_is_refused(tmp_path, cer
         assert "does not know this token" in capsys.readouterr().err
         server.tokens["ben"] = "wrong"
         assert Standin(server, "ben").wait().status == 2
+
+
+@pytest.mark.parametrize("said", ['{"count": 1}', "[", "7", '{"ack": "all"}', '{"ack": 99}'])
+def test_a_server_that_counts_as_no_server_does_is_told_of_in_one_sentence(said):
+    def talk(line):
+        line.recv()
+        line.send(json.dumps({"lease": "x", "resume_s": 0.1, "packing": "none", "received": 0}))
+        line.send(said)
+        with suppress(ConnectionClosed):
+            line.recv(5)
+
+    with serve(talk, "127.0.0.1", 0) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        url = f"ws://127.0.0.1:{other.socket.getsockname()[1]}/v1/worker"
+        standin = Standin(SimpleNamespace(tokens={"anna": "x"}), url=url)
+        standin.send(Hello())
+        ending = standin.wait()
+        other.shutdown()
+    thread.join(5)
+    assert ending.status == 2
+    assert "is no server that can be used" in ending.sentence
 
 
 def test_nothing_that_lies_where_the_client_is_started_is_run(tmp_path):

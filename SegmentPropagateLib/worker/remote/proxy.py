@@ -200,7 +200,7 @@ class Proxy:
         while True:
             data = await socket.recv()
             if isinstance(data, str):
-                self._desk.acknowledge(json.loads(data)["ack"])
+                self._desk.acknowledge(_count_in(data))
                 continue
             try:
                 for message in self._decoder.feed(data):
@@ -212,6 +212,14 @@ class Proxy:
             self._received += 1
             with contextlib.suppress(ConnectionClosed):  # what came before it was closed is still read
                 await socket.send(json.dumps({"ack": self._received}))
+
+
+def _count_in(text: str) -> object:
+    """How many pieces a server says that it has."""
+    try:
+        return json.loads(text)["ack"]
+    except (KeyError, TypeError, ValueError):
+        raise MessageError("it does not count as a server of SegmentPropagate does") from None
 
 
 def _log(text: str) -> None:
