@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.prompting.atlas.deformation import warped
 from SegmentPropagateLib.prompting.atlas.fusion import Outline, outline_of
-from SegmentPropagateLib.prompting.atlas.grid import ALONG, Body, body_of
+from SegmentPropagateLib.prompting.atlas.grid import ALONG, Body, body_of, shows_no_body
 from SegmentPropagateLib.prompting.finished import Finished
 from SegmentPropagateLib.prompting.recall import Aligned, Question
 from SegmentPropagateLib.prompting.supports import SUPPORTS, aligned, cosine, gray_of, most_similar, points_on
@@ -175,7 +175,7 @@ def shelved(finished: Finished, labels: Collection[int], image: Image3d, pages: 
     volume = read_volume(finished.case.image)
     body = body_of(volume)
     if body is None:
-        return f"The finished case '{name}' shows no body: it is empty, all air, or smaller than 5 ml."
+        return shows_no_body(f"The finished case '{name}'")
     sheets = sheets_of(body, image.along)
     misfit = misfit_of(name, Shelf(body, sheets, {}), image.body, [page.sheet for page in pages])
     if misfit:

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.prompting.atlas.grid import ALONG
+from SegmentPropagateLib.prompting.atlas.grid import ALONG, shows_no_body
 from SegmentPropagateLib.prompting.recall import Aligned, Answer, Memory, remembering
 from SegmentPropagateLib.prompting.shelf import (
     Candidate,
@@ -60,10 +60,7 @@ class SupportMemory:
             raise InputError("The source 'support-memory' needs finished cases: give a folder of them.")
         image = opened(volume, ALONG.index(Plane.parse(plane)))
         if image is None:
-            return [
-                _absent(label, f"'{volume.name}' shows no body: it is empty, all air, or smaller than 5 ml.")
-                for label in labels
-            ]
+            return [_absent(label, shows_no_body(f"'{volume.name}'")) for label in labels]
         pages = image.pages(looked_at(volume.geometry.shape_kji[image.axis]))
         total, shelves, reasons = len(support.cases) + len(labels), [], ["No finished case has it."]
         for finished in support.cases:

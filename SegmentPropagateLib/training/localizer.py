@@ -25,7 +25,7 @@ from SegmentPropagateLib.formats.reading import read_volume
 from SegmentPropagateLib.models.devices import choose_device
 from SegmentPropagateLib.networks.localizer import Localizer, Maps
 from SegmentPropagateLib.networks.localizer_file import LocalizerCard, save_localizer
-from SegmentPropagateLib.prompting.atlas.grid import body_of
+from SegmentPropagateLib.prompting.atlas.grid import body_of, shows_no_body
 from SegmentPropagateLib.prompting.landmarks.grid import image_of, modality_of, voxel_mm
 from SegmentPropagateLib.training.finetune import Conduct
 from SegmentPropagateLib.training.landmark_views import PairLoss, ViewSettings, pair_loss, view_of
@@ -103,7 +103,7 @@ def _images(cases: Sequence[Case], step: int, conduct: Conduct) -> _Images:
         try:
             body = body_of(read_volume(case.image))
             if body is None:
-                raise InputError(f"The image '{case.name}' shows no body: it is empty, all air, or smaller than 5 ml.")
+                raise InputError(shows_no_body(f"The image '{case.name}'"))
         except InputError as reason:
             if not conduct.skip_bad:
                 raise

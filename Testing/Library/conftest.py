@@ -1,4 +1,4 @@
-"""What holds for all tests of the library: no network, and nobody's model folder."""
+"""What holds for all tests of the library: no network, and nobody's model folder; and a case that many tests share."""
 
 import socket
 
@@ -19,3 +19,14 @@ def offline(monkeypatch, tmp_path_factory):
 
     monkeypatch.setattr(socket.socket, "connect", connect_locally)
     monkeypatch.setenv("SEGMENTPROPAGATE_HOME", str(tmp_path_factory.getbasetemp() / "models"))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A folder with one finished case of a drawn body, and its values and labels."""
+    from drawn_bodies import body, placed, save_case
+
+    folder = tmp_path_factory.mktemp("template")
+    values, labels = body(0)
+    save_case(folder, "anna", values, labels, placed(values))
+    return folder, values, labels

@@ -3,52 +3,20 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from drawn_bodies import MM, body, placed, save_case, whole
 from scipy import ndimage
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
-from SegmentPropagateLib.phantoms.bodies import make_body
 from SegmentPropagateLib.prompting.atlas import source
 from SegmentPropagateLib.prompting.atlas.deformation import deform
 from SegmentPropagateLib.prompting.atlas.descriptors import blurred
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.prompting.source import Support, find_source
 from SegmentPropagateLib.reports.metrics import dice
-from SegmentPropagateLib.volumes.geometry import Geometry, Plane
+from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.volume import Volume
 
-MM = 3.0  # of bodies drawn with voxels of 6 mm: half as large as people, which keeps the tests quick
 ORGANS = (4, 9, 14)
-
-
-def body(seed, cut=slice(26, 50)):
-    """Values and labels of a stretch of a drawn body, `(k, j, i)`."""
-    phantom = make_body(seed, mm=6.0, cropped=False).phantom
-    return phantom.values[cut].copy(), phantom.labels[cut].copy()
-
-
-def placed(array, start_mm=(0.0, 0.0, 0.0), matrix=None):
-    """A geometry with voxels of 3 mm: toward left, back and head unless a matrix says otherwise."""
-    affine = np.eye(4)
-    affine[:3, :3] = np.diag([-MM, -MM, MM]) if matrix is None else matrix
-    affine[:3, 3] = start_mm
-    return Geometry(array.shape, affine)
-
-
-def save_case(folder, name, values, labels, geometry):
-    home = folder / name
-    home.mkdir(parents=True)
-    write_volume(home / "image.nii.gz", Volume(values, geometry))
-    write_segmentation(home / "labels.nii.gz", {int(v): labels == v for v in np.unique(labels) if v}, geometry)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    """A folder with one finished case, and its values and labels."""
-    folder = tmp_path_factory.mktemp("template")
-    values, labels = body(0)
-    save_case(folder, "anna", values, labels, placed(values))
-    return folder, values, labels
 
 
 def propose(folder, values, geometry, labels=ORGANS, plane=Plane.AXIAL, **options):
@@ -62,13 +30,6 @@ def again(template):
     """Drafts for the template itself."""
     folder, values, _labels = template
     return propose(folder, values, placed(values))
-
-
-def whole(draft, shape):
-    mask = np.zeros(shape, dtype=bool)
-    for index, result in draft.slices.items():
-        mask[index] = result.mask
-    return mask
 
 
 @pytest.mark.parametrize("shape", [(5, 6, 7), (1, 4, 9), (2, 1, 1)], ids=str)

@@ -4,22 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_atlas import body, placed, propose, save_case, whole
+from drawn_bodies import body, placed, save_case, whole
+from test_atlas import propose
 
 from SegmentPropagateLib.prompting.atlas.deformation import deform
 from SegmentPropagateLib.prompting.atlas.grid import body_of
 from SegmentPropagateLib.prompting.atlas.orientation import exchanged
 from SegmentPropagateLib.reports.metrics import dice
 from SegmentPropagateLib.volumes.volume import Volume
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    """A folder with one finished case, and its values and labels."""
-    folder = tmp_path_factory.mktemp("template")
-    values, labels = body(0)
-    save_case(folder, "anna", values, labels, placed(values))
-    return folder, values, labels
 
 
 def seen(values):
@@ -97,9 +89,8 @@ def test_what_lies_beyond_an_oblique_field_of_view_pulls_on_nothing(cut):
     whole_one = seen(values)
     inside = whole_one.inside.copy()
     inside[:, :, inside.shape[2] // 2 :] = False
-    gray = np.where(
-        inside, whole_one.gray, np.roll(whole_one.gray, 6, axis=1)
-    )  # a border that was repeated says as little
+    repeated = np.roll(whole_one.gray, 6, axis=1)  # says as little as a border that was repeated
+    gray = np.where(inside, whole_one.gray, repeated)
     blind = replace(whole_one, gray=gray, inside=inside)
     points = np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32) for size in gray.shape], indexing="ij"))
     volume, template = (blind, whole_one) if cut == "volume" else (whole_one, blind)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from test_atlas import MM, body, placed, save_case, whole
+from drawn_bodies import MM, body, placed, save_case, whole
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
 from SegmentPropagateLib.networks.localizer import PLACE_STRIDE, STRIDES, Localizer, Maps, offsets_mm
@@ -64,14 +64,6 @@ def localizer(tmp_path_factory):
 @pytest.fixture
 def all_knowing(monkeypatch):
     monkeypatch.setattr(source, "seen_of", knowing)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("landmarks")
-    values, labels = body(0)
-    save_case(folder, "anna", values, labels, placed(values))
-    return folder, values, labels
 
 
 def propose(folder, localizer, values, geometry=None, labels=(4, 9, 14), **options):

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from drawn_bodies import body, placed, save_case
 from small_models import CARD, random_weights
-from test_atlas import body, placed, save_case
 
 from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import CheckpointError, InputError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from doubles import ThresholdPropagator
-from test_atlas import body, placed, save_case, whole
+from drawn_bodies import placed, whole
 
 from SegmentPropagateLib.cli.suggest_arguments import SOURCES as TYPED
 from SegmentPropagateLib.prompting import recall
@@ -104,14 +104,6 @@ def test_an_answer_tells_how_far_the_network_agrees_with_what_was_expected(memor
     near, shifted = memory.ask(slices, (1.5, 1.5))
     assert near.agreed > 0.9 > 0.6 > shifted.agreed
     assert near.worth <= near.agreed
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("supports")
-    values, labels = body(0)
-    save_case(folder, "anna", values, labels, placed(values))
-    return folder, values, labels
 
 
 def test_the_slices_that_can_support_are_those_that_show_the_organ(template):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_atlas import body, placed, save_case
+from drawn_bodies import body, placed, save_case
 from tiny_training import CARD, save_tiny, tiny_network
 
 from SegmentPropagateLib.cli import main

@@ -22,6 +22,7 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     isOnGrid,
     unionOfExtents,
 )
+from SegmentPropagateSlicer.Values.Pieces import asPart
 
 SAMPLES = 16
 """Voxels of a change by which can be told whether it was undone."""
@@ -260,12 +261,7 @@ class Composition:
         extent = effectiveExtent(sheet.image(), label, sheet.extent)
         yield share
         steps = deriving(self._node, names, (sheet.image(extent) if extent else None, label))
-        try:
-            while True:
-                next(steps)
-                yield share
-        except StopIteration as end:
-            self._derived[segmentId] = end.value
+        self._derived[segmentId] = yield from asPart(steps, share, share)
 
     def _openAll(self) -> Iterator[float]:
         wanted: dict[_Owner, tuple[Lattice, Extent]] = {}

@@ -27,11 +27,12 @@ def derivedNames(segmentationNode: slicer.vtkMRMLSegmentationNode) -> list[str] 
 
 def deriving(
     segmentationNode: slicer.vtkMRMLSegmentationNode, names: Sequence[str], labelmap: Labelmap
-) -> Generator[None, None, Mapping[str, vtk.vtkDataObject]]:
+) -> Generator[float, None, Mapping[str, vtk.vtkDataObject]]:
     """Make these representations of a labelmap, as Slicer would in that segmentation.
 
     Surfaces are made in a thread, which is waited for in pieces of some milliseconds. Others are one call of Slicer's
-    filters each, which cannot be left off midway, and lets no other thread run.
+    filters each, which cannot be left off midway, and lets no other thread run. How far either is cannot be told: 0 is
+    yielded.
     """
     segmentation, made = segmentationNode.GetSegmentation(), dict[str, vtk.vtkDataObject]()
     if SURFACE in names:

@@ -25,8 +25,8 @@ ITERATIONS = (40, 20)
 
 def buildingSurface(
     segmentation: slicer.vtkSegmentation, labelmap: Labelmap, bySlicer: Callable[[Labelmap], vtk.vtkDataObject | None]
-) -> Generator[None, None, vtk.vtkPolyData | None]:
-    """Make the closed surface of a labelmap, without joint smoothing; yields while it is waited for.
+) -> Generator[float, None, vtk.vtkPolyData | None]:
+    """Make the closed surface of a labelmap, without joint smoothing; yields 0 while it is waited for.
 
     Args:
         segmentation: vtkSegmentation, whose conversion parameters count.
@@ -44,13 +44,13 @@ def buildingSurface(
     iterations = next(trials, None)
     if iterations is None:
         return None
-    yield
+    yield 0.0
     last = _pipeline(segmentation, image, label, iterations)
     thread = threading.Thread(target=last.Update, name="surface")
     thread.start()
     while thread.is_alive():
         thread.join(WAIT_S)
-        yield
+        yield 0.0
     surface.ShallowCopy(last.GetOutput())
     return surface
 

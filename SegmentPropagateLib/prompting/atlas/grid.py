@@ -114,6 +114,11 @@ def body_of(volume: Volume) -> Body | None:
     return Body(lattice.part(box), gray, wide, inside, body, water)
 
 
+def shows_no_body(image: str) -> str:
+    """The sentence on an image, named as it stands in one, that `body_of` finds nobody in."""
+    return f"{image} shows no body: it is empty, all air, or smaller than 5 ml."
+
+
 def wide_of(hu: NDArray[Any]) -> NDArray[np.float32]:
     """Gray values from air to bone of CT, float32 0..1, by the breakpoints of MedLSAM's published preprocessing."""
     return np.interp(hu, [-1000, -200, 200, 1500], [0, 0.2, 0.8, 1]).astype(np.float32)

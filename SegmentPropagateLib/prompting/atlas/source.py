@@ -17,7 +17,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.prompting.atlas.deformation import deform
 from SegmentPropagateLib.prompting.atlas.fusion import Carried, Outline, Start, carry, outline_of
-from SegmentPropagateLib.prompting.atlas.grid import Body, body_of
+from SegmentPropagateLib.prompting.atlas.grid import Body, body_of, shows_no_body
 from SegmentPropagateLib.prompting.atlas.judgement import judged
 from SegmentPropagateLib.prompting.atlas.orientation import exchanged
 from SegmentPropagateLib.prompting.atlas.placement import STARTS, Place, places
@@ -67,10 +67,7 @@ class Atlas:
             raise InputError("The source 'atlas' needs finished cases: give a folder of images with their labels.")
         body = body_of(volume)
         if body is None:
-            return [
-                _absent(label, f"'{volume.name}' shows no body: it is empty, all air, or smaller than 5 ml.")
-                for label in labels
-            ]
+            return [_absent(label, shows_no_body(f"'{volume.name}'")) for label in labels]
         most = len(cases) + STARTS * min(TEMPLATES, len(cases))
         total = most + len(labels)
         tried: list[_Tried] = []
@@ -133,7 +130,7 @@ def _try(finished: Finished, labels: Collection[int], volume: Body, keep: bool) 
     image = read_volume(finished.case.image)
     body = body_of(image)
     if body is None:
-        return _Tried(reason=f"The finished case '{name}' shows no body: it is empty, all air, or smaller than 5 ml.")
+        return _Tried(reason=shows_no_body(f"The finished case '{name}'"))
     if volume.is_ct != body.is_ct:
         kinds = ("CT", "none") if volume.is_ct else ("no CT", "one")
         told = f"The image is {kinds[0]} and the finished case '{name}' is {kinds[1]}: give cases of its modality."

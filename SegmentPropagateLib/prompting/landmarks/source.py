@@ -16,7 +16,7 @@ import numpy as np
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.networks.localizer_file import load_localizer
-from SegmentPropagateLib.prompting.atlas.grid import ALONG, Body, body_of
+from SegmentPropagateLib.prompting.atlas.grid import ALONG, Body, body_of, shows_no_body
 from SegmentPropagateLib.prompting.atlas.judgement import FOUND, UNSURE, Agreement, judged
 from SegmentPropagateLib.prompting.finished import Finished
 from SegmentPropagateLib.prompting.landmarks.drawing import carried_by
@@ -73,10 +73,7 @@ class Landmarks:
         network, card = load_localizer(support.localizer)
         body = body_of(volume)
         if body is None:
-            return [
-                _absent(label, f"'{volume.name}' shows no body: it is empty, all air, or smaller than 5 ml.")
-                for label in labels
-            ]
+            return [_absent(label, shows_no_body(f"'{volume.name}'")) for label in labels]
         if modality_of(body) != card.modality:
             kinds = "CT", "other images than CT"
             mine, its = kinds if body.is_ct else kinds[::-1]

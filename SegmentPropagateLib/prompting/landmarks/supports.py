@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.prompting.atlas.fusion import Outline, outline_of
-from SegmentPropagateLib.prompting.atlas.grid import Body, body_of
+from SegmentPropagateLib.prompting.atlas.grid import Body, body_of, shows_no_body
 from SegmentPropagateLib.prompting.finished import Finished
 from SegmentPropagateLib.prompting.landmarks.points import (
     box_of,
@@ -84,7 +84,7 @@ def tried(finished: Finished, labels: Collection[int], volume: Body, middle: NDA
         return Tried()
     case = opened(finished, see)
     if case is None:
-        return Tried(reason=f"The finished case '{name}' shows no body: it is empty, all air, or smaller than 5 ml.")
+        return Tried(reason=shows_no_body(f"The finished case '{name}'"))
     if volume.is_ct != case.body.is_ct:
         return Tried(reason=f"The finished case '{name}' is of another modality than the image.")
     return Tried(float(np.abs(middle_of(case.seen) - middle).max()), case=case)

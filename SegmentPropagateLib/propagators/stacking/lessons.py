@@ -65,7 +65,7 @@ class Taught:
         if not pair.mask.any():
             return pair
         head = self._head.logits(self._looks.maps(pair.slice_index, pair, halves))
-        logits = certain_logits(pair).copy()
+        logits = certain_logits(pair)
         seen = self._looks.view.cut(logits)
         seen[:] = (1 - self._weight) * seen + self._weight * np.clip(self._looks.in_view(head), -CERTAIN, CERTAIN)
         mask = logits > 0

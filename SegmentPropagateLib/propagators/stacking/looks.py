@@ -16,6 +16,7 @@ from SegmentPropagateLib.propagators.finishing import CERTAIN
 from SegmentPropagateLib.propagators.tracking.appearance import view_values
 from SegmentPropagateLib.propagators.tracking.places import fourier
 from SegmentPropagateLib.propagators.tracking.views import View, ViewFinder
+from SegmentPropagateLib.volumes.cropped import Cropped, combined
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 SIDE = 80
@@ -79,10 +80,10 @@ class Looks:
 
 
 def certain_logits(update: SliceUpdate) -> NDArray[np.float32]:
-    """Logits of an update within `CERTAIN`, float32 `(rows, columns)`."""
-    if update.logits is None or not update.mask.any():
-        return np.where(update.mask, np.float32(CERTAIN), np.float32(-CERTAIN))
-    return np.clip(update.logits, -CERTAIN, CERTAIN).astype(np.float32, copy=False)
+    """Logits of an update within `CERTAIN`, float32 `(rows, columns)`; a copy."""
+    if update.part is None or not update.mask.any():
+        return Cropped.of_mask(update.mask, CERTAIN, -CERTAIN).whole
+    return combined(lambda logits: np.clip(logits, -CERTAIN, CERTAIN), update.part).whole
 
 
 def _stretched(maps: Tensor) -> Tensor:

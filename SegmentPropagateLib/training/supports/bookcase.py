@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.cases import Case
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
-from SegmentPropagateLib.prompting.atlas.grid import ALONG
+from SegmentPropagateLib.prompting.atlas.grid import ALONG, shows_no_body
 from SegmentPropagateLib.prompting.finished import joined
 from SegmentPropagateLib.prompting.recall import Question
 from SegmentPropagateLib.prompting.shelf import (
@@ -139,7 +139,7 @@ class Bookcase:
         volume = read_volume(case.image)
         image = opened(volume, self._along)
         if image is None:
-            raise InputError(f"'{volume.name}' shows no body: it is empty, all air, or smaller than 5 ml.")
+            raise InputError(shows_no_body(f"'{volume.name}'"))
         told = case.name in self._segments  # it may have been let go, and is opened again
         return Book(image, read_labels(case.labels, volume.geometry, _nothing if told else self._notify))
 
