@@ -81,6 +81,10 @@ class Teacher:
     masks: Tensor
     stands_in: Tensor
 
+    def to(self, device: torch.device) -> Teacher:
+        """A copy on a device."""
+        return Teacher(self.masks.to(device), self.stands_in.to(device))
+
 
 @dataclass(frozen=True)
 class _Image:

@@ -126,7 +126,8 @@ class Trainer:
     def _loss(self, clips: Sequence[Clip], prompt: ClipPrompt, teacher: Teacher | None) -> LossTerms:
         images, masks = self._stacked(clips)
         with self._autocast():
-            outputs = self._forward(images, prompt.to(self._device), teacher)
+            taught = None if teacher is None else teacher.to(self._device)
+            outputs = self._forward(images, prompt.to(self._device), taught)
         return clip_loss(outputs, masks, self.settings.weights)
 
     def _stacked(self, clips: Sequence[Clip]) -> tuple[Tensor, Tensor]:

@@ -15,9 +15,10 @@ from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint
 from SegmentPropagateLib.networks.lite0 import ROWS, Lite0
-from SegmentPropagateLib.training.starter import pretrained, run, targets
+from SegmentPropagateLib.training.starter import batches, pretrained, run, targets
+from SegmentPropagateLib.training.starter.batches import Stage, StarterSettings
 from SegmentPropagateLib.training.starter.pretrained import lite0_weights, with_lite0
-from SegmentPropagateLib.training.starter.run import Stage, StarterRun, StarterSettings
+from SegmentPropagateLib.training.starter.run import StarterRun
 
 BESIDE = replace(SMALL, variant="conv+lite0")
 
@@ -132,7 +133,7 @@ def test_the_trunk_is_heard_at_every_stride_once_its_projections_are_trained(wei
 
 def test_training_changes_all_but_the_published_weights(weights, tmp_path, monkeypatch):
     monkeypatch.setattr(targets, "VOLUME_SHAPES", ((16, 48, 48),))
-    monkeypatch.setattr(run, "POOL", 2)
+    monkeypatch.setattr(batches, "POOL", 2)
     monkeypatch.setattr(run, "measure", lambda *arguments: {"dsc": 0.5})
     settings = StarterSettings(steps=1, rate=1e-3, stages=(Stage(1.0, 2, 1, 0.0),))
     training = StarterRun(

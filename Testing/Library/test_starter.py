@@ -9,15 +9,15 @@ import torch
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_network
 from SegmentPropagateLib.phantoms.phantom import make_phantom
-from SegmentPropagateLib.training.starter import run, targets
-from SegmentPropagateLib.training.starter.run import (
+from SegmentPropagateLib.training.starter import batches, run, targets
+from SegmentPropagateLib.training.starter.batches import (
     FROM_NOTHING,
     Stage,
-    StarterRun,
     StarterSettings,
     draw_batch,
-    measure,
+    draw_batches,
 )
+from SegmentPropagateLib.training.starter.run import StarterRun, measure
 from SegmentPropagateLib.training.starter.targets import PhantomPool, as_volume, draw_target
 
 FOLDER = registry.bundled_folder()
@@ -35,6 +35,7 @@ def _one_thread():
 @pytest.fixture
 def small_phantoms(monkeypatch):
     monkeypatch.setattr(targets, "VOLUME_SHAPES", ((16, 48, 48),))
+    monkeypatch.setattr(batches, "POOL", 3)
 
 
 def test_the_bundled_file_is_the_recorded_one_and_small_enough():
@@ -88,6 +89,18 @@ def test_clips_follow_the_curriculum_and_depend_on_seed_and_step_alone(small_pha
     assert all(torch.equal(one.images, other.images) for one, other in zip(clips, again, strict=True))
     assert len(draw_batch(PhantomPool(4), SHORT, 2)[0]) == 1
     assert FROM_NOTHING[0].slices < FROM_NOTHING[-1].slices
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_processes_draw_the_batches_that_one_draws(tmp_path, small_phantoms, workers):
+    settings = StarterSettings(steps=5, rate=1e-4, stages=(Stage(1.0, 2, 2, 0.5),))
+    drawn = list(draw_batches(settings, 1, workers, tmp_path / "phantoms"))
+    assert len(drawn) == 4
+    pool = PhantomPool(64)
+    for step, (clips, teacher) in enumerate(drawn, start=1):
+        expected, taught = draw_batch(pool, settings, step)
+        assert all(torch.equal(one.images, other.images) for one, other in zip(clips, expected, strict=True))
+        assert torch.equal(teacher.stands_in, taught.stands_in)
 
 
 def test_targets_may_have_several_parts_and_many_clips_end_beyond_them():

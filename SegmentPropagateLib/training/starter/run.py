@@ -24,7 +24,7 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,120 +37,31 @@ from SegmentPropagateLib.models.devices import choose_device, choose_precision
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import load_network, save_checkpoint
-from SegmentPropagateLib.networks.families import FAMILIES, NetworkConfig
+from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.phantoms.phantom import GENERATOR_VERSION, make_phantom
 from SegmentPropagateLib.propagation.propagator import PropagationSettings
 from SegmentPropagateLib.reports.metrics import dice
-from SegmentPropagateLib.training.clips import Augmentation, Clip, ClipSettings, Target, TrainingVolume, try_clip
-from SegmentPropagateLib.training.forward import ClipPrompt, Teacher, policy_of
+from SegmentPropagateLib.training.clips import Target, TrainingVolume
+from SegmentPropagateLib.training.forward import ClipPrompt, policy_of
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates
 from SegmentPropagateLib.training.resume import read_trainer
+from SegmentPropagateLib.training.starter.batches import (
+    CLIPS,
+    FAMILY,
+    FROM_NOTHING,
+    FROM_TRAINED,
+    StarterSettings,
+    draw_batches,
+)
 from SegmentPropagateLib.training.starter.pretrained import LITE0, ORIGIN, SHA256, SOURCE, with_lite0
-from SegmentPropagateLib.training.starter.targets import PhantomPool, draw_target
 from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import frozen_propagator, propagate_target
 from SegmentPropagateLib.volumes.stack import ImageStack
 
-FAMILY = FAMILIES["starter"]
-CONFIG = NetworkConfig(FAMILY.name, FAMILY.variants[0], FAMILY.image_size)
-TRAINING_SEEDS = 10_000_000  # phantoms with seeds from here on are trained on, those below never are
 VALIDATION_SEEDS = range(9_000, 9_024)
-THINNED = 0.35
-"""Share of the clips from every other slice."""
-POOL = 48
-"""Phantoms that a step's clips are drawn from; the pool moves on by one phantom for every eight clips."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of the curriculum.
-
-    Args:
-        until: share of all steps at which it ends.
-        slices: length of the clips.
-        batch: clips per step.
-        taught: share of the memories that are written from true masks.
-    """
-
-    until: float
-    slices: int
-    batch: int
-    taught: float
-
-
-FROM_NOTHING = (
-    Stage(0.15, 3, 8, 0.6),
-    Stage(0.30, 4, 6, 0.4),
-    Stage(0.60, 6, 4, 0.15),
-    Stage(0.85, 8, 4, 0.05),
-    Stage(1.00, 12, 3, 0.05),
-)
-FROM_TRAINED = (Stage(0.30, 6, 4, 0.05), Stage(0.70, 8, 3, 0.05), Stage(1.00, 12, 2, 0.05))
-
-CLIPS = ClipSettings(
-    image_size=CONFIG.image_size,
-    windows=FAMILY.appearance == "windows",
-    reverse=0.0,
-    roi_factor=(1.7, 3.0),
-    augmentation=Augmentation(
-        quarter_turns=True,
-        rotation_deg=35,
-        shear_deg=5,
-        stretch=0.08,
-        brightness=0.0,
-        slice_jitter=0.03,
-        gamma=0.3,
-        invert=0.3,
-        noise=0.05,
-        mask_jitter=0.6,
-        drift=0.5,
-    ),
-)
 LOSS = LossWeights(cross_entropy=1.0, iou=0.1, presence=0.7, absent_masks=0.3)
-
-
-@dataclass(frozen=True)
-class StarterSettings:
-    """A run.
-
-    Args:
-        steps: optimizer steps.
-        rate: highest learning rate.
-        stages: curriculum.
-        averaging: of the weights that are kept (exponential, per step).
-        seed: of everything random.
-    """
-
-    steps: int
-    rate: float
-    stages: tuple[Stage, ...]
-    averaging: float = 0.995
-    seed: int = 1
-
-    def stage(self, step: int) -> Stage:
-        """The stage that a step belongs to."""
-        return next(stage for stage in self.stages if step < stage.until * self.steps or stage is self.stages[-1])
-
-
-def draw_batch(pool: PhantomPool, settings: StarterSettings, step: int) -> tuple[list[Clip], Teacher]:
-    """The clips of a step and which of their memories are written from true masks; depends on seed and step alone."""
-    stage = settings.stage(step)
-    clip_settings = replace(CLIPS, slices=stage.slices)
-    clips: list[Clip] = []
-    rng = np.random.default_rng([settings.seed, step])
-    while len(clips) < stage.batch:
-        number = step * stage.batch // 8 + int(rng.integers(POOL))
-        volume = pool.get(TRAINING_SEEDS + settings.seed * 1_000_000 + number)
-        drawn = draw_target(volume, stage.slices, rng, THINNED)
-        clip = None if drawn is None else try_clip(*drawn, clip_settings, rng)
-        if clip is not None:
-            clips.append(clip)
-    masks = torch.stack([clip.masks for clip in clips], 1)
-    stands_in = torch.from_numpy(rng.random((stage.slices, stage.batch)) < stage.taught)
-    return clips, Teacher(masks, stands_in)
-
-
+CONFIG = NetworkConfig(FAMILY.name, FAMILY.variants[0], FAMILY.image_size)
 # ---------------------------------------------------------------------------------------------------------- measuring
 
 
@@ -193,6 +104,7 @@ class StarterRun:
         init: a model file to start from; None draws random weights.
         device: where to compute.
         trunk: file of pretrained weights that a trunk beside the network's own is given.
+        workers: processes that draw clips ahead; 0 draws them between the steps.
     """
 
     def __init__(
@@ -202,6 +114,7 @@ class StarterRun:
         init: Path | None,
         device: torch.device,
         trunk: Path | None = None,
+        workers: int = 0,
     ) -> None:
         self._settings, self._out, self._device = settings, out, device
         self._state_file, self._log_file = out.with_suffix(".state.pt"), out.with_suffix(".log.json")
@@ -230,9 +143,10 @@ class StarterRun:
         self._trainer = Trainer(network, policy_of(network, 1), trainer_settings, device)
         self._average = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         self._records: list[dict[str, Any]] = []
-        self._pool = PhantomPool(2 * POOL)
         if self._state_file.exists():
             self._resume()
+        folder = out.with_suffix(".phantoms")
+        self._batches = draw_batches(settings, self._trainer.step_count, workers, folder)
 
     def go(self, minutes: float, measure_every: int) -> None:
         """Train for so many minutes or to the last step, then save."""
@@ -252,7 +166,7 @@ class StarterRun:
 
     def _step(self) -> dict[str, Any]:
         step = self._trainer.step_count
-        clips, teacher = draw_batch(self._pool, self._settings, step)
+        clips, teacher = next(self._batches)
         prompt = ClipPrompt(masks=torch.stack([clip.prompt_mask for clip in clips]))
         result = self._trainer.step(clips, prompt, teacher)
         keep = min(self._settings.averaging, (step + 1) / (step + 20))
@@ -262,7 +176,7 @@ class StarterRun:
         return {"step": step + 1, "loss_per_slice": round(result["loss"] / per_slice, 4)}
 
     def _averaged(self) -> torch.nn.Module:
-        return build_network(self._config, dict(self._average))
+        return build_network(self._config, {name: tensor.cpu() for name, tensor in self._average.items()})
 
     def _card(self, metrics: dict[str, Any]) -> Card:
         recipe = {
@@ -294,7 +208,7 @@ class StarterRun:
         metrics = {"phantoms": next((r["phantoms"] for r in reversed(self._records) if "phantoms" in r), None)}
         state = {
             "trainer": self._trainer.state_dict(),
-            "average": self._average,
+            "average": {name: tensor.cpu() for name, tensor in self._average.items()},
             "records": self._records,
             "parents": self._parents,
         }
@@ -309,7 +223,7 @@ class StarterRun:
         kinds = {"average": Mapping, "records": list, "parents": Mapping}
         state = read_trainer(self._state_file, self._trainer.state_like(), **kinds)
         self._trainer.load_state_dict(state["trainer"])
-        self._average = state["average"]
+        self._average = {name: tensor.to(self._device) for name, tensor in state["average"].items()}
         self._records, self._parents = list(state["records"]), dict(state["parents"])
 
 
@@ -327,12 +241,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--measure-every", type=int, default=250)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw clips ahead, for a GPU to be busy")
+    parser.add_argument("--clips", type=int, default=1, help="factor on the clips of a step")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     bundled = registry.REGISTRY["starter"]
     init = bundled.path if arguments.init == bundled.name else arguments.init
-    stages, rate = (FROM_TRAINED, 3e-4) if init else (FROM_NOTHING, 1e-3)
+    curriculum, rate = (FROM_TRAINED, 3e-4) if init else (FROM_NOTHING, 1e-3)
+    stages = tuple(replace(stage, batch=stage.batch * arguments.clips) for stage in curriculum)
     settings = StarterSettings(arguments.steps, arguments.rate or rate, stages, seed=arguments.seed)
-    run = StarterRun(settings, arguments.out, Path(init) if init else None, choose_device("auto"), arguments.trunk)
+    start = Path(init) if init else None
+    run = StarterRun(settings, arguments.out, start, choose_device("auto"), arguments.trunk, arguments.workers)
     run.go(arguments.minutes, arguments.measure_every)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +17,26 @@ VOLUME_SHAPES = ((32, 128, 128), (48, 112, 112), (64, 96, 96))
 
 
 class PhantomPool:
-    """Phantoms as training volumes, made when they are needed; the most recent ones are kept."""
+    """Phantoms as training volumes, had when they are needed; the most recent ones are kept.
 
-    def __init__(self, keep: int) -> None:
+    Args:
+        keep: how many.
+        have: where they come from; None makes them.
+    """
+
+    def __init__(self, keep: int, have: Callable[[int], TrainingVolume] | None = None) -> None:
         self._kept: OrderedDict[int, TrainingVolume] = OrderedDict()
-        self._keep = keep
+        self._keep, self._have = keep, have or self.make
+
+    @staticmethod
+    def make(seed: int) -> TrainingVolume:
+        """The phantom of a seed, its labels being numbers of connected components."""
+        return as_volume(make_phantom(seed, "mixed", VOLUME_SHAPES[seed % len(VOLUME_SHAPES)]))
 
     def get(self, seed: int) -> TrainingVolume:
-        """The phantom of a seed, its labels being numbers of connected components."""
+        """The same, if it was not had before."""
         if seed not in self._kept:
-            shape = VOLUME_SHAPES[seed % len(VOLUME_SHAPES)]
-            self._kept[seed] = as_volume(make_phantom(seed, "mixed", shape))
+            self._kept[seed] = self._have(seed)
             while len(self._kept) > self._keep:
                 self._kept.popitem(last=False)
         return self._kept[seed]
