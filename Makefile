@@ -34,7 +34,7 @@ SYSTEM_PACKAGES := libgl1 libegl1 libglib2.0-0 libxkbcommon0 libdbus-1-3 libfont
 SLOW_PROGRAMS := dciodvfy Orthanc
 SLOW_PACKAGES := dicom3tools orthanc orthanc-dicomweb
 
-.PHONY: help demo test test-slow lint lint-ruff lint-types lint-spelling fuzz bench evaluate stops screenshots starter ablation \
+.PHONY: help demo test test-slow test-gpu lint lint-ruff lint-types lint-spelling fuzz bench evaluate stops screenshots starter ablation \
   tune docs setup clean
 
 help:  ## these lines
@@ -54,6 +54,9 @@ test-slow: $(VENV)/ready-for-slow-tests  ## full-size networks, long runs, a Ray
 	  ( $(call install_packages,$(SLOW_PACKAGES)) ) || echo "Tests that need them are skipped"; fi
 	@$(PIP) --no-build-isolation -e ".[ray]"
 	@$(BIN)/python -m pytest -m "slow"
+
+test-gpu: $(VENV)/ready-for-tests  ## that a CUDA GPU computes what a CPU computes
+	@$(BIN)/python -m pytest -m "gpu"
 
 lint: lint-ruff lint-types lint-spelling  ## ruff, mypy and codespell
 

@@ -1,8 +1,9 @@
 """Speed and memory of the engine beside `SAM2VideoPredictor` of the installed `sam2`: `make bench`.
 
 Both take the same modules with the same random weights and run in turns in one process, so that what else the computer
-does hits both. A *first pass* starts without features; a *re-propagation* follows a correction of the key slice, as a
-user makes it. Upstream keeps the features of one slice, so that its re-propagation takes as long as its first pass.
+does hits both. Upstream computes as its own examples do: in float32 on a CPU, in bf16 autocast on a GPU. A *first pass*
+starts without features; a *re-propagation* follows a correction of the key slice, as a user makes it. Upstream keeps
+the features of one slice, so that its re-propagation takes as long as its first pass.
 The last line is one JSON object; the table goes before it.
 """
 
@@ -76,11 +77,13 @@ class Upstream:
 
     def __init__(self, network: torch.nn.Module, job: Job, folder: str) -> None:
         self._predictor = predictor_of(network)
+        self._device = next(network.parameters()).device
         self._job = job
         self._folder = folder
 
     def run(self, count: int) -> None:
-        with without_progress_bars():
+        is_gpu = self._device.type == "cuda"
+        with without_progress_bars(), torch.autocast(self._device.type, torch.bfloat16, enabled=is_gpu):
             state = self._predictor.init_state(self._folder)
             for reverse in (False, True):
                 self._predictor.reset_state(state)

@@ -31,7 +31,8 @@ class SlowTracker:
         self.encoded: list[tuple[float, bool]] = []
         self.may, self._stumbles_at = threading.Event(), stumbles_at
 
-    def encode(self, image: torch.Tensor) -> SimpleNamespace:
+    def encode(self, image: torch.Tensor, thread: int = 0) -> SimpleNamespace:
+        del thread
         is_main = threading.current_thread() is threading.main_thread()
         assert is_main or self.may.wait(10)
         number = float(image[0, 0, 0, 0])
@@ -97,9 +98,9 @@ def test_the_network_encodes_beside_only_where_it_has_given_the_second_core_away
     threads: set[bool] = set()
     encode = Tracker.encode
 
-    def noted(self: Tracker, image: torch.Tensor) -> object:
+    def noted(self: Tracker, image: torch.Tensor, thread: int = 0) -> object:
         threads.add(threading.current_thread() is threading.main_thread())
-        return encode(self, image)
+        return encode(self, image, thread)
 
     monkeypatch.setattr(Tracker, "encode", noted)
     before = torch.get_num_threads()

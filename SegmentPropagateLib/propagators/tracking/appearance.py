@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from SegmentPropagateLib.propagators.tracking.views import View
 from SegmentPropagateLib.volumes.robust import MAD_TO_DEVIATION
 from SegmentPropagateLib.volumes.stack import ImageStack
 
+CPU = torch.device("cpu")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -28,12 +30,21 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class RgbAppearance:
     """Gray as RGB, the same for all objects."""
 
-    def image(self, stack: ImageStack, index: int, view: View, size: int) -> Tensor:
+    def image(self, stack: ImageStack, index: int, view: View, size: int, device: torch.device = CPU) -> Tensor:
         """Input `(1, 3, size, size)`, float32; resized as `sam2` does it: 8 bits, bicubic, aspect ratio not kept."""
         gray = Image.fromarray(np.ascontiguousarray(view.cut(stack.gray[index])))
-        pixels = torch.from_numpy(np.asarray(gray.resize((size, size))) / 255.0)
-        mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-        return ((pixels - mean) / std).float()[None]
+        if gray.size != (size, size):
+            gray = gray.resize((size, size))
+        pixels = torch.from_numpy(np.array(gray)).to(device)
+        return _normalized(device)[:, pixels.long()][None]
+
+
+@cache
+def _normalized(device: torch.device) -> Tensor:
+    """What each of 256 grays becomes in each channel, `(3, 256)`."""
+    grays = torch.arange(256, dtype=torch.float64) / 255
+    mean, std = (torch.tensor(values, dtype=torch.float32)[:, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return ((grays - mean) / std).float().to(device)
 
 
 @dataclass(frozen=True)
@@ -65,9 +76,9 @@ class WindowsAppearance:
         middle = float(center)
         return cls((((low + high) / 2, spread / 2), (middle, 4 * deviation), (middle, 2 * contrast)))
 
-    def image(self, stack: ImageStack, index: int, view: View, size: int) -> Tensor:
+    def image(self, stack: ImageStack, index: int, view: View, size: int, device: torch.device = CPU) -> Tensor:
         """Input `(1, 3, size, size)`, float32, clipped to -1.5..1.5."""
-        return self.apply(view_values(stack, index, view, size))[None]
+        return self.apply(view_values(stack, index, view, size, device))[None]
 
     def apply(self, values: Tensor) -> Tensor:
         """Turn `(..., size, size)` into `(..., 3, size, size)`."""
@@ -76,7 +87,7 @@ class WindowsAppearance:
 
 
 Appearance = RgbAppearance | WindowsAppearance
-"""A hashable choice of input channels with a method `image(stack, index, view, size)`."""
+"""A hashable choice of input channels with a method `image(stack, index, view, size, device)`."""
 
 ChooseAppearance = Callable[[ImageStack, int, View, NDArray[np.bool_], int], Appearance]
 """(stack, key slice, view, its mask `(rows, columns)`, network size) -> appearance."""
@@ -97,9 +108,10 @@ CHOOSERS: Mapping[str, ChooseAppearance] = {"rgb": rgb_appearance, "windows": wi
 """`families.Family.appearance` -> how it is chosen."""
 
 
-def view_values(stack: ImageStack, index: int, view: View, size: int) -> Tensor:
+def view_values(stack: ImageStack, index: int, view: View, size: int, device: torch.device = CPU) -> Tensor:
     """The volume's own values in a view, float32 `(size, size)`, bilinear with antialiasing."""
-    return _resize(torch.from_numpy(np.array(view.cut(stack.values[index]), dtype=np.float32)), size)
+    values = torch.from_numpy(np.array(view.cut(stack.values[index]), dtype=np.float32))
+    return _resize(values.to(device), size)
 
 
 def resize_mask(mask: NDArray[np.bool_], size: int) -> Tensor:

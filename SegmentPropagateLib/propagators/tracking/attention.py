@@ -14,7 +14,8 @@ numbers come cheaper, up to rounding:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class BankContents:
     memories: list[list[tuple[list[Tensor], Tensor, int]]]
     pointers: Tensor
     pointer_times: Tensor
-    weights: list[tuple[tuple[float, ...], tuple[float, ...]]] = field(default_factory=list)
+    weights: Sequence[tuple[tuple[float, ...], tuple[float, ...]]] = ()
 
 
 class _Layer:
@@ -98,6 +99,11 @@ class KeptKeysAttention:
         self._cos, self._sin = cos.to(dtype), sin.to(dtype)
 
     @property
+    def depth(self) -> int:
+        """Number of layers."""
+        return len(self._layers)
+
+    @property
     def key_bytes(self) -> int:
         """Size of the keys of one memory."""
         return sum(offsets[0].nbytes for offsets in self._key_offsets)
@@ -107,7 +113,7 @@ class KeptKeysAttention:
         return self._attend_self(self._layers[0], top.float() + 0.1 * self._place)
 
     def keys(self, tokens: Tensor) -> list[Tensor]:
-        """Rotated keys `(HW, C)` per layer of one memory `(HW, M)`, but for the constant that depends on its age."""
+        """Rotated keys `(..., HW, C)` per layer of memories `(..., HW, M)`, but for what depends on their age."""
         return [self._rope(functional.linear(tokens, layer.key[0])) for layer in self._layers]
 
     def read(self, started: Tensor, contents: BankContents) -> Tensor:

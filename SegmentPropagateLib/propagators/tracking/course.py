@@ -23,7 +23,7 @@ from SegmentPropagateLib.networks.memory import (
 from SegmentPropagateLib.networks.memory_rules import Course, best_courses, merit_after
 from SegmentPropagateLib.propagation.propagator import KeyMasks, Lane, PropagationSettings, SliceUpdate
 from SegmentPropagateLib.propagators.tracking.appearance import Appearance, ChooseAppearance
-from SegmentPropagateLib.propagators.tracking.open_stack import OpenStack
+from SegmentPropagateLib.propagators.tracking.open_stack import OpenStack, Told
 from SegmentPropagateLib.propagators.tracking.rivals import rival_overlap
 from SegmentPropagateLib.propagators.tracking.tracker import Look, Outcome, SliceMemory
 from SegmentPropagateLib.propagators.tracking.views import View, ViewFinder
@@ -66,7 +66,7 @@ class LaneState:
         empty_run: how many slices in a row were empty.
         anchors: slices that are read like key slices.
         merit: of the pathway; see `memory_rules.merit_after`.
-        told: outcomes that wait until it is known which pathway is the best, each with its slice and view.
+        told: what waits until it is known which pathway is the best.
     """
 
     lane: Lane
@@ -77,7 +77,7 @@ class LaneState:
     empty_run: int = 0
     anchors: tuple[int, ...] = ()
     merit: float = 0.0
-    told: list[tuple[int, Outcome, View]] = field(default_factory=list)
+    told: list[SliceUpdate] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._visits = [(index, leg.step, index == leg[0]) for leg in self.lane.legs for index in leg]
@@ -190,7 +190,8 @@ class Propagation:
             self._lanes = [self._start(lane) for lane in lanes if lane.slices]
             while self._lanes:
                 taken = self._step(self._lanes)
-                for _, group in groupby(taken, key=lambda pair: id(pair[0].lane)):
+                found = [(state, update) for (state, _), update in zip(taken, self._updates(taken), strict=True)]
+                for _, group in groupby(found, key=lambda pair: id(pair[0].lane)):
                     yield from self._finish(list(group))
                 self._lanes = [state for state, _ in taken if state.rest]
 
@@ -236,9 +237,10 @@ class Propagation:
         places = [[(index, state.view, state.appearance) for index in state.rest[:2]] for state in states]
         self._opened.begin(place for step in zip_longest(*places) for place in step if place is not None)
         outcomes = dict(zip(map(id, states), self._look(states), strict=True))
-        waiting = states
+        waiting = states if self._finder.factor is not None else []
         for _ in range(VIEW_CORRECTIONS):
-            waiting = [state for state in waiting if self._follow(state, outcomes[id(state)])]
+            said = self._opened.tell([(outcomes[id(state)], state.view) for state in waiting])
+            waiting = [state for state, told in zip(waiting, said, strict=True) if self._follow(state, told)]
             outcomes.update(zip(map(id, waiting), self._look(waiting), strict=True))
         taken = [(state, outcomes[id(state)]) for state in states]
         if self._policy.pathways > 1:
@@ -348,27 +350,24 @@ class Propagation:
             self._keys[name] = self._opened.remember(key, view, state.appearance, outcome, given=True)
         return self._keys[name]
 
-    def _follow(self, state: LaneState, outcome: Outcome) -> bool:
+    def _follow(self, state: LaneState, told: Told) -> bool:
         """Move the lane's view where the object came near its edge; return whether it was moved."""
-        if self._finder.factor is None:
-            return False
-        view = self._finder.follow(state.view, self._mask(outcome, state.view))
+        view = self._finder.follow(state.view, told.logits.above(0))
         moved = view != state.view
         state.view = view
         return moved
 
     def _mask(self, outcome: Outcome, view: View) -> NDArray[np.bool_]:
-        return self._opened.logits(outcome, view).above(0)
+        return self._opened.tell([(outcome, view)])[0].logits.above(0)
 
-    def _finish(self, pathways: Sequence[tuple[LaneState, Outcome]]) -> Iterator[SliceUpdate]:
+    def _finish(self, pathways: Sequence[tuple[LaneState, SliceUpdate]]) -> Iterator[SliceUpdate]:
         """Go on to the next slice and report this one; of several pathways nothing before the best is known."""
-        best, object_id = pathways[0][0], pathways[0][0].lane.object_id
+        best = pathways[0][0]
         limit = self._settings.stop_after_empty
-        for state, outcome in pathways:
-            update = self._update(object_id, state.index, outcome, state.view)
+        for state, update in pathways:
             state.empty_run = 0 if update.mask.any() else state.empty_run + 1
             if self._policy.pathways > 1:
-                state.told.append((state.index, outcome, state.view))
+                state.told.append(update)
             else:
                 yield update
             state.advance()
@@ -376,12 +375,15 @@ class Propagation:
             for state, _ in pathways:
                 state.stop()
         if not best.rest:
-            yield from (self._update(object_id, *told) for told in best.told)
+            yield from best.told
 
-    def _update(self, object_id: int, index: int, outcome: Outcome, view: View) -> SliceUpdate:
-        logits = self._opened.logits(outcome, view)
-        presence, iou = float(outcome.presence), float(outcome.predicted_iou)
-        return SliceUpdate(object_id, index, logits.above(0), presence, iou, logits)
+    def _updates(self, taken: Sequence[tuple[LaneState, Outcome]]) -> list[SliceUpdate]:
+        """What was found of each lane, brought over at once."""
+        said = self._opened.tell([(outcome, state.view) for state, outcome in taken])
+        return [
+            SliceUpdate(state.lane.object_id, state.index, told.logits.above(0), told.presence, told.iou, told.logits)
+            for (state, _), told in zip(taken, said, strict=True)
+        ]
 
     def _move(self) -> None:
         """Bring the memories to the network's device."""

@@ -33,9 +33,14 @@ class Features:
     fine: tuple[Tensor, Tensor]
 
     @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of them."""
+        return self.top, *self.started, *self.fine
+
+    @property
     def bytes(self) -> int:
         """Memory held."""
-        return sum(tensor.nbytes for tensor in (self.top, *self.started, *self.fine))
+        return sum(tensor.nbytes for tensor in self.tensors)
 
 
 class FeatureCache:

@@ -122,7 +122,7 @@ class NetworkPropagator:
             return [opened.tracker.take_points(features, points, labels)]
 
         outcome = opened.in_batches(decode, [prompt], when_moved=lambda: None)[0]
-        logits = opened.slice_logits(outcome, view)
+        logits = opened.tell([(outcome, view)])[0].logits.whole
         if self._keeps_prompt_memory:
             self._prompted[slice_index, (logits > 0).tobytes()] = outcome
         return logits
@@ -162,11 +162,11 @@ class NetworkPropagator:
         """Carry the masks along the lanes, all lanes one slice per step; closing the generator cancels the run.
 
         Where somebody else was given the second of two cores, slices are encoded there in turns: the classical half
-        takes two thirds of the network's time, so that core would be idle for a third.
+        takes two thirds of the network's time, so that core would be idle for a third. On a GPU they always are.
         """
         self._running = self._propagation(key_masks)
-        shares_core = self._tracker.device.type == "cpu" and torch.get_num_threads() == 1 < self._threads
-        return self._running.run(lanes, encodes_beside=shares_core)
+        has_room = self._tracker.device.type == "cuda" or torch.get_num_threads() == 1 < self._threads
+        return self._running.run(lanes, encodes_beside=has_room)
 
     def leave(self, lane: Lane) -> None:
         """Spare the run that goes on the rest of a lane."""

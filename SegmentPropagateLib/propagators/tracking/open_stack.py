@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -17,8 +17,9 @@ from torch.nn import functional
 from SegmentPropagateLib.errors import OutOfMemoryError
 from SegmentPropagateLib.networks.sam2 import ABSENT_LOGIT
 from SegmentPropagateLib.propagators.tracking.appearance import Appearance, resize_mask
+from SegmentPropagateLib.propagators.tracking.beside import Beside, Place
 from SegmentPropagateLib.propagators.tracking.encoder import FeatureCache, Features
-from SegmentPropagateLib.propagators.tracking.tracker import Outcome, SliceMemory, Tracker
+from SegmentPropagateLib.propagators.tracking.tracker import ENCODERS, Outcome, SliceMemory, Tracker
 from SegmentPropagateLib.propagators.tracking.views import View
 from SegmentPropagateLib.volumes.cropped import Cropped
 from SegmentPropagateLib.volumes.stack import ImageStack
@@ -31,10 +32,23 @@ SURELY_OUTSIDE = -10.0
 CPU_BATCH_TOKENS = 8192
 """Image tokens in one batch on a CPU, which gains nothing from more: 8 lanes of 512 x 512 pixels."""
 
-Place = tuple[int, View, Appearance]
-"""A slice, and how it is looked at."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was decoded of an object on a slice.
+
+    Args:
+        logits: of the view; -1024 outside.
+        presence: object score, a logit.
+        iou: predicted, 0..1.
+    """
+
+    logits: Cropped
+    presence: float
+    iou: float
 
 
 class OpenStack:
@@ -51,8 +65,7 @@ class OpenStack:
         self.tracker = tracker
         self.notes: list[str] = []
         self._cache = cache
-        self._thread: ThreadPoolExecutor | None = None
-        self._begun: dict[Place, Future[Features]] = {}
+        self._beside: Beside | None = None
         self._largest_batch: int | None = None
         if tracker.device.type == "cpu":
             self._largest_batch = max(1, CPU_BATCH_TOKENS // tracker.tokens)
@@ -60,33 +73,27 @@ class OpenStack:
     def features(self, index: int, view: View, appearance: Appearance) -> Features:
         """Features of a slice, seen so."""
         place = index, view, appearance
-        begun = self._begun.pop(place, None)
-        return self._cache.get(place, lambda: self._encode(place) if begun is None else begun.result())
+        take = self._encode if self._beside is None else self._beside.take
+        return self._cache.get(place, lambda: take(place))
 
-    def _encode(self, place: Place) -> Features:
+    def _encode(self, place: Place, thread: int = 0) -> Features:
         index, view, appearance = place
-        return self.tracker.encode(appearance.image(self.stack, index, view, self.tracker.image_size))
+        tracker = self.tracker
+        return tracker.encode(appearance.image(self.stack, index, view, tracker.image_size, tracker.device), thread)
 
     @contextmanager
     def encoding_beside(self) -> Iterator[None]:
-        """Meanwhile `begin` has a thread of its own."""
-        with ThreadPoolExecutor(1) as self._thread:
+        """Meanwhile `begin` has threads of its own."""
+        with Beside(self._encode, self.tracker.device, ENCODERS) as self._beside:
             try:
                 yield
             finally:
-                self.begin(())
-                self._thread = None
+                self._beside = None
 
     def begin(self, places: Iterable[Place]) -> None:
         """Let slices be encoded beside what comes next, for `features` to take; what was begun else is given up."""
-        if self._thread is None:
-            return
-        wanted = [place for place in dict.fromkeys(places) if place not in self._cache]
-        for place in self._begun.keys() - set(wanted):
-            self._begun.pop(place).cancel()
-        for place in wanted:
-            if place not in self._begun:
-                self._begun[place] = self._thread.submit(self._encode, place)
+        if self._beside is not None:
+            self._beside.begin(place for place in places if place not in self._cache)
 
     def encode_ahead(self, places: Iterable[Place]) -> Iterator[None]:
         """Encode slices, yielding after each, as long as none of them is pushed out by the next; the first is nearest.
@@ -114,18 +121,27 @@ class OpenStack:
         """The memory of one outcome."""
         return self.tracker.remember([self.features(index, view, appearance)], [outcome], given)[0]
 
-    def slice_logits(self, outcome: Outcome, view: View) -> NDArray[np.float32]:
-        """Logits of the whole slice `(rows, columns)`; -1024 outside the view."""
-        return self.logits(outcome, view).whole
-
-    def logits(self, outcome: Outcome, view: View) -> Cropped:
-        """The same without what lies outside."""
-        return Cropped(_in_view(outcome, view).cpu().numpy(), view.box, self.stack.slice_shape, ABSENT_LOGIT)
+    def tell(self, said: Sequence[tuple[Outcome, View]]) -> list[Told]:
+        """Bring over what was decoded in these views; all at once, as each time a GPU has to be waited for."""
+        if not said:
+            return []
+        numbers = torch.stack([number for outcome, _ in said for number in (outcome.presence, outcome.predicted_iou)])
+        sizes = {(view.rows, view.columns) for _, view in said}
+        maps: dict[int, NDArray[np.float32]] = {}
+        for size in sizes:
+            alike = [number for number, (_, view) in enumerate(said) if (view.rows, view.columns) == size]
+            sized = _resized(torch.stack([said[number][0].logits for number in alike]), size).cpu().numpy()
+            maps.update(zip(alike, sized, strict=True))
+        pairs = numbers.view(-1, 2).tolist()
+        return [
+            Told(Cropped(maps[number], view.box, self.stack.slice_shape, ABSENT_LOGIT), *pairs[number])
+            for number, (_, view) in enumerate(said)
+        ]
 
     def change_view(self, outcome: Outcome, old: View, new: View) -> Outcome:
         """The outcome as it would look in another view."""
         canvas = outcome.logits.new_full(self.stack.slice_shape, SURELY_OUTSIDE)
-        old.cut(canvas)[:] = _in_view(outcome, old)
+        old.cut(canvas)[:] = _resized(outcome.logits[None], (old.rows, old.columns))[0]
         pixels = new.cut(canvas)
         logits = functional.interpolate(
             pixels[None, None], size=outcome.logits.shape, mode="bilinear", align_corners=False, antialias=True
@@ -163,9 +179,11 @@ class OpenStack:
     def _make_room(self, batch: int) -> bool:
         """Halve the batch, or move to the CPU and return True."""
         self._cache.clear()
+        self.begin(())
+        self.tracker.forget()
         if batch > 1:
             self._largest_batch = batch // 2
-            self._note(f"SliceMemory is short: at most {self._largest_batch} objects and directions at a time.")
+            self._note(f"Memory is short: at most {self._largest_batch} objects and directions at a time.")
             return False
         if self.tracker.device.type == "cpu":
             raise OutOfMemoryError("There is not enough memory for this model: choose a smaller one or close programs.")
@@ -178,7 +196,6 @@ class OpenStack:
         self.notes.append(text)
 
 
-def _in_view(outcome: Outcome, view: View) -> Tensor:
-    """Logits of the view `(rows, columns)`."""
-    size = (view.rows, view.columns)
-    return functional.interpolate(outcome.logits[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+def _resized(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps `(B, h, w)` in another size."""
+    return functional.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]

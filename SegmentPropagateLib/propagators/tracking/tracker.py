@@ -26,7 +26,11 @@ from SegmentPropagateLib.networks.steps import (
 )
 from SegmentPropagateLib.propagators.tracking.attention import BankContents, KeptKeysAttention, PointerTimes
 from SegmentPropagateLib.propagators.tracking.encoder import Features, PlainEncoder
+from SegmentPropagateLib.propagators.tracking.graphs import Recorded, Tensors, recorded_on, recorder_on
 from SegmentPropagateLib.propagators.tracking.hiera import HieraEncoder
+
+ENCODERS = 2
+"""How many images may be encoded beside each other."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class SliceMemory:
     Args:
         outcome: what was decoded or given there.
         tokens: spatial memory `(HW, M)`, bfloat16: `sam2` stores it so in every precision.
-        keys: per attention and layer, `(HW, C)`; computed when first read, dropped when out of reach.
+        keys: per attention and layer, `(HW, C)`; dropped when out of reach, and computed again when they are read.
     """
 
     outcome: Outcome
@@ -98,6 +102,25 @@ class Look:
         return tuple((len(reads.spatial), len(reads.pointers)) for reads in self.reads)
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """All of a batch of looks but the numbers.
+
+    Args:
+        ages: per bank that is read, per lane, the temporal encoding of each spatial memory.
+        banks: which banks those are.
+        weights: per bank, as `BankContents` has them.
+        wants_unchosen: as in `Look`.
+        twice: as in `Look`.
+    """
+
+    ages: tuple[tuple[tuple[int, ...], ...], ...]
+    banks: tuple[int, ...]
+    weights: tuple[tuple[tuple[tuple[float, ...], tuple[float, ...]], ...], ...]
+    wants_unchosen: bool
+    twice: bool
+
+
 class Tracker:
     """A network on a device.
 
@@ -114,7 +137,7 @@ class Tracker:
         with torch.inference_mode():
             self._attentions = [KeptKeysAttention(module, network, dtype) for module in memory_attentions(network)]
             is_hiera = isinstance(network.image_encoder.trunk, Hiera)
-            self._encode = (HieraEncoder if is_hiera else PlainEncoder)(network, dtype)
+            self._encoder = (HieraEncoder if is_hiera else PlainEncoder)(network, dtype)
             self._places = network.sam_prompt_encoder.get_dense_pe()
             self._no_prompt = embed_prompt(network)
         self._times = PointerTimes(network)
@@ -123,10 +146,22 @@ class Tracker:
         self._fuser: Any = getattr(network, "recent_memory_fuser", None)
         _keep_channels_together(network, self._fuser)
         self._side = network.image_size // network.backbone_stride
+        # What is encoded may be encoded beside the rest, so it shares no recordings with it.
+        self._encoded = [recorded_on(device, self._encode) for _ in range(ENCODERS)]
+        beside_it = recorder_on(device)
+        self._segmented, self._remembered, self._keyed = (
+            recorded_on(device, function, beside_it) for function in (self._segment, self._remember, self._key)
+        )
 
     def on_cpu(self) -> Tracker:
         """The same network on the CPU, in float32."""
         return Tracker(self._network.float(), torch.device("cpu"), torch.float32)
+
+    def forget(self) -> None:
+        """Give back what was kept to be quicker."""
+        for function in (*self._encoded, self._segmented, self._remembered, self._keyed):
+            if isinstance(function, Recorded):
+                function.forget()
 
     @property
     def image_size(self) -> int:
@@ -144,12 +179,10 @@ class Tracker:
         return sum(attention.key_bytes for attention in self._attentions)
 
     @torch.inference_mode()
-    def encode(self, image: Tensor) -> Features:
-        """Features of an image `(1, 3, S, S)`."""
-        with self._autocast():
-            fine0, fine1, tokens = self._encode(image.to(self.device))
-            started = tuple(attention.start(tokens).float() for attention in self._attentions)
-        return Features(tokens.float(), started, (fine0, fine1))
+    def encode(self, image: Tensor, place: int = 0) -> Features:
+        """Features of an image `(1, 3, S, S)`; in another place than what is encoded beside it, of `ENCODERS`."""
+        fine0, fine1, tokens, *started = self._encoded[place](None, [image.to(self.device)])
+        return Features(tokens, tuple(started), (fine0, fine1))
 
     @torch.inference_mode()
     def look(self, looks: Sequence[Look], slices: int) -> list[Outcome]:
@@ -159,9 +192,10 @@ class Tracker:
             looks: what each lane sees and reads.
             slices: number of slices of the stack.
         """
-        features, twice = [look.features for look in looks], looks[0].twice and has_mask_attention(self._network)
         with self._autocast():
-            return self._decode(self._read(looks, slices), features, None, looks[0].wants_unchosen, twice)
+            plan, tensors = self._gathered(looks, slices)
+        segment = self._segment if plan.twice else self._segmented  # the second look sends its box to the device
+        return _outcomes(segment(plan, tensors))
 
     @torch.inference_mode()
     def take_mask(self, features: Features, mask: Tensor) -> Outcome:
@@ -186,7 +220,8 @@ class Tracker:
         """
         with self._autocast():
             prompt = embed_prompt(self._network, (points.to(self.device)[None], labels.to(self.device)[None]))
-            return self._decode(self._without_memory(features), [features], prompt)[0]
+            decoded = self._decode(self._without_memory(features), features.fine, prompt)
+            return _outcomes(self._columns(decoded))[0]
 
     @torch.inference_mode()
     def without_memory(self, features: Features) -> tuple[Tensor, list[Tensor]]:
@@ -203,79 +238,107 @@ class Tracker:
             outcomes: what is to be remembered.
             given: whether the user gave it; given masks are remembered as yes or no, others as probabilities.
         """
-        size = (self.image_size, self.image_size)
-        low = torch.stack([outcome.logits for outcome in outcomes])[:, None]
+        tops = [entry.top for entry in features]
+        said = [tensor for outcome in outcomes for tensor in (outcome.logits, outcome.presence)]
+        tokens, *keys = self._remembered(given, [*tops, *said])
+        return [
+            SliceMemory(outcome, tokens[row], self._by_attention([each[row] for each in keys]))
+            for row, outcome in enumerate(outcomes)
+        ]
+
+    def _encode(self, _: None, tensors: Sequence[Tensor]) -> Tensors:
+        """An image to what `Features` holds: two fine maps, tokens, and these as each attention starts with them."""
+        with self._autocast():
+            fine0, fine1, tokens = self._encoder(tensors[0])
+            started = (attention.start(tokens).float() for attention in self._attentions)
+            return fine0, fine1, tokens.float(), *started
+
+    def _remember(self, given: bool, tensors: Sequence[Tensor]) -> Tensors:
+        """Image tokens of each slice, then logits and presence of each, to memories `(B, HW, M)` and their keys."""
+        count, size = len(tensors) // 3, (self.image_size, self.image_size)
+        low, scores = torch.stack(tensors[count::2])[:, None], torch.stack(tensors[count + 1 :: 2])[:, None]  # type: ignore[arg-type]
         high = functional.interpolate(low, size=size, mode="bilinear", align_corners=False)
-        top = torch.cat([entry.top for entry in features]).transpose(0, 1)
-        scores = torch.stack([outcome.presence for outcome in outcomes])[:, None]
+        top = torch.cat(tensors[:count]).transpose(0, 1)  # type: ignore[arg-type]
         with self._autocast():
             maps, _ = self._network._encode_new_memory([top], [(self._side, self._side)], high, scores, given)
-        tokens = maps.to(torch.bfloat16).flatten(2).transpose(1, 2)
-        return [SliceMemory(*entry) for entry in zip(outcomes, tokens, strict=True)]
+            tokens = maps.to(torch.bfloat16).flatten(2).transpose(1, 2)
+            return tokens, *self._key(None, [tokens])
 
     def _without_memory(self, features: Features) -> Tensor:
         tokens = features.top + self._network.no_mem_embed
         return tokens if self._fuser is None else self.fuse(2 * tokens)
 
-    def _read(self, looks: Sequence[Look], slices: int) -> Tensor:
-        """Image tokens `(B, HW, C)` that have read all banks."""
-        results = []
-        for index, attention in enumerate(self._attentions[: len(looks[0].reads)]):
-            if not looks[0].reads[index].spatial:  # the released SLM-SAM 2 crashes here
+    def _gathered(self, looks: Sequence[Look], slices: int) -> tuple[_Plan, list[Tensor]]:
+        """What `_segment` takes: fine maps of each lane, and for each bank that is read images and memories."""
+        tensors = [tensor for look in looks for tensor in look.features.fine]
+        ages, banks, weights, span = [], [], [], pointer_span(slices)
+        for bank in range(min(len(self._attentions), len(looks[0].reads))):
+            if not looks[0].reads[bank].spatial:  # the released SLM-SAM 2 crashes here
                 continue
-            started = torch.cat([look.features.started[index] for look in looks])
-            results.append(attention.read(started, self._contents(looks, index, slices)))
-        if self._fuser is None:
-            return results[0]
-        return self.fuse(results[0] + results[-1])
+            banks.append(bank)
+            reads = [look.reads[bank] for look in looks]
+            ages.append(tuple(tuple(age for _, age in read.spatial) for read in reads))
+            weighed = [read for read in reads if read.spatial_weights]
+            weights.append(tuple((read.spatial_weights, read.pointer_weights) for read in weighed))
+            tensors += [look.features.started[bank] for look in looks]
+            for look, read in zip(looks, reads, strict=True):
+                for memory in (look.memories[key] for key, _ in read.spatial):
+                    tensors += [*self._keys(memory)[bank], memory.tokens]
+            pointers = [[look.memories[key].outcome.pointer for key, _ in look.reads[bank].pointers] for look in looks]
+            times = [[self._times.encode(distance, span) for _, distance in read.pointers] for read in reads]
+            stacked = [torch.stack([torch.stack(lane) for lane in lanes]) for lanes in (pointers, times)]
+            tensors += pointer_tokens(self._network, *stacked)
+        twice = looks[0].twice and has_mask_attention(self._network)
+        return _Plan(tuple(ages), tuple(banks), tuple(weights), looks[0].wants_unchosen, twice), tensors
 
-    def _contents(self, looks: Sequence[Look], index: int, slices: int) -> BankContents:
-        span = pointer_span(slices)
-        memories, pointers, times, weights = [], [], [], []
-        for look in looks:
-            reads = look.reads[index]
-            entries = [(look.memories[key], age) for key, age in reads.spatial]
-            memories.append([(self._keys(entry)[index], entry.tokens.to(self.dtype), age) for entry, age in entries])
-            if reads.spatial_weights:
-                weights.append((reads.spatial_weights, reads.pointer_weights))
-            pointers.append([look.memories[key].outcome.pointer for key, _ in reads.pointers])
-            times.append([self._times.encode(distance, span) for _, distance in reads.pointers])
-        stacked = [torch.stack([torch.stack(lane) for lane in lanes]) for lanes in (pointers, times)]
-        tokens, encoded = pointer_tokens(self._network, *stacked)
-        return BankContents(memories, tokens.to(self.dtype), encoded.to(self.dtype), weights)
+    def _segment(self, plan: _Plan, tensors: Sequence[Tensor]) -> Tensors:
+        """What `_gathered` gives to the columns of `_outcomes`, of the best masks and of each of the others."""
+        given, lanes = iter(tensors), len(plan.ages[0])
+        fine = [torch.cat(maps) for maps in zip(*((next(given), next(given)) for _ in range(lanes)), strict=True)]
+        with self._autocast():
+            results = []
+            for bank, ages, weights in zip(plan.banks, plan.ages, plan.weights, strict=True):
+                attention = self._attentions[bank]
+                started = torch.cat([next(given) for _ in range(lanes)])
+                memories = [
+                    [([next(given) for _ in range(attention.depth)], next(given).to(self.dtype), age) for age in lane]
+                    for lane in ages
+                ]
+                pointers, times = (next(given).to(self.dtype) for _ in range(2))
+                results.append(attention.read(started, BankContents(memories, pointers, times, weights)))
+            tokens = results[0] if self._fuser is None else self.fuse(results[0] + results[-1])
+            decoded = self._decode(tokens, fine, None, plan.twice)
+            others = decoded.unchosen if plan.wants_unchosen and decoded.logits.shape[1] > 1 else []
+            return tuple(column for each in (decoded, *others) for column in self._columns(each))
 
     def _keys(self, memory: SliceMemory) -> list[list[Tensor]]:
         if memory.keys is None:
-            tokens = memory.tokens.to(self.dtype)
-            memory.keys = [attention.keys(tokens) for attention in self._attentions]
+            memory.keys = self._by_attention(self._keyed(None, [memory.tokens]))
         return memory.keys
+
+    def _by_attention(self, keys: Sequence[Tensor]) -> list[list[Tensor]]:
+        layers = iter(keys)
+        return [[next(layers) for _ in range(attention.depth)] for attention in self._attentions]
+
+    def _key(self, _: None, tensors: Sequence[Tensor]) -> Tensors:
+        """The tokens of memories to their keys, attention by attention and layer by layer."""
+        tokens = tensors[0].to(self.dtype)
+        return tuple(keys for attention in self._attentions for keys in attention.keys(tokens))
 
     def fuse(self, tokens: Tensor) -> Tensor:
         """Let the fuser smooth the sum of what both attentions have read; tokens `(B, H W, C)` in and out."""
         return self._fuser(self._map(tokens)).flatten(2).transpose(1, 2)
 
     def _decode(
-        self,
-        tokens: Tensor,
-        features: Sequence[Features],
-        prompt: Prompt | None = None,
-        unchosen: bool = False,
-        twice: bool = False,
-    ) -> list[Outcome]:
-        fine = [torch.cat([entry.fine[level] for entry in features]) for level in (0, 1)]
+        self, tokens: Tensor, fine: Sequence[Tensor], prompt: Prompt | None = None, twice: bool = False
+    ) -> Decoded:
         decoded = decode(self._network, self._map(tokens), fine, prompt or self._no_prompt, self._places)
-        if twice:
-            decoded = second_look(self._network, self._map(tokens), fine, decoded, self._places)
-        best = self._outcomes(decoded)
-        if not unchosen or decoded.logits.shape[1] == 1:
-            return best
-        others = zip(*(self._outcomes(other) for other in decoded.unchosen), strict=True)
-        return [replace(outcome, unchosen=rest) for outcome, rest in zip(best, others, strict=True)]
+        return second_look(self._network, self._map(tokens), list(fine), decoded, self._places) if twice else decoded
 
-    def _outcomes(self, decoded: Decoded) -> list[Outcome]:
+    def _columns(self, decoded: Decoded) -> Tensors:
+        """Logits, pointers, presences and predicted IoUs, a row each."""
         pointers = object_pointers(self._network, decoded)
-        columns = (decoded.silenced, pointers, decoded.presence[:, 0].float(), decoded.of_best(decoded.ious).float())
-        return [Outcome(*row) for row in zip(*columns, strict=True)]
+        return decoded.silenced, pointers, decoded.presence[:, 0].float(), decoded.of_best(decoded.ious).float()
 
     def _map(self, tokens: Tensor) -> Tensor:
         """Tokens `(B, HW, C)` as a feature map `(B, C, H, W)`."""
@@ -284,7 +347,14 @@ class Tracker:
     def _autocast(self) -> AbstractContextManager:
         if self.dtype == torch.float32:
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
+        # What is recorded must not read copies of weights that were made before and are gone after.
+        return torch.autocast(self.device.type, dtype=self.dtype, cache_enabled=self.device.type == "cpu")
+
+
+def _outcomes(columns: Sequence[Tensor]) -> list[Outcome]:
+    """Of columns of the best masks, and then of each of the unchosen ones."""
+    masks = [[Outcome(*row) for row in zip(*columns[at : at + 4], strict=True)] for at in range(0, len(columns), 4)]
+    return [replace(best, unchosen=tuple(others)) for best, *others in zip(*masks, strict=True)]
 
 
 def _cast_matrices(network: torch.nn.Module, dtype: torch.dtype) -> None:
