@@ -81,7 +81,12 @@ class Twin(nn.Module):
                 layer.weight.reshape(layer.weight.shape[0], -1).T,
                 layer.bias,
             )
-        return {name: tensor.detach().numpy().astype(np.float16) for name, tensor in found.items()}
+        return {name: tensor.detach().cpu().numpy().astype(np.float16) for name, tensor in found.items()}
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.out.weight.device
 
     @torch.no_grad()
     def take(self, weights: Mapping[str, NDArray[np.floating]], seen: Tensor) -> None:
@@ -93,7 +98,10 @@ class Twin(nn.Module):
                 spread, so that what the network says does not change.
         """
         self.eval()
-        tensors = {name: torch.from_numpy(np.asarray(array, dtype=np.float32)) for name, array in weights.items()}
+        tensors = {
+            name: torch.from_numpy(np.asarray(array, dtype=np.float32)).to(self.device)
+            for name, array in weights.items()
+        }
         for name, layer in (("out", self.out), ("quality", self.quality)):
             layer.weight.copy_(tensors[f"{name}.weight"].T.reshape(layer.weight.shape))
             layer.bias.copy_(tensors[f"{name}.bias"])
@@ -116,6 +124,49 @@ def _layer(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs, momentum=0.05), nn.ReLU()
     )
+
+
+def widened(
+    weights: Mapping[str, NDArray[np.floating]], widths: tuple[int, int, int, int], seed: int = 0
+) -> dict[str, NDArray[np.float32]]:
+    """Weights of a file with more channels that nothing listens to yet, so that the network says what it said."""
+    rng = np.random.default_rng(seed)
+    old = (*(weights[f"{names[-1]}.bias"].shape[0] for names in DOWN),)
+    wide = dict(zip(old, widths, strict=True))
+    found: dict[str, NDArray[np.float32]] = {}
+
+    def grow(name: str, inputs: list[int]) -> None:
+        """Of a convolution that sees so many channels in each of the maps before it."""
+        weight, bias = weights[f"{name}.weight"].astype(np.float32), weights[f"{name}.bias"].astype(np.float32)
+        outputs = wide[len(bias)]
+        parts = np.split(weight.reshape(9, -1, len(bias)), np.cumsum(inputs)[:-1], axis=1)
+        grown = [
+            np.pad(part, ((0, 0), (0, wide.get(size, size) - size), (0, 0)))
+            for part, size in zip(parts, inputs, strict=True)
+        ]
+        kernel = np.concatenate(grown, axis=1)
+        new = rng.normal(0, np.sqrt(2 / (9 * kernel.shape[1])), (9, kernel.shape[1], outputs - len(bias)))
+        kernel = np.concatenate([kernel, new.astype(np.float32)], axis=2)
+        found[f"{name}.weight"] = kernel.reshape(-1, outputs)
+        found[f"{name}.bias"] = np.pad(bias, (0, outputs - len(bias)))
+
+    inputs = COUNT
+    for names in DOWN:
+        for name in names:
+            grow(name, [inputs])
+            inputs = weights[f"{name}.bias"].shape[0]
+    for names, left in zip(UP, old[-2::-1], strict=True):
+        seen = [inputs, left]
+        for name in names:
+            grow(name, seen)
+            inputs = weights[f"{name}.bias"].shape[0]
+            seen = [inputs]
+    found["out.weight"] = np.pad(weights["out.weight"].astype(np.float32), ((0, wide[inputs] - inputs), (0, 0)))
+    quality = weights["quality.weight"].astype(np.float32)
+    found["quality.weight"] = np.insert(quality, [len(quality) - 2] * (widths[-1] - old[-1]), 0, axis=0)
+    for name in ("out", "quality"):
+        found[f"{name}.bias"] = weights[f"{name}.bias"].astype(np.float32)
+    return found
 
 
 class Training:
