@@ -210,8 +210,8 @@ class Training:
         with torch.autocast("cpu", torch.bfloat16):
             logits, quality = self.twin(torch.from_numpy(np.stack(channels)).to(memory_format=torch.channels_last))
         logits, quality, truth = logits.float(), quality.float(), torch.from_numpy(np.stack(truths))
-        reached = _dice_of(logits.detach(), truth, torch.tensor(areas))
-        loss = _loss(logits, truth) + 0.5 * functional.binary_cross_entropy_with_logits(quality, reached)
+        reached = dice_of(logits.detach(), truth, torch.tensor(areas))
+        loss = loss_of(logits, truth) + 0.5 * functional.binary_cross_entropy_with_logits(quality, reached)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.twin.parameters(), 5.0)
@@ -242,14 +242,14 @@ class Training:
             getattr(self, name).load_state_dict(state)
 
 
-def _loss(logits: Tensor, truth: Tensor) -> Tensor:
+def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
     """Cross entropy and one minus a soft DSC."""
     soft = torch.sigmoid(logits)
     common, all_ = (soft * truth).sum((1, 2)), soft.sum((1, 2)) + truth.sum((1, 2))
     return functional.binary_cross_entropy_with_logits(logits, truth) + (1 - (2 * common + 5) / (all_ + 5)).mean()
 
 
-def _dice_of(logits: Tensor, truth: Tensor, areas: Tensor) -> Tensor:
+def dice_of(logits: Tensor, truth: Tensor, areas: Tensor) -> Tensor:
     """DSC of the mask; what of the object lies beyond the region counts as missed."""
     mask = (logits > 0).float()
     return (2 * (mask * (truth > 0.5)).sum((1, 2)) / (mask.sum((1, 2)) + areas.float())).clamp(0, 1)

@@ -11,25 +11,30 @@ import argparse
 import copy
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
 
 import numpy as np
 import torch
-from fit_prompts import AVERAGED, DECAY, Twin, _dice_of, _loss, widened
+from fit_prompts import AVERAGED, DECAY, SEEN_FIRST, WIDTHS, Twin, dice_of, loss_of, widened
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tuning_prompts import Drawn, again, draw_slices, fresh
 
+from SegmentPropagateLib.models.devices import choose_device
 from SegmentPropagateLib.propagators.prompted.channels import COUNT, SIZE
 from SegmentPropagateLib.propagators.prompted.network import PromptNetwork, sigmoid
 
 LATER = 0.45
 """Share of the samples that come again with another click."""
-BATCH, CHUNK = 192, 32
+BATCH, CHUNK, FIRST = 192, 32, 3840
+"""Samples of a step, of what a process hands over at once, and of what it takes to begin."""
 RATE = 1.0e-3
 RENEWED_S = 20.0
 """How often the processes read the weights again."""
@@ -98,11 +103,11 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.twin.train()
-        with torch.autocast("cuda", torch.bfloat16):
+        with torch.autocast(channels.device.type, torch.bfloat16):
             logits, quality = self.twin(channels)
         logits, quality = logits.float(), quality.float()
-        reached = _dice_of(logits.detach(), truths, facts[:, 0])
-        loss = _loss(logits, truths) + 0.5 * functional.binary_cross_entropy_with_logits(quality, reached)
+        reached = dice_of(logits.detach(), truths, facts[:, 0])
+        loss = loss_of(logits, truths) + 0.5 * functional.binary_cross_entropy_with_logits(quality, reached)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.twin.parameters(), 5.0)
@@ -137,68 +142,75 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def slices_of(arguments: argparse.Namespace) -> list[Drawn]:
+    """Drawn by all processes, once."""
+    kept = arguments.out / "prompt_slices_gpu.pkl"
+    if not kept.exists():
+        with ProcessPoolExecutor(arguments.workers) as pool:
+            firsts = range(arguments.first, arguments.first + arguments.phantoms, 20)
+            kept.write_bytes(pickle.dumps([drawn for many in pool.map(_slices, firsts) for drawn in many]))
+    return pickle.loads(kept.read_bytes())
+
+
+def learners_of(arguments: argparse.Namespace, slices: list[Drawn]) -> dict[str, Learner]:
+    """The network that goes on, and wider ones that begin by saying the same."""
+    start, rng, device = (
+        dict(np.load(arguments.start, allow_pickle=False)),
+        np.random.default_rng(0),
+        choose_device("auto"),
+    )
+    seen = torch.from_numpy(np.stack([fresh(slices, rng).arrays()[0] for _ in range(SEEN_FIRST)])).to(device)
+    learners = {}
+    for widths in [WIDTHS, *map(tuple, arguments.widths)]:
+        twin = Twin(widths).to(device, memory_format=torch.channels_last)
+        twin.take(start if widths == WIDTHS else widened(start, widths), seen)
+        learners["x".join(map(str, widths))] = Learner(
+            twin.to(choose_device("auto"), memory_format=torch.channels_last)
+        )
+    return learners
+
+
+def read_into(waiting: Queue[Any], chunks: Iterable[Any]) -> None:
+    """Have a thread put chunks there as they come."""
+    Thread(target=lambda: [waiting.put(chunk) for chunk in chunks], daemon=True).start()
+
+
 def main() -> None:
     """Train for so many minutes; write the weights every 30 s."""
     arguments = parse()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    begin = time.monotonic()
-    kept = arguments.out / "prompt_slices_gpu.pkl"
-    if kept.exists():
-        slices = pickle.loads(kept.read_bytes())
-    else:
-        with ProcessPoolExecutor(arguments.workers) as pool:
-            firsts = range(arguments.first, arguments.first + arguments.phantoms, 20)
-            slices = [drawn for many in pool.map(_slices, firsts) for drawn in many]
-    print(f"{len(slices)} slices after {time.monotonic() - begin:.0f} s", flush=True)  # noqa: T201 - this takes long
-    start = dict(np.load(arguments.start, allow_pickle=False))
-    rng, device = np.random.default_rng(0), torch.device("cuda")
-    seen = torch.from_numpy(np.stack([fresh(slices, rng).arrays()[0] for _ in range(256)]))
-    learners = {}
-    for widths in [None, *arguments.widths]:
-        name = "same" if widths is None else "x".join(map(str, widths))
-        twin = Twin() if widths is None else Twin(tuple(widths))
-        twin.take(start if widths is None else widened(start, tuple(widths)), seen)
-        learners[name] = Learner(twin.to(device, memory_format=torch.channels_last))
+    slices = slices_of(arguments)
+    learners = learners_of(arguments, slices)
     paths = {name: arguments.out / f"prompts_{name}.npz" for name in learners}
-    np.savez(paths["same"], **learners["same"].weights())
-    shelf = Shelf(arguments.shelf, device)
-    stream = DataLoader(
-        Stream(slices, paths["same"], int(time.time())),
-        batch_size=CHUNK,
-        num_workers=arguments.workers,
-        prefetch_factor=8,
-    )
-    source, saved, told = iter(stream), time.monotonic(), time.monotonic()
-    begin = time.monotonic()
+    save(learners, paths)
+    stream = Stream(slices, next(iter(paths.values())), int(time.time()))
+    waiting: Queue[Any] = Queue(64)
+    read_into(waiting, DataLoader(stream, batch_size=CHUNK, num_workers=arguments.workers, prefetch_factor=8))
+    shelf, rng = Shelf(arguments.shelf, choose_device("auto")), np.random.default_rng(0)
+    begin = saved = time.monotonic()
     figures: dict[str, list[Tensor]] = {name: [] for name in learners}
     while (share := (time.monotonic() - begin) / (60 * arguments.minutes)) < 1:
-        # As much is read as there is: the queue of the processes is short, and what waits in it holds them up.
-        while shelf.count < 20 * BATCH or stream_has_more(source):
-            shelf.add(*next(source))
-        rate = RATE * (min(1, (learners["same"].done + 1) / 200) * 0.5 * (1 + np.cos(np.pi * share)) + 0.005)
+        while shelf.count < FIRST or not waiting.empty():
+            shelf.add(*waiting.get())
+        rising = min(1, (len(next(iter(figures.values()))) + 1) / 200) if share < 0.1 else 1
         batch = shelf.draw(BATCH, rng)
         for name, learner in learners.items():
-            figures[name].append(learner.step(*batch, rate).mean())
-        now = time.monotonic()
-        if now - told > 15:
-            means = (f"{name} {torch.stack(values).mean():.4f}" for name, values in figures.items())
-            print(f"{now - begin:.0f} s", learners["same"].done, "steps", shelf.count, "samples", *means, flush=True)  # noqa: T201
-            figures, told = {name: [] for name in learners}, now
-        if now - saved > 30:
-            _save(learners, paths)
-            saved = now
-    _save(learners, paths)
+            figures[name].append(
+                learner.step(*batch, RATE * (rising * 0.5 * (1 + np.cos(np.pi * share)) + 0.005)).mean()
+            )
+        if time.monotonic() - saved > 30:
+            save(learners, paths)
+            saved = time.monotonic()
+            means = (f"{name} {torch.stack(values[-100:]).mean():.4f}" for name, values in figures.items())
+            print(f"{saved - begin:.0f} s", shelf.count, "samples", *means, flush=True)  # noqa: T201 - this takes long
+    save(learners, paths)
 
 
-def stream_has_more(source: object) -> bool:
-    """Whether a chunk waits in the queue of the processes."""
-    return not source._worker_result_queue.empty()  # type: ignore[attr-defined]
-
-
-def _save(learners: dict[str, Learner], paths: dict[str, Path]) -> None:
+def save(learners: dict[str, Learner], paths: dict[str, Path]) -> None:
+    """Write the weights so that who reads finds them whole."""
     for name, learner in learners.items():
         part = paths[name].with_suffix(".part.npz")
-        np.savez(part, **learner.weights())
+        np.savez_compressed(part, **learner.weights())
         part.replace(paths[name])
 
 
