@@ -21,7 +21,7 @@ TEST_FILES = sorted((ROOT / "Testing").rglob("*.py"))
 LIBRARY_FLOORS = (
     ("errors",),
     ("process",),
-    ("files",),
+    ("files", "locking"),
     ("volumes", "phantoms"),
     ("formats", "propagation", "networks"),
     ("propagators", "reports"),
