@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
-from SegmentPropagateLib.files import drop_link, file_sha256, replacing
+from SegmentPropagateLib.files import drop_link, file_sha256, writing
 from SegmentPropagateLib.locking import locked
 from SegmentPropagateLib.models.registry import NamedModel, unusable_folder
 
@@ -125,8 +125,8 @@ def _check(model: NamedModel, path: Path, file: Path, notify: Notify) -> None:
         )
     if digest != recorded:
         drop_link(record)
-        with replacing(record) as part:
-            part.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+        with writing(record) as stream:
+            stream.write(f"{digest}  {path.name}\n".encode())
 
 
 def _recorded_in(record: Path) -> str | None:
