@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.process import is_running, signals_waiting
@@ -191,7 +191,7 @@ class _File(io.FileIO):
 
     error: OSError | None = None
 
-    def write(self, data: bytes) -> int:  # type: ignore[override] # whatever has a buffer
+    def write(self, data: Any) -> int:  # whatever has a buffer
         try:
             return super().write(data)
         except OSError as error:

@@ -304,6 +304,23 @@ def test_every_case_is_left_out_once(dataset, tiny, tmp_path):
     assert inspect_checkpoint(tmp_path / "m.without-bob.pt").card.training_cases == ("ann", "cleo")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such names")
+def test_cases_whose_names_differ_in_signs_that_no_file_may_have_get_models_of_their_own(tiny, tmp_path):
+    for index, name in enumerate(("a:b", "a-b")):
+        write_pair(tmp_path / "data", name, *ball(center=4 + index))
+    leave_one_out(tmp_path / "data", tiny, tmp_path / "m.pt", replace(SETTINGS, steps=1), Conduct())
+    cards = {name: inspect_checkpoint(tmp_path / f"m.without-{name}.pt").card for name in ("a%3Ab", "a-b")}
+    assert {name: card.training_cases for name, card in cards.items()} == {"a%3Ab": ("a-b",), "a-b": ("a:b",)}
+
+
+def test_cases_whose_models_would_be_one_file_on_some_disks_are_refused_before_any_training(tiny, tmp_path):
+    rows = [f"{name},{name.lower()}.nrrd,{name.lower()}_label.nrrd" for name in ("Ann", "ann")]
+    write_pair(tmp_path, "ann", *ball())
+    (tmp_path / "list.csv").write_text("\n".join(["name,image,label", *rows]))
+    with pytest.raises(InputError, match="'Ann' and 'ann', which write into one file on some disks"):
+        leave_one_out(tmp_path / "list.csv", tiny, tmp_path / "m.pt", SETTINGS, Conduct())
+
+
 def test_a_short_volume_shortens_the_clips_and_says_so(tiny, tmp_path):
     write_pair(tmp_path / "data", "thin", *ball(count=4, center=2))
     told = []

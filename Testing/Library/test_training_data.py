@@ -59,6 +59,36 @@ def test_a_folder_per_case_and_lists_give_the_same_pairs(tmp_path):
         assert _names(dataset) == ["p1", "p2"]
 
 
+CAPITALS = {
+    "side by side": (("Ann.NII.GZ", "Ann_Label.NII.GZ"), "Ann"),
+    "as Slicer saves": (("Ann.NRRD", "Ann.SEG.NRRD"), "Ann"),
+    "segments beside a label of that name": (("Ann.nrrd", "Ann-Mask.Seg.nrrd"), "Ann"),
+    "two folders": (("Images/Ann.nrrd", "Labels/Ann.SEG.NRRD"), "Ann"),
+    "nnU-Net": (("IMAGESTR/Ann_0000.NII.GZ", "LabelsTR/Ann.NII.GZ"), "Ann"),
+    "a folder each": (("Ann/Image.MHA", "Ann/LABELS.MHA"), "Ann"),
+}
+
+
+@pytest.mark.parametrize("layout", CAPITALS)
+def test_capitals_make_no_difference_but_in_the_names_of_cases(tmp_path, layout):
+    files, name = CAPITALS[layout]
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    image, labels = (tmp_path / file for file in files)
+    assert [(case.name, case.image, case.labels) for case in find_cases(tmp_path)] == [(name, image, labels)]
+    assert [case.labels for case in find_images(tmp_path)] == [labels]  # and no label file is an image
+
+
+def test_label_files_alone_are_named_without_their_ends_whatever_their_capitals(tmp_path):
+    for name in ("ann_Label.NII.GZ", "bob.SEG.NRRD"):
+        (tmp_path / name).touch()
+    assert {name: path.name for name, path in find_labels(tmp_path).items()} == {
+        "ann": "ann_Label.NII.GZ",
+        "bob": "bob.SEG.NRRD",
+    }
+
+
 def test_a_folder_per_case_may_hold_what_slicer_saves(tmp_path):
     write_pair(tmp_path / "p1", "image", *ball())
     (tmp_path / "p1" / "image_label.nrrd").rename(tmp_path / "p1" / "Segmentation.seg.nrrd")
