@@ -23,7 +23,6 @@ from SegmentPropagateLib.cli import propagate
 from SegmentPropagateLib.cli.arguments import propagate_words
 from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.cli.drafts import NothingFoundError, check_reader
-from SegmentPropagateLib.cli.named import find_segment
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 from SegmentPropagateLib.files import file_sha256, identity_of
 from SegmentPropagateLib.models import registry
@@ -31,6 +30,7 @@ from SegmentPropagateLib.models.devices import count_gpus
 from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.propagation.propagator import Propagator
+from SegmentPropagateLib.volumes.labels import find_segment
 
 RUNNER = f"{__name__}:start"
 _SETTINGS = (

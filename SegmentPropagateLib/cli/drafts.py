@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from SegmentPropagateLib.cli.console import progress_bar
-from SegmentPropagateLib.cli.named import Described, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.models import registry
@@ -16,7 +15,7 @@ from SegmentPropagateLib.networks.families import FAMILIES
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.prompting.source import READERS, Proposal, Support, best_source, find_source
 from SegmentPropagateLib.volumes.geometry import Plane
-from SegmentPropagateLib.volumes.labels import SegmentInfo
+from SegmentPropagateLib.volumes.labels import Described, SegmentInfo, find_segment
 from SegmentPropagateLib.volumes.volume import Volume
 
 SOURCES_OF = {

@@ -118,7 +118,7 @@ def _settings(arguments: argparse.Namespace) -> Any:
         option = f"--{odd[0].replace('_', '-')}"
         raise InputError(f"{option} is for sequences of slices, which --recipe sgp does not learn from: leave it out.")
     if arguments.label is not None and "all" not in arguments.label:
-        typed["labels"] = tuple(sorted(set(arguments.label)))
+        typed["labels"] = tuple(sorted(set(arguments.label), key=lambda word: (isinstance(word, str), word)))
     if arguments.validation is not None:
         typed["validation"] = arguments.validation
     if arguments.checkpointing != "auto":

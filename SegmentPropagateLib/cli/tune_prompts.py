@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.cli.console import duration, progress_bar, speaker
-from SegmentPropagateLib.cli.named import called, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.networks.families import FAMILIES, find_family
+from SegmentPropagateLib.volumes.labels import find_segment, listed_segments
 from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _outlined(
     volume = read_volume(arguments.image)
     labels = read_labels(arguments.mask, volume.geometry, say)
     if arguments.label is None and len(labels.segments) != 1:
-        there = ", ".join(called(segment) for segment in labels.segments) or "none"
+        there = listed_segments(labels.segments)
         raise InputError(f"Prompts are tuned for one object: choose one by --label; '{arguments.mask}' has {there}.")
     wanted = labels.segments[0].value if arguments.label is None else arguments.label
     segment = find_segment(labels, wanted, arguments.mask)

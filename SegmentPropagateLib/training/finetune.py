@@ -104,6 +104,8 @@ def finetune(
     lessons = LESSONS[settings.lessons](settings, conduct.say)
     cases = [case for case in find_cases(dataset) if case.name not in settings.left_out]
     examples, skipped = gather(cases, lessons, conduct.skip_bad, conduct.say)
+    if not settings.left_out:  # it may be the case left out that has a label
+        lessons.check_labels()
     training, validating = split(examples, settings.validation, settings.seed)
     start = _file_of(init)
     network, card = starting_network(start, settings)

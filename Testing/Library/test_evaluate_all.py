@@ -110,7 +110,7 @@ def test_without_references_volumes_and_scores_are_told(here, capsys):
         (["nowhere"], "does not exist"),
         (["empty"], "give each case a folder with image.nii.gz and labels.nii.gz, name them"),
         (["other"], "are the names equal"),
-        (["cases", "--label", "liver"], "anything to be told"),
+        (["cases", "--label", "liver"], "under label 'liver'; the results have label 1"),
         (["cases", "--label", "-4"], "--label"),
     ],
 )

@@ -21,7 +21,7 @@ from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_ne
 from SegmentPropagateLib.networks.families import NetworkConfig
 from SegmentPropagateLib.networks.memory import MemoryPolicy, long_bank, short_bank
 from SegmentPropagateLib.training.clips import ClipSettings, draw_clip
-from SegmentPropagateLib.training.finetune import Conduct, finetune, leave_one_out, starting_network
+from SegmentPropagateLib.training.finetune import Conduct, finetune, starting_network
 from SegmentPropagateLib.training.forward import ClipPrompt
 from SegmentPropagateLib.training.losses import LossWeights
 from SegmentPropagateLib.training.optimizer import Rates, make_optimizer
@@ -295,30 +295,6 @@ def test_a_loss_that_is_no_number_stops_the_run_with_advice(dataset, tiny, tmp_p
     save_checkpoint(tmp_path / "broken.pt", broken, card)
     with pytest.raises(InputError, match="lower learning rate"):
         finetune(dataset, tmp_path / "broken.pt", tmp_path / "m.pt", SETTINGS, Conduct())
-
-
-def test_every_case_is_left_out_once(dataset, tiny, tmp_path):
-    scores = leave_one_out(dataset, tiny, tmp_path / "m.pt", replace(SETTINGS, steps=1), Conduct())
-    assert list(scores) == ["ann", "bob", "cleo"]
-    assert all(0 <= score.dsc <= 1 for pair in scores.values() for score in pair)
-    assert inspect_checkpoint(tmp_path / "m.without-bob.pt").card.training_cases == ("ann", "cleo")
-
-
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no such names")
-def test_cases_whose_names_differ_in_signs_that_no_file_may_have_get_models_of_their_own(tiny, tmp_path):
-    for index, name in enumerate(("a:b", "a-b")):
-        write_pair(tmp_path / "data", name, *ball(center=4 + index))
-    leave_one_out(tmp_path / "data", tiny, tmp_path / "m.pt", replace(SETTINGS, steps=1), Conduct())
-    cards = {name: inspect_checkpoint(tmp_path / f"m.without-{name}.pt").card for name in ("a%3Ab", "a-b")}
-    assert {name: card.training_cases for name, card in cards.items()} == {"a%3Ab": ("a-b",), "a-b": ("a:b",)}
-
-
-def test_cases_whose_models_would_be_one_file_on_some_disks_are_refused_before_any_training(tiny, tmp_path):
-    rows = [f"{name},{name.lower()}.nrrd,{name.lower()}_label.nrrd" for name in ("Ann", "ann")]
-    write_pair(tmp_path, "ann", *ball())
-    (tmp_path / "list.csv").write_text("\n".join(["name,image,label", *rows]))
-    with pytest.raises(InputError, match="'Ann' and 'ann', which write into one file on some disks"):
-        leave_one_out(tmp_path / "list.csv", tiny, tmp_path / "m.pt", SETTINGS, Conduct())
 
 
 def test_a_short_volume_shortens_the_clips_and_says_so(tiny, tmp_path):
