@@ -25,6 +25,7 @@ from SegmentPropagateLib.reports.common_grid import on_common_grid
 from SegmentPropagateLib.reports.comparison import compare_objects
 from SegmentPropagateLib.reports.metrics import NSD_TOLERANCE_MM
 from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, is_called, listed_segments, quoted
+from SegmentPropagateLib.wording import are, counted
 
 RUNNER = f"{__name__}:start"
 WITH_REFERENCES = {
@@ -66,10 +67,14 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"No case of '{out}' has anything to be told of{_there(done, arguments.label)}.")
     cases = {record["case"] for record in records} | set(labels)
     left_out = len(cases - {row["case"] for row in rows})
-    missing = f"{left_out} of {len(cases)} cases are in no mean: {_WHY}." if left_out else "Each case is in a mean."
+    missing = (
+        f"{left_out} of {counted(len(cases), 'case')} {are(left_out)} in no mean: {_WHY}."
+        if left_out
+        else "Each case is in a mean."
+    )
     say(missing)
     pictures = {record["case"]: address_of(record, "overlay") for record in done if record["outputs"]}
-    title = f"{out.resolve().name}: {len(done)} results"
+    title = f"{out.resolve().name}: {counted(len(done), 'result')}"
     with Outputs() as outputs:
         write_table(out / f"{name}.csv", ("case", "label", "name", "key_slices", *figures), rows, outputs)
         html.write_page(out / f"{name}.html", title, _parts(rows, figures, missing, pictures), outputs)

@@ -20,6 +20,7 @@ from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.networks.families import FAMILIES, find_family
 from SegmentPropagateLib.volumes.labels import find_segment, listed_segments
 from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
+from SegmentPropagateLib.wording import counted
 
 if TYPE_CHECKING:
     from SegmentPropagateLib.networks.card import Card
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     took = duration(time.monotonic() - started)
     change = f"DSC {tuned.before:.3f} to {tuned.after:.3f} on slices that were left out"
     if tuned.recipe is not None:
-        say(f"Wrote {arguments.output}: tuned on {len(masks)} slices in {took}, {change}.")
+        say(f"Wrote {arguments.output}: tuned on {counted(len(masks), 'slice')} in {took}, {change}.")
     else:
         say(f"Wrote {arguments.output}: it answers as '{arguments.model}' does, as tuning did not help ({change}).")
 

@@ -22,6 +22,7 @@ from SegmentPropagateLib.training.clips import Target, TrainingVolume
 from SegmentPropagateLib.volumes.intensity import to_gray
 from SegmentPropagateLib.volumes.labels import Wanted, default_segment, listed_segments, values_in
 from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
+from SegmentPropagateLib.wording import counted
 
 SMALLEST_AREA = 12
 """Pixels that a label must cover on some slice to be learned from."""
@@ -176,7 +177,9 @@ def split(
             raise InputError(f"There is no case '{min(unknown)}' to validate on: the cases are {', '.join(names)}.")
     training = [example for example in examples if example.case.name not in aside]
     if not training:
-        raise InputError(f"Nothing is left to train on: the dataset has {len(names)} usable case(s), all set aside.")
+        raise InputError(
+            f"Nothing is left to train on: the dataset has {counted(len(names), 'usable case')}, all set aside."
+        )
     return training, [example for example in examples if example.case.name in aside]
 
 

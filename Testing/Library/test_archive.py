@@ -51,7 +51,7 @@ def test_an_archive_may_tell_of_its_files_in_pages(archive, fetched):
 def test_what_is_there_already_is_not_fetched_again(archive, fetched):
     fetched()
     archive.asked.clear()
-    assert fetched() == (0, f"All 6 files are in {Path('got').resolve()} already.\n")
+    assert fetched() == (0, f"{Path('got').resolve()} holds the series already, 6 files.\n")
     assert archive.files_asked_for() == []
 
 
