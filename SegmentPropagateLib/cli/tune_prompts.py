@@ -59,7 +59,9 @@ def run(arguments: argparse.Namespace) -> None:
     took = duration(time.monotonic() - started)
     change = f"DSC {tuned.before:.3f} to {tuned.after:.3f} on slices that were left out"
     if tuned.recipe is not None:
-        say(f"Wrote {arguments.output}: tuned on {counted(len(masks), 'slice')} in {took}, {change}.")
+        used, there = len(tuned.slices), counted(len(masks), "slice")
+        which = there if used == len(masks) else f"{used} of {there} evenly spread"
+        say(f"Wrote {arguments.output}: tuned on {which} in {took}, {change}.")
     else:
         say(f"Wrote {arguments.output}: it answers as '{arguments.model}' does, as tuning did not help ({change}).")
 
@@ -103,7 +105,7 @@ def _write(arguments: argparse.Namespace, base: Path, network: Network, card: Ca
         name=Path(arguments.output).stem,
         base=base_of(base) if becomes_delta else {},
         parents={card.name or base.name: card.sha256},
-        recipe={"method": "tune-prompts", "seed": arguments.seed, **(tuned.recipe or {})},
+        recipe={"method": "tune-prompts", "seed": arguments.seed, "slices": list(tuned.slices), **(tuned.recipe or {})},
         metrics={"left_out_slices": {"before": tuned.before, "after": tuned.after}},
         sha256="",
     )
