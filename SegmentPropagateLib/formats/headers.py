@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -142,6 +142,11 @@ def finite(parts: list[str]) -> list[float] | None:
     except ValueError:
         return None
     return numbers if all(abs(number) <= _FARTHEST for number in numbers) else None
+
+
+def exact(values: Iterable[float]) -> list[str]:
+    """Numbers as headers have them: read again they are the same, but for -0.0, which becomes 0.0."""
+    return [repr(float(value) + 0.0) for value in values]
 
 
 def shown(text: str) -> str:
