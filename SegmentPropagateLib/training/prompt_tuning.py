@@ -46,8 +46,8 @@ Tick = Callable[[int, int], None]
 FEWEST = 2
 """Outlined slices: one cannot tell whether the others would gain."""
 MOST = 5
-"""Slices that are learned from; of more, these evenly spread. Each costs four views to encode and 24 answers of the
-network to measure it, and one of them more tells hardly anything new."""
+"""Slices that are learned from; of more, these evenly spread. Each has four views to encode and 48 answers to measure:
+of SAM 2.1 tiny at 512 pixels 13 slices took 105 s of a core beside the steps, which are as many, and 5 took 43 s."""
 MOST_PARTS = 5
 """Into so many parts the slices are split, at most, each of which is left out once."""
 PROBES = 4
