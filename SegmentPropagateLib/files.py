@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.process import is_running, signals_waiting
@@ -133,10 +133,17 @@ def replacing(path: PathLike, outputs: Outputs | None = None, ending: str = "") 
         ending: of the temporary name.
 
     Raises:
-        InputError: the file cannot be written; the sentence tells why.
+        InputError: the file cannot be written; the sentence tells why. Errors that name other files stay as they are.
     """
-    with Outputs() if outputs is None else nullcontext(outputs) as files, _telling(path):
-        yield files.part(path, ending)
+    with Outputs() if outputs is None else nullcontext(outputs) as files:
+        part = files.part(path, ending)
+        try:
+            yield part
+        except OSError as error:
+            named = [name for name in (error.filename, error.filename2) if name is not None]
+            if named and os.fspath(part) not in named:
+                raise
+            raise _unwritable(path, error) from error
 
 
 @contextmanager
@@ -148,16 +155,20 @@ def writing(path: PathLike, outputs: Outputs | None = None) -> Iterator[BinaryIO
         outputs: the set that it belongs to; it is renamed when that is complete.
 
     Raises:
-        InputError: the file cannot be written; the sentence tells why.
+        InputError: the file cannot be written; the sentence tells why. Other errors of the block stay as they are.
     """
-    with replacing(path, outputs) as part:
-        stream = _Stream(part)
+    with Outputs() if outputs is None else nullcontext(outputs) as files:
+        part = files.part(path)
+        with _telling(path):
+            file = _File(part, "x")
+        stream = _Stream(file)
         try:
             yield stream
         finally:
-            stream.close()
-            if stream.error is not None:
-                raise stream.error
+            with _telling(path):
+                stream.close()
+                if file.error is not None:
+                    raise file.error
 
 
 def drop_link(path: Path) -> None:
@@ -175,22 +186,22 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-class _Stream(io.BufferedWriter):
+class _File(io.FileIO):
     """A file that remembers why a write failed: torch tells only that one did."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path, "x"))
-        self.error: OSError | None = None
+    error: OSError | None = None
 
-    def write(self, data: bytes) -> int:  # type: ignore[override] # whatever has a buffer
+    def write(self, data: Any) -> int:  # whatever has a buffer
         try:
             return super().write(data)
         except OSError as error:
             self.error = error
             raise
 
+
+class _Stream(io.BufferedWriter):
     def fileno(self) -> int:
-        """None: given one, PIL writes past this class and knows no reason when that fails."""
+        """None: given one, PIL writes past the file, which knows no reason when that fails."""
         raise io.UnsupportedOperation("fileno")
 
 
@@ -261,16 +272,20 @@ def _target_of(path: PathLike) -> Path:
 
 @contextmanager
 def _telling(path: PathLike) -> Iterator[None]:
-    """Turn what the system says about a file into a sentence."""
+    """Turn what the system says about a file that is written into a sentence."""
     try:
         yield
     except OSError as error:
-        advice = {
-            errno.ENOSPC: "the disk is full, free some space or choose another folder",
-            errno.EDQUOT: "free some space or choose another folder",
-            errno.ENAMETOOLONG: "choose a shorter one",
-        }.get(error.errno or 0, "choose another name or folder")
-        raise InputError(f"Cannot write '{path}': {error.strerror or error} ({advice}).") from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: PathLike, error: OSError) -> InputError:
+    advice = {
+        errno.ENOSPC: "the disk is full, free some space or choose another folder",
+        errno.EDQUOT: "free some space or choose another folder",
+        errno.ENAMETOOLONG: "choose a shorter one",
+    }.get(error.errno or 0, "choose another name or folder")
+    return InputError(f"Cannot write '{path}': {error.strerror or error} ({advice}).")
 
 
 def _flush(path: Path) -> None:

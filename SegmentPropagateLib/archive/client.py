@@ -25,6 +25,7 @@ from SegmentPropagateLib.archive.session import (
 )
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.dicom_segments import one_sentence
+from SegmentPropagateLib.wording import are, counted
 
 _TIMEOUT_S = (10, 60)  # to connect, between two reads
 _MOST_FILES = 100_000  # of a series
@@ -193,7 +194,7 @@ def _check_complete(dataset: Any) -> None:
     if "PixelData" in dataset and not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         missing = get_expected_length(dataset) - len(dataset.PixelData)
         if missing > 0:
-            raise ValueError(f"{missing} bytes of voxels are missing")
+            raise ValueError(f"{counted(missing, 'byte')} of voxels {are(missing)} missing")
 
 
 def _reason_of(error: BaseException) -> str:

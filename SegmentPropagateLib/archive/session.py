@@ -39,16 +39,16 @@ def check_address(url: str) -> str:
     Raises:
         InputError: it is none, or it holds a password; that is not repeated, as this sentence may be logged too.
     """
+    if "@" in url or "?" in url:  # also of what cannot be taken apart
+        raise InputError(
+            f"The address names a user, a password or a query, and others can read the command line: give it without, "
+            f"and set {USER} and {PASSWORD}, or {TOKEN}, or write ~/.netrc."
+        )
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         parts, host, port = urlsplit(""), None, None
-    if "@" in parts.netloc or parts.query:
-        raise InputError(
-            f"The address names a user, a password or a query, and others can read the command line: give it without, "
-            f"and set {USER} and {PASSWORD}, or {TOKEN}, or write ~/.netrc."
-        )
     fits = parts.scheme in ("http", "https") and host and (port is None or port in _PORTS) and not parts.fragment
     if not fits or not re.fullmatch(r"[!-~]+", url):
         raise InputError(f"'{url}' is no address of an archive: give one such as https://HOST:8042/dicom-web.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,7 @@ from SegmentPropagateLib.batch.records import write_failure
 from SegmentPropagateLib.batch.tables import PAGE, TABLE, write_tables
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
-from SegmentPropagateLib.models.locking import locked
+from SegmentPropagateLib.locking import locked
 
 LOCK = ".batch.lock"
 """In the folder of a batch, from its first moment on."""
@@ -68,19 +68,9 @@ def opened(out: Path, jobs: Sequence[Job], shared: Sequence[str] = ()) -> Iterat
     def refuse() -> None:
         raise InputError(f"Another run is at work on '{out}': wait for it, or choose another folder for --output.")
 
-    with _locked(lock, refuse):
+    with locked(lock, refuse):
         for name in (TABLE, PAGE):
             check_writable(out / name)
-        yield
-
-
-@contextmanager
-def _locked(lock: Path, refuse: Callable[[], None]) -> Iterator[None]:
-    try:
-        lock.touch()
-    except OSError as error:
-        raise InputError(f"Cannot write into '{lock.parent}': {error.strerror or error}.") from error
-    with locked(lock, refuse):
         yield
 
 

@@ -11,6 +11,7 @@ from SegmentPropagateLib.batch.records import read_records
 from SegmentPropagateLib.files import Outputs
 from SegmentPropagateLib.reports import html
 from SegmentPropagateLib.reports.cohort import Doubt, label_of, write_table
+from SegmentPropagateLib.wording import counted
 
 TABLE, PAGE = "table.csv", "index.html"
 COLUMNS = (
@@ -31,7 +32,7 @@ def write_tables(out: Path) -> None:
         return
     with Outputs() as outputs:
         write_table(out / TABLE, COLUMNS, _rows(records), outputs)
-        html.write_page(out / PAGE, f"{out.resolve().name}: {len(records)} cases", _parts(records), outputs)
+        html.write_page(out / PAGE, f"{out.resolve().name}: {counted(len(records), 'case')}", _parts(records), outputs)
 
 
 def _rows(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -75,7 +76,7 @@ def _failure(record: Mapping[str, Any]) -> list[html.Cell]:
 
 def _sheet(record: Mapping[str, Any]) -> tuple[str, str, str, str]:
     count = Doubt.of(record).worth_a_look
-    said = f"{count} slice{'s' if count != 1 else ''} worth a look"
+    said = f"{counted(count, 'slice')} worth a look"
     return record["case"], said, address_of(record, "thumbnail"), address_of(record, "overlay")
 
 

@@ -113,7 +113,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_finetune(_add_command(commands, "finetune", "adapt a model to your own volumes and labels", tuned))
     learn = "learn from images without labels to find landmarks again, for suggest --source landmarks"
     add_train_localizer(_add_command(commands, "train-localizer", learn, "train-localizer my-images -o localizer.pt"))
-    tune = "teach a model what boxes and points mean for an object, in seconds"
+    tune = "teach a model what boxes and points mean for an object, by 2 to 5 outlined slices"
     example = "tune-prompts image.nii.gz --mask outlines.seg.nrrd --label kidney --model my-model.pt -o tuned.pt"
     add_tune(_add_command(commands, "tune-prompts", tune, example))
     project = "annotate many cases in rounds, each from what was accepted before"

@@ -23,7 +23,6 @@ from SegmentPropagateLib.cli import propagate
 from SegmentPropagateLib.cli.arguments import propagate_words
 from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.cli.drafts import NothingFoundError, check_reader
-from SegmentPropagateLib.cli.named import find_segment
 from SegmentPropagateLib.errors import InputError, SegmentPropagateError
 from SegmentPropagateLib.files import file_sha256, identity_of
 from SegmentPropagateLib.models import registry
@@ -31,6 +30,8 @@ from SegmentPropagateLib.models.devices import count_gpus
 from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.propagation.propagator import Propagator
+from SegmentPropagateLib.volumes.labels import find_segment
+from SegmentPropagateLib.wording import are, counted
 
 RUNNER = f"{__name__}:start"
 _SETTINGS = (
@@ -87,8 +88,8 @@ def _cases(arguments: argparse.Namespace, say: Callable[[str], None]) -> tuple[l
     jobs = [job for job in found if identity_of(job.inputs["image"]) not in images]
     if not jobs:
         raise InputError(f"All cases of '{arguments.cases}' are finished ones of --support: there is nothing to do.")
-    if len(jobs) < len(found):
-        say(f"{len(found) - len(jobs)} of {len(found)} cases are left out: they are finished ones of --support.")
+    if less := len(found) - len(jobs):
+        say(f"{less} of {counted(len(found), 'case')} {are(less)} left out, being finished in --support.")
     return jobs, {"support": content, "unsure": arguments.unsure}
 
 
@@ -132,7 +133,7 @@ def _follow(plan: Plan, left: list[Job], engine: _Engine, arguments: argparse.Na
         ):
             for number, (name, answer) in enumerate(answers):
                 if number == 0:  # now it is known that the model can be used
-                    say(f"{len(left)} of {len(plan.jobs)} cases to do, {engine.processes} at once.")
+                    say(f"{len(left)} of {counted(len(plan.jobs), 'case')} to do, {engine.processes} at once.")
                 counts[answer["status"]] += 1
                 if answer["status"] != "done":
                     aloud(f"{name} {'failed' if answer['status'] == 'failed' else 'was lost'}: {answer['sentence']}")
@@ -150,7 +151,7 @@ def _follow(plan: Plan, left: list[Job], engine: _Engine, arguments: argparse.Na
 
 def _summary(counts: Counter[str], plan: Plan) -> str:
     missing = len(plan.jobs) - counts.total()
-    parts = [f"{counts['done']} of {len(plan.jobs)} cases are done"]
+    parts = [f"{counts['done']} of {counted(len(plan.jobs), 'case')} {are(counts['done'])} done"]
     parts += [f"{counts[status]} {word}" for status, word in (("failed", "failed"), ("lost", "lost")) if counts[status]]
     parts += [f"{missing} left"] if missing else []
     return f"{', '.join(parts)}."

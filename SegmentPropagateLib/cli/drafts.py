@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from SegmentPropagateLib.cli.console import progress_bar
-from SegmentPropagateLib.cli.named import Described, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.models import registry
@@ -16,8 +15,9 @@ from SegmentPropagateLib.networks.families import FAMILIES
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.prompting.source import READERS, Proposal, Support, best_source, find_source
 from SegmentPropagateLib.volumes.geometry import Plane
-from SegmentPropagateLib.volumes.labels import SegmentInfo
+from SegmentPropagateLib.volumes.labels import Described, SegmentInfo, find_segment
 from SegmentPropagateLib.volumes.volume import Volume
+from SegmentPropagateLib.wording import counted
 
 SOURCES_OF = {
     "support": ("auto", "atlas-memory", "atlas", "support-memory", "support-memory-walk", "landmarks"),
@@ -48,7 +48,7 @@ class Draft(NamedTuple):
         ends = "open range" if first == last == "open" else f"{first} to {last}"
         doubt = f". {draft.reason}" if draft.reason else ""
         keys = len(draft.prompts)
-        place = f"slice {draft.key_slice}" if keys == 1 else f"{keys} of {len(draft.slices)} slices as keys"
+        place = f"slice {draft.key_slice}" if keys == 1 else f"{keys} of {counted(len(draft.slices), 'slice')} as keys"
         return f"{self.segment.name}: {place}, {ends}, {SURENESS[draft.status]}{doubt}"
 
     @property

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from SegmentPropagateLib.cli.console import speaker
-from SegmentPropagateLib.cli.named import called, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.grids import fill_one_box
 from SegmentPropagateLib.formats.reading import read_labels
@@ -15,7 +14,7 @@ from SegmentPropagateLib.reports.common_grid import on_common_grid
 from SegmentPropagateLib.reports.comparison import compare_objects
 from SegmentPropagateLib.reports.metrics import NSD_TOLERANCE_MM
 from SegmentPropagateLib.reports.report import keys_of_run
-from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo
+from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, called, find_segment
 
 COLUMNS = {
     "dsc": "DSC",

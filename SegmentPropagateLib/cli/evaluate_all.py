@@ -24,7 +24,8 @@ from SegmentPropagateLib.reports.cohort import Spread, label_of, spread_of, writ
 from SegmentPropagateLib.reports.common_grid import on_common_grid
 from SegmentPropagateLib.reports.comparison import compare_objects
 from SegmentPropagateLib.reports.metrics import NSD_TOLERANCE_MM
-from SegmentPropagateLib.volumes.labels import Labels
+from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, is_called, listed_segments, quoted
+from SegmentPropagateLib.wording import are, counted
 
 RUNNER = f"{__name__}:start"
 WITH_REFERENCES = {
@@ -63,18 +64,31 @@ def run(arguments: argparse.Namespace) -> None:
         labels = find_labels(arguments.references)
         rows, figures, name = _compared(done, labels, arguments), WITH_REFERENCES, "evaluation"
     if not rows:
-        raise InputError(f"No case of '{out}' has anything to be told of: see its table.csv.")
+        raise InputError(f"No case of '{out}' has anything to be told of{_there(done, arguments.label)}.")
     cases = {record["case"] for record in records} | set(labels)
     left_out = len(cases - {row["case"] for row in rows})
-    missing = f"{left_out} of {len(cases)} cases are in no mean: {_WHY}." if left_out else "Each case is in a mean."
+    missing = (
+        f"{left_out} of {counted(len(cases), 'case')} {are(left_out)} in no mean: {_WHY}."
+        if left_out
+        else "Each case is in a mean."
+    )
     say(missing)
     pictures = {record["case"]: address_of(record, "overlay") for record in done if record["outputs"]}
-    title = f"{out.resolve().name}: {len(done)} results"
+    title = f"{out.resolve().name}: {counted(len(done), 'result')}"
     with Outputs() as outputs:
         write_table(out / f"{name}.csv", ("case", "label", "name", "key_slices", *figures), rows, outputs)
         html.write_page(out / f"{name}.html", title, _parts(rows, figures, missing, pictures), outputs)
     print(_printed(rows, figures))  # noqa: T201 - this command's output
     say(f"Wrote {out / f'{name}.csv'} and {out / f'{name}.html'}.")
+
+
+def _there(done: Iterable[Record], wanted: Sequence[int | str] | None) -> str:
+    """Why nothing is left of the results, at the end of a sentence."""
+    things = sorted({(thing["label"], thing["name"]) for record in done for thing in record["figures"]})
+    if wanted is None or not things:
+        return ": see its table.csv"
+    there = listed_segments(SegmentInfo(label, name, (0, 0, 0)) for label, name in things)
+    return f" under label {', '.join(map(quoted, wanted))}; the results have {there}"
 
 
 def _told(done: Iterable[Record], wanted: Sequence[int | str] | None) -> list[Row]:
@@ -86,7 +100,7 @@ def _told(done: Iterable[Record], wanted: Sequence[int | str] | None) -> list[Ro
 def _is_wanted(label: int, name: str, wanted: Sequence[int | str] | None) -> bool:
     if wanted is None or "all" in wanted:
         return True
-    return any(word == label if isinstance(word, int) else word.casefold() == name.casefold() for word in wanted)
+    return any(is_called(label, name, word) for word in wanted)
 
 
 def _compared(done: Sequence[Record], labels: Mapping[str, Path], arguments: argparse.Namespace) -> list[Row]:

@@ -7,6 +7,7 @@ import argparse
 from SegmentPropagateLib.archive.client import Archive
 from SegmentPropagateLib.archive.folder import SeriesFolder
 from SegmentPropagateLib.cli.console import progress_bar, speaker
+from SegmentPropagateLib.wording import are, counted
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -16,14 +17,14 @@ def run(arguments: argparse.Namespace) -> None:
     archive = Archive(arguments.url, say)
     uids = archive.files_of(folder.study, folder.series)
     if folder.has(uids):
-        say(f"All {len(uids)} files are in {folder.path} already.")
+        say(f"{folder.path} holds the series already, {counted(len(uids), 'file')}.")
         return
     left = folder.missing(uids)
-    if len(left) < len(uids):
-        say(f"{len(uids) - len(left)} of {len(uids)} files are there from an earlier attempt.")
+    if there := len(uids) - len(left):
+        say(f"{there} of {counted(len(uids), 'file')} {are(there)} there from an earlier attempt.")
     fetched = 0
     try:
-        with progress_bar(arguments.quiet, total=len(uids), initial=len(uids) - len(left), unit="file") as bar:
+        with progress_bar(arguments.quiet, total=len(uids), initial=there, unit="file") as bar:
             for size in folder.fill(archive, left):
                 fetched += size
                 bar.set_postfix_str(f"{fetched / 1e6:.1f} MB", refresh=False)
@@ -31,4 +32,4 @@ def run(arguments: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         say(f"What has arrived is kept in {folder.part}: the same command goes on from there.")
         raise
-    say(f"Wrote {len(uids)} {'file' if len(uids) == 1 else 'files'} to {folder.path} ({fetched / 1e6:.1f} MB fetched).")
+    say(f"Wrote {counted(len(uids), 'file')} to {folder.path} ({fetched / 1e6:.1f} MB fetched).")

@@ -17,6 +17,7 @@ from SegmentPropagateLib.files import check_writable, is_there
 from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.networks.families import FAMILIES, find_family
 from SegmentPropagateLib.process import lower_priority
+from SegmentPropagateLib.wording import counted
 
 if TYPE_CHECKING:  # the help of the command line does without
     from tqdm import tqdm
@@ -100,12 +101,12 @@ def _summary(output: str, facts: Mapping[str, Any]) -> str:
     """What came of a run, in one sentence."""
     if facts["kept_start"]:
         return (
-            f"Wrote {output}: it is the starting point itself, as nothing in {facts['steps']} steps was clearly "
-            f"better than its validation DSC of {facts['start_dsc']:.3f}."
+            f"Wrote {output}: it is the starting point itself, as nothing in {counted(facts['steps'], 'step')} was "
+            f"clearly better than its validation DSC of {facts['start_dsc']:.3f}."
         )
     start, best = facts["start_dsc"], facts["validation_dsc"]
     measured = "" if best is None else f", validation DSC {best:.3f} ({start:.3f} before)"
-    return f"Wrote {output}: {facts['steps']} steps, loss {facts['loss']:.3f}{measured}."
+    return f"Wrote {output}: {counted(facts['steps'], 'step')}, loss {facts['loss']:.3f}{measured}."
 
 
 def _settings(arguments: argparse.Namespace) -> Any:
@@ -118,7 +119,7 @@ def _settings(arguments: argparse.Namespace) -> Any:
         option = f"--{odd[0].replace('_', '-')}"
         raise InputError(f"{option} is for sequences of slices, which --recipe sgp does not learn from: leave it out.")
     if arguments.label is not None and "all" not in arguments.label:
-        typed["labels"] = tuple(sorted(set(arguments.label)))
+        typed["labels"] = tuple(sorted(set(arguments.label), key=lambda word: (isinstance(word, str), word)))
     if arguments.validation is not None:
         typed["validation"] = arguments.validation
     if arguments.checkpointing != "auto":

@@ -6,7 +6,7 @@ import argparse
 
 from SegmentPropagateLib.cli.shared_arguments import INTENSITY_HELP, add_device, add_licence
 from SegmentPropagateLib.cli.suggest_arguments import PLANES
-from SegmentPropagateLib.cli.words import count, number, side, validation
+from SegmentPropagateLib.cli.words import count, label, side, validation
 from SegmentPropagateLib.volumes.presets import PRESETS
 
 _RECIPE = " (default: the recipe's)"
@@ -26,7 +26,7 @@ def add_finetune(parser: argparse.ArgumentParser) -> None:
     _add_method(parser)
     _add_steps(parser)
     parser.add_argument("--no-short-memory", action="store_true", help="let a SAM 2.1 or MedSAM2 file stay one")
-    parser.add_argument("--label", nargs="+", type=number, metavar="N", help="labels to learn, or all (default)")
+    parser.add_argument("--label", nargs="+", type=label, metavar="N|NAME", help="labels to learn, or all (default)")
     parser.add_argument(
         "--validation",
         type=validation,

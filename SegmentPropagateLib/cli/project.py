@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from SegmentPropagateLib.cli.console import printable, speaker
 from SegmentPropagateLib.cli.drafts import check_reader
@@ -26,6 +27,7 @@ from SegmentPropagateLib.project.collecting import Desk, collect
 from SegmentPropagateLib.project.folder import LEAST_TO_LEARN, Project, ProjectSettings
 from SegmentPropagateLib.project.notes import note_files
 from SegmentPropagateLib.project.report import write_rounds
+from SegmentPropagateLib.wording import are, counted
 
 Say = Callable[[str], None]
 
@@ -49,7 +51,7 @@ def _init(arguments: argparse.Namespace, say: Say) -> None:
     )
     project = Project.begin(arguments.folder, arguments.images, arguments.model, settings)
     names = ", ".join(segment.name for segment in segments)
-    say(f"Began '{arguments.folder}': {len(project.images)} cases, labels {names}, model {arguments.model}.")
+    say(f"Began '{arguments.folder}': {counted(len(project.images), 'case')}, labels {names}, model {arguments.model}.")
 
 
 def _status(arguments: argparse.Namespace, say: Say) -> None:
@@ -71,12 +73,12 @@ def _status(arguments: argparse.Namespace, say: Say) -> None:
     print("\n".join(map(printable, lines)))  # noqa: T201 - this command's output
 
 
-def _told(entry: Mapping[str, object]) -> str:
+def _told(entry: Mapping[str, Any]) -> str:
     """What a case has cost, in words."""
     seconds = "" if entry["seconds"] is None else f"{entry['seconds']:g} s, "
     return (
-        f"{seconds}{entry['slices_edited']} of {entry['slices']} slices edited, {entry['voxels_changed']} voxels "
-        f"changed, {entry['added_path_mm']:g} mm drawn"
+        f"{seconds}{entry['slices_edited']} of {counted(entry['slices'], 'slice')} edited, "
+        f"{counted(entry['voxels_changed'], 'voxel')} changed, {entry['added_path_mm']:g} mm drawn"
     )
 
 
@@ -137,9 +139,10 @@ def _accept(arguments: argparse.Namespace, say: Say) -> None:
         effort = accept(project, arguments.case, mask, measured, again=arguments.again, notify=say)
         state = project.state()
     say(f"Accepted {arguments.case}: {_told({**effort._asdict(), **measured})}.")
-    if state.since_learning >= project.settings.learn_after:
+    new = state.since_learning
+    if new >= project.settings.learn_after:
         due = f"`project learn {_typed(project.folder)}` is due"
-        say(f"{state.since_learning} cases are accepted in this round: {due}.")
+        say(f"{counted(new, 'case')} {are(new)} accepted in this round: {due}.")
 
 
 def _learn(arguments: argparse.Namespace, say: Say) -> None:

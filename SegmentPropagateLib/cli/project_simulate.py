@@ -23,6 +23,7 @@ from SegmentPropagateLib.project.labels import read_stacks
 from SegmentPropagateLib.reports.effort import Stack
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.stack import array_of
+from SegmentPropagateLib.wording import counted
 
 Say = Callable[[str], None]
 
@@ -41,7 +42,7 @@ def simulate(arguments: argparse.Namespace, say: Say) -> None:
                 proposer = Proposer(project, project.state().model, arguments.device, lambda _sentence: None)
                 _annotate(proposer, name, references[name], fresh=number == 1)
                 entry = project.state().case(name).accepted or {}
-                say(f"Round {number}, {name}: {entry['slices_edited']} slices, cost {cost(entry):.0f}.")
+                say(f"Round {number}, {name}: {counted(entry['slices_edited'], 'slice')}, cost {cost(entry):.0f}.")
             if arguments.learn and number < arguments.rounds and len(project.state().learned) < number:
                 learn_in(project, arguments.device, Telling(say, arguments.quiet), at_once=True, is_held=True)
 

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.cli.drafts import Draft, check_any, read_drafts
-from SegmentPropagateLib.cli.named import called, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels
 from SegmentPropagateLib.prompting.source import Support, find_source
 from SegmentPropagateLib.propagation.prompts import BoxPrompt, LinePrompt, MaskPrompt, PointsPrompt, Prompt
 from SegmentPropagateLib.volumes.geometry import Plane
-from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, default_segment
+from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, called, default_segment, find_segment
 from SegmentPropagateLib.volumes.stack import stack_of
 from SegmentPropagateLib.volumes.volume import Volume
 

@@ -7,6 +7,7 @@ import argparse
 from SegmentPropagateLib.archive.client import Archive
 from SegmentPropagateLib.archive.files import dataset_of, files_to_send
 from SegmentPropagateLib.cli.console import progress_bar, speaker
+from SegmentPropagateLib.wording import counted
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -18,4 +19,4 @@ def run(arguments: argparse.Namespace) -> None:
         for path in paths:
             archive.keep(dataset_of(path))
             bar.update()
-    say(f"{archive.host} keeps {len(paths)} {'file' if len(paths) == 1 else 'files'}.")
+    say(f"{archive.host} keeps {counted(len(paths), 'file')}.")

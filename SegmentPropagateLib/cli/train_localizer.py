@@ -9,6 +9,7 @@ from typing import Any
 from SegmentPropagateLib.cli.console import ProgressLines, progress_bar, speaker
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable, is_there
+from SegmentPropagateLib.wording import counted
 
 SETTINGS = ("steps", "batch", "width", "seed")
 
@@ -44,6 +45,6 @@ def run(arguments: argparse.Namespace) -> None:
         )
         facts = train_localizer(arguments.dataset, arguments.output, LocalizerSettings(**typed), conduct)
     say(
-        f"Wrote {arguments.output}: {facts['steps']} steps, loss {facts['loss']:.3f}, offsets off by "
+        f"Wrote {arguments.output}: {counted(facts['steps'], 'step')}, loss {facts['loss']:.3f}, offsets off by "
         f"{facts['error_mm']:.0f} mm in the median."
     )

@@ -22,7 +22,8 @@ def add_tune(parser: argparse.ArgumentParser) -> None:
     """
     images = listed([kind.name for kind in READABLE if kind.holds_images], "or")
     parser.add_argument("image", metavar="IMAGE", help=images)
-    parser.add_argument("--mask", required=True, metavar="LABELS", help="label file with 2 to 5 outlined slices of it")
+    outlines = "label file with 2 to 5 outlined slices of it; of more starter reads all, other models 5 evenly spread"
+    parser.add_argument("--mask", required=True, metavar="LABELS", help=outlines)
     parser.add_argument("--label", type=label, metavar="N|NAME", help="which object (default: the only one)")
     parser.add_argument(
         "--model",

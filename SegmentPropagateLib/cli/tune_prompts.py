@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.cli.console import duration, progress_bar, speaker
-from SegmentPropagateLib.cli.named import called, find_segment
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import check_writable
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.networks.families import FAMILIES, find_family
+from SegmentPropagateLib.volumes.labels import find_segment, listed_segments
 from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
+from SegmentPropagateLib.wording import counted
 
 if TYPE_CHECKING:
     from SegmentPropagateLib.networks.card import Card
@@ -58,7 +59,9 @@ def run(arguments: argparse.Namespace) -> None:
     took = duration(time.monotonic() - started)
     change = f"DSC {tuned.before:.3f} to {tuned.after:.3f} on slices that were left out"
     if tuned.recipe is not None:
-        say(f"Wrote {arguments.output}: tuned on {len(masks)} slices in {took}, {change}.")
+        used, there = len(tuned.slices), counted(len(masks), "slice")
+        which = there if used == len(masks) else f"{used} of {there} evenly spread"
+        say(f"Wrote {arguments.output}: tuned on {which} in {took}, {change}.")
     else:
         say(f"Wrote {arguments.output}: it answers as '{arguments.model}' does, as tuning did not help ({change}).")
 
@@ -70,7 +73,7 @@ def _outlined(
     volume = read_volume(arguments.image)
     labels = read_labels(arguments.mask, volume.geometry, say)
     if arguments.label is None and len(labels.segments) != 1:
-        there = ", ".join(called(segment) for segment in labels.segments) or "none"
+        there = listed_segments(labels.segments)
         raise InputError(f"Prompts are tuned for one object: choose one by --label; '{arguments.mask}' has {there}.")
     wanted = labels.segments[0].value if arguments.label is None else arguments.label
     segment = find_segment(labels, wanted, arguments.mask)
@@ -102,7 +105,7 @@ def _write(arguments: argparse.Namespace, base: Path, network: Network, card: Ca
         name=Path(arguments.output).stem,
         base=base_of(base) if becomes_delta else {},
         parents={card.name or base.name: card.sha256},
-        recipe={"method": "tune-prompts", "seed": arguments.seed, **(tuned.recipe or {})},
+        recipe={"method": "tune-prompts", "seed": arguments.seed, "slices": list(tuned.slices), **(tuned.recipe or {})},
         metrics={"left_out_slices": {"before": tuned.before, "after": tuned.after}},
         sha256="",
     )

@@ -30,12 +30,9 @@ def address(text: str) -> str:
 
 def label(text: str) -> int | str:
     """A number where it looks like one, else a name or `all`."""
-    return number(text) if text == "all" or re.fullmatch(r"[-+]?[\d_.]+", text) else text
-
-
-def number(text: str) -> int | str:
-    """A label value, or `all`."""
-    return text if text == "all" else whole(text, 1, _MOST, "a label: give numbers from 1, or all")
+    if not re.fullmatch(r"[-+]?[\d_.]+", text):
+        return text
+    return whole(text, 1, _MOST, "a label: give numbers from 1, names, or all")
 
 
 def count(text: str) -> int:

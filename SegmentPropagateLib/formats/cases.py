@@ -8,6 +8,7 @@ NAME/image.nii.gz, NAME/labels.nii.gz                 a folder per case (label, 
 NAME.nrrd, NAME.seg.nrrd or NAME_label.nrrd           side by side (.seg, -label, _labels, _mask, _seg)
 NAME.npz                                              MedSAM2: imgs and gts in one archive
 
+Capitals make no difference but in NAME.
 Where labels are there twice, a `.seg.nrrd` is taken: it is what somebody corrected in Slicer.
 """
 
@@ -37,7 +38,8 @@ _LONGEST_NAME = 150  # a file name has 255 bytes, some of them for what is made 
 LISTS = (".csv", ".json")
 LABEL_WORDS = ("label", "labels", "mask", "masks", "seg", "segmentation")
 _OF_WINDOWS = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)( *\..*)?", re.IGNORECASE)  # its devices, whatever the ending
-_LABELS = re.compile(rf"[_.-]({'|'.join(LABEL_WORDS)})$")
+_LABELS = re.compile(rf"[_.-]({'|'.join(LABEL_WORDS)})$", re.IGNORECASE)
+_SEG = re.compile(r"\.seg$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -152,11 +154,12 @@ def _label_files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _in_folder(folder: Path, labels_to_come: bool) -> list[Case]:
+    inner = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     for images, label_folders in IMAGE_FOLDERS.items():
-        if (folder / images).is_dir():
-            labels = next((folder / name for name in label_folders if (folder / name).is_dir()), None)
+        if images.lower() in inner:
+            labels = next((inner[name.lower()] for name in label_folders if name.lower() in inner), None)
             if labels is not None or labels_to_come:
-                return list(_by_equal_names(folder / images, labels or folder / label_folders[0], labels_to_come))
+                return list(_by_equal_names(inner[images.lower()], labels or folder / label_folders[0], labels_to_come))
     return [*_side_by_side(folder, labels_to_come), *_one_folder_each(folder, labels_to_come)]
 
 
@@ -186,7 +189,7 @@ def _volumes_in(folder: Path) -> dict[str, Path]:
 
 def _by_equal_names(images: Path, labels: Path, labels_to_come: bool) -> Iterator[Case]:
     present = _volumes_in(labels) if labels.is_dir() else {}
-    known = {stem.removesuffix(".seg"): path for stem, path in present.items()}
+    known = {_SEG.sub("", stem): path for stem, path in present.items()}
     for stem, image in _volumes_in(images).items():
         name = re.sub(r"_0000$", "", stem)  # nnU-Net's number of the channel
         if name not in known and not labels_to_come:
@@ -196,13 +199,17 @@ def _by_equal_names(images: Path, labels: Path, labels_to_come: bool) -> Iterato
 
 def _side_by_side(folder: Path, labels_to_come: bool) -> Iterator[Case]:
     stems = {stem: path for stem, path in _volumes_in(folder).items() if path.is_file()}
+    named = dict(stems)
+    for stem, path in stems.items():
+        for joint in re.finditer("[_.-]", stem):
+            named.setdefault(stem[: joint.start()] + stem[joint.start() :].lower(), path)
     for stem, image in stems.items():
         if image.suffix.lower() == ".npz":
             yield Case(stem, image, image)
             continue
         ends = [f"{stem}{joint}{word}" for word in LABEL_WORDS for joint in ("_", "-", ".")]
         ends = [f"{stem}.seg", *ends, *(f"{end}.seg" for end in ends)]
-        labels = next((stems[end] for end in ends if end in stems), None)
+        labels = next((named[end] for end in ends if end in named), None)
         if labels is not None:
             yield Case(stem, image, labels)
         elif labels_to_come and not _LABELS.search(stem):

@@ -16,6 +16,7 @@ from SegmentPropagateLib.formats.dicom_header import Header, Tag, begins_as_dico
 from SegmentPropagateLib.formats.dicom_pixels import stored_frames
 from SegmentPropagateLib.formats.grids import FRAME_OF_REFERENCE
 from SegmentPropagateLib.formats.kinds import Content
+from SegmentPropagateLib.wording import counted
 
 _NAMES = (".dcm", ".dicom", ".ima")  # of files that are DICOM or damaged, whatever they begin with
 _CLASSES = "1.2.840.10008.5.1.4.1.1."
@@ -137,7 +138,7 @@ def _only_series(folder: Path) -> list[Header]:
 def _summary(series: Sequence[Header]) -> str:
     first = series[0]
     title = first.text(Tag.SERIES_DESCRIPTION) or first.text(Tag.SERIES_INSTANCE_UID)
-    return f"{title} ({len(series)} files, such as {first.path.name})"
+    return f"{title} ({counted(len(series), 'file')}, such as {first.path.name})"
 
 
 def _what_else(header: Header) -> tuple[str, str] | None:

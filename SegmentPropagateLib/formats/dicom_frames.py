@@ -16,6 +16,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.dicom_header import Header, Tag, Values, text_of
 from SegmentPropagateLib.formats.dicom_pixels import Layout, layout_of
 from SegmentPropagateLib.volumes.geometry import RESAMPLE
+from SegmentPropagateLib.wording import counted
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _FARTHEST_MM = 1e6
@@ -232,7 +233,7 @@ def _check_gaps(frames: Sequence[Frame], normal: NDArray[np.float64], path: Path
         widest = int(gaps.argmax())
         lost = round(gaps[widest] / usual) - 1
         raise InputError(
-            f"The DICOM series in '{path}' lacks about {lost} slice(s) between {along[widest]:g} and "
+            f"The DICOM series in '{path}' lacks about {counted(lost, 'slice')} between {along[widest]:g} and "
             f"{along[widest + 1]:g} mm along its axis: export it again."
         )
     if gaps.max() - gaps.min() > 0.1 * usual:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.dicom_header import Header, Tag
+from SegmentPropagateLib.wording import are, counted
 
 _DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 _WRAPPED = (_DEFLATED_FRAMES, "1.2.840.10008.1.2.1.98")  # transfer syntaxes
@@ -111,15 +112,13 @@ def _check_complete(header: Header, layout: Layout) -> None:
                 f"{layout.rows} pixels): convert it with `gdcmconv --raw`."
             )
         missing = layout.frames - (len(header.pixels) - 1)  # the first piece is a table of offsets
-        unit = "frames"
+        unit = "frame"
     else:
         missing = (layout.frames * layout.frame_bits + 7) // 8 - sum(length for _offset, length in header.pixels)
-        unit = "bytes"
+        unit = "byte"
     if missing > 0:
-        raise InputError(
-            f"The DICOM file '{header.path}' is damaged or cut off ({missing} {unit} of voxels are missing): export it "
-            f"again."
-        )
+        lost = f"{counted(missing, unit)} of voxels {are(missing)} missing"
+        raise InputError(f"The DICOM file '{header.path}' is damaged or cut off ({lost}): export it again.")
 
 
 def stored_frames(header: Header, layout: Layout) -> Iterator[NDArray[np.integer[Any]]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.geometry import Frames, Geometry
 from SegmentPropagateLib.volumes.labels import values_in
+from SegmentPropagateLib.wording import are, counted
 
 _Shape = tuple[int, int, int]
 FRAME_OF_REFERENCE = "SegmentPropagate frame of reference"
@@ -98,7 +99,8 @@ def match(
     total = sum(int(np.count_nonzero(layer)) for layer in layers)
     outside = sum(_count_outside(layer, to_target, target.shape_kji) for layer in layers)
     if outside:
-        notify(f"{outside} of {total} label voxels in '{path}' lie outside the image and are left out.")
+        of_all = f"{outside} of {counted(total, 'label voxel')}"
+        notify(f"{of_all} in '{path}' {are(outside)} outside the image and left out.")
     lost = set().union(*map(values_in, layers)) - set().union(*map(values_in, moved))
     if lost:
         notify(f"No voxel of the image lies in label {', '.join(map(str, sorted(lost)))} of '{path}'.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.wording import are, counted
 
 LONGEST_HEADER = 4 << 20
 MOST_LINES = 12_000  # a thousand segments take ten lines each; ITK's time grows with the square
@@ -116,8 +117,8 @@ class Header:
             kind: numpy's type of the voxels, such as `u1`.
         """
         words = [word.rstrip(",") for word in text.decode("latin-1").split(maxsplit=count)[:count]]
-        if len(words) < count:
-            raise self.fault(f"it is cut off, {count - len(words)} of its {count} voxels are missing")
+        if missing := count - len(words):
+            raise self.fault(f"it is cut off, {missing} of its {counted(count, 'voxel')} {are(missing)} missing")
         whole = kind[0] in "iu"
         limits = np.iinfo(kind) if whole else np.finfo(kind)
         pattern, number = (_WHOLE, int) if whole else (_DECIMAL, float)
@@ -143,6 +144,11 @@ def finite(parts: list[str]) -> list[float] | None:
     return numbers if all(abs(number) <= _FARTHEST for number in numbers) else None
 
 
+def exact(values: Iterable[float]) -> list[str]:
+    """Numbers as headers have them: read again they are the same, but for -0.0, which becomes 0.0."""
+    return [repr(float(value) + 0.0) for value in values]
+
+
 def shown(text: str) -> str:
     """A piece of a file in quotes: short, and without control characters."""
     return ascii(text if len(text) <= 60 else f"{text[:57]}...")
@@ -157,10 +163,10 @@ def check_room(path: Path, needed: int, present: int, *, packed: bool) -> None:
         present: bytes that are there for them.
         packed: whether they are deflated (gzip, zlib).
     """
-    if not packed and needed > present:
-        raise InputError(
-            f"'{path}' is cut off: {needed - present} bytes of voxels are missing, copy or export it again."
-        )
+    missing = needed - present
+    if not packed and missing > 0:
+        lost = f"{counted(missing, 'byte')} of voxels {are(missing)} missing"
+        raise InputError(f"'{path}' is cut off: {lost}, copy or export it again.")
     if needed > present * _DEFLATED:
         raise InputError(
             f"'{path}' is damaged or cut off: it announces {needed} bytes of voxels, more than its {present} packed "

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.formats import itk
 from SegmentPropagateLib.formats.grids import ijk_to_lps
-from SegmentPropagateLib.formats.headers import LONGEST_HEADER, MOST_LINES, Header, check_room, shown
+from SegmentPropagateLib.formats.headers import LONGEST_HEADER, MOST_LINES, Header, check_room, exact, shown
 from SegmentPropagateLib.formats.kinds import Content
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
@@ -185,10 +185,10 @@ def write_labels(
         "BinaryDataByteOrderMSB": sys.byteorder == "big",
         "CompressedData": True,
         "CompressedDataSize": sum(map(len, packed)),
-        "TransformMatrix": _words((matrix[:3, :3] / spacing).T.ravel()),  # axis after axis
-        "Offset": _words(matrix[:3, 3]),
+        "TransformMatrix": " ".join(exact((matrix[:3, :3] / spacing).T.ravel())),  # axis after axis
+        "Offset": " ".join(exact(matrix[:3, 3])),
         "CenterOfRotation": "0 0 0",
-        "ElementSpacing": _words(spacing),
+        "ElementSpacing": " ".join(exact(spacing)),
         "DimSize": " ".join(map(str, layer.shape[::-1])),
         "ElementType": _TYPES[layer.dtype.str[1:]],
         "ElementDataFile": "LOCAL",  # the last line: the voxels follow
@@ -196,7 +196,3 @@ def write_labels(
     with path.open("wb") as file:
         file.write("".join(f"{key} = {value}\n" for key, value in fields.items()).encode())
         file.writelines(packed)
-
-
-def _words(values: Iterable[float]) -> str:
-    return " ".join(repr(float(value) + 0.0) for value in values)  # + 0.0: no -0.0

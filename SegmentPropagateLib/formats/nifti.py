@@ -26,6 +26,7 @@ from SegmentPropagateLib.formats.kinds import Content
 from SegmentPropagateLib.formats.nifti_header import HEADER_BYTES, Header, header_in, make_header
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo
+from SegmentPropagateLib.wording import are, counted
 
 _PAIRED_ENDINGS = (".hdr.gz", ".hdr", ".img.gz", ".img")
 _GZIP = b"\x1f\x8b"
@@ -139,14 +140,14 @@ def _voxels(path: Path, header: Header) -> NDArray[Any]:
         packed = isinstance(file, gzip.GzipFile)
         missing = needed - path.stat().st_size * (_MOST_PACKED if packed else 1)
         if missing > 0:
-            raise ValueError(f"{missing} bytes of voxels are missing")
+            raise ValueError(f"{counted(missing, 'byte')} of voxels {are(missing)} missing")
         file.seek(header.offset)
         array = np.empty(_shape(header), kind)
         unfilled = array.reshape(-1).view(np.uint8).data
         while len(unfilled) and (count := file.readinto(unfilled[:_CHUNK])):
             unfilled = unfilled[count:]
-        if len(unfilled):
-            raise ValueError(f"{len(unfilled)} bytes of voxels are missing")
+        if missing := len(unfilled):
+            raise ValueError(f"{counted(missing, 'byte')} of voxels {are(missing)} missing")
         if packed:
             read_to_end(file)
     return array

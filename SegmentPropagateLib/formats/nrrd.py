@@ -28,6 +28,7 @@ from SegmentPropagateLib.formats.headers import (
     MOST_LINES,
     Header,
     check_room,
+    exact,
     finite,
     read_to_end,
     shown,
@@ -268,4 +269,4 @@ def _grid_lines(layers: Sequence[NDArray[Any]], matrix: NDArray[np.float64]) -> 
 
 
 def _vector(values: NDArray[np.float64]) -> str:
-    return "(" + ",".join(repr(float(value) + 0.0) for value in values) + ")"  # + 0.0: no -0.0
+    return f"({','.join(exact(values))})"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from typing import Any
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import PathLike, is_there, writing
 from SegmentPropagateLib.formats.cases import Case, find_images, result_of, text_of
+from SegmentPropagateLib.locking import locked
 
 TO_DO, PROPOSED, IN_WORK, DONE = STATES = ("to do", "proposed", "in work", "done")
 STATE_FILE = "worklist.json"
+_LOCK = f".{STATE_FILE}.lock"
+_PATIENCE_S, _POLL_S = 5.0, 0.01  # another one reads and writes the list within milliseconds
 
 
 @dataclass(frozen=True)
@@ -123,14 +127,30 @@ class Worklist:
             **changes: `state`, `labels` or `kept`.
 
         Raises:
-            InputError: the list cannot be read or written.
+            InputError: it has no case of that name, or cannot be read or written.
         """
-        self.refresh()  # another person may work on the same list
-        self.cases = tuple(replace(case, **changes) if case.name == name else case for case in self.cases)
-        self.last = name
+        if name not in self._found:
+            raise InputError(f"The list of '{self.path}' has no case '{name}': choose one of its {len(self._found)}.")
+        with locked(self.path.with_name(_LOCK), self._refuse_from(time.monotonic() + _PATIENCE_S), _POLL_S):
+            self.refresh()  # another person may work on the same list
+            noted = {case.name: replace(case, **changes) if case.name == name else case for case in self.cases}
+            self.cases, self.last = tuple(noted.values()), name
+            self._write()
+        return noted[name]
+
+    def _refuse_from(self, end: float) -> Callable[[], None]:
+        """What ends a wait for the list."""
+
+        def refuse() -> None:
+            if time.monotonic() >= end:
+                raise InputError(f"'{self.path}' is in use by another program: try again.")
+
+        return refuse
+
+    def _write(self) -> None:
         done = [case for case in self.cases if case.state == DONE and case.labels.is_file()]
         content = {
-            "last": name,
+            "last": self.last,
             "cases": {case.name: self._entry(case) for case in self.cases},
             "training": [
                 {"name": case.name, "image": self._place(case.image), "label": self._place(case.labels)}
@@ -139,7 +159,6 @@ class Worklist:
         }
         with writing(self.path) as file:
             file.write(json.dumps(content, indent=1, ensure_ascii=True).encode())
-        return next(case for case in self.cases if case.name == name)
 
     def _entry(self, case: WorkCase) -> dict[str, Any]:
         return {"state": case.state, "labels": self._place(case.labels), "kept": dict(case.kept)}

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -12,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
-from SegmentPropagateLib.files import drop_link, file_sha256, replacing
-from SegmentPropagateLib.models.locking import locked
+from SegmentPropagateLib.files import drop_link, file_sha256, writing
+from SegmentPropagateLib.locking import locked
 from SegmentPropagateLib.models.registry import NamedModel, unusable_folder
 
 if TYPE_CHECKING:
@@ -89,6 +91,8 @@ def _bring(model: NamedModel, path: Path, notify: Notify, progress: Progress | N
 
 def _check_place(model: NamedModel, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, "you may not write there")
     free = shutil.disk_usage(path.parent).free
     if model.size_bytes and free < model.size_bytes:
         raise CheckpointError(
@@ -121,8 +125,8 @@ def _check(model: NamedModel, path: Path, file: Path, notify: Notify) -> None:
         )
     if digest != recorded:
         drop_link(record)
-        with replacing(record) as part:
-            part.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
+        with writing(record) as stream:
+            stream.write(f"{digest}  {path.name}\n".encode())
 
 
 def _recorded_in(record: Path) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
-from SegmentPropagateLib.files import drop_link, is_there, replacing
+from SegmentPropagateLib.files import drop_link, is_there, writing
 from SegmentPropagateLib.networks.families import FAMILIES
 
 META = "https://dl.fbaipublicfiles.com/segment_anything_2/092824/"
@@ -95,8 +95,8 @@ class NamedModel:
         try:
             self._consent.parent.mkdir(parents=True, exist_ok=True)
             drop_link(self._consent)
-            with replacing(self._consent) as part:
-                part.write_text(f"{self.name}: {self.licence}, see {self.licence_url}; confirmed.\n", encoding="utf-8")
+            with writing(self._consent) as file:
+                file.write(f"{self.name}: {self.licence}, see {self.licence_url}; confirmed.\n".encode())
         except OSError as error:
             raise unusable_folder(self._consent.parent, error) from error
 

@@ -6,6 +6,7 @@ A new family is a `Family` here, a file that builds its network, and a line in `
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -222,13 +223,13 @@ def _measure_hiera(shapes: Shapes, origin: str) -> dict[str, Any]:
             f"{origin} holds an EfficientTAM or EfficientMedSAM network (plain ViT trunk), which cannot "
             f"run here: {_INSTEAD}."
         )
-    patches = shapes.get(trunk + "patch_embed.proj.weight") or shapes.get(trunk + "patch_embed.proj.bias") or (0,)
+    width = _most_said(shapes, r"image_encoder\.trunk\.(patch_embed\.proj|blocks\.0\.norm1)\.(weight|bias)", 0) or 0
     depth = _count(shapes, trunk + r"blocks\.(\d+)\.")
     for variant, sizes in HIERA_TRUNKS.items():
-        if (sizes["embed_dim"], sum(sizes["stages"])) == (patches[0], depth):
+        if (sizes["embed_dim"], sum(sizes["stages"])) == (width, depth):
             return {"variant": variant}
     raise CheckpointError(
-        f"{origin} has an image encoder of width {patches[0]} with {depth} blocks, which is "
+        f"{origin} has an image encoder of width {width} with {depth} blocks, which is "
         f"none of SAM 2's sizes {', '.join(HIERA_TRUNKS)}: {_INSTEAD}."
     )
 
@@ -237,26 +238,34 @@ STARTER_LARGEST = 4096
 """Widest layer of a starter network that is built; a forged file must not ask for gigabytes."""
 
 
+_STAGE = r"image_encoder\.trunk\.st\.{}\.(0\.weight|\d+\.(c1|c2|n1|n2)\.weight|\d+\.(n1\.|n2\.)?bias)"
+_ATTENTION = r"(recent_)?memory_attention\.layers\.\d+\."
+_STARTER_SIZES: Mapping[str, tuple[str, int]] = {
+    "width": (rf"{_ATTENTION}norm\d\.|image_encoder\.neck\.convs\.\d\.conv\.bias|no_mem_embed", -1),
+    "memory_width": (rf"{_ATTENTION}cross_attn_image\.[kv]_proj\.weight|maskmem_tpos_enc|no_obj_embed_spatial", -1),
+    "attention_mlp": (rf"{_ATTENTION}linear1\.", 0),
+    "decoder_mlp": (r"sam_mask_decoder\.transformer\.layers\.\d\.mlp\.layers\.0\.", 0),
+    "iou_mlp": (r"sam_mask_decoder\.iou_prediction_head\.layers\.[01]\.", 0),
+}
+"""Size of a starter -> beginnings of the names of tensors that have it, and on which axis."""
+
+
 def _measure_starter(shapes: Shapes, origin: str) -> dict[str, Any]:
-    stages = range(4)
+    def size(what: str, pattern: str, axis: int) -> int:
+        said = _most_said(shapes, pattern, axis)
+        if said is None:
+            raise CheckpointError(f"{origin} is a starter network without any tensor of its {what}: get it again.")
+        return said
 
-    def length(name: str, axis: int = 0) -> int:
-        if not shapes.get(name):
-            lack = f"whose tensor '{name}' has no axis" if name in shapes else f"without the tensor '{name}'"
-            raise CheckpointError(f"{origin} is a starter network {lack}: get it again.")
-        return shapes[name][axis]
-
+    channels = _four(size(f"stage {stage}", _STAGE.format(stage), 0) for stage in range(4))
+    sizes = {name: size(name.replace("_", " "), *place) for name, place in _STARTER_SIZES.items()}
     shape = StarterShape(
-        stage_channels=_four(length(f"image_encoder.trunk.st.{stage}.0.weight") for stage in stages),
-        stage_blocks=_four(_blocks(shapes, stage) for stage in stages),
-        width=length("no_mem_embed", -1),
-        memory_width=length("maskmem_tpos_enc", -1),
+        stage_channels=channels,
+        stage_blocks=_four(_blocks(shapes, stage) for stage in range(4)),
         attention_layers=_count(shapes, r"memory_attention\.layers\.(\d+)\."),
-        attention_mlp=length("memory_attention.layers.0.linear1.weight"),
-        decoder_mlp=length("sam_mask_decoder.transformer.layers.0.mlp.layers.0.weight"),
-        iou_mlp=length("sam_mask_decoder.iou_prediction_head.layers.0.weight"),
+        **sizes,
     )
-    largest = max(*shape.stage_channels, shape.width, shape.memory_width, shape.attention_mlp, shape.decoder_mlp)
+    largest = max(*channels, *sizes.values())
     if largest > STARTER_LARGEST:
         raise CheckpointError(
             f"{origin} is a starter network of width {largest}, where {STARTER_LARGEST} is the limit: get it again."
@@ -266,13 +275,21 @@ def _measure_starter(shapes: Shapes, origin: str) -> dict[str, Any]:
 
 
 def _blocks(shapes: Shapes, stage: int) -> int:
-    entries = _count(shapes, rf"image_encoder\.trunk\.st\.{stage}\.(\d+)\.c1\.weight")
-    return max(0, entries - 2)  # convolution and norm come before
+    return max(0, _count(shapes, rf"image_encoder\.trunk\.st\.{stage}\.(\d+)\.") - 2)  # after convolution and norm
 
 
 def _four(values: Iterable[int]) -> tuple[int, int, int, int]:
     first, second, third, fourth = values
     return first, second, third, fourth
+
+
+def _most_said(shapes: Shapes, pattern: str, axis: int) -> int | None:
+    """The size that most tensors whose names begin like this have on an axis; None without any.
+
+    One tensor of a wrong shape changes no size: the strict comparison then finds it alone at fault.
+    """
+    said = Counter(shape[axis] for name, shape in shapes.items() if shape and re.match(pattern, name))
+    return said.most_common(1)[0][0] if said else None
 
 
 def _count(shapes: Shapes, pattern: str) -> int:

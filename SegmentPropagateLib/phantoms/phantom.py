@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +172,7 @@ def cached_phantom(folder: Path, seed: int, family: str, shape_kji: tuple[int, i
                 names = dict(zip(stored["ids"].tolist(), stored["names"].tolist(), strict=True))
                 spacing = tuple(stored["spacing"].tolist())
                 return Phantom(stored["values"], stored["labels"], spacing, names, str(stored["look"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError):
             path.unlink(missing_ok=True)
     phantom = make_phantom(seed, family, shape_kji)
     folder.mkdir(parents=True, exist_ok=True)

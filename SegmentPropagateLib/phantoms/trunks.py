@@ -12,6 +12,8 @@ from SegmentPropagateLib.phantoms.shapes import Mask, borders, smooth_noise
 
 BONES = (6, 9)
 """Labels of vertebrae and ribs."""
+_OF_THE_GRID = 64
+"""An organ has 60 voxels, or this part of the grid where that is less: of 8 x 8 x 8 voxels no two had 60."""
 
 
 def crowd(scene: Scene) -> None:
@@ -104,6 +106,7 @@ def _organs(
 ) -> list[int]:
     """Organs, vessels and gut, the large ones first; returns their labels."""
     rng, organs = scene.rng, []
+    least = min(60, scene.labels.size // _OF_THE_GRID)
     sizes = np.sort(np.exp(rng.uniform(np.log(5), np.log(42), int(rng.integers(26, 46)))))[::-1]
     for value, size_mm in enumerate(sizes * scene.size, start=10):
         kind = str(rng.choice(["ellipsoid", "blob", "blob", "tube", "tube", "branch"]))
@@ -111,7 +114,7 @@ def _organs(
         mask = any_shape(scene, center, float(size_mm) if kind in ("ellipsoid", "blob") else float(size_mm) / 2, kind)
         # Most organs make way for what is there; some press into it.
         where = inside & (scene.labels == 5) if rng.random() < 0.7 else inside & ~np.isin(scene.labels, (6, 7, 9))
-        if np.count_nonzero(mask & where) < 60:
+        if np.count_nonzero(mask & where) < least:
             continue
         organs.append(value)
         gray = soft + rng.normal(0, 12) if rng.random() < 0.7 else float(rng.uniform(0, 255))

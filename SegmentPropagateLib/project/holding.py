@@ -20,7 +20,7 @@ from typing import Any
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import writing
-from SegmentPropagateLib.models.locking import POLL_S, locked
+from SegmentPropagateLib.locking import POLL_S, locked
 from SegmentPropagateLib.process import is_running
 
 LOCK, HOLDER = ".project.lock", ".project.holder.json"
@@ -44,10 +44,6 @@ def held(folder: Path, patience_s: float = 0.0) -> Iterator[None]:
             told = _read(holder) or {"person": "Somebody", "host": "this computer", "pid": "?", "since": "now"}
             raise InputError(f"'{folder}' is in use: {_sentence(told)}. Try again when that has ended{advice}.")
 
-    try:
-        (folder / LOCK).touch()
-    except OSError as error:
-        raise InputError(f"Cannot write into '{folder}': {error.strerror or error}.") from error
     with locked(folder / LOCK, refuse):
         while (told := _read(holder)) is not None and not _is_gone(told):
             refuse(f"; if it has, remove '{holder}'")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from SegmentPropagateLib.files import file_sha256, replacing
+from SegmentPropagateLib.files import file_sha256, writing
 from SegmentPropagateLib.project.folder import FINISHED, MODELS, Project
 from SegmentPropagateLib.project.schedule import EPOCHS, RATE, held_out
 from SegmentPropagateLib.project.state import State
@@ -69,8 +69,8 @@ def learn(project: Project, recipe: FinetuneSettings, conduct: Conduct, *, is_he
     facts = finetune(dataset, project.model_path(state.model), output, settings, replace(conduct, resume=resumes))
     model = project.folder / MODELS / output.name
     for ending in _SHOWN:  # copied: until the ledger tells of them, the run may have to be gone on with
-        with replacing(model.with_suffix(ending)) as part:
-            shutil.copyfile(output.with_suffix(ending), part)
+        with output.with_suffix(ending).open("rb") as file, writing(model.with_suffix(ending)) as copy:
+            shutil.copyfileobj(file, copy)
     with hold(PATIENCE_S):
         project.append(
             "learned",

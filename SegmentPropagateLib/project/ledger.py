@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from SegmentPropagateLib.errors import InputError
+from SegmentPropagateLib.wording import counted
 
 _LARGEST = 1 << 28  # bytes; a line has some hundred
 _SUM = b', "sum": "'
@@ -77,7 +78,8 @@ class Ledger:
         found = self._found()
         if found.torn:
             self._notify(
-                f"The last entry of '{self.path}' was not written to its end ({found.torn} bytes): it does not count."
+                f"The last entry of '{self.path}' was not written to its end ({counted(found.torn, 'byte')}): it does "
+                "not count."
             )
         return found.entries
 

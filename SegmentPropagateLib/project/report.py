@@ -10,6 +10,7 @@ from typing import Any
 from SegmentPropagateLib.project.state import State
 from SegmentPropagateLib.reports import html
 from SegmentPropagateLib.reports.cohort import spread_of
+from SegmentPropagateLib.wording import are, counted
 
 Entry = Mapping[str, Any]
 
@@ -56,7 +57,8 @@ def write_rounds(path: Path, name: str, state: State, cases: int) -> None:
 
 def _parts(state: State, cases: int) -> list[str]:
     rounds = rounds_of(state)
-    parts = [html.note(f"{len(state.done)} of {cases} cases are accepted; model in use: {state.model}.")]
+    done = len(state.done)
+    parts = [html.note(f"{done} of {counted(cases, 'case')} {are(done)} accepted; model in use: {state.model}.")]
     if not rounds:
         return parts
     parts.append(html.heading("Means per round"))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.project.folder import LEAST_TO_LEARN, Project
 from SegmentPropagateLib.project.state import State
+from SegmentPropagateLib.wording import are, counted
 
 EPOCHS = (6, 15)
 """Of the first round that learns, and of those after it."""
@@ -39,9 +40,11 @@ def check_enough(project: Project, state: State, *, at_once: bool) -> None:
     if count < LEAST_TO_LEARN:
         raise InputError(
             f"Learning needs {LEAST_TO_LEARN} accepted cases, two to learn from and two to be measured on, and there "
-            f"{'is' if count == 1 else 'are'} {count}: accept {LEAST_TO_LEARN - count} more."
+            f"{are(count)} {count}: accept {LEAST_TO_LEARN - count} more."
         )
     new, wanted = state.since_learning, project.settings.learn_after
     if new < (1 if at_once else wanted):
         advice = "accept another case first" if at_once else "accept more, or say --now"
-        raise InputError(f"{new} of {wanted} cases are accepted since the model learned last: {advice}.")
+        raise InputError(
+            f"{new} of {counted(wanted, 'case')} {are(new)} accepted since the model learned last: {advice}."
+        )

@@ -40,7 +40,8 @@ from SegmentPropagateLib.volumes.volume import Volume
 
 READ = (0.2, 0.5, 0.8)
 """Where along an object that registration has found the network looks, beside the key slice: a tenth of a second each.
-Of what registration is unsure of the key slice alone is drawn anew."""
+Of what registration is unsure of the key slice alone is drawn anew. `evenly` would take a quarter, a half and three
+quarters; the figures below are of these."""
 DOUBT = 0.4
 """Mean worth of these slices below which a label is not found, whatever registration says: the network sees another
 object there, or none. Of what registration found in two volumes, each from the other, and in eight pairs of copies of

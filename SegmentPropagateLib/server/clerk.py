@@ -16,6 +16,7 @@ from SegmentPropagateLib.server.child import Child
 from SegmentPropagateLib.server.house import House
 from SegmentPropagateLib.server.rules import admit, admit_offer
 from SegmentPropagateLib.server.settings import RefusedError
+from SegmentPropagateLib.wording import counted
 from SegmentPropagateLib.worker.fields import identity_of
 from SegmentPropagateLib.worker.messages import Message, MessageError
 from SegmentPropagateLib.worker.remote.desk import LOG, OFFER, VOXELS, WANTED
@@ -108,7 +109,7 @@ class Clerk:
         elif message.type == VOXELS:
             self._deliver(identity, message)
         elif len(self._queue) >= self._house.settings.queued:
-            sentence = f"{len(self._queue)} of your requests wait already: wait for them, or cancel some."
+            sentence = f"{counted(len(self._queue), 'request')} of yours wait already: wait for them, or cancel some."
             self._answer(identity, Failed("input", sentence))
         else:
             self._queue.append(_Job(identity, message))

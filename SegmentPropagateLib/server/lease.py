@@ -10,10 +10,11 @@ from typing import Any
 from SegmentPropagateLib.server.clerk import Clerk
 from SegmentPropagateLib.server.house import House
 from SegmentPropagateLib.server.settings import RefusedError
+from SegmentPropagateLib.wording import counted
 from SegmentPropagateLib.worker.messages import Decoder, Message, MessageError, encode
 from SegmentPropagateLib.worker.remote.stream import Close, Outbox
 
-IDLE = "Nothing was asked for {minutes} minutes, so the session was ended; the next run opens another."
+IDLE = "Nothing was asked for {time}, so the session was ended; the next run opens another."
 LOST = "The connection was lost for too long, so the session was ended."
 UNREAD = "Nothing was read for {seconds:.0f} s while others waited, so the run was ended: propagate again."
 _CHECKS = 10  # so often is looked at the clock during the shortest of the times
@@ -127,7 +128,7 @@ class Lease:
             if not self.is_connected and now - self._lost_at > limits.resume_s:
                 raise RefusedError(Close.GONE, LOST)
             if self._clerk.is_idle and now - self._clerk.active_since > limits.idle_s:
-                raise RefusedError(Close.IDLE, IDLE.format(minutes=round(limits.idle_s / 60)))
+                raise RefusedError(Close.IDLE, IDLE.format(time=counted(round(limits.idle_s / 60), "minute")))
             self._clerk.check_worker()
             if self._clerk.holds_slot and self._house.slots.waiting and now - self._unread_since(now) > limits.unread_s:
                 self._clerk.give_up(UNREAD.format(seconds=limits.unread_s))

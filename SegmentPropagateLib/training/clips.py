@@ -18,6 +18,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.propagators.tracking.appearance import IMAGENET_MEAN, IMAGENET_STD, WindowsAppearance
 from SegmentPropagateLib.training.forward import ClipPrompt
 from SegmentPropagateLib.volumes.boxes import first_and_last
+from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 PromptKind = Literal["mask", "box", "points", "mask-box", "mixed"]
@@ -36,11 +37,13 @@ class TrainingVolume:
         name: of the case.
         stack: its slices.
         layers: integer label maps `(slices, rows, columns)`; a value is found in one of them only.
+        segments: what is known of the labels, ascending by value.
     """
 
     name: str
     stack: ImageStack
     layers: tuple[NDArray[np.integer], ...]
+    segments: tuple[SegmentInfo, ...] = ()
 
     def masks(
         self, values: Sequence[int], slices: Sequence[int] | NDArray[np.intp] | slice = slice(None)

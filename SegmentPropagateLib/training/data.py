@@ -20,8 +20,9 @@ from SegmentPropagateLib.formats.cases import Case
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.training.clips import Target, TrainingVolume
 from SegmentPropagateLib.volumes.intensity import to_gray
-from SegmentPropagateLib.volumes.labels import values_in
+from SegmentPropagateLib.volumes.labels import Wanted, default_segment, listed_segments, values_in
 from SegmentPropagateLib.volumes.stack import ImageStack, make_stack, stack_of
+from SegmentPropagateLib.wording import counted
 
 SMALLEST_AREA = 12
 """Pixels that a label must cover on some slice to be learned from."""
@@ -41,7 +42,7 @@ class Library:
     Args:
         plane: along which volumes are cut.
         preset: intensity preset.
-        labels: label values to learn; None takes all.
+        labels: numbers or names of the labels to learn; None takes all.
         keep: how many volumes to hold in memory.
         notify: takes a sentence about labels that were left out or lie at a doubtful place.
     """
@@ -50,11 +51,12 @@ class Library:
         self,
         plane: str = "axial",
         preset: str = "auto",
-        labels: Sequence[int] | None = None,
+        labels: Sequence[int | str] | None = None,
         keep: int = 12,
         notify: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
-        self._plane, self._preset, self._labels, self._keep, self._notify = plane, preset, labels, keep, notify
+        self._plane, self._preset, self._keep, self._notify = plane, preset, keep, notify
+        self.wanted = Wanted(labels)
         self._kept: OrderedDict[str, TrainingVolume] = OrderedDict()
 
     def load(self, case: Case) -> TrainingVolume:
@@ -82,19 +84,16 @@ class Library:
             InputError: the case cannot be read or holds none of the labels.
         """
         volume = self.load(case)
-        found = set().union(*map(values_in, volume.layers))
-        wanted = [value for value in sorted(found) if self._labels is None or value in self._labels]
         examples = []
-        for value in wanted:
-            areas = volume.masks((value,)).sum((1, 2))
+        for segment in self.wanted.of(volume, str(case.labels)):
+            areas = volume.masks((segment.value,)).sum((1, 2))
             if areas.max() >= SMALLEST_AREA:
                 present = tuple(int(index) for index in np.flatnonzero(areas >= SMALLEST_AREA))
-                examples.append(Example(case, Target((value,), present)))
+                examples.append(Example(case, Target((segment.value,), present)))
         if not examples:
-            asked = "any label" if self._labels is None else f"label {', '.join(map(str, self._labels))}"
             raise InputError(
-                f"Case '{case.name}': '{case.labels}' does not show {asked} on {SMALLEST_AREA} pixels of a slice "
-                "within the image."
+                f"Case '{case.name}': '{case.labels}' does not show {self.wanted} on {SMALLEST_AREA} pixels of a slice "
+                f"within the image; it has {listed_segments(volume.segments)}."
             )
         return examples
 
@@ -103,7 +102,9 @@ class Library:
         labels = read_labels(case.labels, volume.geometry, self._notify)
         stack, _ = make_stack(volume, self._plane, self._preset)
         axis = volume.geometry.plane_axis(self._plane)
-        return TrainingVolume(case.name, stack, tuple(stack_of(layer, axis) for layer in labels.layers))
+        return TrainingVolume(
+            case.name, stack, tuple(stack_of(layer, axis) for layer in labels.layers), labels.segments
+        )
 
 
 class HasExamples(Protocol):
@@ -176,7 +177,9 @@ def split(
             raise InputError(f"There is no case '{min(unknown)}' to validate on: the cases are {', '.join(names)}.")
     training = [example for example in examples if example.case.name not in aside]
     if not training:
-        raise InputError(f"Nothing is left to train on: the dataset has {len(names)} usable case(s), all set aside.")
+        raise InputError(
+            f"Nothing is left to train on: the dataset has {counted(len(names), 'usable case')}, all set aside."
+        )
     return training, [example for example in examples if example.case.name in aside]
 
 
@@ -199,7 +202,8 @@ def _read_slices(case: Case) -> TrainingVolume:
     if layer.shape != gray.shape:
         raise InputError(f"the slices have shape {gray.shape[1:]}, their masks {layer.shape[1:]}.")
     prepared = to_gray(gray, "none")
-    return TrainingVolume(case.name, ImageStack(prepared.values, prepared.gray, (1.0, 1.0, 1.0)), (layer,))
+    segments = tuple(map(default_segment, values_in(layer)))
+    return TrainingVolume(case.name, ImageStack(prepared.values, prepared.gray, (1.0, 1.0, 1.0)), (layer,), segments)
 
 
 def _numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[int, Path]:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from SegmentPropagateLib.files import Outputs
-from SegmentPropagateLib.formats.cases import find_cases
+from SegmentPropagateLib.formats.cases import check_apart, find_cases
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.models.devices import choose_device, choose_precision
 from SegmentPropagateLib.networks.adapters.delta import base_of
@@ -45,9 +45,6 @@ from SegmentPropagateLib.training.trainer import Trainer, TrainerSettings
 from SegmentPropagateLib.training.validation import Ranking, Score
 
 log = logging.getLogger(__name__)
-
-NOT_IN_NAMES = r'[/\\:*?"<>|\0]'
-"""Characters that names of files cannot have, here or on other systems."""
 
 LESSONS: Mapping[str, Callable[[FinetuneSettings, Callable[[str], None]], Lessons]] = {
     "sequences": Sequences,
@@ -107,6 +104,8 @@ def finetune(
     lessons = LESSONS[settings.lessons](settings, conduct.say)
     cases = [case for case in find_cases(dataset) if case.name not in settings.left_out]
     examples, skipped = gather(cases, lessons, conduct.skip_bad, conduct.say)
+    if not settings.left_out:  # it may be the case left out that has a label
+        lessons.check_labels()
     training, validating = split(examples, settings.validation, settings.seed)
     start = _file_of(init)
     network, card = starting_network(start, settings)
@@ -294,7 +293,8 @@ def leave_one_out(
     """
     output, start = Path(output), _file_of(init)
     cases = {case.name: case for case in find_cases(dataset)}
-    models = {name: output.with_suffix(f".without-{re.sub(NOT_IN_NAMES, '-', name)}.pt") for name in cases}
+    check_apart(Path(dataset), cases)
+    models = {name: output.with_suffix(f".without-{_in_file_name(name)}.pt") for name in cases}
     for model in models.values():  # a name that cannot be written is told before the first training
         RunFiles(model).check_names()
     device = choose_device(conduct.device)
@@ -310,6 +310,11 @@ def leave_one_out(
         before, after = (exam.score(*_load(path, start.parent)) for path in (start, model))
         scores[name] = before, after
     return scores
+
+
+def _in_file_name(name: str) -> str:
+    """A name as part of a file's, different for different ones: signs that some disks do not take become numbers."""
+    return re.sub(r'[%/\\:*?"<>|\0]', lambda sign: f"%{ord(sign[0]):02X}", name)
 
 
 def _digest(head: Mapping[str, Any]) -> str:

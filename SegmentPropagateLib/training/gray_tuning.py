@@ -81,7 +81,7 @@ def tune_grays(
         found = known(outlined, best).portable(stack.values)
         keep_prompt_grays(network, torch.from_numpy(found.ratio), (found.low, found.high), best)
     recipe = {"learned": "gray values", "share": best} if helps else None
-    return Tuned(round(before, 4), round(after[best], 4), recipe)
+    return Tuned(round(before, 4), round(after[best], 4), recipe, tuple(outlined))
 
 
 def _prompts(mask: Mask, index: int, settings: TuningSettings) -> list[BoxPrompt | PointsPrompt]:

@@ -52,6 +52,9 @@ class Lessons(Protocol):
     def examples(self, case: Case) -> list[Example]:
         """The targets of a case, or InputError."""
 
+    def check_labels(self) -> None:
+        """Raise InputError for a label that was asked for and that no case so far has."""
+
     def batches(self, training: Sequence[Example], say: Say) -> Batches:
         """What draws batches from these targets, or InputError."""
 
@@ -76,6 +79,10 @@ class Sequences:
     def examples(self, case: Case) -> list[Example]:
         """The targets of a case."""
         return self._library.examples(case)
+
+    def check_labels(self) -> None:
+        """Raise InputError for a label that no case has."""
+        self._library.wanted.check()
 
     def batches(self, training: Sequence[Example], say: Say) -> Mixture:
         """Clips as long as the shortest volume allows."""

@@ -76,6 +76,17 @@ class SliceLoss(LossTerms):
         return SliceLoss(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(self)))
 
 
+def soft_dice_loss(probability: Tensor, truth: Tensor) -> Tensor:
+    """Soft Dice loss `(...)` of masks `(..., h, w)` in 0..1; 1 above and below lets two empty masks cost nothing."""
+    overlap = 2 * (probability * truth).sum((-2, -1)) + 1
+    return 1 - overlap / (probability.sum((-2, -1)) + truth.sum((-2, -1)) + 1)
+
+
+def true_iou(found: Tensor, truth: Tensor) -> Tensor:
+    """Intersection over union `(...)` of bool masks `(..., h, w)`; 0 of two empty ones."""
+    return (found & truth).sum((-2, -1)) / (found | truth).sum((-2, -1)).clamp_min(1)
+
+
 def slice_loss(output: SliceOutput, target: Tensor, weights: LossWeights) -> SliceLoss:
     """Compare a slice with its reference mask.
 
@@ -99,12 +110,9 @@ def slice_loss(output: SliceOutput, target: Tensor, weights: LossWeights) -> Sli
     balance = FOCAL_ALPHA * truth + (1 - FOCAL_ALPHA) * (1 - truth)
     focal = weights.focal * (balance * (1 - agreement) ** FOCAL_GAMMA * pixel).mean((2, 3))
     cross_entropy = weights.cross_entropy * pixel.mean((2, 3))
-    overlap = 2 * (probability * truth).sum((2, 3)) + 1
-    dice = weights.dice * (1 - overlap / (probability.sum((2, 3)) + truth.sum((2, 3)) + 1))
+    dice = weights.dice * soft_dice_loss(probability, truth)
     best = (focal + cross_entropy + dice).argmin(1, keepdim=True)
-    hard = logits > 0
-    both, either = (hard & truth.bool()).sum((2, 3)), (hard | truth.bool()).sum((2, 3))
-    iou = weights.iou * (output.ious - both / either.clamp_min(1)).abs().mean(1)
+    iou = weights.iou * (output.ious - true_iou(logits > 0, truth.bool())).abs().mean(1)
     mask_share = present + (1 - present) * weights.absent_masks
     presence = functional.binary_cross_entropy_with_logits(output.presence[:, 0].float(), present)
     return SliceLoss(

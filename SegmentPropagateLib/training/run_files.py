@@ -18,6 +18,7 @@ from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, load_ne
 from SegmentPropagateLib.training.curve import draw_curve
 from SegmentPropagateLib.training.resume import as_bytes
 from SegmentPropagateLib.training.validation import Score
+from SegmentPropagateLib.wording import counted
 
 Record = Mapping[str, Any]
 
@@ -89,7 +90,7 @@ class RunFiles:
         losses = [(record["step"], record["loss"]) for record in records]
         dices = [] if start is None else [(0, start.dsc)]
         dices += [(record["step"], record["validation_dsc"]) for record in records if "validation_dsc" in record]
-        draw_curve(self.curve, losses, dices, f"{self.model.name}, {len(losses)} steps", outputs)
+        draw_curve(self.curve, losses, dices, f"{self.model.name}, {counted(len(losses), 'step')}", outputs)
 
     def write_state(self, state: Mapping[str, Any], outputs: Outputs) -> None:
         """Write what `read_state` gives back."""

@@ -57,7 +57,7 @@ class FinetuneSettings:
         roi: `auto` shows a crop around the object, as runs do by default; `off` shows whole slices, as the papers do.
         plane: along which volumes are cut.
         intensity: preset for gray levels.
-        labels: label values to learn; None takes all.
+        labels: numbers or names of the labels to learn; None takes all.
         validation: share of the cases, or names of the cases, to measure on and not to learn from.
         left_out: names of cases that are not touched at all.
         validations: how many times to measure during the run, at least.
@@ -89,7 +89,7 @@ class FinetuneSettings:
     roi: Literal["auto", "off"] = "auto"
     plane: str = "axial"
     intensity: str = "auto"
-    labels: tuple[int, ...] | None = None
+    labels: tuple[int | str, ...] | None = None
     validation: float | tuple[str, ...] = 0.0
     left_out: tuple[str, ...] = ()
     validations: int = 10

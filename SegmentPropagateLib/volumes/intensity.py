@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.presets import PRESET_OF, PRESETS
+from SegmentPropagateLib.wording import counted
 
 PERCENTILES = (0.5, 99.5)
 
@@ -61,8 +62,8 @@ class GrayResult:
         if not self.nonfinite_voxels:
             return ""
         return (
-            f"{self.nonfinite_voxels} voxels were NaN or infinite and count as the volume's lowest finite value, "
-            f"+inf as its highest."
+            f"{counted(self.nonfinite_voxels, 'voxel')} held NaN or infinity, which count as the volume's lowest "
+            "finite value, +inf as its highest."
         )
 
     def _scaled(self, values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -51,7 +51,7 @@ def test_an_archive_may_tell_of_its_files_in_pages(archive, fetched):
 def test_what_is_there_already_is_not_fetched_again(archive, fetched):
     fetched()
     archive.asked.clear()
-    assert fetched() == (0, f"All 6 files are in {Path('got').resolve()} already.\n")
+    assert fetched() == (0, f"{Path('got').resolve()} holds the series already, 6 files.\n")
     assert archive.files_asked_for() == []
 
 
@@ -174,6 +174,9 @@ def test_a_file_is_taken_only_if_it_is_whole_and_the_one_that_was_asked_for(arch
         ("http://alice:secret@{host}/dicom-web", "The address names a user, a password"),
         ("http://alice@{host}/dicom-web", "The address names a user, a password"),
         ("http://{host}/dicom-web?token=secret", "The address names a user, a password or a query"),
+        ("http://alice:secret@127.0.0.1:99999/", "The address names a user, a password"),
+        ("http://alice:secret@[::1/", "The address names a user, a password"),
+        ("alice:secret@{host}/dicom-web", "The address names a user, a password"),
         ("{host}/dicom-web", "is no address of an archive"),
         ("ftp://{host}/dicom-web", "is no address of an archive"),
         ("http:///dicom-web", "is no address of an archive"),

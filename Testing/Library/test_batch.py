@@ -136,7 +136,7 @@ def test_a_batch_that_is_interrupted_sums_up_and_leaves_a_right_table(tmp_path, 
     process.send_signal(number)
     _out, told = process.communicate(timeout=60)
     assert process.returncode == status, told
-    assert "1 of 2 cases are done, 1 left. The same command goes on from here." in told.splitlines()
+    assert "1 of 2 cases is done, 1 left. The same command goes on from here." in told.splitlines()
     assert "Traceback" not in told
     assert psutil.wait_procs(children, timeout=20)[1] == []
     assert [row["case"] for row in rows(tmp_path / "out" / "table.csv")] == ["a", "a"]

@@ -167,7 +167,7 @@ class TestOneOfItsOwn:
         _out, told = process.communicate(timeout=60)
         assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[number], told
         assert psutil.wait_procs(started, timeout=20)[1] == []
-        assert ("1 of 2 cases are done, 1 left." in told) == (number != signal.SIGKILL)
+        assert ("1 of 2 cases is done, 1 left." in told) == (number != signal.SIGKILL)
         assert "Traceback" not in told
         assert statuses(tmp_path) == {"a": "done"}
         assert not list(tmp_path.rglob("*.partial"))
@@ -209,7 +209,7 @@ class TestTwoNodes:
         process.send_signal(number)
         _out, told = process.communicate(timeout=60)
         assert psutil.wait_procs(at_work, timeout=20)[1] == []
-        assert ("0 of 1 cases are done, 1 left." in told) == (number == signal.SIGINT)
+        assert ("0 of 1 case are done, 1 left." in told) == (number == signal.SIGINT)
         run_ray("status", "--address", cluster)
 
     def test_what_answers_but_is_no_cluster_is_told_in_one_sentence(self, tmp_path, cluster):

@@ -123,7 +123,7 @@ def test_another_network_that_reads_finished_cases_is_told_to_the_source_and_mak
 def test_finished_cases_among_the_images_are_left_out(here, capsys):
     shutil.copy(here / "new" / "berta.nrrd", here / "done" / "carla.nrrd")
     assert main(["batch", "done", "--support", "done", "-o", "out", "--model", "classical"]) == 0
-    assert "1 of 2 cases are left out: they are finished ones of --support." in capsys.readouterr().err
+    assert "1 of 2 cases is left out, being finished in --support." in capsys.readouterr().err
     assert statuses(here) == {"carla": "done"}
 
 

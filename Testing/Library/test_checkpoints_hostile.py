@@ -72,7 +72,8 @@ def write_views(path):
 
 
 def write_huge_starter(path):
-    torch.save(weights(**{"image_encoder.trunk.st.0.0.weight": torch.zeros(5000, 3, 3, 3)}), path)
+    names = ("0.weight", "1.weight", "1.bias", "2.n1.weight", "2.n1.bias", "2.n2.weight", "2.n2.bias")
+    torch.save(weights(**{f"image_encoder.trunk.st.0.{name}": torch.zeros(5000) for name in names}), path)
 
 
 def write_two_directories(path):

@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from failing_disk import files_end_at
 from small_models import CARD, constant_weights, random_weights, refusal, write_safetensors
 
 from SegmentPropagateLib.errors import CheckpointError, InputError
@@ -99,20 +100,43 @@ def test_a_saved_card_and_its_weights_come_back(tmp_path):
     assert all(torch.equal(network.state_dict()[name], weights[name]) for name in weights)
 
 
-@pytest.mark.parametrize(
-    ("name", "shape", "words"),
-    [
-        ("no_mem_embed", (), "whose tensor 'no_mem_embed' has no axis"),
-        ("maskmem_tpos_enc", None, "without the tensor 'maskmem_tpos_enc'"),
-        ("no_mem_embed", (1, 1, 97), "width 97"),
-    ],
-)
-def test_what_the_sizes_of_a_network_are_read_from_is_named_where_it_is_wrong(name, shape, words, tmp_path):
-    weights = {**random_weights(), name: torch.zeros(shape or ())}
-    if shape is None:
-        del weights[name]
+def test_a_tensor_that_sizes_are_read_from_is_named_alone_where_it_is_wrong_or_missing(tmp_path):
+    names = [
+        *(
+            "image_encoder.trunk.st.0.0.weight",
+            "image_encoder.trunk.st.2.1.bias",
+            "image_encoder.trunk.st.3.2.c1.weight",
+        ),
+        *("no_mem_embed", "image_encoder.neck.convs.1.conv.bias", "maskmem_tpos_enc", "no_obj_embed_spatial"),
+        *("memory_attention.layers.0.linear1.weight", "recent_memory_attention.layers.0.linear1.bias"),
+        "sam_mask_decoder.transformer.layers.0.mlp.layers.0.weight",
+        *(f"sam_mask_decoder.iou_prediction_head.layers.{layer}.weight" for layer in (0, 1)),
+    ]
+    for name in names:
+        whole = random_weights()
+        for shape in ([size + 1 for size in whole[name].shape], []):
+            torch.save({"model": {**whole, name: torch.zeros(shape)}}, tmp_path / "x.pt")
+            wrong = f"{name} {shape} instead of {list(whole[name].shape)}"
+            assert inspect_checkpoint(tmp_path / "x.pt").problems == (f"1 of another shape or kind ({wrong})",)
+        del whole[name]
+        torch.save({"model": whole}, tmp_path / "x.pt")
+        assert inspect_checkpoint(tmp_path / "x.pt").problems == (f"1 missing ({name})",)
+    with pytest.raises(CheckpointError, match=rf"tensors 1 missing \({name}\)"):
+        load_network(tmp_path / "x.pt")
+
+
+def test_a_starter_without_anything_that_tells_a_size_is_refused(tmp_path):
+    weights = {name: tensor for name, tensor in random_weights().items() if ".mlp.layers.0." not in name}
     torch.save({"model": weights}, tmp_path / "x.pt")
-    assert words in refusal(tmp_path / "x.pt")
+    assert "without any tensor of its decoder mlp" in refusal(tmp_path / "x.pt")
+
+
+def test_a_wrong_first_tensor_of_a_large_network_is_named(tmp_path):
+    weights = dict(constant_weights("sam2.1"))
+    weights["image_encoder.trunk.patch_embed.proj.weight"] = torch.zeros(97, 3, 7, 7)
+    torch.save({"model": weights}, tmp_path / "x.pt")
+    (problem,) = inspect_checkpoint(tmp_path / "x.pt").problems
+    assert problem.startswith("1 of another shape or kind (image_encoder.trunk.patch_embed.proj.weight [97, 3, 7, 7] ")
 
 
 def test_a_card_is_json(tmp_path):
@@ -164,17 +188,11 @@ def test_equal_weights_make_equal_files(tmp_path):
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
-def test_a_file_that_cannot_be_completed_leaves_the_old_one(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_completed_leaves_the_old_one(tmp_path):
     path = tmp_path / "mine.pt"
     save_checkpoint(path, random_weights(), CARD)
     before = path.read_bytes()
-
-    def disk_full(content, file):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", disk_full)
-    with pytest.raises(InputError, match="No space left"):
+    with files_end_at(len(before) // 2), pytest.raises(InputError, match=r"Cannot write .*File too large"):
         save_checkpoint(path, random_weights(), CARD)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

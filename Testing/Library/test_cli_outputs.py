@@ -283,3 +283,29 @@ def test_a_demo_that_fails_leaves_nothing_new(small_demo, tmp_path, monkeypatch)
     monkeypatch.setattr("SegmentPropagateLib.cli.propagate.write_report", interrupted)
     assert show(tmp_path) == 130
     assert contents(tmp_path) == {}
+
+
+EARLY = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+early = sys.argv.pop(1)
+class Interrupting:
+    def find_spec(name, *_):
+        if name == early:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupting)
+runpy.run_module("SegmentPropagateLib", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("imported", ["cli", "cli.console", "process", "cli.arguments", "cli.models"])
+def test_ctrl_c_before_a_command_begins_is_told_in_one_sentence(imported):
+    words = [sys.executable, "-c", EARLY, f"SegmentPropagateLib.{imported}", "models"]
+    answer = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert (answer.returncode, answer.stdout) == (130, "")
+    assert answer.stderr == "segment-propagate: Interrupted; no file was left half written.\n"
+
+
+def test_the_program_begins_where_ctrl_c_is_waited_for():
+    project = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'segment-propagate = "SegmentPropagateLib.__main__:main"' in project

@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_volume
+from SegmentPropagateLib.wording import counted
 
 VOXELS = np.random.default_rng(0).integers(-1000, 1000, (6, 16, 20)).astype(np.int16)
 ALONG_Z = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -123,7 +124,10 @@ def test_other_files_in_the_folder_do_no_harm(tmp_path, capfd):
 def test_missing_slices_are_found_by_position(lost, count, tmp_path):
     write_series(tmp_path / "ct", keep=set(range(6)) - set(lost))
     message = sentence_of(tmp_path / "ct")
-    assert f"lacks about {count} slice(s) between {(lost[0] - 1) * 2.5:g} and {(lost[-1] + 1) * 2.5:g} mm" in message
+    assert (
+        f"lacks about {counted(count, 'slice')} between {(lost[0] - 1) * 2.5:g} and {(lost[-1] + 1) * 2.5:g} mm"
+        in message
+    )
 
 
 def test_two_slices_at_one_place_are_refused(tmp_path):

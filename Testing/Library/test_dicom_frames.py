@@ -63,7 +63,7 @@ def test_single_slices_and_frames_of_one_series_are_one_stack(tmp_path):
     ("items", "words"),
     [
         ([frame_item(place) for place in PLACES[:3] * 2], "several slices at the same place (40 mm"),
-        ([frame_item(place) for place in (40, 42.5, 45, 52.5, 55, 57.5)], "lacks about 2 slice(s) between 45 and 52.5"),
+        ([frame_item(place) for place in (40, 42.5, 45, 52.5, 55, 57.5)], "lacks about 2 slices between 45 and 52.5"),
         ([frame_item(place) for place in (40, 42, 44, 46.5, 48.5, 50.5)], "unevenly spaced"),
         (
             [frame_item(place, orientation="0\\1\\0\\0\\0\\1" if place > 50 else None) for place in PLACES],

@@ -42,7 +42,7 @@ def evaluate_all(*words):
 def test_every_object_of_every_result_has_the_figures_of_evaluate(here, capsys):
     assert evaluate_all("cases") == 0
     told = capsys.readouterr()
-    assert "1 of 3 cases are in no mean" in told.err
+    assert "1 of 3 cases is in no mean" in told.err
     table = rows(here / "out" / "evaluation.csv")
     assert [(row["case"], row["label"]) for row in table] == [(name, n) for name in ("good", "short") for n in "13"]
     for row in table:
@@ -110,7 +110,7 @@ def test_without_references_volumes_and_scores_are_told(here, capsys):
         (["nowhere"], "does not exist"),
         (["empty"], "give each case a folder with image.nii.gz and labels.nii.gz, name them"),
         (["other"], "are the names equal"),
-        (["cases", "--label", "liver"], "anything to be told"),
+        (["cases", "--label", "liver"], "under label 'liver'; the results have label 1"),
         (["cases", "--label", "-4"], "--label"),
     ],
 )

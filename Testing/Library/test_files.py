@@ -1,5 +1,6 @@
 """Files appear together and whole, in the place of what was there, and of nothing that somebody else keeps there."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from drawn_files import sentence_of
-from failing_disk import contents
+from failing_disk import contents, files_end_at
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs, check_writable, replacing, writing
@@ -199,3 +200,26 @@ def test_a_disk_that_fails_when_the_bytes_reach_it_is_noticed(tmp_path, monkeypa
     with pytest.raises(InputError, match="Input/output error"):
         write_all(tmp_path)
     assert contents(tmp_path) == {"b.txt": b"old"}
+
+
+@pytest.mark.parametrize("make", [writing, replacing])
+def test_what_cannot_be_read_meanwhile_is_not_told_as_what_cannot_be_written(tmp_path, make):
+    write(tmp_path / "a.txt", "old")
+    with pytest.raises(FileNotFoundError, match="gone"), make(tmp_path / "a.txt"):
+        (tmp_path / "gone").read_bytes()
+    with pytest.raises(InputError, match=r"Cannot write .*a\.txt"), make(tmp_path / "a.txt") as new:
+        raise OSError(errno.EIO, "Input/output error", str(new)) if make is replacing else told_by(new)
+    assert contents(tmp_path) == {"a.txt": b"old"}
+
+
+def told_by(stream):
+    """What a stream raises when the disk is full, after a library has passed over it."""
+    with files_end_at(0), contextlib.suppress(OSError):
+        stream.write(bytes(1 << 20))
+    return RuntimeError("something went wrong")
+
+
+def test_a_connection_that_breaks_off_says_nothing_of_the_file_that_is_written(tmp_path):
+    with pytest.raises(ConnectionResetError), writing(tmp_path / "a.txt"):
+        raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+    assert contents(tmp_path) == {}

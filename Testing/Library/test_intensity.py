@@ -157,7 +157,7 @@ def test_nan_and_infinities_are_counted_and_replaced_on_a_copy(preset):
     before = values.copy()
     result = to_gray(values, preset)
     assert result.nonfinite_voxels == 4
-    assert result.note.startswith("4 voxels were NaN or infinite")
+    assert result.note.startswith("4 voxels held NaN or infinity")
     np.testing.assert_array_equal(values, before)
     np.testing.assert_array_equal(result.values, clean)
     np.testing.assert_array_equal(result.gray, to_gray(clean, preset).gray)

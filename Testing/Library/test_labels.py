@@ -154,7 +154,7 @@ def test_a_mask_of_the_same_shape_at_another_place_is_told(tmp_path):
 def test_voxels_that_are_lost_outside_the_image_are_counted(tmp_path):
     notes = []
     read_labels(write_box(tmp_path / "l.nrrd", (-3, 0, 0)), Geometry((9, 9, 9), np.eye(4)), notes.append)
-    assert notes == [f"32 of 48 label voxels in '{tmp_path / 'l.nrrd'}' lie outside the image and are left out."]
+    assert notes == [f"32 of 48 label voxels in '{tmp_path / 'l.nrrd'}' are outside the image and left out."]
 
 
 def test_objects_that_are_lost_are_named(tmp_path):

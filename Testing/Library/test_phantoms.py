@@ -169,6 +169,21 @@ def test_the_cache_returns_what_was_made_and_replaces_a_damaged_file(tmp_path, m
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
+def test_a_cached_file_that_was_damaged_anywhere_is_made_anew(tmp_path):
+    made = cached_phantom(tmp_path, 1, "nested", (8, 16, 16))
+    (path,) = tmp_path.glob("*.npz")
+    good = path.read_bytes()
+    for place in range(0, len(good), 37):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 0x55]) + good[place + 1 :])
+        assert cached_phantom(tmp_path, 1, "nested", (8, 16, 16)).names == made.names
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_smallest_grid_has_room_for_every_family(family):
+    for seed in range(3):
+        assert make_phantom(seed, family, (8, 8, 8)).labels.shape == (8, 8, 8)
+
+
 def test_an_unknown_family_is_refused_with_the_choices():
     with pytest.raises(InputError, match="organs, contact"):
         make_phantom(0, "kidneys")

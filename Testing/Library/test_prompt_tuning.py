@@ -82,6 +82,19 @@ def test_what_does_not_help_slices_that_were_left_out_is_not_kept(ball):
     assert all(torch.equal(network.state_dict()[name], tiny_network().state_dict()[name]) for name in LEARNED)
 
 
+def test_of_many_outlined_slices_five_evenly_spread_are_learned_from():
+    volume, _ = ball_volume(count=13, center=6, radius=6.0)
+    truth = volume.masks((1,))
+    few = {index: truth[index] for index in (2, 4, 6, 8, 10)}
+    many = {index: few.get(index, np.ones_like(truth[index])) for index in range(13)}
+    settings = TuningSettings(steps=2, batch=1, boxes=1, rates=(0.05,))
+    ticks = []
+    result = tune_prompts(tiny_network(), CARD, volume.stack, many, settings, lambda *done: ticks.append(done))
+    assert result.slices == tuple(few)
+    assert len(ticks) == (5 + 1) * settings.steps
+    assert tune_prompts(tiny_network(), CARD, volume.stack, few, settings) == result
+
+
 def test_one_outlined_slice_is_too_few(ball):
     masks = dict([next(iter(ball[1].items()))])
     with pytest.raises(InputError, match="2 to 5 outlined slices, there is 1: outline more"):

@@ -12,7 +12,7 @@ from tiny_training import CARD, save_tiny, tiny_network
 
 from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.formats.cases import find_cases
+from SegmentPropagateLib.formats.cases import Case, find_cases
 from SegmentPropagateLib.networks.build import build_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint, save_checkpoint
@@ -22,11 +22,14 @@ from SegmentPropagateLib.prompting.recall import Aligned, Question, remembering
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings
 from SegmentPropagateLib.propagators.tracking.appearance import WindowsAppearance
 from SegmentPropagateLib.propagators.tracking.engine import NetworkPropagator
-from SegmentPropagateLib.training.clips import Clip
+from SegmentPropagateLib.training.clips import Clip, Target
+from SegmentPropagateLib.training.data import Example
 from SegmentPropagateLib.training.finetune import Conduct, finetune
 from SegmentPropagateLib.training.forward import ClipPrompt, policy_of
 from SegmentPropagateLib.training.losses import SliceOutput
 from SegmentPropagateLib.training.settings import METHODS, RECIPES
+from SegmentPropagateLib.training.supports.bookcase import Asked
+from SegmentPropagateLib.training.supports.examiner import SupportExaminer
 from SegmentPropagateLib.training.supports.lessons import SupportLessons
 from SegmentPropagateLib.training.supports.loss import SupportWeights, divergence, support_loss
 from SegmentPropagateLib.training.supports.trainer import SupportForward, SupportTrainer
@@ -228,3 +231,17 @@ def test_a_published_network_is_written_as_what_differs_and_reads_finished_cases
     gray = np.where(mask, 0.7, 0.3).astype(np.float32)
     (answer,) = remembering(tmp_path / "mine.pt").ask([Question(gray, mask, [Aligned(gray, mask)])], (1.0, 1.0))
     assert answer.mask.shape == mask.shape
+
+
+def test_a_target_whose_slices_cannot_be_asked_about_is_not_measured(network):
+    class Bookcase:
+        def slices(self, _case):
+            return 6
+
+        def ask(self, _example, index, _others):  # nothing supports the slices that show the object
+            empty = np.zeros((SIDE, SIDE), bool)
+            return None if index in (2, 3) else Asked(None, empty, (1.0, 1.0))
+
+    example = Example(Case("ann", "image", "labels"), Target((1,), (2, 3)))
+    examiner = SupportExaminer(Bookcase(), [], [example], torch.device("cpu"))
+    assert np.isnan(examiner.score(network, CARD)).all()

@@ -8,8 +8,11 @@ from tiny_training import ball, write_pair
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.cases import find_cases, find_images, find_labels
+from SegmentPropagateLib.formats.reading import read_volume
+from SegmentPropagateLib.formats.writing import write_segmentation
 from SegmentPropagateLib.training.data import Library, gather, split
 from SegmentPropagateLib.training.ranks import join
+from SegmentPropagateLib.volumes.labels import SegmentInfo
 
 TORCHRUN = {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
 
@@ -57,6 +60,36 @@ def test_a_folder_per_case_and_lists_give_the_same_pairs(tmp_path):
     for dataset in (tmp_path, tmp_path / "list.json", tmp_path / "list.csv", tmp_path / "bare.csv"):
         assert find_cases(dataset)[1].labels.samefile(tmp_path / "p2" / "labels.nrrd")
         assert _names(dataset) == ["p1", "p2"]
+
+
+CAPITALS = {
+    "side by side": (("Ann.NII.GZ", "Ann_Label.NII.GZ"), "Ann"),
+    "as Slicer saves": (("Ann.NRRD", "Ann.SEG.NRRD"), "Ann"),
+    "segments beside a label of that name": (("Ann.nrrd", "Ann-Mask.Seg.nrrd"), "Ann"),
+    "two folders": (("Images/Ann.nrrd", "Labels/Ann.SEG.NRRD"), "Ann"),
+    "nnU-Net": (("IMAGESTR/Ann_0000.NII.GZ", "LabelsTR/Ann.NII.GZ"), "Ann"),
+    "a folder each": (("Ann/Image.MHA", "Ann/LABELS.MHA"), "Ann"),
+}
+
+
+@pytest.mark.parametrize("layout", CAPITALS)
+def test_capitals_make_no_difference_but_in_the_names_of_cases(tmp_path, layout):
+    files, name = CAPITALS[layout]
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    image, labels = (tmp_path / file for file in files)
+    assert [(case.name, case.image, case.labels) for case in find_cases(tmp_path)] == [(name, image, labels)]
+    assert [case.labels for case in find_images(tmp_path)] == [labels]  # and no label file is an image
+
+
+def test_label_files_alone_are_named_without_their_ends_whatever_their_capitals(tmp_path):
+    for name in ("ann_Label.NII.GZ", "bob.SEG.NRRD"):
+        (tmp_path / name).touch()
+    assert {name: path.name for name, path in find_labels(tmp_path).items()} == {
+        "ann": "ann_Label.NII.GZ",
+        "bob": "bob.SEG.NRRD",
+    }
 
 
 def test_a_folder_per_case_may_hold_what_slicer_saves(tmp_path):
@@ -150,8 +183,45 @@ def test_several_labels_are_several_targets_unless_some_are_asked_for(tmp_path):
     write_pair(tmp_path, "a", values, several)
     assert [example.target.values for example in _examples(tmp_path)[0]] == [(1,), (4,)]
     assert [example.target.values for example in _examples(tmp_path, labels=[4])[0]] == [(4,)]
-    with pytest.raises(InputError, match=r"Case 'a': .* does not show label 9"):
+    with pytest.raises(InputError, match=r"Case 'a': .* does not show label 9 .*; it has label 1, label 4\. "):
         _examples(tmp_path, labels=[9])
+
+
+def write_named(folder, case, **names):
+    """A ball whose halves are labels of these names and numbers."""
+    values, labels = ball()
+    write_pair(folder, case, values, labels)
+    (folder / f"{case}_label.nrrd").unlink()
+    (left, first), (right, second) = names.items()
+    masks = {first: labels & (np.arange(48) < 24), second: labels & (np.arange(48) >= 24)}
+    segments = [SegmentInfo(first, left, (1, 0, 0)), SegmentInfo(second, right, (0, 1, 0))]
+    geometry = read_volume(folder / f"{case}.nrrd").geometry
+    write_segmentation(folder / f"{case}.seg.nrrd", masks, geometry, segments)
+
+
+def test_labels_may_be_asked_for_by_names_whose_numbers_differ_between_cases(tmp_path):
+    write_named(tmp_path, "a", Liver=1, Spleen=2)
+    write_named(tmp_path, "b", Spleen=1, liver=3)
+    found = [(example.case.name, example.target.values) for example in _examples(tmp_path, labels=["liver"])[0]]
+    assert found == [("a", (1,)), ("b", (3,))]
+    found = [(example.case.name, example.target.values) for example in _examples(tmp_path, labels=["SPLEEN", 3])[0]]
+    assert found == [("a", (2,)), ("b", (1,)), ("b", (3,))]
+    with pytest.raises(InputError, match=r"not show label 'kidney' .*; it has label 1 \(Liver\), label 2 \(Spleen\)\."):
+        _examples(tmp_path, labels=["kidney"])
+
+
+def test_a_name_that_two_labels_have_is_refused(tmp_path):
+    write_named(tmp_path, "a", node=1, Node=2)
+    with pytest.raises(InputError, match="has two labels of the name 'node': give the number"):
+        _examples(tmp_path, labels=["node"])
+
+
+def test_a_name_that_no_case_has_is_told_beside_those_that_there_are(tmp_path):
+    write_named(tmp_path, "a", Liver=1, Spleen=2)
+    library = Library(labels=["liver", "splene"])
+    library.examples(find_cases(tmp_path)[0])
+    with pytest.raises(InputError, match=r"No case has label 'splene'; they have label 1 \(Liver\)"):
+        library.wanted.check()
 
 
 def test_a_bad_pair_is_refused_by_name_or_left_out_as_asked(tmp_path):

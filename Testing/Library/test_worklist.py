@@ -1,12 +1,15 @@
 """Worklists: which images there are, where results go and that `finetune` finds them, states, resuming."""
 
 import json
+import threading
+import time
 
 import pytest
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, PROPOSED, TO_DO, Worklist, second_name, stamp_of
+from SegmentPropagateLib.locking import locked
 
 
 def make(folder, *names):
@@ -96,6 +99,47 @@ def test_two_people_on_one_list_keep_each_others_states(tmp_path):
     other.note("b", state=IN_WORK)
     one.refresh()
     assert [case.state for case in one.cases] == [DONE, IN_WORK]
+
+
+def test_what_another_notes_between_reading_and_writing_is_kept(tmp_path, monkeypatch):
+    make(tmp_path, "a.nrrd", "b.nrrd")
+    one, other = Worklist.of(tmp_path), Worklist.of(tmp_path)
+    meanwhile, read = threading.Thread(target=lambda: other.note("b", state=DONE)), one.refresh
+
+    def read_slowly():
+        read()
+        meanwhile.start()
+        meanwhile.join(0.3)  # long enough for one that does not wait
+
+    monkeypatch.setattr(one, "refresh", read_slowly)
+    one.note("a", state=IN_WORK)
+    meanwhile.join()
+    assert [case.state for case in Worklist.of(tmp_path).cases] == [IN_WORK, DONE]
+
+
+def test_a_case_that_is_not_of_the_list_is_told_of_in_one_sentence(tmp_path):
+    make(tmp_path, "a.nrrd", "b.nrrd")
+    worklist = Worklist.of(tmp_path)
+    with pytest.raises(InputError, match="no case 'c': choose one of its 2"):
+        worklist.note("c", state=DONE)
+    assert not worklist.path.exists()
+
+
+def test_a_list_that_stays_in_use_is_refused_and_not_written(tmp_path, monkeypatch):
+    make(tmp_path, "a.nrrd")
+    worklist = Worklist.of(tmp_path)
+    seconds = iter(range(100))
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+
+    def refuse():
+        raise AssertionError
+
+    with (
+        locked(tmp_path / ".worklist.json.lock", refuse),
+        pytest.raises(InputError, match="in use by another program"),
+    ):
+        worklist.note("a", state=DONE)
+    assert not worklist.path.exists()
 
 
 def test_a_result_under_a_second_name_stays_that_of_its_case(tmp_path):

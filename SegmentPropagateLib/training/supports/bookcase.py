@@ -30,7 +30,7 @@ from SegmentPropagateLib.prompting.shelf import (
 from SegmentPropagateLib.training.clips import Target
 from SegmentPropagateLib.training.data import SMALLEST_AREA, Example
 from SegmentPropagateLib.volumes.geometry import Plane
-from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo
+from SegmentPropagateLib.volumes.labels import Labels, SegmentInfo, Wanted, listed_segments
 from SegmentPropagateLib.volumes.stack import slice_of, stack_of
 
 KEPT_IMAGES, KEPT_SHELVES = 12, 40
@@ -76,13 +76,13 @@ class Bookcase:
 
     Args:
         plane: whose slices are learned from.
-        labels: label values to learn; None takes all.
+        labels: numbers or names of the labels to learn; None takes all.
         notify: takes a sentence about labels that were left out or lie at a doubtful place.
     """
 
-    def __init__(self, plane: str, labels: Sequence[int] | None, notify: Callable[[str], None]) -> None:
+    def __init__(self, plane: str, labels: Sequence[int | str] | None, notify: Callable[[str], None]) -> None:
         self._along = ALONG.index(Plane.parse(plane))
-        self._labels, self._notify = labels, notify
+        self.wanted, self._notify = Wanted(labels), notify
         self._segments: dict[str, tuple[SegmentInfo, ...]] = {}
         self._books: OrderedDict[str, Book] = OrderedDict()
         self._shelves: OrderedDict[str, Shelf] = OrderedDict()
@@ -100,14 +100,16 @@ class Bookcase:
             raise InputError(f"Case '{case.name}': {error}") from error
         self._segments[case.name] = book.labels.segments
         examples = []
-        for segment in book.labels.segments:
-            if self._labels is None or segment.value in self._labels:
-                areas = stack_of(book.labels.mask(segment.value), book.image.axis).sum(axis=(1, 2))
-                present = tuple(int(index) for index in np.flatnonzero(areas >= SMALLEST_AREA))
-                if present:
-                    examples.append(Example(case, Target((segment.value,), present)))
+        for segment in self.wanted.of(book.labels, str(case.labels)):
+            areas = stack_of(book.labels.mask(segment.value), book.image.axis).sum(axis=(1, 2))
+            present = tuple(int(index) for index in np.flatnonzero(areas >= SMALLEST_AREA))
+            if present:
+                examples.append(Example(case, Target((segment.value,), present)))
         if not examples:
-            raise InputError(f"Case '{case.name}': '{case.labels}' shows none of the labels to learn.")
+            raise InputError(
+                f"Case '{case.name}': '{case.labels}' does not show {self.wanted} on {SMALLEST_AREA} pixels of a "
+                f"slice; it has {listed_segments(book.labels.segments)}."
+            )
         return examples
 
     def ask(self, example: Example, index: int, others: Iterable[Case]) -> Asked | None:

@@ -60,7 +60,8 @@ class SupportExaminer:
         indices = [*evenly(example.target.slices, SLICES, ends=False), *evenly(absent, SLICES, ends=False)]
         others = [case for case in self._cases if case.name != example.case.name]
         asked = (self._bookcase.ask(example, index, others) for index in indices)
-        return [found for found in asked if found is not None]
+        found = [each for each in asked if each is not None]
+        return found if any(each.truth.any() for each in found) else []  # two empty masks have a DSC of 1
 
 
 def _figures(asked: Sequence[Asked], memory: Memory) -> tuple[float, float, float]:

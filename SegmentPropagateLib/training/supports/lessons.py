@@ -50,6 +50,10 @@ class SupportLessons:
         """The targets of a case."""
         return self._bookcase.examples(case)
 
+    def check_labels(self) -> None:
+        """Raise InputError for a label that no case has."""
+        self._bookcase.wanted.check()
+
     def batches(self, training: Sequence[Example], say: Say) -> SupportBatches:
         """Draws slices with their supports."""
         del say

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from SegmentPropagateLib.training.losses import LossTerms, SliceOutput
+from SegmentPropagateLib.training.losses import LossTerms, SliceOutput, soft_dice_loss, true_iou
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,14 @@ def support_loss(pseudo: SliceOutput, result: SliceOutput, target: Tensor, weigh
     """
     truth = target.float()
     first, second = (_sized(output.logits, truth.shape[-1]) for output in (pseudo, result))
-    probability = second.sigmoid()
-    overlap = 2 * (probability * truth).sum((1, 2)) + 1
-    dice = 1 - overlap / (probability.sum((1, 2)) + truth.sum((1, 2)) + 1)
-    hard = second > 0
-    both, either = (hard & target).sum((1, 2)), (hard | target).sum((1, 2))
     present = target.flatten(1).any(1).float()
-    iou = present * (result.ious[:, 0].float() - both / either.clamp_min(1)).abs()
+    iou = present * (result.ious[:, 0].float() - true_iou(second > 0, target)).abs()
     presence = [
         functional.binary_cross_entropy_with_logits(output.presence[:, 0].float(), present)
         for output in (pseudo, result)
     ]
     return SupportLoss(
-        dice=weights.dice * dice.mean(),
+        dice=weights.dice * soft_dice_loss(second.sigmoid(), truth).mean(),
         cross_entropy=weights.cross_entropy * functional.binary_cross_entropy_with_logits(second, truth),
         divergence=weights.divergence * divergence(first, second).mean(),
         iou=weights.iou * iou.mean(),

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from SegmentPropagateLib.errors import InputError
+
 POLL_S = 0.2
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+def locked(path: Path, waiting: Callable[[], None], poll_s: float = POLL_S) -> Iterator[None]:
     """Hold the lock of a file, which is made where it is missing and stays: removing it would let two hold one each.
 
     Where the disk knows no locks, as some network drives do not, nothing is held.
@@ -21,12 +23,19 @@ def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     Args:
         path: of the file.
         waiting: is called again and again while another process holds it; what it raises ends the wait.
+        poll_s: seconds between two calls.
+
+    Raises:
+        InputError: the file cannot be made or written.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    except OSError as error:
+        raise InputError(f"Cannot write into '{path.parent}': {error.strerror or error}.") from error
     try:
         while _is_held_elsewhere(handle):
             waiting()
-            time.sleep(POLL_S)
+            time.sleep(poll_s)
         yield
     finally:
         os.close(handle)  # gives the lock back
