@@ -17,6 +17,8 @@ from SegmentPropagateSlicer.Values.Key import Key
 
 ROWS_SHOWN = 3
 PICTURE, SYMBOL = 44, 16  # pixels
+READING_S = 0.01
+"""Between two turns of the event loop; an outline takes 1 to 6 ms."""
 LOCK, REMOVE = 4, 5
 """Columns."""
 
@@ -37,6 +39,11 @@ class KeyTable:
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._drawNext)
+        self._following = qt.QTimer(context.ui.keyTable)
+        self._following.setSingleShot(True)
+        self._following.setInterval(0)
+        self._following.connect("timeout()", context.status.guarded(self._follow))
+        context.logic.stateChanged.connect(self.follow)  # a review in which much was drawn may have ended
         self.table: qt.QTableWidget = context.ui.keyTable
         self.table.setColumnCount(6)
         self.table.setHorizontalHeaderLabels([_("Slice"), _("Segment"), _("Plane"), _("Area"), "", ""])
@@ -63,9 +70,19 @@ class KeyTable:
             key = self._shown[row][0]
             self.context.jumpToSlice(key.sliceIndex, key.plane)
 
+    def follow(self, *_state: str) -> None:
+        """Segments may have changed: keys go and come back with their outlines, Undo or not."""
+        if not self._following.active:
+            self._following.start()
+
+    def _follow(self) -> None:
+        if not self.context.logic.followKeys(READING_S):
+            self._following.start()
+
     def stop(self) -> None:
-        """Draw no more pictures."""
+        """Draw no more pictures, and read no more outlines."""
         self._timer.stop()
+        self._following.stop()
 
     def refresh(self) -> None:
         """Show the logic's keys."""

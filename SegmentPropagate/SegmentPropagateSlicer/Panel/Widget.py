@@ -276,11 +276,13 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.strokes.noteDrawn()
         self.project.noteWork()
         self.ahead.noteDrawn()
+        self.prompt.keyTable.follow()
         self._refreshLater()  # figures, and what is to be saved
 
     def _onSegmentModified(self, _caller: vtk.vtkObject, _event: str) -> None:
         """All that is heard of an Undo, among other things; also that a segment has another name."""
         self.strokes.noteDrawn()
+        self.prompt.keyTable.follow()
         self._refreshLater()
 
     def _onSegmentsChanged(self, _caller: vtk.vtkObject, _event: str) -> None:

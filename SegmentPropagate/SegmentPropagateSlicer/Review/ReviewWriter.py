@@ -57,6 +57,7 @@ class ReviewWriter:
         # (plane, slice) -> what the segments held, and places of the keys that were there
         self._snapshots: dict[tuple[str, int], tuple[Any, set[Place]]] = {}
         self._ofStrokes: set[Place] = set()  # keys that were made of what was drawn on the proposal
+        self._erased: set[Place] = set()  # keys whose outline was erased since the run began
         self._held: Held | None = None  # what the segments held when the run began, and what was lent to them since
         self.setEditor, self.undo, self.redo = writer.setEditor, writer.undo, writer.redo
         self.inOneStep = writer.inOneStep
@@ -224,10 +225,18 @@ class ReviewWriter:
         elif full in self._ofStrokes:
             self._keys.lock(grid, *place)
         else:
-            self._keys.remove(full)  # an outline of her own that she has erased
+            self._keys.sleep(full)  # an outline of her own that she has erased
+            self._erased.add(full)
 
     def withdrawKeys(self, grid: SliceGrid, segmentId: str, drawn: Collection[int]) -> None:
-        """Forget the keys of a segment that were made of drawings which have been undone; `drawn` are still there."""
+        """Forget the keys of a segment that were made of drawings which have been undone; `drawn` are still there.
+
+        Those whose outline had been erased are keys again.
+        """
+        for place in [place for place in self._erased if place[:2] == (segmentId, grid.plane)]:
+            if not self.isDrawn(grid, (segmentId, place[2])):
+                self._erased.remove(place)
+                self._keys.add(grid, segmentId, place[2])
         loans = self._held.loans(segmentId).values() if self._held is not None else ()
         asked = {loan.asked for loan in loans}
         for place in [place for place in self._ofStrokes if place[:2] == (segmentId, grid.plane)]:
@@ -249,7 +258,7 @@ class ReviewWriter:
         kept = self._kept(grid)
         finished = {i: finishedBeside(nodes[1], i, kept.given.get(i, ())) - slices.keys() for i in slices}
         changed = yield from self._writer.writing(*nodes[::-1], grid, slices, replace(kept, finished=finished))
-        self._keys.settle()
+        self._keys.settle(grid.geometry)
         self._end()
         return changed
 
@@ -279,6 +288,7 @@ class ReviewWriter:
         self._keys.unpin()
         self._snapshots.clear()
         self._ofStrokes.clear()
+        self._erased.clear()
         held, self._held = self._held, None
         if held is not None:
             held.forgetLoans()
