@@ -189,15 +189,24 @@ class Context:
         segmentId = self.selectedSegmentId()
         self.status.follow(lambda: sentence if self.selectedSegmentId() == segmentId else "")
 
-    def sayOfWritten(self, sentence: str, segmentIds: Iterable[str]) -> None:
-        """Say what was written into segments, until that is undone, or another one is selected."""
+    def sayOfWritten(self, sentence: str, segmentIds: Iterable[str], hint: str = "") -> None:
+        """Say what was written into segments, until that is undone, or another one is selected.
+
+        Args:
+            sentence: what was written.
+            segmentIds: into which segments.
+            hint: what can be done with it, as long as these are the segments that are worked on.
+        """
         about = {self.selectedSegmentId(), *segmentIds}
         undone = _("Undone: nothing of that is there any more. Redo in the Segment Editor brings it back.")
 
         def tell() -> str:
-            if self.selectedSegmentId() not in about and any(map(self.isThere, about)):
+            isHere = any(map(self.isThere, about))
+            if isHere and self.selectedSegmentId() not in about:
                 return ""
-            return undone if self.logic.isUndone else sentence
+            if not isHere:  # another image is worked on
+                return sentence
+            return undone if self.logic.isUndone else " ".join(filter(None, [sentence, hint]))
 
         self.status.follow(tell)
 
