@@ -6,7 +6,7 @@ Every slot that the panel connects through its status line is timed whenever it 
 after another; what events do besides is timed by the turn of the event loop. The worker is an actor in this process
 that answers at once with drawn slices, as its own speed is none of the panel's. Printed are median and worst time of
 the processor, which a busy machine does not stretch. The bar is 50 ms. What hands over, copies or saves the whole image
-is beyond it and marked: Propagate, which copies what the segments hold, saving, and Undo, which is Slicer's. Accept is
+is beyond it and marked: Propagate, which copies what the segments hold, saving, and Undo and Redo, which are Slicer's. Accept is
 made of pieces, each of which is timed, and so is the use of suggestions; the last piece has Slicer keep a state for
 Undo, which is a line of its own. So is Python's collector of garbage, which stops whatever runs just then and looks
 through all that VTK and Qt have.
@@ -43,7 +43,7 @@ AT_ONCE = 60
 """Answers between two turns of the event loop; a network that gave so many would be a quick one."""
 COLLECTOR = "Python's collector of garbage"
 UNDO = "Slicer keeps a state for Undo"
-WHOLE_IMAGE = (COLLECTOR, UNDO, "RunSection.toggle", "WorklistSection.save", "undo", "WorklistSection.next",
+WHOLE_IMAGE = (COLLECTOR, UNDO, "RunSection.toggle", "WorklistSection.save", "undo", "redo", "WorklistSection.next",
                "WorklistSection.previous")  # fmt: skip
 
 
@@ -311,6 +311,8 @@ def work(hand, folder):
     again(hand, segments[3])
     hand.watch.time("undo", ui.segmentEditor.undo)
     hand.settle("an Accept was undone")
+    hand.watch.time("redo", ui.segmentEditor.redo)
+    hand.settle("an Accept was repeated")
     hand.press("nextObjectButton")
     suggest(hand, folder)
     lock(hand)

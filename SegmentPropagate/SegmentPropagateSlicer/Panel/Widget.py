@@ -306,8 +306,9 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return  # the scene is closing
         self.inputs.follow()  # the one thing that is taken rather than shown
         self._followPainting()
-        for section in self.sections:
-            section.refresh()
+        with self.context.still():
+            for section in self.sections:
+                section.refresh()
         self.context.status.refresh()
 
     def _followPainting(self) -> None:
