@@ -70,6 +70,13 @@ def test_nothing_changes_before_the_last_piece_and_all_is_one_undo_step(reviewed
     assert reviewed.fingerprint() == before
 
 
+def test_the_state_for_undo_is_kept_in_a_piece_before_the_last_as_that_takes_slicer_long(reviewed):
+    before, kept = reviewed.fingerprint(), []
+    reviewed.logic.setSegmentEditor(None, lambda: kept.append(reviewed.fingerprint()))
+    counts = [len(kept) for _piece in inPieces(reviewed)]
+    assert (counts[-2:], kept) == ([0, 1], [before])
+
+
 def test_surfaces_follow_as_slicer_makes_them_and_those_of_others_stay(reviewed, monkeypatch):
     beside = np.zeros_like(reviewed.truth)
     beside[0:3, 0:3, 0:3] = True

@@ -60,7 +60,7 @@ class ReviewWriter:
         self._erased: set[Place] = set()  # keys whose outline was erased since the run began
         self._held: Held | None = None  # what the segments held when the run began, and what was lent to them since
         self.setEditor, self.undo, self.redo = writer.setEditor, writer.undo, writer.redo
-        self.inOneStep = writer.inOneStep
+        self.inOneStep, self.keepState = writer.inOneStep, writer.keepState
 
     @property
     def allowsOverlap(self) -> bool:
@@ -135,7 +135,7 @@ class ReviewWriter:
     def putDraft(
         self, nodes: Nodes, grid: SliceGrid, draft: Draft, made: Mapping[str, str]
     ) -> Mapping[tuple[str, int], Proposal]:
-        """Write a draft; `made` has the segments in place of what stood for them.
+        """Write a draft after `keepState`; `made` has the segments in place of what stood for them.
 
         Returns:
             mapping: `(segmentId, slice)` -> what the segment holds there now, where that is something.

@@ -131,13 +131,18 @@ class SegmentWriter:
         """The same as `write`, in steps of some milliseconds, each of which yields how much is done, 0..1.
 
         Nothing is changed before the last one, so the generator may be closed. What is drawn between two steps counts
-        as if it had been drawn before: then the work begins anew, and after some times is done in one step.
+        as if it had been drawn before: then the work begins anew, and after some times is done in one step. The last
+        but one has the state kept for Undo, which takes Slicer 130 ms with 12 segments on 600 slices.
         """
         kept = kept or Kept()
 
         def preparing() -> Generator[float, None, Prepared]:
             present = {i: slices[i] for i in segmentationNode.GetSegmentation().GetSegmentIDs() if i in slices}
-            return self.preparing((segmentationNode, volumeNode), grid, present, kept)
+            prepared = yield from self.preparing((segmentationNode, volumeNode), grid, present, kept)
+            if prepared.changes:
+                self.keepState(segmentationNode)
+                yield 1.0
+            return prepared
 
         prepared = yield from undisturbed(segmentationNode, preparing)
         self.put(segmentationNode, prepared)
@@ -181,17 +186,17 @@ class SegmentWriter:
         prepared: Prepared,
         made: Mapping[str, str] | None = None,
     ) -> None:
-        """Change the segments; an undo step where anything changes.
+        """Change the segments.
 
         Args:
-            segmentationNode: the segmentation, which has not changed since.
+            segmentationNode: the segmentation, which has not changed since; `keepState` has been called.
             prepared: what `preparing` returned.
             made: IDs that stood for segments -> those of the segments that have been made.
         """
         self._written = None
         if not prepared.changes:
             return
-        with self.inOneStep(segmentationNode):
+        with self.inOneStep(segmentationNode, False):
             if prepared.composition is not None:
                 prepared.composition.put(made or {})
             else:
@@ -314,11 +319,8 @@ class SegmentWriter:
         if self._isInStep:
             yield
             return
-        if isUndoable and self._saveState is not None:
-            self._saveState()
-        elif isUndoable:
-            self._history.SetSegmentation(segmentationNode.GetSegmentation())
-            self._history.SaveState()
+        if isUndoable:
+            self.keepState(segmentationNode)
         modifying = segmentationNode.StartModify()
         self._isInStep = True
         try:
@@ -326,6 +328,14 @@ class SegmentWriter:
         finally:
             self._isInStep = False
             segmentationNode.EndModify(modifying)
+
+    def keepState(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
+        """Make an entry in the undo history of how the segments are now."""
+        if self._saveState is not None:
+            self._saveState()
+        else:
+            self._history.SetSegmentation(segmentationNode.GetSegmentation())
+            self._history.SaveState()
 
     def undo(self) -> None:
         """Take back the last write, where this writer keeps the history itself."""
