@@ -97,7 +97,7 @@ class Context:
 
     @contextmanager
     def still(self) -> Iterator[None]:
-        """Within it nothing moves, so each view is asked once what it shows: a refresh does so 14 times, 0.6 ms each."""
+        """Within it nothing moves, so each view is asked once what it shows: in a refresh 14 times, 0.6 ms each."""
         self._places = {}
         try:
             yield
