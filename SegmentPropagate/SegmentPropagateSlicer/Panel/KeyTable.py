@@ -60,6 +60,7 @@ class KeyTable:
             True: _("Locked: no run and no correction changes this slice. Press to unlock."),
             False: _("Lock this slice: no later run or correction changes it."),
         }
+        icon(np.zeros((1, 1, 3), np.uint8))  # Qt loads what reads pictures: 20 ms, better now than while she draws
         self._tipOfRemove = _("Forget this key; the outline stays in the segment.")
         self.table.connect("cellClicked(int,int)", self._onClicked)
         self.table.connect("cellDoubleClicked(int,int)", context.status.guarded(self._jump))

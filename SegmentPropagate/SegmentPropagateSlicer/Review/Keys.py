@@ -44,12 +44,15 @@ class Keys:
         self.segmentationNode: slicer.vtkMRMLSegmentationNode | None = None
         self.pinned: dict[Place, Proposal] = {}
         self._keys: dict[Place, Key] = {}
+        self._inOrder: tuple[Key, ...] | None = ()  # of them; None where that is to be found out
         self._asleep: dict[Place, Key] = {}
         self._stamps: dict[Place, tuple[object, ...]] = {}  # what was read, of keys that are up to date
         self._isHeldBack = self._isUntold = False  # whether `changed` waits, and is to come
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(sorted(self._keys.values(), key=lambda key: key.place))
+        if self._inOrder is None:  # they are asked for 6 times in a refresh
+            self._inOrder = tuple(sorted(self._keys.values(), key=lambda key: key.place))
+        return iter(self._inOrder)
 
     def find(self, segmentId: str, plane: str, sliceIndex: int) -> Key | None:
         """The `Key` of that place, or None."""
@@ -93,7 +96,7 @@ class Keys:
         taken = {key.place: key for key in keys if key.segmentId in known}
         if taken != self._keys:
             self._keys = taken
-            self.changed.emit()
+            self._tell()
 
     def remove(self, place: Place) -> None:
         """Forget the key of a place, if there is one."""
@@ -263,7 +266,7 @@ class Keys:
             self._tell()
 
     def _tell(self) -> None:
-        self._isUntold = True
+        self._inOrder, self._isUntold = None, True
         if not self._isHeldBack:
             self._isUntold = False
             self.changed.emit()

@@ -253,10 +253,14 @@ class ReviewWriter:
         """Write the proposal of a `Run`, in steps; see `SegmentWriter.writing`."""
         present = nodes[1].GetSegmentation().GetSegmentIDs()
         self.giveBack()
+        yield 0.0
         slices = {i: self._acceptable(grid, review, i) for i in review.segmentIds if i in present}
         slices = {i: found for i, found in slices.items() if found}
-        kept = self._kept(grid)
-        finished = {i: finishedBeside(nodes[1], i, kept.given.get(i, ())) - slices.keys() for i in slices}
+        kept, finished = self._kept(grid), dict[str, Collection[str]]()
+        for segmentId in slices:
+            yield 0.0
+            given = kept.given.get(segmentId, ())
+            finished[segmentId] = finishedBeside(nodes[1], segmentId, given) - slices.keys()
         changed = yield from self._writer.writing(*nodes[::-1], grid, slices, replace(kept, finished=finished))
         self._keys.settle(grid.geometry)
         self._end()
