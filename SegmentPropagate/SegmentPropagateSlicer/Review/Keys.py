@@ -257,7 +257,9 @@ class Keys:
         return segment.GetName() if segment else segmentId
 
     def _put(self, grid: SliceGrid, segmentId: str, sliceIndex: int, outline: Proposal, confirmed: bool) -> None:
-        self._replace(Key(segmentId, grid.plane, sliceIndex, outline.area * grid.pixelAreaMm2, confirmed))
+        key = Key(segmentId, grid.plane, sliceIndex, outline.area * grid.pixelAreaMm2, confirmed)
+        self._stamps[key.place] = stampOf(labelmapOf(self._node(), segmentId))
+        self._replace(key)
 
     def _replace(self, key: Key) -> None:
         self._asleep.pop(key.place, None)
