@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from SegmentPropagateLib.errors import InputError
@@ -13,11 +12,11 @@ from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Scene.Finished import finishedBeside
 from SegmentPropagateSlicer.Scene.Held import Held, asLongAsUntouched
 from SegmentPropagateSlicer.Scene.Kept import Kept
-from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, labelmapOf
+from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SegmentWriter import Prepared, SegmentWriter, Steps
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
-from SegmentPropagateSlicer.Values.Pieces import asPart, finished
+from SegmentPropagateSlicer.Values.Pieces import asPart
 from SegmentPropagateSlicer.Values.Proposal import Proposal, proposalOfMask
 from SegmentPropagateSlicer.Values.Words import tr as _
 
@@ -33,13 +32,11 @@ class Draft:
 
     Args:
         prepared: the write.
-        places: `(segmentId, slice)` of the outlines.
-        outlines: place -> what the segment will hold there, where that is something; None where it is not known yet.
+        outlines: `(segmentId, slice)` -> what the segment will hold there, where that is something.
     """
 
     prepared: Prepared
-    places: Sequence[tuple[str, int]]
-    outlines: Mapping[tuple[str, int], Proposal] | None
+    outlines: Mapping[tuple[str, int], Proposal]
 
 
 class ReviewWriter:
@@ -126,27 +123,19 @@ class ReviewWriter:
         preparing = self._writer.preparing(nodes[::-1], grid, left, Kept(locked, overwrites=False))
         prepared = yield from asPart(preparing, 0.4, 0.8)
         places = [(i, index) for i in prepared.changes for index in left[i]]
-        if prepared.composition is None:
-            return Draft(prepared, places, None)
         reading = _readingOutlines(nodes[1], grid, places, prepared.composition.labelmap)
         found = yield from asPart(reading, 0.8, 1.0)
-        return Draft(prepared, places, found)
+        return Draft(prepared, found)
 
-    def putDraft(
-        self, nodes: Nodes, grid: SliceGrid, draft: Draft, made: Mapping[str, str]
-    ) -> Mapping[tuple[str, int], Proposal]:
+    def putDraft(self, nodes: Nodes, draft: Draft, made: Mapping[str, str]) -> Mapping[tuple[str, int], Proposal]:
         """Write a draft after `keepState`; `made` has the segments in place of what stood for them.
 
         Returns:
             mapping: `(segmentId, slice)` -> what the segment holds there now, where that is something.
         """
         self._writer.put(nodes[1], draft.prepared, made)
-        found = draft.outlines
-        if found is None:  # only Slicer knew what it would be
-            at = {place: (made.get(place[0], place[0]), place[1]) for place in draft.places}
-            read = partial(labelmapOf, nodes[1])
-            return finished(_readingOutlines(nodes[1], grid, list(at.values()), read))
-        return {(made.get(segmentId, segmentId), index): outline for (segmentId, index), outline in found.items()}
+        found = draft.outlines.items()
+        return {(made.get(segmentId, segmentId), index): outline for (segmentId, index), outline in found}
 
     def _isFree(self, nodes: Nodes, reader: PromptReader, place: tuple[str, int]) -> bool:
         """Whether a segment holds nothing on a slice, and has not locked it."""

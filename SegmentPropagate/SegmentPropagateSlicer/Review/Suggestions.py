@@ -241,7 +241,7 @@ class Suggestions:
         with self._writer.inOneStep(node, False):
             missing = {place: one for place, one in used.items() if node.GetSegmentation().GetSegment(place) is None}
             made = {place: make(one) for place, one in missing.items()}
-            outlines = self._writer.putDraft(asked.nodes, asked.grid, draft, made)
+            outlines = self._writer.putDraft(asked.nodes, draft, made)
         self._keys.takeAll(asked.grid, outlines)
         numbers = {one.number for one in used.values()}
         told = (replace(one, isTicked=False, isUsed=True) if one.number in numbers else one for one in self.all)

@@ -11,13 +11,14 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from SegmentPropagateSlicer.Scene.Composition import Change, Composition, NotHere
+from SegmentPropagateSlicer.Scene.Composition import Change, Composition
 from SegmentPropagateSlicer.Scene.EditRules import EditRules
 from SegmentPropagateSlicer.Scene.Held import Loan, undisturbed
 from SegmentPropagateSlicer.Scene.Kept import Kept, leaveOut
 from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Lattice,
+    Sampler,
     effectiveExtent,
     extentOfProposals,
     extentOfSlab,
@@ -26,7 +27,6 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     intersectionOfExtents,
     isStoredOn,
     readVoxels,
-    sampleProposals,
     slabsOf,
     unionOfExtents,
 )
@@ -52,13 +52,11 @@ class Prepared:
 
     Args:
         changes: segmentId -> `Change`; none of them is empty.
-        composition: the labelmaps that they make; None where Slicer has to make them.
-        kept: what they leave alone.
+        composition: the labelmaps that they make.
     """
 
     changes: Mapping[str, Change]
-    composition: Composition | None
-    kept: Kept
+    composition: Composition
 
 
 class SegmentWriter:
@@ -165,20 +163,17 @@ class SegmentWriter:
             lattice = self._around(nodes[0], nodes[1], grid, segmentId, proposals)
             if lattice is None:
                 continue
-            change = Change(lattice)
+            change, sampler = Change(lattice), Sampler(grid, proposals)
             for part in slabsOf(lattice, grid):
-                change.note(part, *self._changes(nodes[::-1], (grid, proposals), segmentId, part, kept))
+                change.note(part, *self._changes(nodes[::-1], (grid, sampler), segmentId, part, kept))
                 yield COMPARING * (number + 0.5) / len(slices)
             if change.count:
                 changes[segmentId] = change
         overwritten = {i: self._rules.overwritten(nodes[0], i) if kept.overwrites else [] for i in changes}
         composition = Composition(nodes[0], changes, overwritten)
-        try:
-            for share in composition.compose():
-                yield COMPARING + (1 - COMPARING) * share
-        except NotHere:
-            return Prepared(changes, None, kept)
-        return Prepared(changes, composition, kept)
+        for share in composition.compose():
+            yield COMPARING + (1 - COMPARING) * share
+        return Prepared(changes, composition)
 
     def put(
         self,
@@ -197,26 +192,9 @@ class SegmentWriter:
         if not prepared.changes:
             return
         with self.inOneStep(segmentationNode, False):
-            if prepared.composition is not None:
-                prepared.composition.put(made or {})
-            else:
-                changes = {(made or {}).get(i, i): change for i, change in prepared.changes.items()}
-                self._putBySlicer(segmentationNode, changes, prepared.kept)
+            prepared.composition.put(made or {})
         samples = {(made or {}).get(i, i): change.samples for i, change in prepared.changes.items()}
         self._written = Written(segmentationNode, samples)
-
-    def _putBySlicer(
-        self, segmentationNode: slicer.vtkMRMLSegmentationNode, changes: Mapping[str, Change], kept: Kept
-    ) -> None:
-        """Have Slicer make the labelmaps."""
-        with Voxels(segmentationNode) as voxels:
-            voxels.makeRoom({segmentId: change.lattice for segmentId, change in changes.items()})
-            for segmentId, change in changes.items():
-                lattice, added = change.lattice, change.added
-                voxels.remove(segmentId, lattice, change.removed)
-                if kept.overwrites:
-                    voxels.giveWay(self._rules.overwritten(segmentationNode, segmentId), lattice, added)
-                voxels.add(segmentId, lattice, added)
 
     def snapshot(
         self,
@@ -281,7 +259,7 @@ class SegmentWriter:
         if extent is None:
             return
         lattice = Lattice(world, matrix, extent)
-        old, (new, inSlices) = readVoxels(image, label, extent), sampleProposals(lattice, *stack)
+        old, (new, inSlices) = readVoxels(image, label, extent), Sampler(*stack).sample(lattice)
         free = self._rules.editable(segmentationNode, volumeNode, stack[0], segmentId, lattice, inSlices)
         leaveOut(free, kept.fixed(segmentId, lattice))
         added, removed, asked = new & ~old & free, old & ~new & free, (across.plane, index) if isAsked else None
@@ -348,14 +326,14 @@ class SegmentWriter:
     def _changes(
         self,
         nodes: tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLSegmentationNode],
-        stack: tuple[SliceGrid, Mapping[int, Proposal]],
+        stack: tuple[SliceGrid, Sampler],
         segmentId: str,
         lattice: Lattice,
         kept: Kept,
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Where the segment would grow and shrink on a lattice: bool `(k, j, i)` twice."""
         old = readVoxels(*_labelmapNow(nodes[1], segmentId), lattice.extent)
-        new, inSlices = sampleProposals(lattice, *stack)
+        new, inSlices = stack[1].sample(lattice)
         self._rules.editable(nodes[1], nodes[0], stack[0], segmentId, lattice, inSlices)
         leaveOut(inSlices, kept.fixed(segmentId, lattice))
         added, removed = new > old, old > new
