@@ -205,9 +205,8 @@ class BySlicer:
 
 @pytest.mark.parametrize("mode", ["OverwriteAllSegments", "OverwriteNone"])
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("finer", [False, True])
-def test_labelmaps_are_composed_as_slicer_makes_them(makeBench, monkeypatch, mode, layers, finer):
-    """The same proposals for three segments, whose labelmaps are shared or not, or have another grid, by either way."""
+def test_labelmaps_are_composed_as_slicer_makes_them(makeBench, monkeypatch, mode, layers):
+    """The same proposals for three segments, whose labelmaps are shared or not, by either way."""
     found = []
     for isComposed in (True, False):
         bench = makeBench(mask=np.ones((6, 10, 12), bool), key=None)
@@ -218,8 +217,6 @@ def test_labelmaps_are_composed_as_slicer_makes_them(makeBench, monkeypatch, mod
         editor = bench.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
         editor.SetOverwriteMode(getattr(editor, mode))
         bench.logic.setSegmentEditor(editor)
-        if finer:
-            addFiner(bench)
         for segmentId, key in zip(ids, (3, 2, 1), strict=True):
             mask = bench.get(segmentId)
             mask[key, 5, 5:7] = True
@@ -233,21 +230,6 @@ def test_labelmaps_are_composed_as_slicer_makes_them(makeBench, monkeypatch, mod
         bench.slicer.mrmlScene.Clear(False)
     assert found[0] == found[1]
     assert any(voxels for _grid, voxels in found[0])
-
-
-def addFiner(bench):
-    """A segment with voxels of half the size, all over."""
-    image, matrix = bench.slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
-    bench.volume.GetIJKToRASMatrix(matrix)
-    fine = bench.slicer.util.arrayFromVTKMatrix(matrix)
-    fine[:3, 3] -= fine[:3, :3] @ [0.2, 0.2, 0.2]  # no voxel lies on a border of two
-    fine[:3, :3] /= 2
-    k, j, i = bench.truth.shape
-    image.SetDimensions(2 * i, 2 * j, 2 * k)
-    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
-    image.GetPointData().GetScalars().Fill(1)
-    image.SetImageToWorldMatrix(bench.slicer.util.vtkMatrixFromArray(fine))
-    bench.segmentation.AddSegmentFromBinaryLabelmapRepresentation(image, "Finer", [1, 0, 0])
 
 
 def maskOf(box, random):

@@ -20,6 +20,8 @@ from vtk.util.numpy_support import vtk_to_numpy
 from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, distinct
 
 WAIT_S = 0.005
+KEPT = ("Normals", "vtkOriginalPointIds")
+"""Values of points in a surface that is made jointly with others."""
 SMOOTHING, JOINT = "Smoothing factor", "Joint smoothing"
 """A segmentation's conversion parameters; with the second, segments that share a labelmap have common borders."""
 ITERATIONS = (40, 20)
@@ -54,33 +56,37 @@ class Surfaces:
         surface, (image, label) = vtk.vtkPolyData(), labelmap
         if image is None:
             return surface
-        iterations = self._iterations
-        if iterations is None:
+        if self._way is None:
             return None
         yield 0.0
+        iterations, wholeCells = self._way
         if self.isJoint:
             values = image.GetPointData().GetScalars()
             if values not in self._shared:
                 whole = yield from _updating(_pipeline(self._segmentation, image, None, iterations))
                 self._shared[values] = whole
-            found = yield from _updating(_part(self._shared[values], label))
+            found = yield from _updating(_part(self._shared[values], label, wholeCells))
         else:
             found = yield from _updating(_pipeline(self._segmentation, image, label, iterations))
         surface.ShallowCopy(found)
         return surface
 
     @cached_property
-    def _iterations(self) -> int | None:
-        """Of smoothing, by which a few voxels become the surface that Slicer makes of them; None without any."""
+    def _way(self) -> tuple[int, bool] | None:
+        """Iterations of smoothing, and how one of several is taken out, by which a few voxels become Slicer's surface.
+
+        None where there is no such way.
+        """
         small = _fewVoxels()
         expected = self._bySlicer((small, 1))
-        return next((count for count in ITERATIONS if _areSame(self._trial(small, count), expected)), None)
+        ways = ((count, wholeCells) for count in ITERATIONS for wholeCells in (False, True)[: 1 + self.isJoint])
+        return next((way for way in ways if _areSame(self._trial(small, *way), expected)), None)
 
-    def _trial(self, image: slicer.vtkOrientedImageData, iterations: int) -> vtk.vtkPolyData:
+    def _trial(self, image: slicer.vtkOrientedImageData, iterations: int, wholeCells: bool) -> vtk.vtkPolyData:
         last = _pipeline(self._segmentation, image, None if self.isJoint else 1, iterations)
         last.Update()
         if self.isJoint:
-            last = _part(last.GetOutput(), 1)
+            last = _part(last.GetOutput(), 1, wholeCells)
             last.Update()
         return last.GetOutput()
 
@@ -99,16 +105,21 @@ def _labelsIn(image: slicer.vtkOrientedImageData) -> list[int]:
     return [label for label in distinct(arrayOf(image)) if label]
 
 
-def _part(shared: vtk.vtkPolyData, label: int) -> vtk.vtkPolyDataAlgorithm:
-    """What carries a label of a surface that was made of several, as Slicer takes it out."""
-    wanted, part, surface = vtk.vtkSelectionSource(), vtk.vtkExtractSelection(), vtk.vtkGeometryFilter()
+def _part(shared: vtk.vtkPolyData, label: int, wholeCells: bool) -> vtk.vtkPolyDataAlgorithm:
+    """What carries a label of a surface that was made of several, as Slicer takes it out; on VTK 9.6 only its points."""
+    wanted, part = vtk.vtkSelectionSource(), vtk.vtkExtractSelection()
+    surface, plain = vtk.vtkGeometryFilter(), vtk.vtkPassSelectedArrays()
     wanted.SetContentType(vtk.vtkSelectionNode.THRESHOLDS)
     wanted.SetFieldType(vtk.vtkSelectionNode.POINT)
+    wanted.SetContainingCells(wholeCells)
     wanted.AddThreshold(label, label)
     part.SetInputData(shared)
     part.SetSelectionConnection(wanted.GetOutputPort())
     surface.SetInputConnection(part.GetOutputPort())
-    return surface
+    plain.SetInputConnection(surface.GetOutputPort())
+    for name in KEPT:  # not the labels, which whoever draws it would take for colors
+        plain.GetPointDataArraySelection().EnableArray(name)
+    return plain
 
 
 def _number(segmentation: slicer.vtkSegmentation, name: str) -> float:
@@ -146,7 +157,7 @@ def _countsOf(surface: vtk.vtkPolyData) -> tuple[int, int, int]:
 def _pipeline(
     segmentation: slicer.vtkSegmentation, image: slicer.vtkOrientedImageData, label: int | None, iterations: int
 ) -> vtk.vtkPolyDataAlgorithm:
-    """The filters of Slicer's rule, with its settings, for one label or, for None, all of them; returns the last one."""
+    """The filters of Slicer's rule, with its settings, for one label or, with None, for all; returns the last one."""
     toWorld = vtk.vtkTransform()
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
