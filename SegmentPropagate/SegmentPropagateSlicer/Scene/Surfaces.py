@@ -106,7 +106,7 @@ def _labelsIn(image: slicer.vtkOrientedImageData) -> list[int]:
 
 
 def _part(shared: vtk.vtkPolyData, label: int, wholeCells: bool) -> vtk.vtkPolyDataAlgorithm:
-    """What carries a label of a surface that was made of several, as Slicer takes it out; on VTK 9.6 only its points."""
+    """What carries a label of a surface made of several, as Slicer takes it out: on VTK 9.6 only its points."""
     wanted, part = vtk.vtkSelectionSource(), vtk.vtkExtractSelection()
     surface, plain = vtk.vtkGeometryFilter(), vtk.vtkPassSelectedArrays()
     wanted.SetContentType(vtk.vtkSelectionNode.THRESHOLDS)
