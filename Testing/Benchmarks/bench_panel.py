@@ -34,12 +34,11 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import numpy as np  # noqa: E402
 from slicer_harness import mrml, panel, segment_editor  # noqa: E402
 
-BAR_MS, REPEATS, PIECE_S = 50, 3, 0.025
+BAR_MS, REPEATS, PIECE_S = 50, 3, 0.015
 SHAPE_KJI = (600, 512, 512)
 SEGMENTS, CASES, LABELS, KEYS, LOCKS = 12, 300, 20, 5, 100
-KEY, LOOK = 300, 320
-AT_ONCE = 60
-"""Answers between two turns of the event loop; a network that gave so many would be a quick one."""
+KEY, LOOK, AT_ONCE = 300, 320, 60
+"""The last one: answers between two turns of the event loop; a network that gave so many would be a quick one."""
 COLLECTOR = "Python's collector of garbage"
 UNDO = "Slicer keeps a state for Undo"
 WHOLE_IMAGE = (COLLECTOR, UNDO, "RunSection.toggle", "WorklistSection.save", "undo", "redo", "WorklistSection.next",
