@@ -34,7 +34,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import numpy as np  # noqa: E402
 from slicer_harness import mrml, panel, segment_editor  # noqa: E402
 
-BAR_MS, REPEATS, PIECE_S = 50, 3, 0.015
+BAR_MS, REPEATS, PIECE_S = 50, 3, 0.025
 SHAPE_KJI = (600, 512, 512)
 SEGMENTS, CASES, LABELS, KEYS, LOCKS = 12, 300, 20, 5, 100
 KEY, LOOK, AT_ONCE = 300, 320, 60

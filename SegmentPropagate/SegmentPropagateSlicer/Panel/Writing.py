@@ -11,7 +11,7 @@ from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
 from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
 from SegmentPropagateSlicer.Values.State import State
 
-PIECE_S = 0.015
+PIECE_S = 0.025
 """What is written within it is written at once: most proposals."""
 
 

@@ -172,9 +172,10 @@ def _pipeline(
     edges.SetInputConnection(pad.GetOutputPort())
     edges.ComputeGradientsOff()
     edges.ComputeNormalsOff()
-    edges.SetComputeScalars(label is None)  # else whoever draws it would take them for colors
-    for place, value in enumerate(_labelsIn(image) if label is None else [label]):
-        edges.SetValue(place, value)
+    if label is not None:  # whoever draws it would take them for colors
+        edges.ComputeScalarsOff()
+    for number, value in enumerate(_labelsIn(image) if label is None else [label]):
+        edges.SetValue(number, value)
     filters: list[vtk.vtkPolyDataAlgorithm] = [
         edges,
         *_thinning(_number(segmentation, "Decimation factor")),
