@@ -26,6 +26,7 @@ from SegmentPropagateSlicer.Scene.Inputs import Inputs
 from SegmentPropagateSlicer.Scene.SliceGrid import Ends
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.Key import Key
+from SegmentPropagateSlicer.Values.Pieces import doneWithin
 from SegmentPropagateSlicer.Values.RunSettings import RunSettings
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Values.Suggestion import Suggestion, Support
@@ -73,6 +74,21 @@ class Prompting(Inputs):
     def setKeys(self, keys: Iterable[Key]) -> None:
         """Replace all keys, e.g. from a saved scene; keys of vanished segments are dropped."""
         self._keys.replaceAll(keys)
+
+    def followKeys(self, seconds: float | None = None) -> bool:
+        """Have the keys go, come back and measure with their outlines, as Undo, Redo and the eraser change these.
+
+        Returns:
+            bool: whether all is done; else the seconds have passed, so call it again.
+        """
+        if self.state != State.IDLE:
+            return True  # a proposal is drawn upon: see `takeStrokes`
+        try:
+            following = self._keys.following(self._grid().geometry)
+            with self._keys.together():
+                return doneWithin(following, seconds)[1] is not None
+        except InputError:  # no image, or a segmentation that is stored as surfaces
+            return True
 
     def confirmSlices(
         self, segmentId: str, sliceIndices: Iterable[int], confirmed: bool = True, plane: str | None = None

@@ -6,10 +6,9 @@ Every slot that the panel connects through its status line is timed whenever it 
 after another; what events do besides is timed by the turn of the event loop. The worker is an actor in this process
 that answers at once with drawn slices, as its own speed is none of the panel's. Printed are median and worst time of
 the processor, which a busy machine does not stretch. The bar is 50 ms. What hands over, copies or saves the whole image
-is beyond it and marked: Propagate, which copies what the segments hold, saving, and Undo, which is Slicer's. Accept is
-made of pieces, each of which is timed, and so is the use of suggestions; the last piece has Slicer keep a state for
-Undo, which is a line of its own. So is Python's collector of garbage, which stops whatever runs just then and looks
-through all that VTK and Qt have.
+is beyond it and marked: Propagate, which copies what the segments hold, saving, and Undo and Redo, which are Slicer's.
+Accept and the use of suggestions are made of pieces, each of which is timed; the last but one has Slicer keep a state
+for Undo, which is a line of its own. So is Python's collector of garbage, which looks through all that VTK and Qt have.
 
 Slicer's own part is not in these figures: its widgets are stand-ins here (Testing/Harness), and there are no views that
 draw. A real Slicer can only be timed in a real Slicer.
@@ -38,12 +37,11 @@ from slicer_harness import mrml, panel, segment_editor  # noqa: E402
 BAR_MS, REPEATS, PIECE_S = 50, 3, 0.025
 SHAPE_KJI = (600, 512, 512)
 SEGMENTS, CASES, LABELS, KEYS, LOCKS = 12, 300, 20, 5, 100
-KEY, LOOK = 300, 320
-AT_ONCE = 60
-"""Answers between two turns of the event loop; a network that gave so many would be a quick one."""
+KEY, LOOK, AT_ONCE = 300, 320, 60
+"""The last one: answers between two turns of the event loop; a network that gave so many would be a quick one."""
 COLLECTOR = "Python's collector of garbage"
 UNDO = "Slicer keeps a state for Undo"
-WHOLE_IMAGE = (COLLECTOR, UNDO, "RunSection.toggle", "WorklistSection.save", "undo", "WorklistSection.next",
+WHOLE_IMAGE = (COLLECTOR, UNDO, "RunSection.toggle", "WorklistSection.save", "undo", "redo", "WorklistSection.next",
                "WorklistSection.previous")  # fmt: skip
 
 
@@ -311,6 +309,8 @@ def work(hand, folder):
     again(hand, segments[3])
     hand.watch.time("undo", ui.segmentEditor.undo)
     hand.settle("an Accept was undone")
+    hand.watch.time("redo", ui.segmentEditor.redo)
+    hand.settle("an Accept was repeated")
     hand.press("nextObjectButton")
     suggest(hand, folder)
     lock(hand)

@@ -58,11 +58,12 @@ class OpenEffect:
         self.bench.set(segmentId, mask)
 
     def press(self, name):
-        """Click a button as a user would: a disabled one does nothing."""
+        """Click a button as a user would, and wait while something is written: a disabled one does nothing."""
         button = getattr(self.effect, name + "Button")
         assert button.enabled, f"{name} is disabled"
         button.click()
         self.slicer.app.processEvents()
+        self.bench.until(lambda: self.bench.logic.state != State.WRITING)
 
     def run(self):
         """Press *Propagate* and wait for the proposal, or for what became of it."""

@@ -107,6 +107,9 @@ class DrivenLogic(ScriptedLoadableModuleLogic):
         color = self.segmentationNode.GetSegmentation().GetSegment(key.segmentId).GetColor()
         return KeyPicture.draw(grid, plane, proposalOfMask(mask), color, size)
 
+    def followKeys(self, seconds=None):
+        return True
+
     def removeKey(self, key):
         self.setKeys([known for known in self._keys if known != key])
 

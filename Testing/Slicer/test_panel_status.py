@@ -1,7 +1,9 @@
 """The status line tells what is so now: not what was accepted and undone, nor what concerns another segment."""
 
+import numpy as np
 import pytest
-from day import dayOf, drawFolder
+from bench import MATRIX
+from day import TRUTH, dayOf, drawFolder
 from panel_double import fillScene
 from panel_fixtures import openedPanel, pressKey
 
@@ -72,6 +74,32 @@ def test_an_accept_that_a_notice_came_with_leaves_the_notice(day):
     day.ui.segmentEditor.undo()
     day.settle()
     assert day.sentence() == f"Keep this. {UNDONE}"
+
+
+def test_an_image_that_came_in_review_is_told_of_beside_what_was_accepted(day):
+    day.draw()
+    day.press("addKeyButton")
+    day.press("propagateButton")
+    day.until("review")
+    showAnotherImage(day)
+    day.press("acceptButton")
+    day.until("idle")
+    accepted, follows = (
+        "Accepted: 944 voxels changed.",
+        "The view shows the image 'PET': it is the one that is worked on now.",
+    )
+    assert day.sentence() == f"{accepted} {follows}"  # Undo does not reach it from here
+    day.widget.refresh()
+    assert day.sentence() == f"{accepted} {follows}"
+    showAnotherImage(day, "MR")
+    assert day.sentence() == follows.replace("PET", "MR")
+
+
+def showAnotherImage(day, name="PET"):
+    """As Slicer does when an image is loaded."""
+    volume = day.app.util.addVolumeFromArray(TRUTH.astype(np.int16), ijkToRAS=MATRIX, name=name)
+    day.app.util.setSliceViewerLayers(background=volume)
+    day.settle()
 
 
 def test_what_a_lock_has_done_is_not_said_of_another_segment(day):

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from SegmentPropagateSlicer.Scene.Derived import SURFACE, deriving
+from SegmentPropagateSlicer.Scene.Derived import SURFACE, Derivation
 from SegmentPropagateSlicer.Scene.Labelmaps import labelmapOf
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -19,7 +19,7 @@ def surfaceOf(segmentation, segmentId):
 
 def derived(node, segmentId):
     """What is made of a segment, and what the main thread does in each piece, seconds of the processor."""
-    steps, times = deriving(node, [SURFACE], labelmapOf(node, segmentId)), []
+    steps, times = Derivation(node, [SURFACE]).making(labelmapOf(node, segmentId)), []
     while True:
         began = time.thread_time()
         try:

@@ -70,7 +70,7 @@ def test_a_segment_that_may_overlap_another_leaves_it_what_it_has(slicer, node):
 def test_segments_give_way_to_one_that_overwrites_them(slicer, node):
     lattice, part = boxOf(1, (3, 3), rows=(4, 5))
     with Voxels(node) as voxels:
-        voxels.giveWay(["1", "2"], lattice, part)
+        voxels.remove("1", lattice, part)
         voxels.add("0", lattice, part)
     assert np.array_equal(held(slicer, node, 0), part | boxOf(0, (3, 3))[1])
     assert np.array_equal(held(slicer, node, 1), boxOf(1, (3, 3))[1] & ~part)

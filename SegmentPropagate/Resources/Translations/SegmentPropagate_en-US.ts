@@ -689,7 +689,7 @@
             <translation type="unfinished" />
         </message>
         <message>
-            <source>Accepted: {count} voxels changed. Undo in the Segment Editor takes it back.</source>
+            <source>Accepted: {count} voxels changed.</source>
             <translation type="unfinished" />
         </message>
         <message>
@@ -730,6 +730,10 @@
         </message>
         <message>
             <source>There is no proposal to review: propagate first.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Undo in the Segment Editor takes it back.</source>
             <translation type="unfinished" />
         </message>
         <message>

@@ -26,6 +26,7 @@ class InputSection:
         self.context = context
         self._chosen: slicer.vtkMRMLScalarVolumeNode | None = None
         self._known: set[str] = set()  # IDs of the images that there were when the present one was chosen
+        self._isLate = False  # whether another image is shown that could not be taken yet
         ui, guarded = context.ui, context.status.guarded
         for name, preset in PRESET_OF.items():
             ui.intensitySelector.addItem(presetTitle(preset), name)
@@ -80,8 +81,8 @@ class InputSection:
     def follow(self) -> None:
         """Take what the scene offers where nothing is chosen, and hand what is chosen to the logic."""
         parameters, logic = self.context.parameters, self.context.logic
+        self._takeNext()
         if logic.state not in State.BUSY:
-            self._takeNext()
             self._takeDefaults()
         if (logic.volumeNode, logic.segmentationNode) != (parameters.volume, parameters.segmentation):
             if logic.state == State.REVIEW:  # chosen behind the panel's back
@@ -97,13 +98,17 @@ class InputSection:
             self._noteChoice()
         if shown is None or parameters.volume is None or shown.GetID() in self._known or not self.context.isOpen:
             return
-        if logic.state == State.IDLE and logic.previewed is None:
-            parameters.volume, parameters.segmentation = shown, segmentationOf(shown) or self._new(shown)
-            text = _("The view shows the image '{name}': it is the one that is worked on now.")
-            self.context.status.say(text.format(name=shown.GetName()))
+        if logic.state != State.IDLE or logic.previewed is not None:
+            self._isLate = True
+            return
+        parameters.volume, parameters.segmentation = shown, segmentationOf(shown) or self._new(shown)
+        text = _("The view shows the image '{name}': it is the one that is worked on now.").format(name=shown.GetName())
+        say = self.context.status.add if self._isLate else self.context.status.say  # Accept has just told what it did
+        say(text)
 
     def _noteChoice(self) -> None:
         self._chosen, self._known = self.context.parameters.volume, {node.GetID() for node in images()}
+        self._isLate = False
 
     def _takeDefaults(self) -> None:
         """Without a choice, take the image in the view, or the first one, and its segmentation, or a new one."""

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import SegmentPropagateError
-from SegmentPropagateSlicer.Panel.Context import Context, planeTitle
+from SegmentPropagateSlicer.Panel.Context import PLANES, Context, planeTitle
 from SegmentPropagateSlicer.Values.Key import Key
 
 ROWS_SHOWN = 3
 PICTURE, SYMBOL = 44, 16  # pixels
+READING_S = 0.005
+"""Between two turns of the event loop; an outline takes 1 to 6 ms."""
 LOCK, REMOVE = 4, 5
 """Columns."""
 
@@ -37,6 +39,11 @@ class KeyTable:
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._drawNext)
+        self._following = qt.QTimer(context.ui.keyTable)
+        self._following.setSingleShot(True)
+        self._following.setInterval(0)
+        self._following.connect("timeout()", context.status.guarded(self._follow))
+        context.logic.stateChanged.connect(self.follow)  # a review in which much was drawn may have ended
         self.table: qt.QTableWidget = context.ui.keyTable
         self.table.setColumnCount(6)
         self.table.setHorizontalHeaderLabels([_("Slice"), _("Segment"), _("Plane"), _("Area"), "", ""])
@@ -53,6 +60,7 @@ class KeyTable:
             True: _("Locked: no run and no correction changes this slice. Press to unlock."),
             False: _("Lock this slice: no later run or correction changes it."),
         }
+        icon(np.zeros((1, 1, 3), np.uint8))  # Qt loads what reads pictures: 20 ms, better now than while she draws
         self._tipOfRemove = _("Forget this key; the outline stays in the segment.")
         self.table.connect("cellClicked(int,int)", self._onClicked)
         self.table.connect("cellDoubleClicked(int,int)", context.status.guarded(self._jump))
@@ -63,9 +71,19 @@ class KeyTable:
             key = self._shown[row][0]
             self.context.jumpToSlice(key.sliceIndex, key.plane)
 
+    def follow(self, *_state: str) -> None:
+        """Segments may have changed: keys go and come back with their outlines, Undo or not."""
+        if not self._following.active:
+            self._following.start()
+
+    def _follow(self) -> None:
+        if not self.context.logic.followKeys(READING_S):
+            self._following.start()
+
     def stop(self) -> None:
-        """Draw no more pictures."""
+        """Draw no more pictures, and read no more outlines."""
         self._timer.stop()
+        self._following.stop()
 
     def refresh(self) -> None:
         """Show the logic's keys."""
@@ -83,18 +101,16 @@ class KeyTable:
         head, tail = _common(before, shown)
         for _row in range(len(before) - head - tail):
             self.table.removeRow(head)
+        texts = _Texts()
         for row in range(head, len(shown) - tail):
             self.table.insertRow(row)
-            self._fill(row, *shown[row])
+            self._fill(row, *shown[row], texts)
         rowHeight = self.table.rowHeight(0) if shown else 0
         height = self.table.horizontalHeader().height + min(len(shown), ROWS_SHOWN) * rowHeight + 4
         self.table.setFixedHeight(height)
 
-    def _fill(self, row: int, key: Key, name: str) -> None:
-        area = _("{area} mm²").format(area=round(key.areaMm2)) if key.areaMm2 else ""
-        if key.confirmed and not key.areaMm2:
-            area = _("empty")
-        for column, text in enumerate((str(key.sliceIndex), name, planeTitle(key.plane), area)):
+    def _fill(self, row: int, key: Key, name: str, texts: _Texts) -> None:
+        for column, text in enumerate((str(key.sliceIndex), name, texts.planes[key.plane], texts.area(key))):
             self.table.setItem(row, column, qt.QTableWidgetItem(text))
         if key in self._pictures:
             self.table.item(row, 0).setIcon(self._pictures[key])
@@ -133,6 +149,20 @@ class KeyTable:
             logic.confirmSlices(key.segmentId, [key.sliceIndex], not key.confirmed, key.plane)
         elif column == REMOVE:
             logic.removeKey(key)
+
+
+class _Texts:
+    """What is the same in all rows, looked up once: Slicer takes 0.1 ms for each text, and there may be 100 rows."""
+
+    def __init__(self) -> None:
+        self.planes = {plane: planeTitle(plane) for plane in PLANES}
+        self._area, self._empty = _("{area} mm²"), _("empty")
+
+    def area(self, key: Key) -> str:
+        """What a key measures; nothing where that is not known."""
+        if key.areaMm2:
+            return self._area.format(area=round(key.areaMm2))
+        return self._empty if key.confirmed else ""
 
 
 def _common(before: Sequence[object], after: Sequence[object]) -> tuple[int, int]:

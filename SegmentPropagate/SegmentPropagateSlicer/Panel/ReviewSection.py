@@ -129,9 +129,11 @@ class ReviewSection:
     def _onWritten(self, then: Callable[[], object] | None, changed: Mapping[str, int]) -> None:
         count = sum(changed.values())
         if count:
-            self.context.sayOfWritten(acceptedText(count), changed)
-        else:
-            self.context.sayOfSegment(acceptedText(count))
+            text, hint = _("Accepted: {count} voxels changed."), _("Undo in the Segment Editor takes it back.")
+            self.context.sayOfWritten(text.format(count=f"{count:,}"), changed, hint)
+        else:  # Undo would take back something else
+            text = _("Accepted: the segments hold what is proposed already, so nothing was changed.")
+            self.context.sayOfSegment(text)
         if then is not None:
             then()
 
@@ -195,13 +197,6 @@ class ReviewSection:
         name = self.context.segmentName(self.segmentId())
         ui.sliceInfo.text = sliceText(name, score) if score else _("Click a bar to go to its slice.")
         ui.lockButton.setChecked(bool(score and score["confirmed"]))
-
-
-def acceptedText(count: int) -> str:
-    """What Accept has done; where that is nothing, Undo would take back something else."""
-    if not count:
-        return _("Accepted: the segments hold what is proposed already, so nothing was changed.")
-    return _("Accepted: {count} voxels changed. Undo in the Segment Editor takes it back.").format(count=f"{count:,}")
 
 
 def nothingToReview() -> InputError:

@@ -41,6 +41,7 @@ class StatusLine:
         self.label, self.details, self.section = label, details, section
         self._isActing, self._kept = False, dict[str, str]()  # sentence -> its style, of the action that goes on
         self._following: Callable[[], object] = bool
+        self._added = ""
         label.setTextFormat(qt.Qt.PlainText)  # names of segments and files stand in it, which may look like HTML
         details.maximumBlockCount = 2000
         self.clear()
@@ -64,10 +65,16 @@ class StatusLine:
         def show() -> None:
             told = tell()
             sentences = [*(sentence for sentence, _style in kept), *filter(None, [told])]
-            self._show(" ".join(sentences), max((style for _sentence, style in kept), default=""))
+            self._display(" ".join(sentences), max((style for _sentence, style in kept), default=""))
             self._following = show if told else bool
 
+        self._added = ""
         show()
+
+    def add(self, sentence: str) -> None:
+        """Say what has come of itself after what is said already, which she has just done and has yet to read."""
+        self._added = sentence
+        self._display(*self._said)
 
     def refresh(self) -> None:
         """What was said to `follow` may have changed."""
@@ -120,7 +127,12 @@ class StatusLine:
         return slot
 
     def _show(self, sentence: str, style: str) -> None:
-        self._following = bool
+        self._following, self._added = bool, ""
+        self._display(sentence, style)
+
+    def _display(self, sentence: str, style: str) -> None:
+        self._said = sentence, style
+        sentence = " ".join(filter(None, [sentence, self._added]))
         self.label.setStyleSheet(style)
         self.label.text = sentence
         self.label.setVisible(bool(sentence))

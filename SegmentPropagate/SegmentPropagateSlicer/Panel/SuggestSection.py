@@ -19,7 +19,7 @@ from SegmentPropagateSlicer.Scene.Parameters import ALL_VISIBLE
 from SegmentPropagateSlicer.Values.State import State
 from SegmentPropagateSlicer.Values.Suggestion import Suggestion, Support
 from SegmentPropagateSlicer.Worklist.Preferences import Preferences
-from SegmentPropagateSlicer.Worklist.Segments import isFree, makeSegment, namelessSegments, segmentsByName
+from SegmentPropagateSlicer.Worklist.Segments import Nameless, makeSegment, segmentsByName
 
 RECENT = "recentSupports"
 WORKLIST, OTHER = "*", "?"  # in place of a path
@@ -75,7 +75,7 @@ class SuggestSection:
         node, logic = self.context.parameters.segmentation, self.context.logic
         if node is None:
             raise InputError(_("Choose a segmentation first."))
-        find, make = partial(self._find, node), partial(self._make, node, namelessSegments(node))
+        find, make = partial(self._find, node), partial(self._make, node, Nameless(node))
         asked, plane = logic.suggestions.ticked, logic.suggestions.plane
         self._writing.start(partial(logic.useSuggestions, find, make), partial(self._onUsed, plane, asked))
 
@@ -106,15 +106,12 @@ class SuggestSection:
     def _find(node: slicer.vtkMRMLSegmentationNode, name: str) -> str | None:
         return segmentsByName(node).get(name.casefold())
 
-    def _make(self, node: slicer.vtkMRMLSegmentationNode, nameless: list[str], one: Suggestion) -> str:
+    def _make(self, node: slicer.vtkMRMLSegmentationNode, nameless: Nameless, one: Suggestion) -> str:
         """A segment for a suggestion: one of the nameless ones, as long as there are some left, or a new one."""
         template = {info.name.casefold(): info for info in self.context.parameters.segments}
         info = template.get(one.name.casefold(), SegmentInfo(one.number, one.name, one.color))
-        while nameless:  # looking for them takes long: only one that is taken is looked at again
-            segmentId = nameless.pop(0)
-            if self.context.isThere(segmentId) and isFree(node, segmentId):
-                return makeSegment(node, info, [segmentId])
-        return makeSegment(node, info, ())
+        free = nameless.take()
+        return makeSegment(node, info, () if free is None else [free])
 
     def _jump(self) -> None:
         self._look(self.table.currentRow())

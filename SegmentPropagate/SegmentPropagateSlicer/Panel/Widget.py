@@ -276,11 +276,13 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.strokes.noteDrawn()
         self.project.noteWork()
         self.ahead.noteDrawn()
+        self.prompt.keyTable.follow()
         self._refreshLater()  # figures, and what is to be saved
 
     def _onSegmentModified(self, _caller: vtk.vtkObject, _event: str) -> None:
         """All that is heard of an Undo, among other things; also that a segment has another name."""
         self.strokes.noteDrawn()
+        self.prompt.keyTable.follow()
         self._refreshLater()
 
     def _onSegmentsChanged(self, _caller: vtk.vtkObject, _event: str) -> None:
@@ -304,8 +306,9 @@ class SegmentPropagateWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return  # the scene is closing
         self.inputs.follow()  # the one thing that is taken rather than shown
         self._followPainting()
-        for section in self.sections:
-            section.refresh()
+        with self.context.still():
+            for section in self.sections:
+                section.refresh()
         self.context.status.refresh()
 
     def _followPainting(self) -> None:

@@ -35,11 +35,18 @@ def draw(
     """
     places, inside = _places(grid, outline, size)
     gray: np.ndarray = np.where(inside, plane[places], 0).astype(np.float32)
-    low, high = np.percentile(gray[inside], CONTRAST) if inside.any() else (0, 1)
+    low, high = _contrast(gray[inside]) if inside.any() else (0, 1)
     gray = np.clip((gray - low) * (255 / max(high - low, 1e-6)), 0, 255) * inside
     picture = np.repeat(np.nan_to_num(gray).astype(np.uint8)[:, :, None], 3, axis=2)
     picture[_edge(outline.mask[places] & inside)] = np.rint(255 * np.array(color))
     return picture
+
+
+def _contrast(values: NDArray[np.float32]) -> tuple[float, float]:
+    """`numpy.percentile` has to import another module when it is first called: 60 ms."""
+    places = [round(share / 100 * (values.size - 1)) for share in CONTRAST]
+    ordered = np.partition(values, places)
+    return float(ordered[places[0]]), float(ordered[places[1]])
 
 
 def _places(grid: SliceGrid, outline: Proposal, size: int) -> tuple[tuple[NDArray[np.intp], ...], NDArray[np.bool_]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.stack import slice_of
 from SegmentPropagateSlicer.Review import KeyPicture
-from SegmentPropagateSlicer.Scene.Labelmaps import segmentOf
+from SegmentPropagateSlicer.Scene.Labelmaps import labelmapOf, segmentOf, stampOf
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 from SegmentPropagateSlicer.Values.Key import Key
@@ -35,7 +35,8 @@ class Keys:
     """An ordered set of `Key`, one per segment, plane and slice.
 
     The outline of a key is what its segment holds there, read when it is needed. Only a slice that was confirmed in
-    review keeps its outline here (`pinned`) until Accept writes it.
+    review keeps its outline here (`pinned`) until Accept writes it. A key whose outline has gone, as by Undo, is
+    asleep: it is a key again as soon as something is drawn there, by Redo or anew.
     """
 
     def __init__(self) -> None:
@@ -43,10 +44,15 @@ class Keys:
         self.segmentationNode: slicer.vtkMRMLSegmentationNode | None = None
         self.pinned: dict[Place, Proposal] = {}
         self._keys: dict[Place, Key] = {}
+        self._inOrder: tuple[Key, ...] | None = ()  # of them; None where that is to be found out
+        self._asleep: dict[Place, Key] = {}
+        self._stamps: dict[Place, tuple[object, ...]] = {}  # what was read, of keys that are up to date
         self._isHeldBack = self._isUntold = False  # whether `changed` waits, and is to come
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(sorted(self._keys.values(), key=lambda key: key.place))
+        if self._inOrder is None:  # they are asked for 6 times in a refresh
+            self._inOrder = tuple(sorted(self._keys.values(), key=lambda key: key.place))
+        return iter(self._inOrder)
 
     def find(self, segmentId: str, plane: str, sliceIndex: int) -> Key | None:
         """The `Key` of that place, or None."""
@@ -85,17 +91,44 @@ class Keys:
     def replaceAll(self, keys: Iterable[Key]) -> None:
         """Forget all keys and take these; keys of segments that do not exist are dropped."""
         known = self.segmentationNode.GetSegmentation().GetSegmentIDs() if self.segmentationNode else ()
-        self.pinned.clear()
+        for kept in (self.pinned, self._asleep, self._stamps):
+            kept.clear()
         taken = {key.place: key for key in keys if key.segmentId in known}
         if taken != self._keys:
             self._keys = taken
-            self.changed.emit()
+            self._tell()
 
     def remove(self, place: Place) -> None:
         """Forget the key of a place, if there is one."""
         self.pinned.pop(place, None)
+        self._asleep.pop(place, None)
         if self._keys.pop(place, None) is not None:
-            self.changed.emit()
+            self._tell()
+
+    def sleep(self, place: Place) -> None:
+        """The outline of a key has gone; the key comes back with it."""
+        key = self._keys.get(place)
+        if key is not None:
+            self.remove(place)
+            self._asleep[place] = key
+
+    def following(self, geometry: Geometry) -> Generator[None, None, bool]:
+        """Find out which outlines have gone, come back or changed; a slice at a time, where it may have. Returns True.
+
+        Not during a review, in which what segments hold may be lent to them.
+        """
+        node, readers = self.segmentationNode, dict[str, PromptReader]()
+        present = set(node.GetSegmentation().GetSegmentIDs()) if node is not None else set()
+        for key in [k for k in (*self, *self._asleep.values()) if k.segmentId in present]:
+            stamp = stampOf(labelmapOf(self._node(), key.segmentId))
+            if key.place in self.pinned or self._stamps.get(key.place) == stamp:
+                continue
+            if key.plane not in readers:
+                readers[key.plane] = PromptReader(SliceGrid(geometry, key.plane))
+            self._note(readers[key.plane], key, self._read(readers[key.plane], key.segmentId, key.sliceIndex))
+            self._stamps[key.place] = stamp
+            yield
+        return True
 
     def add(self, grid: SliceGrid, segmentId: str, sliceIndex: int, confirmed: bool = False) -> None:
         """Make what is drawn on a slice a key; InputError where nothing is."""
@@ -134,9 +167,13 @@ class Keys:
         elif known is not None:
             self._replace(replace(known, confirmed=False))
 
-    def settle(self) -> None:
-        """The pinned outlines have been written."""
+    def settle(self, geometry: Geometry) -> None:
+        """A proposal has been written, and the pinned outlines with it; where it fills a slice, no key is asleep."""
         self.pinned.clear()
+        present = self._node().GetSegmentation().GetSegmentIDs()
+        for key in [key for key in self._asleep.values() if key.segmentId in present]:
+            if self._read(PromptReader(SliceGrid(geometry, key.plane)), key.segmentId, key.sliceIndex).area:
+                del self._asleep[key.place]
 
     def unpin(self) -> None:
         """The pinned outlines will never be written: forget their keys."""
@@ -151,7 +188,7 @@ class Keys:
             ranges: segmentId -> first and last slice.
 
         Raises:
-            InputError: a segment without a key in the range, or a key whose outline is gone.
+            InputError: a segment without a key in the range.
         """
         found: dict[tuple[str, int], Proposal] = {}
         reader = PromptReader(grid)
@@ -185,12 +222,17 @@ class Keys:
     def _outline(self, reader: PromptReader, key: Key) -> Proposal:
         if key.place in self.pinned:
             return self.pinned[key.place]
-        read = self._read if key.confirmed else self._drawn  # what is locked may hold nothing
-        outline = read(reader, key.segmentId, key.sliceIndex)
-        area = outline.area * reader.grid.pixelAreaMm2
-        if abs(area - key.areaMm2) > 1e-6:
-            self._replace(replace(key, areaMm2=area))
+        outline = self._read(reader, key.segmentId, key.sliceIndex)
+        self._note(reader, key, outline)
         return outline
+
+    def _note(self, reader: PromptReader, key: Key, outline: Proposal) -> None:
+        """What a key holds has been read; what is locked may hold nothing."""
+        area = outline.area * reader.grid.pixelAreaMm2
+        if not area and not key.confirmed:
+            self.sleep(key.place)
+        elif abs(area - key.areaMm2) > 1e-6 or key.place in self._asleep:
+            self._replace(replace(key, areaMm2=area))
 
     def _read(self, reader: PromptReader, segmentId: str, sliceIndex: int) -> Proposal:
         return proposalOfMask(reader.segmentMask(self._node(), segmentId, sliceIndex))
@@ -215,15 +257,18 @@ class Keys:
         return segment.GetName() if segment else segmentId
 
     def _put(self, grid: SliceGrid, segmentId: str, sliceIndex: int, outline: Proposal, confirmed: bool) -> None:
-        self._replace(Key(segmentId, grid.plane, sliceIndex, outline.area * grid.pixelAreaMm2, confirmed))
+        key = Key(segmentId, grid.plane, sliceIndex, outline.area * grid.pixelAreaMm2, confirmed)
+        self._stamps[key.place] = stampOf(labelmapOf(self._node(), segmentId))
+        self._replace(key)
 
     def _replace(self, key: Key) -> None:
+        self._asleep.pop(key.place, None)
         if self._keys.get(key.place) != key:
             self._keys[key.place] = key
             self._tell()
 
     def _tell(self) -> None:
-        self._isUntold = True
+        self._inOrder, self._isUntold = None, True
         if not self._isHeldBack:
             self._isUntold = False
             self.changed.emit()

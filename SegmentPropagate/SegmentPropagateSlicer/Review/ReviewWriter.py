@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from SegmentPropagateLib.errors import InputError
@@ -13,11 +12,11 @@ from SegmentPropagateSlicer.Runs.Run import Run
 from SegmentPropagateSlicer.Scene.Finished import finishedBeside
 from SegmentPropagateSlicer.Scene.Held import Held, asLongAsUntouched
 from SegmentPropagateSlicer.Scene.Kept import Kept
-from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, labelmapOf
+from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap
 from SegmentPropagateSlicer.Scene.PromptReader import PromptReader
 from SegmentPropagateSlicer.Scene.SegmentWriter import Prepared, SegmentWriter, Steps
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
-from SegmentPropagateSlicer.Values.Pieces import asPart, finished
+from SegmentPropagateSlicer.Values.Pieces import asPart
 from SegmentPropagateSlicer.Values.Proposal import Proposal, proposalOfMask
 from SegmentPropagateSlicer.Values.Words import tr as _
 
@@ -33,13 +32,11 @@ class Draft:
 
     Args:
         prepared: the write.
-        places: `(segmentId, slice)` of the outlines.
-        outlines: place -> what the segment will hold there, where that is something; None where it is not known yet.
+        outlines: `(segmentId, slice)` -> what the segment will hold there, where that is something.
     """
 
     prepared: Prepared
-    places: Sequence[tuple[str, int]]
-    outlines: Mapping[tuple[str, int], Proposal] | None
+    outlines: Mapping[tuple[str, int], Proposal]
 
 
 class ReviewWriter:
@@ -57,9 +54,10 @@ class ReviewWriter:
         # (plane, slice) -> what the segments held, and places of the keys that were there
         self._snapshots: dict[tuple[str, int], tuple[Any, set[Place]]] = {}
         self._ofStrokes: set[Place] = set()  # keys that were made of what was drawn on the proposal
+        self._erased: set[Place] = set()  # keys whose outline was erased since the run began
         self._held: Held | None = None  # what the segments held when the run began, and what was lent to them since
         self.setEditor, self.undo, self.redo = writer.setEditor, writer.undo, writer.redo
-        self.inOneStep = writer.inOneStep
+        self.inOneStep, self.keepState = writer.inOneStep, writer.keepState
 
     @property
     def allowsOverlap(self) -> bool:
@@ -125,27 +123,19 @@ class ReviewWriter:
         preparing = self._writer.preparing(nodes[::-1], grid, left, Kept(locked, overwrites=False))
         prepared = yield from asPart(preparing, 0.4, 0.8)
         places = [(i, index) for i in prepared.changes for index in left[i]]
-        if prepared.composition is None:
-            return Draft(prepared, places, None)
         reading = _readingOutlines(nodes[1], grid, places, prepared.composition.labelmap)
         found = yield from asPart(reading, 0.8, 1.0)
-        return Draft(prepared, places, found)
+        return Draft(prepared, found)
 
-    def putDraft(
-        self, nodes: Nodes, grid: SliceGrid, draft: Draft, made: Mapping[str, str]
-    ) -> Mapping[tuple[str, int], Proposal]:
-        """Write a draft; `made` has the segments in place of what stood for them.
+    def putDraft(self, nodes: Nodes, draft: Draft, made: Mapping[str, str]) -> Mapping[tuple[str, int], Proposal]:
+        """Write a draft after `keepState`; `made` has the segments in place of what stood for them.
 
         Returns:
             mapping: `(segmentId, slice)` -> what the segment holds there now, where that is something.
         """
         self._writer.put(nodes[1], draft.prepared, made)
-        found = draft.outlines
-        if found is None:  # only Slicer knew what it would be
-            at = {place: (made.get(place[0], place[0]), place[1]) for place in draft.places}
-            read = partial(labelmapOf, nodes[1])
-            return finished(_readingOutlines(nodes[1], grid, list(at.values()), read))
-        return {(made.get(segmentId, segmentId), index): outline for (segmentId, index), outline in found.items()}
+        found = draft.outlines.items()
+        return {(made.get(segmentId, segmentId), index): outline for (segmentId, index), outline in found}
 
     def _isFree(self, nodes: Nodes, reader: PromptReader, place: tuple[str, int]) -> bool:
         """Whether a segment holds nothing on a slice, and has not locked it."""
@@ -224,10 +214,18 @@ class ReviewWriter:
         elif full in self._ofStrokes:
             self._keys.lock(grid, *place)
         else:
-            self._keys.remove(full)  # an outline of her own that she has erased
+            self._keys.sleep(full)  # an outline of her own that she has erased
+            self._erased.add(full)
 
     def withdrawKeys(self, grid: SliceGrid, segmentId: str, drawn: Collection[int]) -> None:
-        """Forget the keys of a segment that were made of drawings which have been undone; `drawn` are still there."""
+        """Forget the keys of a segment that were made of drawings which have been undone; `drawn` are still there.
+
+        Those whose outline had been erased are keys again.
+        """
+        for place in [place for place in self._erased if place[:2] == (segmentId, grid.plane)]:
+            if not self.isDrawn(grid, (segmentId, place[2])):
+                self._erased.remove(place)
+                self._keys.add(grid, segmentId, place[2])
         loans = self._held.loans(segmentId).values() if self._held is not None else ()
         asked = {loan.asked for loan in loans}
         for place in [place for place in self._ofStrokes if place[:2] == (segmentId, grid.plane)]:
@@ -244,12 +242,16 @@ class ReviewWriter:
         """Write the proposal of a `Run`, in steps; see `SegmentWriter.writing`."""
         present = nodes[1].GetSegmentation().GetSegmentIDs()
         self.giveBack()
+        yield 0.0
         slices = {i: self._acceptable(grid, review, i) for i in review.segmentIds if i in present}
         slices = {i: found for i, found in slices.items() if found}
-        kept = self._kept(grid)
-        finished = {i: finishedBeside(nodes[1], i, kept.given.get(i, ())) - slices.keys() for i in slices}
+        kept, finished = self._kept(grid), dict[str, Collection[str]]()
+        for segmentId in slices:
+            yield 0.0
+            given = kept.given.get(segmentId, ())
+            finished[segmentId] = finishedBeside(nodes[1], segmentId, given) - slices.keys()
         changed = yield from self._writer.writing(*nodes[::-1], grid, slices, replace(kept, finished=finished))
-        self._keys.settle()
+        self._keys.settle(grid.geometry)
         self._end()
         return changed
 
@@ -279,6 +281,7 @@ class ReviewWriter:
         self._keys.unpin()
         self._snapshots.clear()
         self._ofStrokes.clear()
+        self._erased.clear()
         held, self._held = self._held, None
         if held is not None:
             held.forgetLoans()

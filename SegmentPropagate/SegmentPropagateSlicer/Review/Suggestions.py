@@ -237,15 +237,11 @@ class Suggestions:
         if asked is None or not ticked:
             raise InputError(_("Tick what is to be used first."))
         node = asked.nodes[1]
-        draft, wanted = yield from undisturbed(node, lambda: self._drafting(asked, ticked, find))
-        used = {place: one for place, one in wanted.items() if place in draft.prepared.changes}
-        if not used:
-            text = _("Nothing was used: on every ticked slice something is drawn already, or the slice is locked.")
-            raise InputError(text)
-        with self._writer.inOneStep(node):
+        draft, used = yield from undisturbed(node, lambda: self._drafting(asked, ticked, find))
+        with self._writer.inOneStep(node, False):
             missing = {place: one for place, one in used.items() if node.GetSegmentation().GetSegment(place) is None}
             made = {place: make(one) for place, one in missing.items()}
-            outlines = self._writer.putDraft(asked.nodes, asked.grid, draft, made)
+            outlines = self._writer.putDraft(asked.nodes, draft, made)
         self._keys.takeAll(asked.grid, outlines)
         numbers = {one.number for one in used.values()}
         told = (replace(one, isTicked=False, isUsed=True) if one.number in numbers else one for one in self.all)
@@ -255,13 +251,22 @@ class Suggestions:
     def _drafting(
         self, asked: _Asked, ticked: Sequence[Suggestion], find: Callable[[str], str | None]
     ) -> Generator[float, None, tuple[Draft, dict[str, Suggestion]]]:
-        """Find out what can be written, and for which segments; for those that are yet to be made a name stands."""
+        """Find out what is written, and for which segments, of which a name stands for those that are yet to be made.
+
+        The last step has the state kept for Undo: nothing else is done in it, as it takes Slicer long.
+        """
         wanted: dict[str, Suggestion] = {}
         for one in sorted(ticked, key=lambda one: one.status != "found"):  # the first one gets what two of them claim
             wanted.setdefault(find(one.name) or f"new: {one.name.casefold()}", one)
         outlines = {place: one.outlines for place, one in wanted.items()}
         draft = yield from self._writer.drafting(asked.nodes, asked.grid, outlines)
-        return draft, wanted
+        used = {place: one for place, one in wanted.items() if place in draft.prepared.changes}
+        if not used:
+            text = _("Nothing was used: on every ticked slice something is drawn already, or the slice is locked.")
+            raise InputError(text)
+        self._writer.keepState(asked.nodes[1])
+        yield 1.0
+        return draft, used
 
 
 def _suggestionOf(reply: Suggested) -> Suggestion:

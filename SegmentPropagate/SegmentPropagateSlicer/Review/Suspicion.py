@@ -56,11 +56,9 @@ def scores(run: Run, segmentId: str, confirmed: Collection[int] = ()) -> list[Sc
 
 def seenOf(run: Run, segmentId: str, confirmed: Collection[int] = ()) -> dict[int, Seen]:
     """What is known of each slice of a segment, ascending; all that `nextSuspicious` needs, and quicker."""
-    keys = _keysOf(run, segmentId)
+    given = {*_keysOf(run, segmentId), *confirmed}
     return {
-        index: Seen(
-            proposal.area, proposal.predictedIou if proposal.area else None, index in keys or index in confirmed
-        )
+        index: Seen(area := proposal.area, proposal.predictedIou if area else None, index in given)
         for index, proposal in _slicesOf(run, segmentId).items()
     }
 

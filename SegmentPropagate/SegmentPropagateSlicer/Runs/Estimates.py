@@ -29,6 +29,7 @@ class Estimates:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.server = ""  # address of the one that computes; empty for this computer
+        available_memory_bytes()  # loads a module: 25 ms, better now than while she draws
 
     def recall(self, settings: RunSettings) -> dict[str, Any]:
         """What was measured last with these `RunSettings`: a dict, empty before the first run."""

@@ -11,7 +11,7 @@ import vtk
 from numpy.typing import NDArray
 from vtk.util.numpy_support import numpy_to_vtk
 
-from SegmentPropagateSlicer.Scene.Derived import derivedNames, deriving
+from SegmentPropagateSlicer.Scene.Derived import Derivation, derivedNames
 from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, Labelmap, arrayOf, distinct, hasVoxels
 from SegmentPropagateSlicer.Scene.Lattice import (
     Extent,
@@ -19,7 +19,7 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     effectiveExtent,
     indexOfExtent,
     intersectionOfExtents,
-    isOnGrid,
+    maskOn,
     unionOfExtents,
 )
 from SegmentPropagateSlicer.Values.Pieces import asPart
@@ -64,30 +64,9 @@ class Change:
             added, removed = (_unpacked(bits, part.shape) for bits in masks)
             yield part, added, removed
 
-    @property
-    def added(self) -> NDArray[np.bool_]:
-        """Bool `(k, j, i)` on the lattice."""
-        return self._whole(1)
-
-    @property
-    def removed(self) -> NDArray[np.bool_]:
-        """Bool `(k, j, i)` on the lattice."""
-        return self._whole(2)
-
-    def _whole(self, which: int) -> NDArray[np.bool_]:
-        mask = np.zeros(self.lattice.shape, dtype=bool)
-        for found in self._parts:
-            part, bits = found[0], found[which]
-            mask[indexOfExtent(part.extent, self.lattice.extent)] = _unpacked(bits, part.shape)  # type: ignore[arg-type]
-        return mask
-
 
 def _unpacked(bits: _Bits, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.unpackbits(bits, count=int(np.prod(shape))).view(bool).reshape(shape)
-
-
-class NotHere(Exception):
-    """What is to be written does not fit into the labelmaps as they are shared now."""
 
 
 class _Sheet:
@@ -129,6 +108,19 @@ class _Sheet:
             if first < last:
                 own = old[first - layers.start : last - layers.start]
                 slab[first - where.start : last - where.start, rows, columns] = own
+            yield
+
+    def take(self, other: _Sheet, label: int) -> Iterator[None]:
+        """Get the voxels that carry a label in another sheet, which loses them, with the label 1."""
+        common = intersectionOfExtents(self.extent, other.extent)
+        if common is None:
+            return
+        own, its = self.within(common), other.within(common)
+        step = max(1, AT_ONCE // its[0].nbytes)
+        for k in range(0, len(its), step):
+            found = its[k : k + step] == label
+            np.copyto(own[k : k + step], 1, where=found)
+            np.copyto(its[k : k + step], 0, where=found)
             yield
 
     def crop(self) -> Iterator[None]:
@@ -199,27 +191,22 @@ class Composition:
         self._sheets: dict[_Owner, _Sheet] = {}
         self._changed: dict[str, None] = {}  # segment IDs, in the order they were changed
         self._derived: dict[str, Mapping[str, vtk.vtkDataObject]] = {}  # segmentId -> what is made of its labelmap
+        self._wholes: dict[_Owner, slicer.vtkOrientedImageData] = {}  # labelmaps, where surfaces are made jointly
 
     def compose(self) -> Iterator[float]:
-        """Do it, a piece at a time, each of which yields how much of all is done, 0..1.
-
-        Raises:
-            NotHere: a segment has another grid, or would share a voxel with one that does not give way, or surfaces
-                are made of all segments together. Slicer knows what is to be done then, see `Voxels`.
-        """
-        names = derivedNames(self._node)
-        if names is None:
-            raise NotHere
+        """Do it, a piece at a time, each of which yields how much of all is done, 0..1."""
+        derivation = Derivation(self._node, derivedNames(self._node))
         yield from self._openAll()
-        for number, (segmentId, change) in enumerate(self._changes.items(), start=1):
+        for number, (segmentId, change) in enumerate(self._changes.items()):
             for piece in change.pieces():
-                yield from self._apply(segmentId, *piece)
+                for _step in self._apply(segmentId, *piece):
+                    yield 0.8 * number / len(self._changes)
                 yield 0.8 * number / len(self._changes)
         for sheet in self._sheets.values():
             for _piece in sheet.crop():
                 yield 0.8
-        for number, segmentId in enumerate(self._changed if names else (), start=1):
-            yield from self._derive(segmentId, names, 0.8 + 0.2 * (number - 1) / len(self._changed))
+        for number, segmentId in enumerate(self._changed if derivation.names else (), start=1):
+            yield from self._derive(segmentId, derivation, 0.8 + 0.2 * (number - 1) / len(self._changed))
             yield 0.8 + 0.2 * number / len(self._changed)
 
     def labelmap(self, segmentId: str) -> Labelmap:
@@ -254,22 +241,22 @@ class Composition:
             for name, data in self._derived.get(segmentId, {}).items():
                 segment.AddRepresentation(name, data)
 
-    def _derive(self, segmentId: str, names: Sequence[str], share: float) -> Iterator[float]:
-        """Make what is made of a segment's labelmap; of no more of that than it fills, as one may be shared by all."""
+    def _derive(self, segmentId: str, derivation: Derivation, share: float) -> Iterator[float]:
+        """Make what is made of a segment's labelmap; of no more of that than it takes, as one may be shared by all."""
         owner, label = self._owners[segmentId]
         sheet = self._sheets[owner]
         extent = effectiveExtent(sheet.image(), label, sheet.extent)
         yield share
-        steps = deriving(self._node, names, (sheet.image(extent) if extent else None, label))
-        self._derived[segmentId] = yield from asPart(steps, share, share)
+        if derivation.isJoint and owner not in self._wholes:
+            self._wholes[owner] = sheet.image()
+        image = None if extent is None else self._wholes[owner] if derivation.isJoint else sheet.image(extent)
+        self._derived[segmentId] = yield from asPart(derivation.making((image, label)), share, share)
 
     def _openAll(self) -> Iterator[float]:
         wanted: dict[_Owner, tuple[Lattice, Extent]] = {}
         for segmentId, change in self._changes.items():
-            owner, label = self._owners[segmentId]
+            owner = self._owners[segmentId][0]
             held = _held(owner)
-            if held is not None and not isOnGrid((held, label), change.lattice):
-                raise NotHere
             before = wanted[owner][1] if owner in wanted else held.GetExtent() if held is not None else None
             wanted[owner] = change.lattice, unionOfExtents(before, change.lattice.extent) or ()
         for owner, (lattice, extent) in wanted.items():
@@ -284,15 +271,18 @@ class Composition:
 
     def _apply(
         self, segmentId: str, part: Lattice, added: NDArray[np.bool_], removed: NDArray[np.bool_]
-    ) -> Iterator[float]:
+    ) -> Iterator[float | None]:
         """Change a segment, and those that give way to it, on a part of a lattice."""
         own, label = self._owners[segmentId]
         values = self._sheets[own].within(part.extent)
         np.copyto(values, 0, where=removed & (values == label))
         if added.any():
+            if not self._isFree(segmentId, own, values[added]):
+                yield from self._separate(segmentId)
+                own, label = self._owners[segmentId]
+                values = self._sheets[own].within(part.extent)
             for owner in {found for found, _label in self._owners.values() if found is not own}:
                 yield from self._giveWay(segmentId, owner, part, added)
-            self._checkFree(segmentId, own, values[added])
             np.copyto(values, label, where=added)
         self._changed[segmentId] = None
 
@@ -301,34 +291,43 @@ class Composition:
         others = ((i, self._owners[i]) for i in self._overwritten[segmentId] if i in self._owners)
         return {label: i for i, (found, label) in others if found is owner}
 
-    def _checkFree(self, segmentId: str, owner: _Owner, values: NDArray[Any]) -> None:
-        """NotHere where others hold values that a segment is to get, and do not give way; else note that they lose."""
-        held = values[(values != 0) & (values != self._owners[segmentId][1])]
-        giving = self._giving(segmentId, owner) if len(held) else {}
-        for label in distinct(held):
-            if label not in giving:
-                raise NotHere
-            self._changed[giving[label]] = None
+    def _isFree(self, segmentId: str, owner: _Owner, values: NDArray[Any]) -> bool:
+        """Whether all values that a segment is to get are of segments that give way; then note that these lose."""
+        held = distinct(values[(values != 0) & (values != self._owners[segmentId][1])])
+        giving = self._giving(segmentId, owner) if held else {}
+        if not all(label in giving for label in held):
+            return False
+        self._changed.update(dict.fromkeys(giving[label] for label in held))
+        return True
 
-    def _giveWay(self, segmentId: str, owner: _Owner, part: Lattice, added: NDArray[np.bool_]) -> Iterator[float]:
-        """Take from the segments of another labelmap what one gets."""
+    def _separate(self, segmentId: str) -> Iterator[None]:
+        """Give a segment a labelmap of its own, as Slicer does where one is to overlap another."""
+        owner, label = self._owners[segmentId]
+        sheet, lattice = self._sheets[owner], self._changes[segmentId].lattice
+        held = effectiveExtent(sheet.image(), label, sheet.extent)
+        yield
+        self._sheets[segmentId] = own = _Sheet(None, lattice, unionOfExtents(held, lattice.extent) or (), 1)
+        yield from own.copy()
+        yield from own.take(sheet, label)
+        self._owners[segmentId] = segmentId, 1
+
+    def _giveWay(
+        self, segmentId: str, owner: _Owner, part: Lattice, added: NDArray[np.bool_]
+    ) -> Iterator[float | None]:
+        """Take from the segments of another labelmap, maybe with a grid of its own, what one gets."""
         giving, sheet = self._giving(segmentId, owner), self._sheets.get(owner)
         stored = sheet.image() if sheet is not None else _held(owner)
-        if not giving or stored is None:
+        found = maskOn(self._node, stored, part, added) if giving and stored is not None else None
+        if found is None or stored is None:
             return
-        if not isOnGrid((stored, 1), part):
-            raise NotHere
-        common = intersectionOfExtents(part.extent, stored.GetExtent())
-        if common is None:
-            return
-        where = added[indexOfExtent(common, part.extent)]
-        values = arrayOf(stored)[indexOfExtent(common, stored.GetExtent())]
+        lattice, where = found
+        values = arrayOf(stored)[indexOfExtent(lattice.extent, stored.GetExtent())]
         lost = where & np.isin(values, list(giving))
         if not lost.any():
             return
         if sheet is None:
-            yield from self._open(owner, part, stored.GetExtent())
-            values = self._sheets[owner].within(common)
+            yield from self._open(owner, lattice, stored.GetExtent())
+            values = self._sheets[owner].within(lattice.extent)
         self._changed.update(dict.fromkeys(giving[label] for label in distinct(values[lost])))
         np.copyto(values, 0, where=lost)
 

@@ -8,41 +8,52 @@ import slicer
 import vtk
 
 from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, Labelmap
-from SegmentPropagateSlicer.Scene.Surfaces import buildingSurface
+from SegmentPropagateSlicer.Scene.Surfaces import Surfaces
 
 SURFACE = "Closed surface"
 """vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()"""
-JOINT = "Joint smoothing"
-"""A segmentation's conversion parameter: surfaces are made of all segments together."""
 
 
-def derivedNames(segmentationNode: slicer.vtkMRMLSegmentationNode) -> list[str] | None:
-    """Representations that are made of the labelmaps; None where they cannot be made of one segment alone."""
-    segmentation, names = segmentationNode.GetSegmentation(), list[str]()
-    segmentation.GetContainedRepresentationNames(names)
-    derived = [name for name in names if name != LABELMAP]
-    isJoint = bool(derived) and segmentation.GetConversionParameter(JOINT) not in ("", "0")
-    return None if isJoint else derived
+def derivedNames(segmentationNode: slicer.vtkMRMLSegmentationNode) -> list[str]:
+    """Representations that are made of the labelmaps."""
+    names = list[str]()
+    segmentationNode.GetSegmentation().GetContainedRepresentationNames(names)
+    return [name for name in names if name != LABELMAP]
 
 
-def deriving(
-    segmentationNode: slicer.vtkMRMLSegmentationNode, names: Sequence[str], labelmap: Labelmap
-) -> Generator[float, None, Mapping[str, vtk.vtkDataObject]]:
-    """Make these representations of a labelmap, as Slicer would in that segmentation.
+class Derivation:
+    """Makes representations of labelmaps as Slicer would in a segmentation.
 
-    Surfaces are made in a thread, which is waited for in pieces of some milliseconds. Others are one call of Slicer's
-    filters each, which cannot be left off midway, and lets no other thread run. How far either is cannot be told: 0 is
-    yielded.
+    Args:
+        segmentationNode: vtkMRMLSegmentationNode, whose conversion parameters count.
+        names: of the representations.
     """
-    segmentation, made = segmentationNode.GetSegmentation(), dict[str, vtk.vtkDataObject]()
-    if SURFACE in names:
-        surface = yield from buildingSurface(
-            segmentation, labelmap, lambda few: _derivedBySlicer(segmentation, [SURFACE], few).get(SURFACE)
+
+    def __init__(self, segmentationNode: slicer.vtkMRMLSegmentationNode, names: Sequence[str]) -> None:
+        self._segmentation, self.names = segmentationNode.GetSegmentation(), names
+        self._surfaces = Surfaces(
+            self._segmentation, lambda few: _derivedBySlicer(self._segmentation, [SURFACE], few).get(SURFACE)
         )
-        if surface is not None:
-            made[SURFACE] = surface
-    others = [name for name in names if name not in made]
-    return {**made, **_derivedBySlicer(segmentation, others, labelmap)}
+
+    @property
+    def isJoint(self) -> bool:
+        """Whether it takes a whole labelmap to make what belongs to one of the segments that share it."""
+        return SURFACE in self.names and self._surfaces.isJoint
+
+    def making(self, labelmap: Labelmap) -> Generator[float, None, Mapping[str, vtk.vtkDataObject]]:
+        """Make them of a labelmap; see `Surfaces.building`.
+
+        Surfaces are made in a thread, which is waited for in pieces of some milliseconds. Others are one call of
+        Slicer's filters each, which cannot be left off midway, and lets no other thread run. How far either is cannot
+        be told: 0 is yielded.
+        """
+        made = dict[str, vtk.vtkDataObject]()
+        if SURFACE in self.names:
+            surface = yield from self._surfaces.building(labelmap)
+            if surface is not None:
+                made[SURFACE] = surface
+        others = [name for name in self.names if name not in made]
+        return {**made, **_derivedBySlicer(self._segmentation, others, labelmap)}
 
 
 def _derivedBySlicer(

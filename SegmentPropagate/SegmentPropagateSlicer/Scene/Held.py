@@ -12,7 +12,7 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, distinct, labelmapOf, segmentOf
+from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, arrayOf, distinct, labelmapOf, segmentOf, stampOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Extent,
     Lattice,
@@ -93,7 +93,7 @@ class Held:
         copies: dict[slicer.vtkOrientedImageData, slicer.vtkOrientedImageData] = {}
         for segmentId in segmentationNode.GetSegmentation().GetSegmentIDs():
             image, label = labelmapOf(segmentationNode, segmentId)
-            self._stamps[segmentId] = _stamp(image, label)
+            self._stamps[segmentId] = stampOf((image, label))
             if image is None:
                 continue
             if image not in copies:
@@ -108,7 +108,7 @@ class Held:
 
     def isUntouched(self, segmentId: str) -> bool:
         """Whether nobody can have drawn on a segment; False where it is not certain."""
-        return self._stamps.get(segmentId) == _stamp(*labelmapOf(self.segmentationNode, segmentId))
+        return self._stamps.get(segmentId) == stampOf(labelmapOf(self.segmentationNode, segmentId))
 
     # ---- loans --------------------------------------------------------------------------------------------------
 
@@ -264,14 +264,10 @@ def _areSame(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return np.array_equal(one, other)
 
 
-def _stamp(image: slicer.vtkOrientedImageData | None, label: int) -> tuple[object, ...]:
-    return (None,) if image is None else (image.GetAddressAsString(""), image.GetMTime(), label)
-
-
 def stampOfSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) -> tuple[object, ...]:
     """What is equal as long as nobody can have changed what the segments hold."""
     ids = segmentationNode.GetSegmentation().GetSegmentIDs()
-    return tuple((i, *_stamp(*labelmapOf(segmentationNode, i))) for i in ids)
+    return tuple((i, *stampOf(labelmapOf(segmentationNode, i))) for i in ids)
 
 
 def asLongAsUntouched(

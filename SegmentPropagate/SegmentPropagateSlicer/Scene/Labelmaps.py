@@ -46,6 +46,12 @@ def labelmapOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str)
     return (image, segment.GetLabelValue()) if hasVoxels(image) else (None, 0)
 
 
+def stampOf(labelmap: Labelmap) -> tuple[object, ...]:
+    """What is equal as long as nobody can have changed what a segment holds."""
+    image, label = labelmap
+    return (None,) if image is None else (image.GetAddressAsString(""), image.GetMTime(), label)
+
+
 def hasVoxels(image: slicer.vtkOrientedImageData | None) -> bool:
     """Whether there is an image, and it is not empty: segments that hold nothing may share an empty one."""
     return image is not None and image.GetNumberOfPoints() > 0 and image.GetPointData().GetScalars() is not None

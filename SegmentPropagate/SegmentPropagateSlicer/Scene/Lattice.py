@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,13 @@ from SegmentPropagateSlicer.Scene.Labelmaps import (
     nearestPlaces,
 )
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
+from SegmentPropagateSlicer.Scene.VolumeReader import worldFromLocal
 from SegmentPropagateSlicer.Values.Proposal import Proposal
 
-SLAB = 1 << 21
-"""Bytes that a processor has at hand."""
+SLAB = 1 << 20
+"""Voxels that are looked at in one step: 12 ms of a write."""
+TILTED = 16
+"""So many times as long a voxel takes where grids are tilted against each other."""
 Extent = tuple[int, ...]
 """First and last index along i, j, k, as VTK has it."""
 
@@ -182,6 +186,31 @@ def _valuesOn(
     return found
 
 
+def maskOn(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    image: slicer.vtkOrientedImageData,
+    lattice: Lattice,
+    mask: NDArray[np.bool_],
+) -> tuple[Lattice, NDArray[np.bool_]] | None:
+    """A mask of a lattice, bool `(k, j, i)`, on a labelmap's grid, nearest voxel; None where they do not meet."""
+    box = bounding_box(mask)
+    if box is None:
+        return None
+    part, matrix = lattice.part(box), vtk.vtkMatrix4x4()
+    if isOnGrid((image, 0), lattice):
+        common = intersectionOfExtents(part.extent, image.GetExtent())
+        return (replace(part, extent=common), mask[indexOfExtent(common, lattice.extent)]) if common else None
+    image.GetImageToWorldMatrix(matrix)
+    world = worldFromLocal(segmentationNode) @ slicer.util.arrayFromVTKMatrix(matrix)
+    ends = [(low - 0.5, high + 0.5) for low, high in zip(part.extent[::2], part.extent[1::2], strict=True)]
+    around = _extentAround(np.linalg.inv(world) @ part.worldFromIndex, ends)
+    common = intersectionOfExtents(around, image.GetExtent())
+    if common is None:
+        return None
+    own = Lattice(world, matrix, common)
+    return own, _valuesOn(segmentationNode, part.image(mask[box]), own) > 0
+
+
 def placesInVolume(lattice: Lattice, grid: SliceGrid) -> Iterator[tuple[list[NDArray[np.int32]], NDArray[np.bool_]]]:
     """Per k of the lattice: slice, row and column, broadcasting to `(j, i)`, and where these are in the volume."""
     matrix = np.linalg.inv(grid.worldFromSlice) @ lattice.worldFromIndex
@@ -192,25 +221,50 @@ def placesInVolume(lattice: Lattice, grid: SliceGrid) -> Iterator[tuple[list[NDA
         yield nearestPlaces(steps, axes, (grid.count, *grid.shape))
 
 
-def sampleProposals(
-    lattice: Lattice, grid: SliceGrid, proposals: Mapping[int, Proposal]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """The proposals on the lattice, nearest voxel: the mask, and where there is a proposal at all."""
-    new, inSlices = np.zeros(lattice.shape, dtype=bool), np.zeros(lattice.shape, dtype=bool)
-    straight = _placesAlongAxes(lattice, grid)
-    if straight is not None:
-        _fillStraight((new, inSlices), straight, grid, proposals)
+class Sampler:
+    """Proposals of one segment, to be looked up on lattices, nearest voxel.
+
+    Args:
+        grid: the slices that they are on.
+        proposals: slice index -> `Proposal`.
+    """
+
+    def __init__(self, grid: SliceGrid, proposals: Mapping[int, Proposal]) -> None:
+        self._grid, self._proposals = grid, proposals
+
+    def sample(self, lattice: Lattice) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """The mask on a lattice, and where there is a proposal at all: bool `(k, j, i)` twice."""
+        new, inSlices = np.zeros(lattice.shape, dtype=bool), np.zeros(lattice.shape, dtype=bool)
+        straight = _placesAlongAxes(lattice, self._grid)
+        if straight is not None:
+            _fillStraight((new, inSlices), straight, self._grid, self._proposals)
+            return new, inSlices
+        known = np.zeros(self._grid.count, dtype=bool)
+        known[list(self._proposals)] = True
+        (s0, row0, column0), stack = self._stack
+        for k, ((s, row, column), inside) in enumerate(placesInVolume(lattice, self._grid)):
+            inSlices[k] = inside & known[s]
+            places, isIn = [s - s0, row - row0, column - column0], inSlices[k].copy()
+            for place, size in zip(places, stack.shape, strict=True):
+                isIn &= (place >= 0) & (place < size)
+                np.clip(place, 0, size - 1, out=place)
+            new[k] = stack[tuple(places)] & isIn
         return new, inSlices
-    first = min(proposals)
-    stack = np.zeros((max(proposals) + 1 - first, *grid.shape), dtype=bool)
-    known = np.zeros(grid.count, dtype=bool)
-    for index, proposal in proposals.items():
-        stack[index - first][proposal.place] = proposal.box
-        known[index] = True
-    for k, ((s, row, column), inside) in enumerate(placesInVolume(lattice, grid)):
-        inSlices[k] = inside & known[s]
-        new[k] = stack[np.clip(s - first, 0, len(stack) - 1), row, column] & inSlices[k]
-    return new, inSlices
+
+    @cached_property
+    def _stack(self) -> tuple[tuple[int, int, int], NDArray[np.bool_]]:
+        """All of them in one array, no larger than what they hold, and where its first voxel is."""
+        full = {index: proposal for index, proposal in self._proposals.items() if proposal.area}
+        if not full:
+            return (0, 0, 0), np.zeros((1, 1, 1), dtype=bool)
+        first, places = min(full), [proposal.place for proposal in full.values()]
+        starts = [min(place[axis].start for place in places) for axis in (0, 1)]
+        sizes = [max(place[axis].stop for place in places) - starts[axis] for axis in (0, 1)]
+        stack = np.zeros((max(full) + 1 - first, *sizes), dtype=bool)
+        for index, proposal in full.items():
+            rows, columns = (slice(s.start - n, s.stop - n) for s, n in zip(proposal.place, starts, strict=True))
+            stack[index - first, rows, columns] = proposal.box
+        return (first, starts[0], starts[1]), stack
 
 
 def _fillStraight(
@@ -219,7 +273,7 @@ def _fillStraight(
     grid: SliceGrid,
     proposals: Mapping[int, Proposal],
 ) -> None:
-    """Fill the arrays of `sampleProposals` where `_placesAlongAxes` is known: a proposal at a time, and no stack."""
+    """Fill the arrays of `Sampler.sample` where `_placesAlongAxes` is known: a proposal at a time, and no stack."""
     axes, (slices, *across) = zip(*straight, strict=True)
     new, inSlices = (array.transpose(axes) for array in arrays)
     within = [np.flatnonzero((p >= 0) & (p < size)) for p, size in zip(across, grid.shape, strict=True)]
@@ -240,12 +294,11 @@ def _fillStraight(
 def slabsOf(lattice: Lattice, grid: SliceGrid) -> list[Lattice]:
     """The lattice in pieces of `SLAB` voxels, one after another along k: new memory for all of it takes longest.
 
-    In one piece where the grids are tilted against each other: each would need the whole stack of proposals.
+    Of fewer where the grids are tilted against each other: each voxel has to be looked up.
     """
-    if _placesAlongAxes(lattice, grid) is None:
-        return [lattice]
     layers, rows, columns = lattice.shape
-    step = max(1, SLAB // (rows * columns))
+    size = SLAB // TILTED if _placesAlongAxes(lattice, grid) is None else SLAB
+    step = max(1, size // (rows * columns))
     return [lattice.part((slice(k, min(k + step, layers)), slice(0, rows), slice(0, columns)))
             for k in range(0, layers, step)]  # fmt: skip
 
@@ -289,8 +342,12 @@ def extentOfSlab(world: NDArray[np.float64], grid: SliceGrid, first: int, last: 
 
 def _extentOfBounds(world: NDArray[np.float64], grid: SliceGrid, bounds: Sequence[tuple[int, int]]) -> Extent:
     """Extent on a lattice of a box of `(slice, row, column)` voxels, borders included."""
-    corners = np.stack(np.meshgrid(*[(low - 0.5, high + 0.5) for low, high in bounds]), -1).reshape(-1, 3)
-    matrix = np.linalg.inv(world) @ grid.worldFromSlice
+    return _extentAround(np.linalg.inv(world) @ grid.worldFromSlice, [(low - 0.5, high + 0.5) for low, high in bounds])
+
+
+def _extentAround(matrix: NDArray[np.float64], ends: Sequence[tuple[float, float]]) -> Extent:
+    """Extent of the voxels whose centers lie in a box, given by its ends and a matrix from there to their indices."""
+    corners = np.stack(np.meshgrid(*ends), -1).reshape(-1, 3)
     index = (np.c_[corners, np.ones(8)] @ matrix.T)[:, :3]
     low, high = np.ceil(index.min(axis=0) - 1e-6), np.floor(index.max(axis=0) + 1e-6)
     return tuple(int(value) for pair in zip(low, high, strict=True) for value in pair)

@@ -11,13 +11,14 @@ import slicer
 import vtk
 from numpy.typing import NDArray
 
-from SegmentPropagateSlicer.Scene.Composition import Change, Composition, NotHere
+from SegmentPropagateSlicer.Scene.Composition import Change, Composition
 from SegmentPropagateSlicer.Scene.EditRules import EditRules
 from SegmentPropagateSlicer.Scene.Held import Loan, undisturbed
 from SegmentPropagateSlicer.Scene.Kept import Kept, leaveOut
 from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Lattice,
+    Sampler,
     effectiveExtent,
     extentOfProposals,
     extentOfSlab,
@@ -26,7 +27,6 @@ from SegmentPropagateSlicer.Scene.Lattice import (
     intersectionOfExtents,
     isStoredOn,
     readVoxels,
-    sampleProposals,
     slabsOf,
     unionOfExtents,
 )
@@ -52,13 +52,11 @@ class Prepared:
 
     Args:
         changes: segmentId -> `Change`; none of them is empty.
-        composition: the labelmaps that they make; None where Slicer has to make them.
-        kept: what they leave alone.
+        composition: the labelmaps that they make.
     """
 
     changes: Mapping[str, Change]
-    composition: Composition | None
-    kept: Kept
+    composition: Composition
 
 
 class SegmentWriter:
@@ -131,13 +129,18 @@ class SegmentWriter:
         """The same as `write`, in steps of some milliseconds, each of which yields how much is done, 0..1.
 
         Nothing is changed before the last one, so the generator may be closed. What is drawn between two steps counts
-        as if it had been drawn before: then the work begins anew, and after some times is done in one step.
+        as if it had been drawn before: then the work begins anew, and after some times is done in one step. The last
+        but one has the state kept for Undo, which takes Slicer 130 ms with 12 segments on 600 slices.
         """
         kept = kept or Kept()
 
         def preparing() -> Generator[float, None, Prepared]:
             present = {i: slices[i] for i in segmentationNode.GetSegmentation().GetSegmentIDs() if i in slices}
-            return self.preparing((segmentationNode, volumeNode), grid, present, kept)
+            prepared = yield from self.preparing((segmentationNode, volumeNode), grid, present, kept)
+            if prepared.changes:
+                self.keepState(segmentationNode)
+                yield 1.0
+            return prepared
 
         prepared = yield from undisturbed(segmentationNode, preparing)
         self.put(segmentationNode, prepared)
@@ -160,20 +163,17 @@ class SegmentWriter:
             lattice = self._around(nodes[0], nodes[1], grid, segmentId, proposals)
             if lattice is None:
                 continue
-            change = Change(lattice)
+            change, sampler = Change(lattice), Sampler(grid, proposals)
             for part in slabsOf(lattice, grid):
-                change.note(part, *self._changes(nodes[::-1], (grid, proposals), segmentId, part, kept))
+                change.note(part, *self._changes(nodes[::-1], (grid, sampler), segmentId, part, kept))
                 yield COMPARING * (number + 0.5) / len(slices)
             if change.count:
                 changes[segmentId] = change
         overwritten = {i: self._rules.overwritten(nodes[0], i) if kept.overwrites else [] for i in changes}
         composition = Composition(nodes[0], changes, overwritten)
-        try:
-            for share in composition.compose():
-                yield COMPARING + (1 - COMPARING) * share
-        except NotHere:
-            return Prepared(changes, None, kept)
-        return Prepared(changes, composition, kept)
+        for share in composition.compose():
+            yield COMPARING + (1 - COMPARING) * share
+        return Prepared(changes, composition)
 
     def put(
         self,
@@ -181,37 +181,20 @@ class SegmentWriter:
         prepared: Prepared,
         made: Mapping[str, str] | None = None,
     ) -> None:
-        """Change the segments; an undo step where anything changes.
+        """Change the segments.
 
         Args:
-            segmentationNode: the segmentation, which has not changed since.
+            segmentationNode: the segmentation, which has not changed since; `keepState` has been called.
             prepared: what `preparing` returned.
             made: IDs that stood for segments -> those of the segments that have been made.
         """
         self._written = None
         if not prepared.changes:
             return
-        with self.inOneStep(segmentationNode):
-            if prepared.composition is not None:
-                prepared.composition.put(made or {})
-            else:
-                changes = {(made or {}).get(i, i): change for i, change in prepared.changes.items()}
-                self._putBySlicer(segmentationNode, changes, prepared.kept)
+        with self.inOneStep(segmentationNode, False):
+            prepared.composition.put(made or {})
         samples = {(made or {}).get(i, i): change.samples for i, change in prepared.changes.items()}
         self._written = Written(segmentationNode, samples)
-
-    def _putBySlicer(
-        self, segmentationNode: slicer.vtkMRMLSegmentationNode, changes: Mapping[str, Change], kept: Kept
-    ) -> None:
-        """Have Slicer make the labelmaps."""
-        with Voxels(segmentationNode) as voxels:
-            voxels.makeRoom({segmentId: change.lattice for segmentId, change in changes.items()})
-            for segmentId, change in changes.items():
-                lattice, added = change.lattice, change.added
-                voxels.remove(segmentId, lattice, change.removed)
-                if kept.overwrites:
-                    voxels.giveWay(self._rules.overwritten(segmentationNode, segmentId), lattice, added)
-                voxels.add(segmentId, lattice, added)
 
     def snapshot(
         self,
@@ -276,7 +259,7 @@ class SegmentWriter:
         if extent is None:
             return
         lattice = Lattice(world, matrix, extent)
-        old, (new, inSlices) = readVoxels(image, label, extent), sampleProposals(lattice, *stack)
+        old, (new, inSlices) = readVoxels(image, label, extent), Sampler(*stack).sample(lattice)
         free = self._rules.editable(segmentationNode, volumeNode, stack[0], segmentId, lattice, inSlices)
         leaveOut(free, kept.fixed(segmentId, lattice))
         added, removed, asked = new & ~old & free, old & ~new & free, (across.plane, index) if isAsked else None
@@ -314,11 +297,8 @@ class SegmentWriter:
         if self._isInStep:
             yield
             return
-        if isUndoable and self._saveState is not None:
-            self._saveState()
-        elif isUndoable:
-            self._history.SetSegmentation(segmentationNode.GetSegmentation())
-            self._history.SaveState()
+        if isUndoable:
+            self.keepState(segmentationNode)
         modifying = segmentationNode.StartModify()
         self._isInStep = True
         try:
@@ -326,6 +306,14 @@ class SegmentWriter:
         finally:
             self._isInStep = False
             segmentationNode.EndModify(modifying)
+
+    def keepState(self, segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
+        """Make an entry in the undo history of how the segments are now."""
+        if self._saveState is not None:
+            self._saveState()
+        else:
+            self._history.SetSegmentation(segmentationNode.GetSegmentation())
+            self._history.SaveState()
 
     def undo(self) -> None:
         """Take back the last write, where this writer keeps the history itself."""
@@ -338,14 +326,14 @@ class SegmentWriter:
     def _changes(
         self,
         nodes: tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLSegmentationNode],
-        stack: tuple[SliceGrid, Mapping[int, Proposal]],
+        stack: tuple[SliceGrid, Sampler],
         segmentId: str,
         lattice: Lattice,
         kept: Kept,
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Where the segment would grow and shrink on a lattice: bool `(k, j, i)` twice."""
         old = readVoxels(*_labelmapNow(nodes[1], segmentId), lattice.extent)
-        new, inSlices = sampleProposals(lattice, *stack)
+        new, inSlices = stack[1].sample(lattice)
         self._rules.editable(nodes[1], nodes[0], stack[0], segmentId, lattice, inSlices)
         leaveOut(inSlices, kept.fixed(segmentId, lattice))
         added, removed = new > old, old > new

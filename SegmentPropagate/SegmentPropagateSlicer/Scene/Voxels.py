@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -17,7 +17,6 @@ from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, labelmapOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Extent,
     Lattice,
-    holdersOf,
     indexOfExtent,
     intersectionOfExtents,
     isOnGrid,
@@ -134,14 +133,6 @@ class Voxels:
         keep = part.image(where)
         arrayOf(keep)[...] = 1 - arrayOf(keep)
         self._merge(segmentId, keep, _module().MODE_MERGE_MIN)
-
-    def giveWay(self, others: Sequence[str], lattice: Lattice, added: NDArray[np.bool_]) -> None:
-        """Take from other segments what one gets; only from those that hold it."""
-        onGrid = [i for i in others if isOnGrid(labelmapOf(self._node, i), lattice)]
-        for other, part, held in holdersOf(self._node, onGrid, lattice, added):
-            self.remove(other, part, held)
-        for other in [i for i in others if i not in onGrid]:
-            self.remove(other, lattice, added)
 
     def _valuesWithin(
         self, segmentId: str, part: Lattice, whole: bool = True

@@ -80,6 +80,8 @@ class Whereabouts:
         """Whether two grids differ within the volume's number of voxels; of one that is not known, `unlessKnown`."""
         if before is None or now is None:
             return unlessKnown
+        if np.array_equal(before, now):  # as a rule; asked for each segment before each piece of a write
+            return False
         size = np.array(self._geometry.shape_kji[::-1])
         corners = np.stack(np.meshgrid(*[(0, last) for last in size - 1]), -1).reshape(-1, 3)
         steps = np.c_[corners, np.ones(len(corners))] @ (now - before)[:3].T

@@ -10,6 +10,7 @@ import slicer
 from numpy.typing import NDArray
 
 from SegmentPropagateSlicer.Scene.Labelmaps import arrayOf, indexFromWorld, labelmapOf
+from SegmentPropagateSlicer.Scene.Labelmaps import stampOf as stampOfLabelmap
 from SegmentPropagateSlicer.Scene.SliceGrid import SliceGrid
 
 VOXELS_AT_ONCE = 1 << 23
@@ -77,6 +78,5 @@ class Count:
 
 def stampOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str, grid: SliceGrid) -> tuple[object, ...]:
     """What is equal as long as the figures of a segment are."""
-    image, label = labelmapOf(segmentationNode, segmentId)
-    stamp = (image.GetAddressAsString(""), image.GetMTime()) if image is not None else ()
-    return segmentId, label, *stamp, grid.plane, grid.worldFromSlice.tobytes()
+    stamp = stampOfLabelmap(labelmapOf(segmentationNode, segmentId))
+    return segmentId, *stamp, grid.plane, grid.worldFromSlice.tobytes()
