@@ -48,8 +48,8 @@ object there, or none. Of what registration found in two volumes, each from the 
 them (bent, cut, with other contrast, inverted) it leaves 132 labels, 128 with a DSC over .5 on the key slice; the worth
 of the best slice alone would leave 137, 131 of them so."""
 CONVINCED = 0.6
-"""The same at the second look at a label of which registration was unsure. Of 64 such labels of the eight pairs it leaves
-12, all of them right; the best wrong one has .52."""
+"""The same at the second look at a label of which registration was unsure. Of 64 such labels of the eight pairs it
+leaves 12, all of them right; the best wrong one has .52."""
 AGREED = 0.8
 """DSC of what the network draws and what registration carries from which on a slice is a key slice too: where an object
 goes on far beyond a finished case, one key slice is not enough. Once propagated the compact organs of six of those

@@ -56,8 +56,9 @@ class Template:
         """Label -> how much of it is drawn."""
         voxel = float(np.prod(self._drawn.geometry.spacing_kji_mm))
         counts: Counter[int] = Counter()
-        for layer in self._drawn.layers:
-            counts.update(dict(zip(*(part.tolist() for part in np.unique(layer, return_counts=True)), strict=True)))
+        for plane in (plane for layer in self._drawn.layers for plane in layer):
+            values, sizes = np.unique(plane[plane != 0], return_counts=True)
+            counts.update(dict(zip(values.tolist(), sizes.tolist(), strict=True)))
         return {label: voxel * counts[value] for label, value in self._values.items()}
 
     def outline(self, label: int) -> Outline | None:
