@@ -27,7 +27,7 @@ from SegmentPropagateLib.volumes.stack import array_of
 from SegmentPropagateLib.volumes.volume import Volume
 
 PINS = 4
-"""The largest labels that were found; six found no more of eight pairs of copies, and take half as long again."""
+"""The largest labels that were found; six found no more in eight pairs of copies, and take a fifth longer."""
 LEAST_PINS = 2
 """With fewer a template lies no surer than before."""
 
