@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_bodies import body, placed, whole
+from drawn_bodies import body, placed, save_case, whole
 
 from SegmentPropagateLib.prompting.atlas.deformation import Deformed, deform, warped
 from SegmentPropagateLib.prompting.atlas.fusion import Start, carry, outline_of
@@ -123,3 +123,12 @@ def test_what_the_second_look_doubts_too_stays_as_it_was(template, noisy):
     folder = template[0]
     (once,) = Doubting("unsure").propose(folder, noisy, [UNSURE])
     assert (once.status, once.reason) == ("unsure", "It is dim.")
+
+
+def test_a_single_label_that_is_found_pins_nothing(template, noisy, tmp_path):
+    _folder, values, labels = template
+    save_case(tmp_path, "anna", values, np.where(np.isin(labels, (LIVER, UNSURE)), labels, 0), placed(values))
+    doubting = Doubting()
+    liver, other = doubting.propose(tmp_path, noisy, [LIVER, UNSURE])
+    assert (liver.status, other.status) == ("found", "unsure")
+    assert doubting.asked == []
