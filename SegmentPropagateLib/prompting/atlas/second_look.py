@@ -97,7 +97,9 @@ def compared(first: Carried, again: Carried, shape: tuple[int, ...], axis: int) 
     one, other = (_laid_out(it, shape) for it in (first, again))
     each = np.stack([one[again.box], other[again.box]])
     both = replace(again, each=each, known=np.ones(each.shape, dtype=bool))
-    return agreement_of(both, axis)._replace(overall=dice(one > 0.5, other > 0.5))
+    # The network chooses the key slice; of a single start the lowest is asked about as well, as when it was measured.
+    key = agreement_of(again, axis).key
+    return agreement_of(both, axis)._replace(overall=dice(one > 0.5, other > 0.5), key=key)
 
 
 def _laid_out(carried: Carried, shape: tuple[int, ...]) -> NDArray[np.float32]:
