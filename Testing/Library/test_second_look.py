@@ -116,7 +116,7 @@ def test_what_is_unsure_at_first_is_found_at_the_second_look_whichever_labels_ar
     assert np.array_equal(whole(alone, labels.shape), whole(beside, labels.shape))
     assert (alone.key_slice, alone.confidence) == (beside.key_slice, beside.confidence)
     assert dice(whole(alone, labels.shape), labels == UNSURE) > 0.8
-    assert np.median([result.predicted_iou for result in alone.slices.values()]) > 0.7
+    assert max(result.predicted_iou for result in alone.slices.values()) > 0.9
 
 
 def test_what_the_second_look_doubts_too_stays_as_it_was(template, noisy):
