@@ -41,15 +41,20 @@ class Draft(NamedTuple):
     @property
     def sentence(self) -> str:
         """One line for people."""
+        return f"{self.segment.name}: {self.said}"
+
+    @property
+    def said(self) -> str:
+        """What is said of it, without its name."""
         draft = self.proposal
         if draft.status == "not here":
-            return f"{self.segment.name}: not here. {draft.reason}"
+            return f"not here. {draft.reason}"
         first, last = ("open" if end is None else end for end in (draft.first, draft.last))
         ends = "open range" if first == last == "open" else f"{first} to {last}"
         doubt = f". {draft.reason}" if draft.reason else ""
         keys = len(draft.prompts)
         place = f"slice {draft.key_slice}" if keys == 1 else f"{keys} of {counted(len(draft.slices), 'slice')} as keys"
-        return f"{self.segment.name}: {place}, {ends}, {SURENESS[draft.status]}{doubt}"
+        return f"{place}, {ends}, {SURENESS[draft.status]}{doubt}"
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -144,9 +149,12 @@ def _basis(kind: str, path: str, volume: Volume, notes: list[str]) -> _Basis:
 
 
 def check_any(drafts: list[Draft], usable: list[Draft]) -> None:
-    """Raise NothingFoundError with the reasons of all where there is nothing to go on with."""
+    """Raise NothingFoundError with the reasons of all, each told once, where there is nothing to go on with."""
     if not usable:
-        told = " ".join(draft.sentence if draft.sentence.endswith(".") else f"{draft.sentence}." for draft in drafts)
+        names: dict[str, list[str]] = {}
+        for draft in drafts:
+            names.setdefault(draft.said.removesuffix("."), []).append(draft.segment.name)
+        told = " ".join(f"{', '.join(those)}: {said}." for said, those in names.items())
         unsure = any(draft.proposal.status == "unsure" for draft in drafts)
         found = "Nothing sure was found, --unsure takes the rest too" if unsure else "Nothing was found"
         raise NothingFoundError(f"{found}. {told}")

@@ -53,6 +53,14 @@ def drawn(cut):
     return body_of(Volume(values, Geometry(values.shape, np.diag([-MM, -MM, MM, 1.0]))))
 
 
+def test_a_part_that_reaches_beyond_a_body_ends_with_it_on_the_lattice_as_in_the_image():
+    body = drawn(slice(30, 54))
+    part = body.part((slice(3, 99), slice(0, 7), slice(5, 999)))
+    shape = (body.gray.shape[0] - 3, 7, body.gray.shape[2] - 5)
+    assert part.lattice.shape == part.gray.shape == part.inside.shape == shape
+    assert np.allclose(part.lattice.origin_mm - body.lattice.origin_mm, [3 * MM, 0, 5 * MM])
+
+
 def test_the_best_place_of_a_stretch_of_a_body_is_where_it_was_cut_out_and_the_others_are_apart():
     body, part = drawn(slice(20, 60)), drawn(slice(30, 54))
     found = places(body, part)

@@ -99,12 +99,13 @@ def test_mistakes_are_told_in_one_sentence(folder, kind, capsys, monkeypatch):
 
 @pytest.mark.parametrize(("image", "why"), [("air.nrrd", "shows no body"), ("other.nrrd", "modality")])
 @pytest.mark.parametrize("name", ["suggest", "propagate"])
-def test_where_nothing_is_the_reasons_are_told_and_nothing_is_written(folder, tmp_path, image, why, name, capsys):
+def test_where_nothing_is_each_reason_is_told_once_and_nothing_is_written(folder, tmp_path, image, why, name, capsys):
     draft = tmp_path / "draft.nrrd"
     assert run(folder, "-o", draft, image=image, command=name) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert why in error
+    assert error.count(why) == 1
+    assert "Nothing was found. Pancreas, Spleen, Kidney: not here. " in error
     assert list(tmp_path.iterdir()) == []
 
 

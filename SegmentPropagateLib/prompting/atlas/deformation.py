@@ -6,6 +6,7 @@ field of the cheapest steps are found in turn, with a growing weight on their ag
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,13 +45,22 @@ class Deformed(NamedTuple):
     misfit: Image
 
 
-def deform(volume: Body, template: Body, points: Image) -> Deformed:
+def deform(
+    volume: Body,
+    template: Body,
+    points: Image,
+    levels: Sequence[tuple[int, int]] = LEVELS,
+    more: Sequence[tuple[Image, Image]] = (),
+) -> Deformed:
     """Bend `points` until the template looks as the volume does.
 
     Args:
         volume: what is looked at.
         template: what is laid over it.
         points: where it lies, float32 `(3, *volume.gray.shape)`.
+        levels: of the search, as `LEVELS`.
+        more: what is compared beside self-similarity, which counts as much where values are 1 apart: float32 images of
+            the volume and of the template, each on its lattice. They are no part of the misfit.
     """
     there = bounding_box(covered(points, template.gray.shape))
     if there is None:
@@ -58,16 +68,26 @@ def deform(volume: Body, template: Body, points: Image) -> Deformed:
     spans = [(max(0, span.start - _MARGIN), span.stop + _MARGIN) for span in there]
     box = tuple(slice(*span) for span in spans)  # a long volume is looked at where the template lies
     whole, misfit = points.copy(), np.full_like(volume.gray, OUTSIDE)
-    bent = _bent(volume.gray[box], volume.inside[box], template, points[(slice(None), *box)])
-    whole[(slice(None), *box)], misfit[box] = bent
+    part = (slice(None), *box)
+    here = [(mine[box], other) for mine, other in more]
+    bent = _bent(volume.gray[box], volume.inside[box], template, points[part], levels, here)
+    whole[part], misfit[box] = bent
     return Deformed(whole, misfit)
 
 
-def _bent(gray: Image, inside: NDArray[np.bool_], template: Body, points: Image) -> Deformed:
+def _bent(
+    gray: Image,
+    inside: NDArray[np.bool_],
+    template: Body,
+    points: Image,
+    levels: Sequence[tuple[int, int]],
+    more: Sequence[tuple[Image, Image]],
+) -> Deformed:
     mine = self_similarity(gray)
-    for stride, reach in LEVELS:
-        other = self_similarity(warped(template.gray, points))
-        points = _moved(points, _search(mine, other, inside, shown(template, points), stride, reach))
+    every = np.stack([*mine, *(own for own, _ in more)])
+    for stride, reach in levels:
+        other = np.stack([*self_similarity(warped(template.gray, points)), *(warped(it, points) for _, it in more)])
+        points = _moved(points, _search(every, other, inside, shown(template, points), stride, reach))
     difference = ((mine - self_similarity(warped(template.gray, points))) ** 2).mean(axis=0)
     difference[~shown(template, points)] = OUTSIDE
     weight = inside.astype(np.float32)

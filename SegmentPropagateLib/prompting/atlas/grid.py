@@ -36,10 +36,10 @@ class Lattice:
     shape: tuple[int, int, int]
 
     def part(self, box: tuple[slice, ...]) -> Lattice:
-        """The points within a box of indices."""
-        start = np.array([span.start for span in box])
-        s, a, r = (int(span.stop - span.start) for span in box)
-        return Lattice(self.origin_mm + MM * start, (s, a, r))
+        """The points within a box of indices, cut to the lattice as the box of an array is."""
+        spans = [range(size)[span] for size, span in zip(self.shape, box, strict=True)]
+        s, a, r = (len(span) for span in spans)
+        return Lattice(self.origin_mm + MM * np.array([span.start for span in spans]), (s, a, r))
 
     def over(self, geometry: Geometry) -> tuple[slice, ...]:
         """The box of indices that voxels of a grid may reach, as means and interpolated; never empty."""

@@ -6,7 +6,7 @@ mask on one slice with a range: of 23 organs that were then propagated, a box ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import NamedTuple
@@ -16,9 +16,9 @@ import numpy as np
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.prompting.atlas.deformation import deform
-from SegmentPropagateLib.prompting.atlas.fusion import Carried, Outline, Start, carry, outline_of
+from SegmentPropagateLib.prompting.atlas.fusion import Start
 from SegmentPropagateLib.prompting.atlas.grid import Body, body_of, shows_no_body
-from SegmentPropagateLib.prompting.atlas.judgement import judged
+from SegmentPropagateLib.prompting.atlas.opinions import Opinions, Query, Redraw, Template, as_it_is
 from SegmentPropagateLib.prompting.atlas.orientation import exchanged
 from SegmentPropagateLib.prompting.atlas.placement import STARTS, Place, places
 from SegmentPropagateLib.prompting.finished import Finished
@@ -34,25 +34,17 @@ TEMPLATES = 5
 NEAR = 15
 """Grid points around all that is drawn in a case which are laid over the volume."""
 
-Redraw = Callable[[Proposal, Carried, Body, Volume, Plane], Proposal]
-"""Makes a better draft of one, given what was carried and the volume's grid."""
-
-
-def as_it_is(draft: Proposal, carried: Carried, body: Body, volume: Volume, plane: Plane) -> Proposal:
-    """A `Redraw` that changes nothing."""
-    del carried, body, volume, plane
-    return draft
-
 
 class Atlas:
     """Carries the masks of finished cases; see `PromptSource`.
 
     Args:
         redraw: has the last word on every draft but those of what is not here.
+        again: the same at a second look at what is unsure, see `second_look`; None looks once.
     """
 
-    def __init__(self, redraw: Redraw = as_it_is) -> None:
-        self._redraw = redraw
+    def __init__(self, redraw: Redraw = as_it_is, again: Redraw | None = None) -> None:
+        self._redraw, self._again = redraw, again
 
     def propose(
         self, volume: Volume, labels: Collection[int], support: Support, plane: Plane, tick: Tick = in_silence
@@ -81,30 +73,22 @@ class Atlas:
             tick(min(next(laid), most), total)
 
         numbers = sorted(set().union(*chosen.values()))
-        templates = {number: _laid(cases[number], labels, body, tried[number], told) for number in numbers}
-        proposals = []
+        templates = {number: _laid(cases[number], body, tried[number], told) for number in numbers}
+        proposals: list[Proposal] = []
+
+        def pause() -> None:
+            tick(most + len(proposals), total)
+
+        opinions = Opinions(Query(body, volume, plane), templates, self._redraw, self._again, pause)
         for label in labels:
-            mine = [templates[number] for number in chosen[label]]
-            pairs = [(it.outlines[label], start) for it in mine if label in it.outlines for start in it.starts]
-            if pairs:
-                outlines, starts = zip(*pairs, strict=True)
-                carried = carry(outlines, starts, body.gray)
-                draft = judged(label, carried, body.lattice, volume, plane)
-                if carried is not None and draft.status != "not here":
-                    draft = self._redraw(draft, carried, body, volume, plane)
+            draft = opinions.on(label, tuple(chosen[label]))
+            if draft is not None:
                 proposals.append(_doubted(draft, tried[chosen[label][0]].doubt))
             else:
                 reasons = [one.reason for finished, one in zip(cases, tried, strict=True) if label in finished.values]
                 proposals.append(_absent(label, next(filter(None, reasons), f"No finished case has label {label}.")))
-            tick(most + len(proposals), total)
+            pause()
         return proposals
-
-
-class Template(NamedTuple):
-    """A finished case that lies on the volume: label -> where it is, and the ways in which it lies."""
-
-    outlines: Mapping[int, Outline]
-    starts: Sequence[Start]
 
 
 class _Tried(NamedTuple):
@@ -160,21 +144,17 @@ def _doubted(draft: Proposal, doubt: str) -> Proposal:
     return replace(draft, status="not here" if draft.status == "not here" else "unsure", reason=doubt)
 
 
-def _laid(
-    finished: Finished, labels: Collection[int], volume: Body, tried: _Tried, told: Callable[[], None]
-) -> Template:
+def _laid(finished: Finished, volume: Body, tried: _Tried, told: Callable[[], None]) -> Template:
     """Lay a case over the volume; `told` is called after each of its starts."""
     geometry, body = tried.image or _read(finished)
     drawn = read_labels(finished.case.labels, geometry)
     near = _surroundings(drawn, body)
     template, first = body.part(near), np.array([span.start for span in near], np.float32)[:, None, None, None]
-    masks = {label: drawn.mask(finished.values[label]) for label in labels if label in finished.values}
-    outlines = {label: outline_of(mask, geometry, template.lattice) for label, mask in masks.items()}
     starts = []
     for place in tried.places:
         starts.append(Start(template, deform(volume, template, place.points(volume.gray.shape) - first)))
         told()
-    return Template({label: outline for label, outline in outlines.items() if outline is not None}, starts)
+    return Template(template, drawn, finished.values, starts)
 
 
 def _surroundings(drawn: Labels, body: Body) -> tuple[slice, ...]:
