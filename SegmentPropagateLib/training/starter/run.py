@@ -14,7 +14,8 @@ A Hiera trunk (32 channels, 1-2-3-1 blocks, 2.36 M parameters) was tried once, f
 
 EfficientNet-Lite0 with published weights beside the convolutions (`--trunk`) was trained from the bundled model: 420
 steps of 3 clips were not enough for it to be heard; 690 of 24 to 48 on a GPU (`--clips 12 --workers 4`) made the
-network alone better by .028 on real organs, the pair by .002, too little to be bundled (Testing/Experiments/RESULTS.md).
+network alone better by .028 on real organs, the pair by .002, too little to be bundled
+(Testing/Experiments/RESULTS.md).
 """
 
 from __future__ import annotations
