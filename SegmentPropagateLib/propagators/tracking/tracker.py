@@ -194,7 +194,8 @@ class Tracker:
         """
         with self._autocast():
             plan, tensors = self._gathered(looks, slices)
-        segment = self._segment if plan.twice else self._segmented  # the second look sends its box to the device
+        # A second look sends its box to the device, and weights are others on each slice: neither can be recorded.
+        segment = self._segment if plan.twice or any(plan.weights) else self._segmented
         return _outcomes(segment(plan, tensors))
 
     @torch.inference_mode()
