@@ -88,6 +88,8 @@ class _Thread:
         reader = torch.cuda.current_stream(self._stream.device)  # each thread has the default one until told otherwise
         with torch.cuda.stream(self._stream):
             features = self._encode(place, self._number)
+            if not features.top.is_cuda:  # the GPU's memory did not suffice, and the CPU goes on
+                return features, None
             for tensor in features.tensors:
                 tensor.record_stream(reader)  # its memory is not given to others before that is done with it
             return features, self._stream.record_event()
