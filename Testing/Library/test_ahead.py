@@ -47,9 +47,9 @@ def encoded(monkeypatch):
     """One entry per image that is encoded."""
     found, encode_image = [], Tracker.encode
 
-    def encode(self, image):
+    def encode(self, image, place=0):
         found.append(image)
-        return encode_image(self, image)
+        return encode_image(self, image, place)
 
     monkeypatch.setattr(Tracker, "encode", encode)
     return found
@@ -109,7 +109,7 @@ def test_before_anything_is_drawn_only_whole_slices_are_encoded(network, encoded
 
 
 def test_memory_that_runs_out_ends_it_without_a_word(network, monkeypatch):
-    def encode(self, image):
+    def encode(self, image, place):
         raise torch.OutOfMemoryError
 
     session = session_of(network, "off")

@@ -49,7 +49,8 @@ class ForkingTracker:
 
     image_size, tokens, key_bytes, device = 8, 1, 0, torch.device("cpu")
 
-    def encode(self, image):
+    def encode(self, image, place=0):
+        del place
         return SimpleNamespace(index=int(image[0, 0, 0, 0]), bytes=image.nbytes)
 
     def take_mask(self, features, mask):
@@ -77,7 +78,8 @@ class ForkingTracker:
 class NumberedSlices:
     """Shows each slice as its number."""
 
-    def image(self, stack, index, view, size):
+    def image(self, stack, index, view, size, device):
+        del device
         return torch.full((1, 3, size, size), float(index))
 
 

@@ -124,4 +124,4 @@ def test_some_clips_leave_out_every_other_slice():
 
 
 def test_seeds_for_training_and_for_validation_never_meet():
-    assert max(run.VALIDATION_SEEDS) < run.TRAINING_SEEDS
+    assert max(run.VALIDATION_SEEDS) < batches.TRAINING_SEEDS
