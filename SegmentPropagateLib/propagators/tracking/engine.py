@@ -165,7 +165,8 @@ class NetworkPropagator:
         takes two thirds of the network's time, so that core would be idle for a third. On a GPU they always are.
         """
         self._running = self._propagation(key_masks)
-        has_room = self._tracker.device.type == "cuda" or torch.get_num_threads() == 1 < self._threads
+        device = self._tracker.device.type
+        has_room = device == "cuda" or (device == "cpu" and torch.get_num_threads() == 1 < self._threads)
         return self._running.run(lanes, encodes_beside=has_room)
 
     def leave(self, lane: Lane) -> None:
