@@ -30,3 +30,21 @@ def template(tmp_path_factory):
     values, labels = body(0)
     save_case(folder, "anna", values, labels, placed(values))
     return folder, values, labels
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """A folder of three cases to learn from, a ball in each."""
+    from tiny_training import ball, write_pair
+
+    for index, name in enumerate(("ann", "bob", "cleo")):
+        write_pair(tmp_path / "data", name, *ball(center=4 + index, radius=4 + index))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """The file of a network that is small enough to be trained in a test."""
+    from tiny_training import save_tiny
+
+    return save_tiny(tmp_path / "tiny.pt")

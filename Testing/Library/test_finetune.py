@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import CARD, UndecidedPropagator, ball, ball_volume, save_tiny, tiny_network, write_pair
+from tiny_training import CARD, UndecidedPropagator, ball, ball_volume, tiny_network, write_pair
 
 from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import InputError, OutOfMemoryError
@@ -45,18 +45,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    for index, name in enumerate(("ann", "bob", "cleo")):
-        write_pair(tmp_path / "data", name, *ball(center=4 + index, radius=4 + index))
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def tiny(tmp_path):
-    return save_tiny(tmp_path / "tiny.pt")
 
 
 def _weights(path):

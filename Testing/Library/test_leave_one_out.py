@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from tiny_training import UndecidedPropagator, ball, save_tiny, write_pair
+from tiny_training import UndecidedPropagator, ball, write_pair
 
 from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import InputError
@@ -17,18 +17,6 @@ SETTINGS = FinetuneSettings(steps=1, batch=2, slices=3)
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr("SegmentPropagateLib.training.validation.ClassicalPropagator", UndecidedPropagator)
-
-
-@pytest.fixture
-def dataset(tmp_path):
-    for index, name in enumerate(("ann", "bob", "cleo")):
-        write_pair(tmp_path / "data", name, *ball(center=4 + index, radius=4 + index))
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def tiny(tmp_path):
-    return save_tiny(tmp_path / "tiny.pt")
 
 
 def test_every_case_is_left_out_once(dataset, tiny, tmp_path):

@@ -239,9 +239,9 @@ class Tracker:
             outcomes: what is to be remembered.
             given: whether the user gave it; given masks are remembered as yes or no, others as probabilities.
         """
-        tops = [entry.top for entry in features]
-        said = [tensor for outcome in outcomes for tensor in (outcome.logits, outcome.presence)]
-        tokens, *keys = self._remembered(given, [*tops, *said])
+        tops = torch.cat([entry.top for entry in features])
+        said = (torch.stack(column) for column in zip(*((it.logits, it.presence) for it in outcomes), strict=True))
+        tokens, *keys = self._remembered(given, [tops, *said])
         return [
             SliceMemory(outcome, tokens[row], self._by_attention([each[row] for each in keys]))
             for row, outcome in enumerate(outcomes)
@@ -255,11 +255,11 @@ class Tracker:
             return fine0, fine1, tokens.float(), *started
 
     def _remember(self, given: bool, tensors: Sequence[Tensor]) -> Tensors:
-        """Image tokens of each slice, then logits and presence of each, to memories `(B, HW, M)` and their keys."""
-        count, size = len(tensors) // 3, (self.image_size, self.image_size)
-        low, scores = torch.stack(tensors[count::2])[:, None], torch.stack(tensors[count + 1 :: 2])[:, None]  # type: ignore[arg-type]
-        high = functional.interpolate(low, size=size, mode="bilinear", align_corners=False)
-        top = torch.cat(tensors[:count]).transpose(0, 1)  # type: ignore[arg-type]
+        """Image tokens `(B, HW, C)`, logits and presences to memories `(B, HW, M)` and their keys."""
+        tops, logits, presences = tensors
+        size = (self.image_size, self.image_size)
+        high = functional.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)
+        top, scores = tops.transpose(0, 1), presences[:, None]
         with self._autocast():
             maps, _ = self._network._encode_new_memory([top], [(self._side, self._side)], high, scores, given)
             tokens = maps.to(torch.bfloat16).flatten(2).transpose(1, 2)
