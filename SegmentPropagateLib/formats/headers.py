@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,8 +24,6 @@ _OTHER_LENGTHS = frozenset(  # as they are read from bytes, one character each
 _WHOLE = re.compile(r"([+-]?\d{1,20})(?:\.0*)?", re.ASCII)
 _UNBOUND = frozenset(f"{sign}{word}" for sign in ("", "+", "-") for word in ("nan", "inf"))
 _DECIMAL = re.compile(r"([+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf))", re.ASCII | re.IGNORECASE)
-_CHUNK = 1 << 20
-_LONGEST_TAIL = 64 << 20  # bytes after the voxels that are read for the check sum of a packed file
 _SMALL_FILE, _MOST_OF_SMALL = 10 << 20, 768 << 20  # labels of a whole body at 16 bits are below
 
 Choice = TypeVar("Choice")
@@ -177,22 +173,3 @@ def check_room(path: Path, needed: int, present: int, *, packed: bool) -> None:
             f"'{path}' unpacks to {needed >> 20} MB from {present / 2**20:.1f} MB, too much for a small file: crop it, "
             f"or save it with a smaller type of voxels."
         )
-
-
-def read_to_end(file: io.BufferedIOBase) -> int:
-    """Read on to the end of a packed file, where its check sum is, and return how many bytes there were.
-
-    Raises:
-        EOFError, gzip.BadGzipFile, zlib.error: it is damaged or cut off.
-        ValueError: it goes on without end.
-    """
-    size = 0
-    try:
-        while block := file.read(_CHUNK):
-            size += len(block)
-            if size > _LONGEST_TAIL:
-                raise ValueError("it goes on after its voxels")
-    except gzip.BadGzipFile as error:
-        if not str(error).startswith("Not a gzipped file"):  # what follows the last stream is passed over, as gzip does
-            raise
-    return size

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.grids import image_of
-from SegmentPropagateLib.formats.headers import read_to_end
+from SegmentPropagateLib.formats.gzipped import MAGIC, open_gzip, read_to_end, skip
 from SegmentPropagateLib.formats.kinds import Content
 from SegmentPropagateLib.formats.nifti_header import HEADER_BYTES, Header, header_in, make_header
 from SegmentPropagateLib.volumes.geometry import Geometry
@@ -29,7 +29,6 @@ from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateLib.wording import are, counted
 
 _PAIRED_ENDINGS = (".hdr.gz", ".hdr", ".img.gz", ".img")
-_GZIP = b"\x1f\x8b"
 _MOST_PACKED = 1032  # times that gzip can make anything smaller
 _CHUNK = 1 << 20
 
@@ -50,7 +49,7 @@ def read(path: Path, content: Content) -> tuple[sitk.Image, None]:
         header, voxels = _find_header(path)
         _check_kind(header, path)
         array = _scaled(_voxels(voxels, header), header)
-    except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:  # ValueError: from here and the header
+    except (EOFError, ValueError, zlib.error) as error:  # ValueError: from here and the header
         raise InputError(f"'{path}' is damaged or cut off ({error}): copy or export it again.") from error
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror or error}.") from error
@@ -137,11 +136,11 @@ def _voxels(path: Path, header: Header) -> NDArray[Any]:
     kind = cast("np.dtype[Any]", header.kind)
     needed = header.offset + math.prod(header.sizes) * kind.itemsize
     with _unpacked(path) as file:
-        packed = isinstance(file, gzip.GzipFile)
+        packed = not file.seekable()
         missing = needed - path.stat().st_size * (_MOST_PACKED if packed else 1)
         if missing > 0:
             raise ValueError(f"{counted(missing, 'byte')} of voxels {are(missing)} missing")
-        file.seek(header.offset)
+        skip(file, header.offset)
         array = np.empty(_shape(header), kind)
         unfilled = array.reshape(-1).view(np.uint8).data
         while len(unfilled) and (count := file.readinto(unfilled[:_CHUNK])):
@@ -171,10 +170,6 @@ def _scaled(array: NDArray[Any], header: Header) -> NDArray[Any]:
 def _unpacked(path: Path) -> Iterator[io.BufferedIOBase]:
     """A file to read from, through gzip where its first bytes say so, whatever its name says."""
     with path.open("rb") as raw:
-        zipped = raw.read(len(_GZIP)) == _GZIP
+        zipped = raw.read(len(MAGIC)) == MAGIC
         raw.seek(0)
-        if zipped:
-            with gzip.GzipFile(fileobj=raw) as file:
-                yield file
-        else:
-            yield raw
+        yield open_gzip(raw) if zipped else raw

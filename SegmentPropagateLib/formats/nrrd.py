@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats import itk
 from SegmentPropagateLib.formats.grids import ijk_to_lps
+from SegmentPropagateLib.formats.gzipped import MAGIC, open_gzip, read_to_end, skip
 from SegmentPropagateLib.formats.headers import (
     LONGEST_HEADER,
     MOST_LINES,
@@ -30,7 +31,6 @@ from SegmentPropagateLib.formats.headers import (
     check_room,
     exact,
     finite,
-    read_to_end,
     shown,
 )
 from SegmentPropagateLib.formats.kinds import Content
@@ -65,7 +65,6 @@ _SPACES = {  # NRRD's words for them; ITK ends the process at longer ones
 }
 _ORDERS = {"little": "<", "big": ">"}
 _LONGEST_WORD = 120  # of a field: teem copies each into 128 bytes
-_GZIP = b"\x1f\x8b"
 _DAMAGED = "its packed voxels are damaged or cut off, copy or export it again"
 _TYPES = {  # of the arrays that are written
     "u1": "unsigned char",
@@ -166,16 +165,16 @@ def _check_packed(header: Header, file: io.BufferedReader, size: int) -> None:
         size: bytes that it should hold.
     """
     begin = file.tell()
-    if file.read(len(_GZIP)) != _GZIP:  # teem would take the bytes as they are
+    if file.read(len(MAGIC)) != MAGIC:  # teem would take the bytes as they are
         raise header.fault("its voxels are to be packed with gzip and are not, copy or export it again")
     file.seek(-4, os.SEEK_END)
     if int.from_bytes(file.read(4), "little") == size % 2**32:
         return
     file.seek(begin)  # several streams, other bytes behind them, or damage
     try:
-        with gzip.GzipFile(fileobj=file) as unpacked:
-            unpacked.seek(size)
-            read_to_end(unpacked)
+        unpacked = open_gzip(file)
+        skip(unpacked, size)
+        read_to_end(unpacked)
     except (EOFError, ValueError, OSError, zlib.error) as error:
         raise header.fault(_DAMAGED) from error
 

@@ -100,7 +100,7 @@ def test_a_packed_file_with_a_wrong_check_sum_is_refused(tmp_path):
     content = bytearray(path.read_bytes())
     content[-8] ^= 1
     path.write_bytes(content)
-    assert "CRC" in sentence_of(read_volume, path)
+    assert "incorrect data check" in sentence_of(read_volume, path)
 
 
 def test_a_packed_file_that_does_not_end_is_not_read_to_its_end(tmp_path):
