@@ -31,7 +31,6 @@ from SegmentPropagateLib.formats.dicom_segments import (
     one_sentence,
     read_segments_of,
 )
-from SegmentPropagateLib.formats.grids import ijk_to_lps
 from SegmentPropagateLib.formats.kinds import NOTE, Content
 from SegmentPropagateLib.volumes.geometry import Geometry
 from SegmentPropagateLib.volumes.labels import SegmentInfo, default_segment, values_in
@@ -304,7 +303,7 @@ def write_labels(
 
 def _check_grid(frames: Sequence[Frame], geometry: Geometry, source: PathLike) -> None:
     shape = (len(frames), *frames[0].size)
-    apart_mm = np.abs(dicom.matrix_of(frames) - ijk_to_lps(geometry))[:3] @ (*reversed(geometry.shape_kji), 1)
+    apart_mm = np.abs(dicom.matrix_of(frames) - geometry.ijk_to_lps)[:3] @ (*reversed(geometry.shape_kji), 1)
     if geometry.shape_kji != shape or apart_mm.max() > _OFF_MM:
         raise InputError(
             f"The masks ({' x '.join(map(str, geometry.shape_kji))} voxels) are not on the grid of the DICOM series "

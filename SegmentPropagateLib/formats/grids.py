@@ -1,4 +1,4 @@
-"""Between voxel grids in RAS and SimpleITK images, which are LPS: the only place that knows LPS."""
+"""Between voxel grids in RAS and SimpleITK images, which are LPS."""
 
 from __future__ import annotations
 
@@ -13,20 +13,14 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.volumes.geometry import Frames, Geometry
+from SegmentPropagateLib.volumes.geometry import LPS_RAS, Frames, Geometry
 from SegmentPropagateLib.volumes.labels import values_in
 from SegmentPropagateLib.wording import are, counted
 
 _Shape = tuple[int, int, int]
 FRAME_OF_REFERENCE = "SegmentPropagate frame of reference"
 """The field of an image that tells its frame of reference, as DICOM files do."""
-_LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
 _FRAMES = "SegmentPropagate frames"  # the field of an image in which they travel
-
-
-def ijk_to_lps(geometry: Geometry) -> NDArray[np.float64]:
-    """The 4 x 4 matrix from voxel index `(i, j, k)` to the axes of files, mm."""
-    return _LPS_RAS @ geometry.ijk_to_ras
 
 
 def geometry_of(image: sitk.Image, path: Path) -> Geometry:
@@ -37,7 +31,7 @@ def geometry_of(image: sitk.Image, path: Path) -> Geometry:
     frames = _frames_in(image.GetMetaData(_FRAMES)) if image.HasMetaDataKey(_FRAMES) else None
     frame = image.GetMetaData(FRAME_OF_REFERENCE) if image.HasMetaDataKey(FRAME_OF_REFERENCE) else ""
     try:
-        return Geometry(image.GetSize()[::-1], _LPS_RAS @ matrix, frames, frame)
+        return Geometry(image.GetSize()[::-1], LPS_RAS @ matrix, frames, frame)
     except InputError as error:
         raise InputError(f"'{path}' cannot be used. {error}") from error
 
@@ -45,7 +39,7 @@ def geometry_of(image: sitk.Image, path: Path) -> Geometry:
 def image_of(array_kji: NDArray[Any], geometry: Geometry) -> sitk.Image:
     """An image of a `(k, j, i)` array on its grid."""
     image = sitk.GetImageFromArray(array_kji)
-    matrix = ijk_to_lps(geometry)
+    matrix = geometry.ijk_to_lps
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((matrix[:3, :3] / spacing).round(14).ravel().tolist())  # ITK stumbles over 1e-45

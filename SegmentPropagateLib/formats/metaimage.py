@@ -19,7 +19,6 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.formats import itk
-from SegmentPropagateLib.formats.grids import ijk_to_lps
 from SegmentPropagateLib.formats.headers import LONGEST_HEADER, MOST_LINES, Header, check_room, exact, shown
 from SegmentPropagateLib.formats.kinds import Content
 from SegmentPropagateLib.volumes.geometry import Geometry
@@ -176,7 +175,7 @@ def write_labels(
     (layer,) = layers
     pack = zlib.compressobj(6)
     packed = [*(pack.compress(plane.tobytes()) for plane in layer), pack.flush()]
-    matrix = ijk_to_lps(geometry)
+    matrix = geometry.ijk_to_lps
     spacing = np.linalg.norm(matrix[:3, :3], axis=0)
     fields = {
         "ObjectType": "Image",

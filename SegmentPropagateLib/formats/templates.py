@@ -20,7 +20,8 @@ from typing import Any
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import PathLike, is_there
 from SegmentPropagateLib.formats.cases import read_json
-from SegmentPropagateLib.formats.headers import LONGEST_HEADER
+from SegmentPropagateLib.formats.plain_nrrd import read_fields
+from SegmentPropagateLib.formats.seg_nrrd import read_segments
 from SegmentPropagateLib.volumes.labels import TISSUE_TAGS, SegmentInfo, default_segment
 
 ANATOMY = ("SCT", "123037004", "Anatomical Structure")
@@ -93,16 +94,12 @@ def template_of_json(text: str) -> tuple[SegmentInfo, ...]:
 
 
 def _in_seg_nrrd(path: Path) -> list[SegmentInfo]:
-    from SegmentPropagateLib.formats.seg_nrrd import read_segments, unescape  # loads SimpleITK
-
     if not path.is_file():
         raise InputError(f"The template '{path}' is no regular file.")
-    with path.open("rb") as file:
-        head = re.split(rb"\r?\n\r?\n", file.read(LONGEST_HEADER), maxsplit=1)[0]
-    if not head.startswith(b"NRRD"):
-        raise InputError(f"The template '{path}' is damaged or no NRRD file: save it again in Slicer.")
-    lines = re.split(r"\r?\n", head.decode("utf-8", "replace"))
-    fields = {key: unescape(value) for key, mark, value in (line.partition(":=") for line in lines) if mark}
+    try:
+        fields = read_fields(path)
+    except ValueError as error:
+        raise InputError(f"The template '{path}' is damaged or no NRRD file: save it again in Slicer.") from error
     layers = 1 + max((int(value) for key, value in fields.items() if _is_layer(key, value)), default=0)
     described, _notes = read_segments(fields, layers)
     return [SegmentInfo(n, info.name, info.color_rgb, info.tags) for n, (_layer, info) in enumerate(described, 1)]

@@ -61,6 +61,10 @@ def _corners(shape_kji: tuple[int, int, int]) -> NDArray[np.float64]:
     return np.array([*product(i, j, k, (1,))], dtype=np.float64)
 
 
+LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From the axes that most files have (left, posterior, superior) to RAS, and back."""
+
+
 @dataclass(frozen=True, eq=False)
 class Frames:
     """The two places that a NIfTI file gives its grid: tools differ in the one that they go by.
@@ -121,6 +125,11 @@ class Geometry:
         """Distance of neighboring voxels along the array axes k, j, i."""
         i, j, k = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
         return float(k), float(j), float(i)
+
+    @property
+    def ijk_to_lps(self) -> NDArray[np.float64]:
+        """4 x 4 matrix from voxel index `(i, j, k)` to the axes of DICOM, NRRD and ITK, mm."""
+        return LPS_RAS @ self.ijk_to_ras
 
     @property
     def at_right_angles(self) -> bool:

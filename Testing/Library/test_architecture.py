@@ -53,6 +53,7 @@ SEAM = (
     "files",
     "volumes",
     "formats.cases",
+    "formats.plain_nrrd",
     "formats.templates",
     "formats.worklist",
     "propagation.prompts",

@@ -31,7 +31,8 @@ def rows(day):
 
 def fireTimer(day):
     """The minutes have passed."""
-    day.cases.saveByItself()
+    day.cases.autosave.atOnce()
+    day.cases.autosave.settle()
     day.settle()
 
 
@@ -127,28 +128,30 @@ def test_saving_by_itself_waits_until_she_rests_the_mouse_but_not_for_ever(day, 
             clock[0] += 1.0
             if not rests:
                 work.note()
-            day.cases.saveInPause()  # the timer's
+            day.cases.autosave.inPause()  # the timer's
+            day.cases.autosave.settle()
             assert clock[0] - began < seconds
         assert clock[0] - began >= (3 if rests else 60)
 
 
-def test_a_case_whose_saving_takes_long_waits_for_a_longer_rest(day, folder, monkeypatch):
+def test_a_case_whose_saving_holds_the_views_waits_for_a_longer_rest(day, folder, monkeypatch):
     clock, rests = [0.0], []
     day.cases.workTime = WorkTime(lambda: clock[0])
-    save = day.cases.casework.save
+    saving = day.cases.casework.saving
 
-    def slowly(*arguments):
+    def slowly(**arguments):
         clock[0] += 2.0
-        return save(*arguments)
+        return saving(**arguments)
 
-    monkeypatch.setattr(day.cases.casework, "save", slowly)
+    monkeypatch.setattr(day.cases.casework, "saving", slowly)
     for _ in range(2):
         day.draw(day.mask() ^ (np.arange(TRUTH.size).reshape(TRUTH.shape) == 0))
         day.cases.workTime.note()
         began = clock[0]
         while day.cases.casework.isUnsaved:
             clock[0] += 0.5
-            day.cases.saveInPause()  # the timer's
+            day.cases.autosave.inPause()  # the timer's
+            day.cases.autosave.settle()
         rests.append(clock[0] - 2.0 - began)
     assert rests == [3.0, 10.0]
 
@@ -158,6 +161,7 @@ def test_accept_saves_by_itself(day, folder):
     day.clickBox()
     assert not (folder / "a.seg.nrrd").exists()
     day.press("acceptButton")
+    day.cases.autosave.settle()
     assert saved(folder / "a.seg.nrrd") == {"Segment_1": int(TRUTH.sum())}
     assert day.states()["a"] == "in work"
 

@@ -1,10 +1,14 @@
 """What the panel shows follows the segments, and what went wrong is not hidden by what is said next."""
 
+import errno
+import os
+
 import pytest
 from day import dayOf, drawFolder
 from SegmentPropagateSlicer.Review.Keys import Keys
+from SegmentPropagateSlicer.Scene import SegmentationCopy
 
-FULL = "could not be saved: is the disk full?"
+FULL = "the disk is full, free some space"
 
 
 def segmentOf(panel):
@@ -98,12 +102,17 @@ def test_removing_the_segment_of_a_proposal_is_no_stroke_and_nothing_is_said_of_
 
 
 def test_that_nothing_could_be_saved_is_not_hidden_by_what_is_said_next(day, monkeypatch):
-    monkeypatch.setattr(day.app.util, "saveNode", lambda *_arguments: False)
+    def refuse(*_arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(SegmentationCopy, "write_array", refuse)
     day.click("nextObjectButton")
+    day.cases.autosave.settle()
     assert FULL in day.sentence()
     assert "Accepted: " not in day.sentence()
     assert "Next: " in day.sentence()
     assert "color" in day.ui.statusLabel.styleSheet
+    assert day.cases.casework.isUnsaved
     day.click("nextObjectButton")
     assert FULL not in day.sentence()
 
@@ -111,6 +120,7 @@ def test_that_nothing_could_be_saved_is_not_hidden_by_what_is_said_next(day, mon
 def test_that_anothers_file_was_kept_is_not_hidden_either(day, tmp_path):
     (tmp_path / "scans" / "a.seg.nrrd").write_bytes(b"hers")
     day.click("acceptButton")
+    day.cases.autosave.settle()
     assert "was changed by another program: it is kept" in day.sentence()
     assert "Accepted: " in day.sentence()
     assert (tmp_path / "scans" / "a.seg.nrrd").read_bytes() == b"hers"

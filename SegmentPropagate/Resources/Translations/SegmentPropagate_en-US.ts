@@ -1358,6 +1358,13 @@
         </message>
     </context>
     <context>
+        <name>Scene.SegmentationCopy</name>
+        <message>
+            <source>'{file}' could not be saved: is the disk full?</source>
+            <translation type="unfinished" />
+        </message>
+    </context>
+    <context>
         <name>Scene.SliceGrid</name>
         <message>
             <source>Slice {index} is outside the volume: its {plane} slices run from 0 to {last}.</source>

@@ -41,7 +41,7 @@ class StatusLine:
         self.label, self.details, self.section = label, details, section
         self._isActing, self._kept = False, dict[str, str]()  # sentence -> its style, of the action that goes on
         self._following: Callable[[], object] = bool
-        self._added = ""
+        self._added = "", ""  # a sentence and its style
         label.setTextFormat(qt.Qt.PlainText)  # names of segments and files stand in it, which may look like HTML
         details.maximumBlockCount = 2000
         self.clear()
@@ -68,12 +68,13 @@ class StatusLine:
             self._display(" ".join(sentences), max((style for _sentence, style in kept), default=""))
             self._following = show if told else bool
 
-        self._added = ""
+        self._added = "", ""
         show()
 
-    def add(self, sentence: str) -> None:
+    def add(self, sentence: str, isWrong: bool = False) -> None:
         """Say what has come of itself after what is said already, which she has just done and has yet to read."""
-        self._added = sentence
+        before, style = self._added
+        self._added = " ".join(filter(None, [before, sentence])), self._red() if isWrong else style
         self._display(*self._said)
 
     def refresh(self) -> None:
@@ -86,8 +87,11 @@ class StatusLine:
 
     def complain(self, sentence: str) -> None:
         """Say what went wrong; it stays until something is said in another action."""
+        self._keep(sentence, self._red())
+
+    def _red(self) -> str:
         dark = self.label.palette.color(qt.QPalette.Window).lightness() < 128
-        self._keep(sentence, f"color: {RED_ON_DARK if dark else RED_ON_LIGHT}")
+        return f"color: {RED_ON_DARK if dark else RED_ON_LIGHT}"
 
     def _keep(self, sentence: str, style: str) -> None:
         kept = {**self._kept, sentence: style}
@@ -127,12 +131,13 @@ class StatusLine:
         return slot
 
     def _show(self, sentence: str, style: str) -> None:
-        self._following, self._added = bool, ""
+        self._following, self._added = bool, ("", "")
         self._display(sentence, style)
 
     def _display(self, sentence: str, style: str) -> None:
         self._said = sentence, style
-        sentence = " ".join(filter(None, [sentence, self._added]))
-        self.label.setStyleSheet(style)
+        added, its = self._added
+        sentence = " ".join(filter(None, [sentence, added]))
+        self.label.setStyleSheet(max(style, its))
         self.label.text = sentence
         self.label.setVisible(bool(sentence))

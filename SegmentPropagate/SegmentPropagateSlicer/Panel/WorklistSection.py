@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import qt
 import slicer
@@ -13,6 +14,7 @@ from slicer.i18n import tr as _
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.templates import template_as_json
 from SegmentPropagateLib.formats.worklist import DONE, IN_WORK, STATES, WorkCase
+from SegmentPropagateSlicer.Panel.Autosave import Autosave
 from SegmentPropagateSlicer.Panel.Context import Context
 from SegmentPropagateSlicer.Panel.InputSection import InputSection, images
 from SegmentPropagateSlicer.Panel.ObjectControls import ObjectControls
@@ -25,10 +27,6 @@ from SegmentPropagateSlicer.Worklist.WorkTime import WorkTime
 
 RECENT, RESULTS = "recentWorklists", "recentResults"
 SCENE, OTHER = "*", "?"  # in place of a path
-SOON_MS = 2_000
-PAUSE_S, PAUSES_PER_SAVE = 3.0, 5.0
-"""Saving holds the views, for seconds where a segmentation is large. It waits until she has rested for so long, or for
-so many times what the last one took."""
 
 
 class WorklistSection:
@@ -46,11 +44,7 @@ class WorklistSection:
         self._inputs, self._prompt, self._objects, self._preferences = inputs, prompt, objects, objects.preferences
         self._shown: list[tuple[str, str]] | None = None
         self._results = ""  # folder; empty for beside the images
-        self._timer = qt.QTimer(context.ui.caseTable)
-        self._timer.setSingleShot(True)
-        self._timer.connect("timeout()", context.status.guarded(self.saveInPause))
-        self._due: float | None = None  # since when she is waited for
-        self._took = 0.0  # seconds of the last time that it saved by itself
+        self.autosave = Autosave(context, self.casework, lambda: self.workTime, self._kept, objects.preferences)
         self._pictures: dict[str, qt.QIcon] = {}
         pictures = Path(slicer.app.temporaryPath) / "SegmentPropagate"
         self._thumbnails = Thumbnails(pictures, context.ui.caseTable, self._showPicture)
@@ -66,7 +60,7 @@ class WorklistSection:
         ui.nameFilter.connect("textChanged(QString)", guarded(self.refresh))
         ui.caseTable.connect("cellDoubleClicked(int,int)", guarded(self._openSelected))
         ui.autosaveSpinBox.connect("valueChanged(int)", guarded(self._takeMinutes))
-        context.logic.accepted.connect(guarded(self.saveByItself))
+        context.logic.accepted.connect(guarded(self.autosave.atOnce))
 
     def _fill(self) -> None:
         ui = self.context.ui
@@ -192,9 +186,12 @@ class WorklistSection:
 
     def _save(self, state: str | None = None) -> str:
         """Write the open case, but nothing of a proposal that nobody has accepted; see `Casework.save`."""
+        self.autosave.settle()
         self.context.logic.giveBackLent()
-        kept = {**self.context.parameters.kept, "seconds": round(self.workTime.seconds, 1)}
-        return self.casework.save(state, kept)
+        return self.casework.save(state, self._kept())
+
+    def _kept(self) -> dict[str, Any]:
+        return {**self.context.parameters.kept, "seconds": round(self.workTime.seconds, 1)}
 
     def toggleDone(self) -> None:
         """Mark the open case as done, or as in work again."""
@@ -216,6 +213,7 @@ class WorklistSection:
         """See that nothing is lost when another case is opened; returns what is to be said."""
         self._objects.settle()
         self.workTime.note()
+        self.autosave.settle()
         return self._save() if self.casework.isUnsaved else ""
 
     def _saveAsDone(self) -> str:
@@ -268,38 +266,12 @@ class WorklistSection:
 
     def _takeMinutes(self) -> None:
         self._preferences["autosaveMinutes"] = self.context.ui.autosaveSpinBox.value
-        self._timer.stop()
+        self.autosave.stop()
         self.refresh()
-
-    def saveInPause(self) -> None:
-        """Save what was drawn as soon as she rests; after the minutes that she has set, whatever she does."""
-        work = self.workTime
-        self._due = work.now if self._due is None else self._due
-        rests = work.pause >= max(PAUSE_S, PAUSES_PER_SAVE * self._took)
-        if rests or work.now - self._due >= 60 * self._preferences["autosaveMinutes"] or not self.casework.isUnsaved:
-            self.saveByItself()
-        else:
-            self._comeBackSoon()
-
-    def saveByItself(self) -> None:
-        """Write the open case where it has changed, or soon where a run goes on."""
-        self._due = None
-        if self.context.logic.state in State.BUSY:
-            self._comeBackSoon()
-        elif self.casework.isUnsaved:
-            began = self.workTime.now
-            said = self._save()
-            self._took = self.workTime.now - began
-            if said:
-                self.context.status.note(said)
-
-    def _comeBackSoon(self) -> None:
-        self._timer.setInterval(SOON_MS)
-        self._timer.start()
 
     def saveBeforeItGoes(self) -> None:
         """The scene is about to be closed, or Slicer."""
-        self._timer.stop()
+        self.autosave.stop()
         if self.casework.isUnsaved:
             self.context.status.guarded(self._save)()
         self.casework.forget()
@@ -311,8 +283,7 @@ class WorklistSection:
         """Show the list, and see to it that what was drawn is saved in time."""
         ui, casework = self.context.ui, self.casework
         casework.follow(self.context.parameters.volume, self.context.parameters.segmentation)
-        if self._preferences["autosaveMinutes"] and casework.isUnsaved and not self._timer.active:
-            self._comeBackSoon()
+        self.autosave.watch()
         free, case = self.context.logic.state not in State.BUSY, casework.case
         ui.nextCaseButton.setVisible(casework.worklist is not None)
         for button in (ui.nextCaseButton, ui.openListButton):

@@ -16,6 +16,7 @@ from SegmentPropagateLib.formats.worklist import WorkCase, Worklist, second_name
 from SegmentPropagateLib.project.listing import ProjectWorklist, project_at
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, segmentOf
+from SegmentPropagateSlicer.Scene.SegmentationCopy import copyOf, noteFailure, noteFile
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Worklist.Segments import (
     REFERENCE,
@@ -26,6 +27,53 @@ from SegmentPropagateSlicer.Worklist.Segments import (
 )
 
 Nodes = tuple["slicer.vtkMRMLScalarVolumeNode", "slicer.vtkMRMLSegmentationNode"]
+
+
+class Saving:
+    """The open case on its way into its file.
+
+    Args:
+        name: of the case.
+        segmentation: what it holds now is what is written.
+        target: the file.
+        sentence: to be told when it is written.
+        changes: of the case's entry in the list.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        segmentation: slicer.vtkMRMLSegmentationNode,
+        target: Path,
+        sentence: str,
+        changes: Mapping[str, Any],
+    ) -> None:
+        self.name, self.target, self.sentence, self.changes = name, target, sentence, changes
+        self.content = _contentOf(segmentation)
+        self._segmentation, self._copy = segmentation, copyOf(segmentation)
+        self._error: InputError | None = None
+
+    @property
+    def needsSlicer(self) -> bool:
+        """Whether only Slicer can write it, in its main thread."""
+        return self._copy is None
+
+    def write(self) -> None:
+        """Write the file; what goes wrong is told by `finish`."""
+        try:
+            if self._copy is None:
+                _write(self._segmentation, self.target)
+            else:
+                self._copy.write(self.target)
+        except InputError as error:
+            self._error = error
+
+    def finish(self) -> None:
+        """In the main thread, when it is written: tell Slicer, and raise InputError where it could not be."""
+        if self._error is not None:
+            noteFailure(self._segmentation)
+            raise self._error
+        noteFile(self._segmentation, self.target)
 
 
 class Casework:
@@ -175,6 +223,12 @@ class Casework:
         Raises:
             InputError: nothing is open, or a file cannot be written; the older one is as it was.
         """
+        saving = self.saving(state, kept)
+        saving.write()
+        return self.saved(saving)
+
+    def saving(self, state: str | None = None, kept: Mapping[str, Any] | None = None) -> Saving:
+        """Take what `save` would write; its `write` may be called in a thread, and `saved` has to follow."""
         case, nodes = self.case, self._present()
         if case is None or nodes is None:
             raise InputError(_("Open a case of the worklist first."))
@@ -186,12 +240,18 @@ class Casework:
         volume, segmentation = nodes
         if not case.image.exists():
             _write(volume, case.image)
-        _write(segmentation, target)
-        self._stamp, self._saved = stamp_of(target), _contentOf(segmentation)
+        target.parent.mkdir(parents=True, exist_ok=True)
         changes = {"state": state, "kept": kept, "labels": target}
-        self._list().note(case.name, **{name: value for name, value in changes.items() if value is not None})
+        told = {name: value for name, value in changes.items() if value is not None}
+        return Saving(case.name, segmentation, target, sentence, told)
+
+    def saved(self, saving: Saving) -> str:
+        """Note that a case has been written; returns as `save` and raises InputError where it could not be."""
+        saving.finish()
+        self._stamp, self._saved = stamp_of(saving.target), saving.content
+        self._list().note(saving.name, **saving.changes)
         self.changed.emit()
-        return sentence
+        return saving.sentence
 
     def note(self, state: str) -> None:
         """Give the open case a state."""
