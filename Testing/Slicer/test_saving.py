@@ -174,6 +174,19 @@ def test_strokes_go_on_while_a_file_is_written_and_are_saved_as_well(slow):
     assert not day.casework.isUnsaved
 
 
+def test_a_segmentation_that_leaves_the_scene_meanwhile_is_in_its_file_all_the_same(slow):
+    day, may, folder = slow
+    day.draw()
+    count = int(day.mask().sum())
+    day.cases.autosave.atOnce()
+    day.app.mrmlScene.RemoveNode(day.casework.nodes[1])
+    may.set()
+    day.cases.autosave.settle()
+    day.settle()
+    assert masksIn(folder / "a.seg.nrrd") == [count]
+    assert day.sentence() == "Case 'a' is open (1 of 3)."  # no complaint
+
+
 @pytest.mark.parametrize("leave", ["next case", "scene closed", "end of Slicer"])
 def test_what_is_being_written_is_waited_for_when_the_case_is_left(slow, leave):
     day, may, folder = slow

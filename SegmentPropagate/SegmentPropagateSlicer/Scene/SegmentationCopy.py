@@ -87,7 +87,9 @@ def copyOf(node: slicer.vtkMRMLSegmentationNode) -> SegmentationCopy | None:
 
 def noteFile(node: slicer.vtkMRMLSegmentationNode, path: Path) -> None:
     """The copy has become this file."""
-    node.GetStorageNode().SetFileName(str(path))
+    storage = node.GetStorageNode()
+    if storage is not None:  # it may have left the scene meanwhile
+        storage.SetFileName(str(path))
 
 
 def noteFailure(node: slicer.vtkMRMLSegmentationNode) -> None:
