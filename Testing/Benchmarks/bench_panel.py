@@ -41,7 +41,8 @@ KEY, LOOK, AT_ONCE = 300, 320, 60
 """The last one: answers between two turns of the event loop; a network that gave so many would be a quick one."""
 COLLECTOR = "Python's collector of garbage"
 UNDO = "Slicer keeps a state for Undo"
-WHOLE_IMAGE = (COLLECTOR, UNDO, "RunSection.toggle", "WorklistSection.save", "undo", "redo", "WorklistSection.next",
+COPY = "a copy to be saved"
+WHOLE_IMAGE = (COLLECTOR, UNDO, COPY, "RunSection.toggle", "WorklistSection.save", "undo", "redo", "WorklistSection.next",
                "WorklistSection.previous")  # fmt: skip
 
 
@@ -273,6 +274,8 @@ class Hand:
 
 def work(hand, folder):
     """Use everything that the panel has."""
+    from SegmentPropagateSlicer.Scene.SegmentationCopy import copyOf
+
     widget, ui = hand.widget, hand.widget.ui
     parameters = widget.context.parameters
     segments = parameters.segmentation.GetSegmentation().GetSegmentIDs()
@@ -311,6 +314,7 @@ def work(hand, folder):
     hand.settle("an Accept was undone")
     hand.watch.time("redo", ui.segmentEditor.redo)
     hand.settle("an Accept was repeated")
+    hand.watch.time(COPY, lambda: copyOf(parameters.segmentation))
     hand.press("nextObjectButton")
     suggest(hand, folder)
     lock(hand)
