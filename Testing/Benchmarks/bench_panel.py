@@ -42,8 +42,8 @@ KEY, LOOK, AT_ONCE = 300, 320, 60
 COLLECTOR = "Python's collector of garbage"
 UNDO = "Slicer keeps a state for Undo"
 COPY = "a copy to be saved"
-WHOLE_IMAGE = (COLLECTOR, UNDO, COPY, "RunSection.toggle", "WorklistSection.save", "undo", "redo", "WorklistSection.next",
-               "WorklistSection.previous")  # fmt: skip
+WHOLE_IMAGE = (COLLECTOR, UNDO, COPY, "RunSection.toggle", "WorklistSection.save", "undo", "redo",
+               "WorklistSection.next", "WorklistSection.previous")  # fmt: skip
 
 
 class Stopwatch:
