@@ -54,6 +54,16 @@ def test_results_lie_where_finetune_finds_them(tmp_path, layout):
         assert [(case.name, case.image, case.labels) for case in find_cases(tmp_path)] == pairs
 
 
+@pytest.mark.parametrize("cell", ["", "   ", '" "'])
+def test_a_row_without_labels_has_none_whatever_stands_for_that(tmp_path, cell):
+    make(tmp_path, "a.nrrd")
+    (tmp_path / "list.csv").write_text(f"image,label\na.nrrd,{cell}\n")
+    (case,) = Worklist.of(tmp_path / "list.csv").cases
+    assert (case.labels, case.draft, case.state) == (tmp_path / "a.seg.nrrd", None, TO_DO)
+    with pytest.raises(InputError, match="must name an image and a label file"):
+        find_cases(tmp_path / "list.csv")
+
+
 def test_results_in_a_folder_of_their_own_are_listed_there(tmp_path):
     make(tmp_path, "scans/a.nrrd", "scans/b.nrrd", "out/a.seg.nrrd", "out/b.seg.nrrd")
     worklist = Worklist.of(tmp_path / "scans", tmp_path / "out")
