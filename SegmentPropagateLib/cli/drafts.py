@@ -132,8 +132,15 @@ def _model(arguments: argparse.Namespace, name: str) -> str | None:
 
 
 def check_reader(model: str) -> None:
-    """Raise InputError for a model that cannot read finished cases: there is none of that name, or it is no network."""
+    """Raise InputError for a model that cannot read finished cases: there is none of that name, or it is no network.
+
+    A file is looked into now: where the atlas alone has an answer nobody would open it, and a wrong one be passed over.
+    """
     found = registry.resolve(model)
+    if isinstance(found, Path):
+        from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint  # torch
+
+        inspect_checkpoint(found, bases=registry.model_folders())
     if not isinstance(found, Path) and found.family not in FAMILIES:
         raise InputError(f"The model '{model}' has no memory for finished cases: give a network.")
 

@@ -20,6 +20,7 @@ from project_bench import (  # noqa: F401
     project,
     truth,
 )
+from tiny_training import save_tiny
 
 from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.formats.cases import find_cases
@@ -75,7 +76,7 @@ def test_the_network_that_reads_accepted_cases_is_the_one_that_the_project_was_b
             return super().propose(volume, labels, support, plane, tick)
 
     monkeypatch.setattr("SegmentPropagateLib.cli.drafts.find_source", lambda name: Read())
-    (here / "reader.pt").write_bytes(b"weights")
+    save_tiny(here / "reader.pt")
     begin = ("init", "p", "images", "--label", "kidney", "--model", "classical", "--support-model")
     assert act(*begin, "classical") == 2
     assert "no memory" in capsys.readouterr().err
