@@ -251,6 +251,8 @@ def test_the_page_tells_the_rounds_and_is_whole(project):
         (["init", "q", "images", "--label", "kidney", "kidney"], "'kidney' 2 times"),
         (["init", "q", "images", "--label", "kidney", "--learn-after", "2"], "must be 4 or more"),
         (["init", "q", "images", "--label", "kidney", "--model", "nothing"], "no model"),
+        (["init", "q", "images", "--label", "kidney", "--model", "images/anna.nii.gz"], "is no model file"),
+        (["use", "p", "images/anna.nii.gz"], "is no model file"),
         (["report", "p", "-o", "page.txt"], "must end in .html"),
         (["use", "p", "models/round-9.pt"], "no model"),
         (["simulate", "p", "images"], "has none of the project's labels"),
