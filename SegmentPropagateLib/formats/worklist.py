@@ -229,7 +229,7 @@ def _with(case: WorkCase, known: Mapping[str, Any], path: Path) -> WorkCase:
     if told is not None and told.name.lower().endswith(".seg.nrrd") and _is_beside(told, case.labels):
         case = replace(case, labels=told)
     there = case.draft is not None or case.labels.is_file()
-    state = known.get("state") if known.get("state") in STATES else TO_DO
+    state = next((one for one in STATES if one == known.get("state")), TO_DO)
     return replace(
         case,
         draft=case.draft if not case.labels.is_file() else case.labels,
