@@ -251,7 +251,7 @@ class Suggestions:
     def _drafting(
         self, asked: _Asked, ticked: Sequence[Suggestion], find: Callable[[str], str | None]
     ) -> Generator[float, None, tuple[Draft, dict[str, Suggestion]]]:
-        """Find out what is written, and for which segments, of which a name stands for those that are yet to be made."""
+        """Find out what is written, and for which segments; a name stands for those that are yet to be made."""
         wanted: dict[str, Suggestion] = {}
         for one in sorted(ticked, key=lambda one: one.status != "found"):  # the first one gets what two of them claim
             wanted.setdefault(find(one.name) or f"new: {one.name.casefold()}", one)
