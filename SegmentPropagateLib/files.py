@@ -254,7 +254,11 @@ def _target_of(path: PathLike) -> Path:
         is_name = False
     if not is_name:
         raise InputError(f"Cannot write {name!a}: this is no name for a file, choose another.")
+    if name.endswith(("/", os.sep)):  # which `Path` would pass over
+        raise InputError(f"Cannot write '{path}': this is the name of a folder, give that of a file.")
     target = Path(os.path.realpath(path)) if Path(path).is_symlink() else Path(path)
+    if target.parent.exists() and not target.parent.is_dir():
+        raise InputError(f"Cannot write '{path}': '{target.parent}' is a file, choose a folder.")
     if not target.parent.is_dir():
         raise InputError(f"Cannot write '{path}': the folder '{target.parent}' does not exist, create it first.")
     try:

@@ -134,8 +134,17 @@ def _model(arguments: argparse.Namespace, name: str) -> str | None:
 def check_reader(model: str) -> None:
     """Raise InputError for a model that cannot read finished cases: there is none of that name, or it is no network."""
     found = registry.resolve(model)
+    check_file(found)
     if not isinstance(found, Path) and found.family not in FAMILIES:
         raise InputError(f"The model '{model}' has no memory for finished cases: give a network.")
+
+
+def check_file(found: registry.NamedModel | Path) -> None:
+    """Raise CheckpointError for a file that is no model: it may be used long after it was named, or never."""
+    if isinstance(found, Path):
+        from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint  # torch
+
+        inspect_checkpoint(found, bases=registry.model_folders())
 
 
 def _basis(kind: str, path: str, volume: Volume, notes: list[str]) -> _Basis:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from SegmentPropagateLib.cli.console import printable, speaker
-from SegmentPropagateLib.cli.drafts import check_reader
+from SegmentPropagateLib.cli.drafts import check_file, check_reader
 from SegmentPropagateLib.cli.project_learning import Telling, learn_in
 from SegmentPropagateLib.cli.project_proposals import Given, Proposer, agreements_of, propose, rank
 from SegmentPropagateLib.cli.project_simulate import simulate
@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _init(arguments: argparse.Namespace, say: Say) -> None:
     found = registry.resolve(arguments.model)
+    check_file(found)
     if not isinstance(found, Path) and arguments.accept_licence:
         found.accept_licence()
     if arguments.learn_after < LEAST_TO_LEARN:
@@ -165,6 +166,7 @@ def _use(arguments: argparse.Namespace, say: Say) -> None:
     inside = project.folder / arguments.model
     model = str(inside) if arguments.model not in registry.REGISTRY and is_there(inside) else arguments.model
     found = registry.resolve(model)
+    check_file(found)
     if not isinstance(found, Path) and arguments.accept_licence:
         found.accept_licence()
     with project.held():

@@ -12,6 +12,7 @@ from SegmentPropagateLib.cli.console import progress_bar, speaker
 from SegmentPropagateLib.cli.request import Request, read_request
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import Outputs, check_writable, identity_of, is_there
+from SegmentPropagateLib.formats.cases import find_cases
 from SegmentPropagateLib.formats.kinds import listed
 from SegmentPropagateLib.formats.reading import read_volume
 from SegmentPropagateLib.formats.writing import check_output, check_source, write_segmentation
@@ -162,16 +163,33 @@ def check_outputs(arguments: argparse.Namespace) -> None:
             if not path.lower().endswith(ending):
                 raise InputError(f"Cannot write '{path}': the name for {option} must end in {ending}.")
             check_writable(path)
-    seen = {identity_of(arguments.image): "IMAGE"}
-    for option in ("--mask", "--draft", "--support", "--keep-out"):
-        path = getattr(arguments, option[2:].replace("-", "_"), None)
-        if path is not None:
-            seen[identity_of(path)] = option
+    seen = _inputs_of(arguments)
     for option, path in named.items():
         if path is not None:
             other = seen.setdefault(identity_of(path), option)
+            other = seen.get((identity_of(Path(path).parent), "files"), other)
             if other != option:
                 raise InputError(f"'{path}' is given for {other} and for {option}: choose another name for {option}.")
+
+
+def _inputs_of(arguments: argparse.Namespace) -> dict[object, str]:
+    """Identity of each input -> what it is for; of folders whose files are inputs, with the word "files" beside it.
+
+    Raises:
+        InputError: the image is given for its labels too, or there are no finished cases.
+    """
+    seen: dict[object, str] = {identity_of(arguments.image): "IMAGE"}
+    for option in ("--mask", "--draft", "--support", "--keep-out"):
+        path = getattr(arguments, option[2:].replace("-", "_"), None)
+        if path is not None:
+            other = seen.setdefault(identity_of(path), option)
+            if other == "IMAGE" and not path.lower().endswith(".npz"):  # which holds an image and its labels
+                raise InputError(f"'{path}' is given for IMAGE and for {option}: give {option} the labels.")
+    support = getattr(arguments, "support", None)
+    for case in () if support is None else find_cases(support):
+        for file in (case.image, case.labels):
+            seen.setdefault((identity_of(file), "files") if file.is_dir() else identity_of(file), "a case of --support")
+    return seen
 
 
 def _propagate(session: Session, request: Request, arguments: argparse.Namespace, say: Callable[[str], None]) -> None:

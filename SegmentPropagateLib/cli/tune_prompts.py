@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from SegmentPropagateLib.cli.console import duration, progress_bar, speaker
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.files import check_writable
+from SegmentPropagateLib.files import check_writable, identity_of
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.models import download, registry
 from SegmentPropagateLib.networks.families import FAMILIES, find_family
@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
     stack, masks = _outlined(arguments, say)
     started = time.monotonic()
     path = _model_file(arguments)
+    if identity_of(arguments.output) == identity_of(path):  # of which the result holds only what differs
+        raise InputError(f"'{arguments.output}' is given for --model and for --output: choose another for --output.")
     from SegmentPropagateLib.models.devices import choose_device  # torch
     from SegmentPropagateLib.networks.checkpoints import load_network
     from SegmentPropagateLib.training.gray_tuning import tune_grays

@@ -267,7 +267,7 @@ def _in_json(path: Path) -> list[Mapping[str, Any]]:
 
 def _in_csv(path: Path, column: str) -> list[Mapping[str, Any]]:
     text = re.sub(r"\r\n?", "\n", text_of(path)).lstrip("\n")
-    told, separator = re.match(r"sep=(.)\n", text), _separator(text.partition("\n")[0])
+    told, separator = re.match(r'"?sep=(.)"?\1*\n', text), _separator(text.partition("\n")[0])
     if told is not None:  # Excel's own way to say it
         text, separator = text[told.end() :], told[1]
     try:
@@ -342,7 +342,7 @@ def listed_case(
     Raises:
         InputError: the row names no image or no labels, or the name of the case cannot be part of a file's.
     """
-    image, labels = row.get("image"), next((row[word] for word in LABEL_WORDS if row.get(word)), None)
+    image, labels = row.get("image"), next((row[word] for word in LABEL_WORDS if not _is_blank(row.get(word))), None)
     if isinstance(image, str) and labels is None and labels_to_come:
         labels = str(Path(image.strip()).parent / f"{_stem(Path(image.strip()))}.seg.nrrd")
     if not isinstance(image, str) or not isinstance(labels, str):
@@ -352,6 +352,10 @@ def listed_case(
         if not is_there(file):
             raise InputError(f"Entry {number} of '{path}' names '{_shortened(str(file))}', which does not exist.")
     return Case(*listed_image(path, row, number), path.parent / labels.strip())
+
+
+def _is_blank(cell: object) -> bool:
+    return not cell or (isinstance(cell, str) and not cell.strip())
 
 
 def listed_image(path: Path, row: Mapping[str, Any], number: int) -> tuple[str, Path]:

@@ -2,7 +2,7 @@
 
 What is known of the cases is kept in `worklist.json` beside the results. Its "training" names the images that are done
 and their labels, so that `finetune` reads the file as any other list. Where results lie beside the images, it reads the
-folder as well.
+folder as well. Lists of several sources may share the file as long as their cases have names of their own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateLib.files import PathLike, is_there, writing
+from SegmentPropagateLib.files import PathLike, identity_of, is_there, writing
 from SegmentPropagateLib.formats.cases import Case, find_images, result_of, text_of
 from SegmentPropagateLib.locking import locked
 
@@ -56,7 +56,7 @@ class Worklist:
         results: a folder for all results; None puts each where the layout of the images has labels.
 
     Raises:
-        InputError: `worklist.json` is there and damaged.
+        InputError: `worklist.json` is there and damaged, or has a case of that name with another image.
     """
 
     def __init__(self, cases: Sequence[Case], folder: PathLike, results: PathLike | None = None) -> None:
@@ -64,6 +64,7 @@ class Worklist:
         self._found = {case.name: _as_work(case, results) for case in cases}
         self.cases: tuple[WorkCase, ...] = ()
         self.last: str | None = None
+        self._others: dict[str, Mapping[str, Any]] = {}  # what the file says of cases that are not of this list
         self.refresh()
 
     @classmethod
@@ -80,9 +81,22 @@ class Worklist:
 
     def refresh(self) -> None:
         """Take the states anew, also what others have written meanwhile."""
-        known = _read(self.path)
-        self.last = known["last"]
-        self.cases = tuple(_with(case, known["cases"].get(name), self.path) for name, case in self._found.items())
+        self.last, known = _read(self.path)
+        for name, case in self._found.items():
+            self._check_image(case, known.get(name, {}))
+        self.cases = tuple(_with(case, known.get(name, {}), self.path) for name, case in self._found.items())
+        self._others = {name: entry for name, entry in known.items() if name not in self._found}
+
+    def _check_image(self, case: WorkCase, entry: Mapping[str, Any]) -> None:
+        """Raise InputError where work on another image is kept under the name of a case."""
+        image = _path_in(entry, "image", self.path)
+        if image is None or entry.get("state", TO_DO) == TO_DO or entry["image"] == self._place(case.image):
+            return
+        if is_there(image) and identity_of(image) != identity_of(case.image):  # else it has been moved
+            raise InputError(
+                f"'{self.path}' has the case '{case.name}' with another image, '{image}': choose another folder for "
+                f"the results, or give one of the images another name."
+            )
 
     def case(self, name: str | None) -> WorkCase | None:
         """The case of that name, or None."""
@@ -148,20 +162,26 @@ class Worklist:
         return refuse
 
     def _write(self) -> None:
-        done = [case for case in self.cases if case.state == DONE and case.labels.is_file()]
+        entries = {**self._others, **{case.name: self._entry(case) for case in self.cases}}
         content = {
             "last": self.last,
-            "cases": {case.name: self._entry(case) for case in self.cases},
+            "cases": entries,
             "training": [
-                {"name": case.name, "image": self._place(case.image), "label": self._place(case.labels)}
-                for case in done
+                {"name": name, "image": entry["image"], "label": entry["labels"]}
+                for name, entry in entries.items()
+                if entry.get("state") == DONE and self._has_files(entry)
             ],
         }
         with writing(self.path) as file:
             file.write(json.dumps(content, indent=1, ensure_ascii=True).encode())
 
     def _entry(self, case: WorkCase) -> dict[str, Any]:
-        return {"state": case.state, "labels": self._place(case.labels), "kept": dict(case.kept)}
+        image, labels = self._place(case.image), self._place(case.labels)
+        return {"state": case.state, "image": image, "labels": labels, "kept": dict(case.kept)}
+
+    def _has_files(self, entry: Mapping[str, Any]) -> bool:
+        image, labels = (_path_in(entry, part, self.path) for part in ("image", "labels"))
+        return image is not None and labels is not None and is_there(image) and labels.is_file()
 
     def _place(self, path: Path) -> str:
         """A path from the folder of the list, so that both can be moved together."""
@@ -192,17 +212,24 @@ def _as_work(case: Case, results: PathLike | None) -> WorkCase:
     return WorkCase(case.name, case.image, labels, case.labels if is_there(case.labels) else None)
 
 
-def _with(case: WorkCase, known: Any, path: Path) -> WorkCase:
+def _path_in(entry: Mapping[str, Any], part: str, path: Path) -> Path | None:
+    """A path that an entry of the list at `path` has, or None."""
+    told = entry.get(part)
+    return path.parent / told if isinstance(told, str) and "\0" not in told else None
+
+
+def _is_beside(told: Path, own: Path) -> bool:
+    """Whether two files are of one folder; a list may come from anybody, and is saved into."""
+    return told.parent.resolve() == own.parent.resolve()
+
+
+def _with(case: WorkCase, known: Mapping[str, Any], path: Path) -> WorkCase:
     """A case with what the list says of it; one that has labels nobody has looked at is proposed."""
-    if not isinstance(known, Mapping):
-        known = {}
-    labels, kept = known.get("labels"), known.get("kept")
-    if isinstance(labels, str) and labels.lower().endswith(".seg.nrrd") and "\0" not in labels:
-        told = path.parent / labels
-        if told.parent.resolve() == case.labels.parent.resolve():  # a list may come from anybody, and is saved into
-            case = replace(case, labels=told)
+    told, kept = _path_in(known, "labels", path), known.get("kept")
+    if told is not None and told.name.lower().endswith(".seg.nrrd") and _is_beside(told, case.labels):
+        case = replace(case, labels=told)
     there = case.draft is not None or case.labels.is_file()
-    state = known.get("state") if known.get("state") in STATES else TO_DO
+    state = next((one for one in STATES if one == known.get("state")), TO_DO)
     return replace(
         case,
         draft=case.draft if not case.labels.is_file() else case.labels,
@@ -211,14 +238,16 @@ def _with(case: WorkCase, known: Any, path: Path) -> WorkCase:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[str | None, dict[str, Mapping[str, Any]]]:
+    """The case that was open last, and name -> entry."""
     if not is_there(path):
-        return {"last": None, "cases": {}}
+        return None, {}
     try:
         content = json.loads(text_of(path))
     except (RecursionError, ValueError):
         content = None
     if not isinstance(content, Mapping) or not isinstance(content.get("cases"), Mapping):
         raise InputError(f"'{path}' is damaged or no worklist: mend it or move it away, the results beside it stay.")
-    last = content.get("last")
-    return {"last": last if isinstance(last, str) else None, "cases": dict(content["cases"])}
+    last, entries = content.get("last"), content["cases"].items()
+    known = {name: entry for name, entry in entries if isinstance(entry, Mapping)}
+    return last if isinstance(last, str) else None, known

@@ -80,6 +80,13 @@ class PointsPrompt:
             raise InputError(f"{len(points)} points need {len(points)} positive/negative flags, got {positive.shape}.")
         if self.box is None and not positive.any():
             raise InputError("At least one positive point is needed when no box is given.")
+        both = {tuple(point) for point in points[positive].tolist()} & {
+            tuple(point) for point in points[~positive].tolist()
+        }
+        if both:
+            raise InputError(
+                f"The point {_numbers(min(both))} is said to be on the object and beside it: leave one out."
+            )
         object.__setattr__(self, "points_ij", points)
         object.__setattr__(self, "positive", positive)
 

@@ -289,18 +289,24 @@ def leave_one_out(
 ) -> dict[str, tuple[Score, Score]]:
     """Train once per case, each time without it, and measure on it: case -> before, after.
 
-    The case has no part in choosing the model either. The models are written as `MODEL.without-CASE.pt`.
+    The case has no part in choosing the model either. The models are written as `MODEL.without-CASE.pt`. Where runs are
+    resumed, those that have not begun yet begin.
+
+    Raises:
+        InputError: as `finetune`; what can be told of the files is told before the first training.
     """
     output, start = Path(output), _file_of(init)
     cases = {case.name: case for case in find_cases(dataset)}
     check_apart(Path(dataset), cases)
     models = {name: output.with_suffix(f".without-{_in_file_name(name)}.pt") for name in cases}
-    for model in models.values():  # a name that cannot be written is told before the first training
-        RunFiles(model).check_names()
+    begun = {name: conduct.resume and RunFiles(model).state.exists() for name, model in models.items()}
+    for name, model in models.items():
+        RunFiles(model).check(begun[name] or (conduct.resume and not any(begun.values())))
     device = choose_device(conduct.device)
     for name, model in models.items():
         conduct.say(f"Training without '{name}'.")
-        finetune(dataset, init, model, replace(settings, left_out=(name,)), conduct)
+        resumed = replace(conduct, resume=begun[name])
+        finetune(dataset, init, model, replace(settings, left_out=(name,)), resumed)
     lessons = LESSONS[settings.lessons](settings, conduct.say)
     examples, _ = gather(list(cases.values()), lessons, conduct.skip_bad, conduct.say)
     scores = {}
@@ -313,8 +319,13 @@ def leave_one_out(
 
 
 def _in_file_name(name: str) -> str:
-    """A name as part of a file's, different for different ones: signs that some disks do not take become numbers."""
-    return re.sub(r'[%/\\:*?"<>|\0]', lambda sign: f"%{ord(sign[0]):02X}", name)
+    """A name as part of a file's, different for different ones.
+
+    Signs that some disks do not take become numbers, and so does the dot of "a.last" and "a.state": the run without
+    "a" has files of these names.
+    """
+    signs = r'[%/\\:*?"<>|\0]|\.(?=(?:last|state)$)'
+    return re.sub(signs, lambda sign: f"%{ord(sign[0]):02X}", name, flags=re.IGNORECASE)
 
 
 def _digest(head: Mapping[str, Any]) -> str:

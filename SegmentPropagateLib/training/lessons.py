@@ -19,6 +19,7 @@ from SegmentPropagateLib.training.mixture import Mixture
 from SegmentPropagateLib.training.settings import FinetuneSettings
 from SegmentPropagateLib.training.trainer import Trainer
 from SegmentPropagateLib.training.validation import Examiner, Score
+from SegmentPropagateLib.wording import counted
 
 Say = Callable[[str], None]
 
@@ -88,6 +89,10 @@ class Sequences:
         """Clips as long as the shortest volume allows."""
         shortest = min(len(self._library.load(example.case).stack) for example in training)
         length, wanted = min(self._settings.slices, shortest), self._settings.slices
+        if wanted < 2:
+            raise InputError(
+                f"Sequences of {counted(wanted, 'slice')} have nothing to propagate to: give --slices 2 or more."
+            )
         if length < 2:
             raise InputError("A volume of one slice has nothing to propagate to: leave it out of the dataset.")
         if length < wanted:

@@ -7,8 +7,8 @@ after another; what events do besides is timed by the turn of the event loop. Th
 that answers at once with drawn slices, as its own speed is none of the panel's. Printed are median and worst time of
 the processor, which a busy machine does not stretch. The bar is 50 ms. What hands over, copies or saves the whole image
 is beyond it and marked: Propagate, which copies what the segments hold, saving, and Undo and Redo, which are Slicer's.
-Accept and the use of suggestions are made of pieces, each of which is timed; the last but one has Slicer keep a state
-for Undo, which is a line of its own. So is Python's collector of garbage, which looks through all that VTK and Qt have.
+Accept and the use of suggestions are made of pieces, each of which is timed; in the last one Slicer keeps a state for
+Undo, which is a line of its own. So is Python's collector of garbage, which looks through all that VTK and Qt have.
 
 Slicer's own part is not in these figures: its widgets are stand-ins here (Testing/Harness), and there are no views that
 draw. A real Slicer can only be timed in a real Slicer.

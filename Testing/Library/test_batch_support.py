@@ -8,6 +8,7 @@ import pytest
 from batch_bench import draw_case, rows, statuses
 from cli_bench import BALL, OTHER, save
 from doubles import ThresholdPropagator
+from tiny_training import save_tiny
 
 from SegmentPropagateLib.batch.jobs import find_jobs
 from SegmentPropagateLib.cli import batch as command
@@ -111,7 +112,7 @@ def test_another_network_that_reads_finished_cases_is_told_to_the_source_and_mak
             return super().propose(volume, labels, support, plane, tick)
 
     monkeypatch.setattr("SegmentPropagateLib.cli.drafts.find_source", lambda name: Read())
-    (here / "reader.pt").write_bytes(b"weights")
+    save_tiny(here / "reader.pt")
     for words in ((), ("--support-model", "reader.pt")):
         assert batch("--support", "done", *words) == 0
         assert "3 of 3 cases to do" in capsys.readouterr().err

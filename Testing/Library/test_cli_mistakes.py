@@ -110,6 +110,27 @@ BAD = {
 }
 
 
+MEANT = {
+    "the image as its labels": (
+        {"--mask": "image.nii.gz", "--label": None},
+        "for IMAGE and for --mask: give --mask the",
+    ),
+    "a folder's name": ({"-o": "new.nrrd/"}, "is the name of a folder, give that of a file"),
+    "below a file": ({"-o": "notes.txt/result.nrrd"}, "'notes.txt' is a file, choose a folder"),
+    "a point on and beside the object": (
+        ["propagate", "image.nii.gz", "--points", "5,5,+", "5,5,-", "--key-slice", "5", "-o", "new.nrrd"],
+        "The point 5,5 is said to be on the object and beside it",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_the_sentence_names_the_mistake(name, out, capsys):
+    changes, words = MEANT[name]
+    assert main(words_of(changes, out)) == 2
+    assert words in capsys.readouterr().err
+
+
 def words_of(changes, out):
     if isinstance(changes, list):
         return changes

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -232,6 +233,44 @@ def test_an_output_that_is_another_name_of_an_input_is_refused(inputs, tmp_path,
     assert propagate(tmp_path / "image.nii.gz", *words) == 2
     assert "IMAGE" in capsys.readouterr().err
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("words", [["suggest"], ["propagate", "--model", "classical"]])
+@pytest.mark.parametrize("kind", ["labels", "image", "a list's labels", "a slice"])
+def test_an_output_that_is_of_a_finished_case_is_refused(inputs, tmp_path, capsys, words, kind):
+    """It may be what somebody drew for a day."""
+    support, option, output = tmp_path, "-o", tmp_path / ("a.nii.gz" if kind == "image" else "a_label.nii.gz")
+    shutil.copy(inputs / "image.nii.gz", tmp_path / "a.nii.gz")
+    shutil.copy(inputs / "labels.nii.gz", tmp_path / "a_label.nii.gz")
+    if kind == "a list's labels":
+        support = tmp_path / "list.csv"
+        support.write_text("image,label\na.nii.gz,a_label.nii.gz\n")
+    elif kind == "a slice":
+        support, option, output = tmp_path / "slices", "--overlay", tmp_path / "slices" / "masks" / "b" / "00000.png"
+        for folder, ending in (("images", "jpg"), ("masks", "png")):
+            (support / folder / "b").mkdir(parents=True)
+            (support / folder / "b" / f"00000.{ending}").write_bytes(b"a picture")
+        words = [*words, "-o", tmp_path / "new.seg.nrrd"]
+    before = contents(tmp_path)
+    words = [words[0], inputs / "image.nii.gz", "--support", support, *words[1:], option, output]
+    assert main([str(word) for word in words]) == 2
+    assert "is given for a case of --support and for --" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["suggest", "batch"])
+def test_a_file_that_is_no_network_is_not_passed_over_where_the_atlas_alone_has_an_answer(
+    inputs, tmp_path, capsys, command
+):
+    for name, place in (("image", "a"), ("labels", "a_label"), ("image", "new/b")):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        shutil.copy(inputs / f"{name}.nii.gz", tmp_path / f"{place}.nii.gz")
+    images = tmp_path / "new" if command == "batch" else inputs / "image.nii.gz"
+    option, out = ("--support-model", "out") if command == "batch" else ("--model", "out.seg.nrrd")
+    words = [command, images, "--support", tmp_path, option, inputs / "broken.pt", "-o", tmp_path / out]
+    assert main([str(word) for word in words]) == 2
+    assert "broken.pt is no model file" in capsys.readouterr().err
+    assert not (tmp_path / out).exists()
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_what_is_no_ordinary_file_that_may_be_written_is_refused(tmp_path):
         "kept": "read-only",
         "kept too": "read-only",
         "missing/a": "does not exist",
-        "kept/a": "does not exist",
+        "kept/a": "is a file, choose a folder",
         "/dev/null": "a device",
         "/proc/a": "Cannot write",
     }

@@ -292,6 +292,11 @@ def test_a_short_volume_shortens_the_clips_and_says_so(tiny, tmp_path):
     assert told == ["The shortest volume has 4 slices: clips have 4 instead of 8."]
 
 
+def test_clips_of_one_slice_are_refused_and_not_the_volumes(dataset, tiny, tmp_path):
+    with pytest.raises(InputError, match="Sequences of 1 slice have nothing to propagate to: give --slices 2 or more"):
+        finetune(dataset, tiny, tmp_path / "m.pt", replace(SETTINGS, slices=1), Conduct())
+
+
 def test_the_command_line_trains_and_tells_what_it_wrote(dataset, tiny, tmp_path, capsys):
     words = ["finetune", dataset, "--init", tiny, "-o", tmp_path / "m.pt", "--steps", 1, "--slices", 2, "--batch", 1]
     words += ["--validation", "bob", "--rate", 0.001, "--prompt", "box", "--clicks", 1]

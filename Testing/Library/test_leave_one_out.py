@@ -1,6 +1,7 @@
 """Which cases and labels of a dataset are learned from: each case left out once, labels by number or name."""
 
 import os
+from dataclasses import replace
 
 import pytest
 from tiny_training import UndecidedPropagator, ball, write_pair
@@ -33,6 +34,34 @@ def test_cases_whose_names_differ_in_signs_that_no_file_may_have_get_models_of_t
     leave_one_out(tmp_path / "data", tiny, tmp_path / "m.pt", SETTINGS, Conduct())
     cards = {name: inspect_checkpoint(tmp_path / f"m.without-{name}.pt").card for name in ("a%3Ab", "a-b")}
     assert {name: card.training_cases for name, card in cards.items()} == {"a%3Ab": ("a-b",), "a-b": ("a:b",)}
+
+
+@pytest.mark.parametrize("word", ["last", "STATE"])
+def test_a_case_that_is_called_as_another_file_of_a_run_gets_a_model_of_its_own(tiny, tmp_path, word):
+    for index, name in enumerate(("a", f"a.{word}")):
+        write_pair(tmp_path / "data", name, *ball(center=4 + index))
+    leave_one_out(tmp_path / "data", tiny, tmp_path / "m.pt", SETTINGS, Conduct())
+    cards = {name: inspect_checkpoint(tmp_path / f"m.without-{name}.pt").card for name in ("a", f"a%2E{word}")}
+    assert {name: card.training_cases for name, card in cards.items()} == {"a": (f"a.{word}",), f"a%2E{word}": ("a",)}
+
+
+def test_a_model_that_is_there_already_is_told_before_any_training(dataset, tiny, tmp_path):
+    (tmp_path / "m.without-cleo.pt").write_bytes(b"of another run")
+    with pytest.raises(InputError, match=r"without-cleo\.pt' exists already"):
+        leave_one_out(dataset, tiny, tmp_path / "m.pt", SETTINGS, Conduct())
+    assert [path.name for path in tmp_path.glob("m.*")] == ["m.without-cleo.pt"]
+
+
+def test_what_was_broken_off_goes_on_where_it_was(dataset, tiny, tmp_path):
+    output, resumed, steps = tmp_path / "m.pt", Conduct(resume=True), []
+    with pytest.raises(InputError, match=r"no run to resume: .*without-ann\.state\.pt"):
+        leave_one_out(dataset, tiny, output, SETTINGS, resumed)
+    expected = leave_one_out(dataset, tiny, output, SETTINGS, Conduct())
+    for path in tmp_path.glob("m.without-cleo.*"):
+        path.unlink()
+    resumed = replace(resumed, tick=lambda record, _steps: steps.append(record["step"]))
+    assert leave_one_out(dataset, tiny, output, SETTINGS, resumed) == expected
+    assert steps == [1]  # of the one that had not begun
 
 
 def test_cases_whose_models_would_be_one_file_on_some_disks_are_refused_before_any_training(tiny, tmp_path):

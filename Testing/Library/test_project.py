@@ -20,6 +20,7 @@ from project_bench import (  # noqa: F401
     project,
     truth,
 )
+from tiny_training import save_tiny
 
 from SegmentPropagateLib.cli.arguments import make_parser
 from SegmentPropagateLib.formats.cases import find_cases
@@ -75,7 +76,7 @@ def test_the_network_that_reads_accepted_cases_is_the_one_that_the_project_was_b
             return super().propose(volume, labels, support, plane, tick)
 
     monkeypatch.setattr("SegmentPropagateLib.cli.drafts.find_source", lambda name: Read())
-    (here / "reader.pt").write_bytes(b"weights")
+    save_tiny(here / "reader.pt")
     begin = ("init", "p", "images", "--label", "kidney", "--model", "classical", "--support-model")
     assert act(*begin, "classical") == 2
     assert "no memory" in capsys.readouterr().err
@@ -250,6 +251,8 @@ def test_the_page_tells_the_rounds_and_is_whole(project):
         (["init", "q", "images", "--label", "kidney", "kidney"], "'kidney' 2 times"),
         (["init", "q", "images", "--label", "kidney", "--learn-after", "2"], "must be 4 or more"),
         (["init", "q", "images", "--label", "kidney", "--model", "nothing"], "no model"),
+        (["init", "q", "images", "--label", "kidney", "--model", "images/anna.nii.gz"], "is no model file"),
+        (["use", "p", "images/anna.nii.gz"], "is no model file"),
         (["report", "p", "-o", "page.txt"], "must end in .html"),
         (["use", "p", "models/round-9.pt"], "no model"),
         (["simulate", "p", "images"], "has none of the project's labels"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from doubles import ThresholdPropagator
 from project_bench import GEOMETRY, NAMES, act, ball, drawn_cases, entries_of, here, project, truth  # noqa: F401
+from tiny_training import save_tiny
 
 from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.writing import write_segmentation
@@ -177,6 +178,7 @@ def test_rounds_halve_the_rates_and_replay_all_cases_and_a_model_that_is_no_bett
     assert settings.epochs == 15
     assert project.state().model == "models/round-1.pt"
     assert project.state().round == 3
+    save_tiny(project.folder / "models" / "round-2.pt")
     assert act("use", "p", "models/round-2.pt") == 0
     assert project.state().model == "models/round-2.pt"
     assert sorted(path.name for path in (project.folder / "models").iterdir()) == sorted(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from tiny_training import CARD, ball_volume, tiny_network
+from tiny_training import CARD, ball_volume, save_tiny, tiny_network
 
 from SegmentPropagateLib.cli import main
 from SegmentPropagateLib.errors import InputError
@@ -167,6 +167,13 @@ def test_what_cannot_be_tuned_is_told_in_one_sentence(files, tmp_path, capsys, m
     assert told in said
     assert said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_model_is_not_replaced_by_what_differs_from_it(files, tmp_path, capsys):
+    before = save_tiny(tmp_path / "tuned.pt").read_bytes()
+    assert typed(files, tmp_path, tmp_path / "tuned.pt") == 2
+    assert "is given for --model and for --output" in capsys.readouterr().err
+    assert (tmp_path / "tuned.pt").read_bytes() == before
 
 
 @pytest.mark.slow  # 39 M numbers are written, read three times and tuned

@@ -153,6 +153,13 @@ def test_memories_are_made_again_in_the_new_view():
     assert min(areas) > 700
 
 
+def test_what_is_decoded_is_brought_to_the_size_of_its_slice_once_to_follow_it_and_to_report_it(monkeypatch):
+    told, tell = [], OpenStack.tell
+    monkeypatch.setattr(OpenStack, "tell", lambda opened, said: told.extend(said) or tell(opened, said))
+    run(np.stack([disk(100, 60)] * 12), key=0)
+    assert len(told) == 11
+
+
 def test_masks_and_logits_lie_in_the_whole_slice():
     masks = np.stack([disk(100, 150), disk(101, 150)])
     update = run(masks, key=0)[1]

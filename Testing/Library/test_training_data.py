@@ -277,13 +277,24 @@ def test_a_list_saved_by_excel_is_read(tmp_path, encoding, separator):
     "text",
     [
         "sep=;\r\nname;image;label\r\nx;a.nii;a_seg.nii\r\n",
+        '"sep=;"\r\nname;image;label\r\nx;a.nii;a_seg.nii\r\n',
+        "sep=;;;\r\nname;image;label\r\nx;a.nii;a_seg.nii\r\n",
         "sep=,\nimage,label,name\na.nii,a_seg.nii,x\n",
         "name\timage\tlabel\nx\ta.nii\ta_seg.nii\n",
         "name,image,label\rx,a.nii,a_seg.nii\r",
         '\n\n"name","image","label"\n" x ","a.nii","a_seg.nii"\n',
         '"image","label","name","of ; which"\n"a.nii","a_seg.nii","x","1;2;3"\n',
     ],
-    ids=["told in its first line", "told to be the comma", "tabs", "ends of line of old", "quoted", "others in quotes"],
+    ids=[
+        "told in its first line",
+        "told in quotes",
+        "told in a cell",
+        "told to be the comma",
+        "tabs",
+        "ends of line of old",
+        "quoted",
+        "others in quotes",
+    ],
 )
 def test_a_list_is_read_whatever_separates_its_cells_and_lines(tmp_path, text):
     (tmp_path / "list.csv").write_text(text, newline="")

@@ -54,6 +54,16 @@ def test_results_lie_where_finetune_finds_them(tmp_path, layout):
         assert [(case.name, case.image, case.labels) for case in find_cases(tmp_path)] == pairs
 
 
+@pytest.mark.parametrize("cell", ["", "   ", '" "'])
+def test_a_row_without_labels_has_none_whatever_stands_for_that(tmp_path, cell):
+    make(tmp_path, "a.nrrd")
+    (tmp_path / "list.csv").write_text(f"image,label\na.nrrd,{cell}\n")
+    (case,) = Worklist.of(tmp_path / "list.csv").cases
+    assert (case.labels, case.draft, case.state) == (tmp_path / "a.seg.nrrd", None, TO_DO)
+    with pytest.raises(InputError, match="must name an image and a label file"):
+        find_cases(tmp_path / "list.csv")
+
+
 def test_results_in_a_folder_of_their_own_are_listed_there(tmp_path):
     make(tmp_path, "scans/a.nrrd", "scans/b.nrrd", "out/a.seg.nrrd", "out/b.seg.nrrd")
     worklist = Worklist.of(tmp_path / "scans", tmp_path / "out")
@@ -115,6 +125,59 @@ def test_what_another_notes_between_reading_and_writing_is_kept(tmp_path, monkey
     one.note("a", state=IN_WORK)
     meanwhile.join()
     assert [case.state for case in Worklist.of(tmp_path).cases] == [IN_WORK, DONE]
+
+
+@pytest.mark.parametrize("kind", ["folders, results together", "lists in a folder"])
+def test_lists_of_two_sources_that_share_the_file_keep_each_others_cases(tmp_path, kind):
+    make(tmp_path, "one/a.nrrd", "other/b.nrrd", "out/a.seg.nrrd", "out/b.seg.nrrd")
+    make(tmp_path, "one/a.seg.nrrd", "other/b.seg.nrrd")
+    sources, results = [tmp_path / "one", tmp_path / "other"], tmp_path / "out"
+    if kind == "lists in a folder":
+        sources, results = [tmp_path / "one.csv", tmp_path / "other.csv"], None
+        for source, image in zip(sources, ("one/a.nrrd", "other/b.nrrd"), strict=True):
+            source.write_text(f"image\n{image}\n")
+    one, other = (Worklist.of(source, results) for source in sources)
+    one.note("a", state=DONE, kept={"keys": [1]})
+    other.note("b", state=DONE)
+    (case,) = Worklist.of(sources[0], results).cases
+    assert (case.name, case.state, case.kept) == ("a", DONE, {"keys": [1]})
+    pairs = [(found.name, found.image.resolve()) for found in find_cases(one.path)]
+    assert pairs == [("a", tmp_path / "one/a.nrrd"), ("b", tmp_path / "other/b.nrrd")]
+
+
+def test_what_others_have_done_is_not_learned_from_while_it_is_not_there(tmp_path):
+    make(tmp_path, "one/a.nrrd", "other/b.nrrd", "out/a.seg.nrrd", "out/b.seg.nrrd")
+    one, other = (Worklist.of(tmp_path / name, tmp_path / "out") for name in ("one", "other"))
+    one.note("a", state=DONE)
+    (tmp_path / "one" / "a.nrrd").rename(tmp_path / "a.nrrd")
+    other.note("b", state=DONE)
+    assert [case.name for case in find_cases(one.path)] == ["b"]
+    (tmp_path / "a.nrrd").rename(tmp_path / "one" / "a.nrrd")
+    assert [case.state for case in Worklist.of(tmp_path / "one", tmp_path / "out").cases] == [DONE]
+
+
+def test_work_on_another_image_of_that_name_is_neither_shown_nor_overwritten(tmp_path):
+    make(tmp_path, "one/a.nrrd", "other/a.nrrd", "out/a.seg.nrrd")
+    Worklist.of(tmp_path / "one", tmp_path / "out").note("a", state=DONE)
+    before = (tmp_path / "out" / "worklist.json").read_text()
+    with pytest.raises(InputError, match="has the case 'a' with another image"):
+        Worklist.of(tmp_path / "other", tmp_path / "out")
+    assert (tmp_path / "out" / "worklist.json").read_text() == before
+
+
+@pytest.mark.parametrize("how", ["moved", "by a link", "not begun"])
+def test_a_case_goes_on_where_nothing_is_lost(tmp_path, how):
+    make(tmp_path, "one/a.nrrd")
+    (tmp_path / "out").mkdir()
+    Worklist.of(tmp_path / "one", tmp_path / "out").note("a", state=TO_DO if how == "not begun" else IN_WORK)
+    if how == "moved":
+        (tmp_path / "one").rename(tmp_path / "other")
+    elif how == "by a link":
+        (tmp_path / "other").symlink_to(tmp_path / "one")
+    else:
+        make(tmp_path, "other/a.nrrd")
+    (case,) = Worklist.of(tmp_path / "other", tmp_path / "out").cases
+    assert case.state == (TO_DO if how == "not begun" else IN_WORK)
 
 
 def test_a_case_that_is_not_of_the_list_is_told_of_in_one_sentence(tmp_path):

@@ -9,6 +9,7 @@ from day import TRUTH, dayOf, drawFolder
 from SegmentPropagateSlicer.Worklist.WorkTime import WorkTime
 
 from SegmentPropagateLib import read_labels
+from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.formats.cases import find_cases
 
 
@@ -260,6 +261,38 @@ def test_images_of_the_scene_are_a_list_with_results_in_a_folder(slicer, tmp_pat
     for dataset in (tmp_path, tmp_path / "worklist.json"):
         assert [(case.name, case.labels.name) for case in find_cases(dataset)] == [
             ("T1", "T1.seg.nrrd"), ("T2_3", "T2_3.seg.nrrd")]  # fmt: skip
+
+
+def beginWithScene(slicer, day, tmp_path, *names, array=TRUTH):
+    """Begin with a scene of these images."""
+    slicer.mrmlScene.Clear(False)
+    for name in names:
+        slicer.util.addVolumeFromArray(array.astype(np.int16) * 100, name=name)
+    day.settle()
+    day.cases.useResults(str(tmp_path))
+    day.cases.use("*")
+
+
+def test_an_image_of_the_scene_goes_on_in_another_scene_and_another_of_its_name_is_refused(slicer, tmp_path):
+    """The second patient's "3: CT Abdomen" got the first one's segments, and was saved over them."""
+    name, results = "3: CT Abdomen", tmp_path / "3_ CT Abdomen.seg.nrrd"
+    with dayOf(slicer) as day:
+        beginWithScene(slicer, day, tmp_path, name)
+        day.draw(TRUTH)
+        day.key("X")
+    before = results.read_bytes()
+    with dayOf(slicer) as day:
+        with pytest.raises(InputError, match=r"CT Abdomen\.nrrd' is another image than '3: CT Abdomen' of the scene"):
+            beginWithScene(slicer, day, tmp_path, name, array=~TRUTH)
+        assert results.read_bytes() == before
+    with dayOf(slicer) as day:
+        beginWithScene(slicer, day, tmp_path, name)
+        assert day.states() == {"3_ CT Abdomen": "done"}
+
+
+def test_two_images_of_the_scene_with_one_name_are_refused_and_none_is_passed_over(slicer, tmp_path):
+    with dayOf(slicer) as day, pytest.raises(InputError, match="Two images of the scene are called 'T1_2'"):
+        beginWithScene(slicer, day, tmp_path, "T1/2", "T1:2")
 
 
 @pytest.fixture

@@ -2155,6 +2155,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>'{file}' is another image than '{name}' of the scene: choose another folder for the results.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>'{file}' was changed by another program: it is kept, yours is saved as '{name}'.</source>
             <translation type="unfinished" />
         </message>
@@ -2168,6 +2172,10 @@
         </message>
         <message>
             <source>The scene has no image: load some, or choose a folder.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
+            <source>Two images of the scene are called '{name}': give them different names.</source>
             <translation type="unfinished" />
         </message>
     </context>

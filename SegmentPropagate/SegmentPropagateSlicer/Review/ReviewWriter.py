@@ -57,7 +57,7 @@ class ReviewWriter:
         self._erased: set[Place] = set()  # keys whose outline was erased since the run began
         self._held: Held | None = None  # what the segments held when the run began, and what was lent to them since
         self.setEditor, self.undo, self.redo = writer.setEditor, writer.undo, writer.redo
-        self.inOneStep, self.keepState = writer.inOneStep, writer.keepState
+        self.inOneStep = writer.inOneStep
 
     @property
     def allowsOverlap(self) -> bool:
@@ -128,7 +128,7 @@ class ReviewWriter:
         return Draft(prepared, found)
 
     def putDraft(self, nodes: Nodes, draft: Draft, made: Mapping[str, str]) -> Mapping[tuple[str, int], Proposal]:
-        """Write a draft after `keepState`; `made` has the segments in place of what stood for them.
+        """Write a draft; `made` has the segments in place of what stood for them.
 
         Returns:
             mapping: `(segmentId, slice)` -> what the segment holds there now, where that is something.

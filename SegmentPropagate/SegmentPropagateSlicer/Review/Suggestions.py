@@ -238,7 +238,7 @@ class Suggestions:
             raise InputError(_("Tick what is to be used first."))
         node = asked.nodes[1]
         draft, used = yield from undisturbed(node, lambda: self._drafting(asked, ticked, find))
-        with self._writer.inOneStep(node, False):
+        with self._writer.inOneStep(node):
             missing = {place: one for place, one in used.items() if node.GetSegmentation().GetSegment(place) is None}
             made = {place: make(one) for place, one in missing.items()}
             outlines = self._writer.putDraft(asked.nodes, draft, made)
@@ -251,10 +251,7 @@ class Suggestions:
     def _drafting(
         self, asked: _Asked, ticked: Sequence[Suggestion], find: Callable[[str], str | None]
     ) -> Generator[float, None, tuple[Draft, dict[str, Suggestion]]]:
-        """Find out what is written, and for which segments, of which a name stands for those that are yet to be made.
-
-        The last step has the state kept for Undo: nothing else is done in it, as it takes Slicer long.
-        """
+        """Find out what is written, and for which segments; a name stands for those that are yet to be made."""
         wanted: dict[str, Suggestion] = {}
         for one in sorted(ticked, key=lambda one: one.status != "found"):  # the first one gets what two of them claim
             wanted.setdefault(find(one.name) or f"new: {one.name.casefold()}", one)
@@ -264,8 +261,6 @@ class Suggestions:
         if not used:
             text = _("Nothing was used: on every ticked slice something is drawn already, or the slice is locked.")
             raise InputError(text)
-        self._writer.keepState(asked.nodes[1])
-        yield 1.0
         return draft, used
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import slicer
 import vtk
@@ -33,6 +35,12 @@ def worldFromLocal(node: slicer.vtkMRMLTransformableNode) -> NDArray[np.float64]
         )
     matrix = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def _localMatrix(node: slicer.vtkMRMLScalarVolumeNode) -> NDArray[np.float64]:
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
 
 
@@ -72,6 +80,16 @@ class VolumeReader:
         """View of the voxels, `(k, j, i)`."""
         return slicer.util.arrayFromVolume(self.node)
 
+    def isIn(self, file: Path) -> bool:
+        """Whether a file has these voxels at this place; parent transforms, which no file has, are left aside."""
+        other, storage = slicer.vtkMRMLScalarVolumeNode(), slicer.vtkMRMLVolumeArchetypeStorageNode()
+        storage.SetFileName(str(file))
+        storage.SetSingleFile(True)
+        if not storage.ReadData(other):
+            return False
+        mine, its = (_localMatrix(node) for node in (self.node, other))
+        return np.allclose(mine, its, rtol=1e-5, atol=1e-3) and np.array_equal(self.voxels, VolumeReader(other).voxels)
+
     @property
     def geometry(self) -> Geometry:
         """`Geometry` in world RAS: the volume's own matrix under its parent transforms.
@@ -79,9 +97,7 @@ class VolumeReader:
         Raises:
             InputError: its axes are not at right angles, as of no image that is read from a file.
         """
-        matrix = vtk.vtkMatrix4x4()
-        self.node.GetIJKToRASMatrix(matrix)
-        local = slicer.util.arrayFromVTKMatrix(matrix)
+        local = _localMatrix(self.node)
         geometry = Geometry(self.node.GetImageData().GetDimensions()[::-1], worldFromLocal(self.node) @ local)
         if not geometry.at_right_angles:
             text = _(

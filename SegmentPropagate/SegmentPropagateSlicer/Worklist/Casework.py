@@ -17,6 +17,7 @@ from SegmentPropagateLib.project.listing import ProjectWorklist, project_at
 from SegmentPropagateLib.volumes.labels import SegmentInfo
 from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, segmentOf
 from SegmentPropagateSlicer.Scene.SegmentationCopy import copyOf, noteFailure, noteFile
+from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader
 from SegmentPropagateSlicer.Values.Signal import Signal
 from SegmentPropagateSlicer.Worklist.Segments import (
     REFERENCE,
@@ -100,11 +101,19 @@ class Casework:
         self._use(Worklist.of(source, results) if project is None else ProjectWorklist(project), {})
 
     def useScene(self, volumes: Sequence[slicer.vtkMRMLScalarVolumeNode], results: PathLike) -> None:
-        """Take volumes of the scene; those that were not loaded from a file are saved beside their results."""
-        known = {_fileName(node.GetName()): node for node in volumes}
+        """Take volumes of the scene; those that were not loaded from a file are saved beside their results.
+
+        Raises:
+            InputError: there is none, two have one name, or another image was saved under the name of one.
+        """
+        known: dict[str, slicer.vtkMRMLScalarVolumeNode] = {}
+        for node in volumes:
+            if known.setdefault(_fileName(node.GetName()), node) is not node:
+                text = _("Two images of the scene are called '{name}': give them different names.")
+                raise InputError(text.format(name=_fileName(node.GetName())))
         if not known:
             raise InputError(_("The scene has no image: load some, or choose a folder."))
-        cases = [Case(name, _fileOf(node) or _imageIn(results, name), _resultIn(results, name))
+        cases = [Case(name, _imageOf(node, _imageIn(results, name)), _resultIn(results, name))
                  for name, node in sorted(known.items())]  # fmt: skip
         self._use(Worklist(cases, results, results), {name: node.GetID() for name, node in known.items()})
         segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
@@ -318,6 +327,21 @@ def _fileOf(node: slicer.vtkMRMLStorableNode) -> Path | None:
     storage = node.GetStorageNode()
     path = Path(storage.GetFileName() or "") if storage is not None else Path()
     return path if path.is_file() and storage.GetNumberOfFileNames() == 0 else None
+
+
+def _imageOf(node: slicer.vtkMRMLScalarVolumeNode, saved: Path) -> Path:
+    """The file of an image of the scene: the one it came from, or `saved` beside the results, which may be there.
+
+    Raises:
+        InputError: `saved` is another image. Names such as "3: CT Abdomen" come with every patient.
+    """
+    own = _fileOf(node)
+    if not saved.exists() or (own is not None and own.samefile(saved)):
+        return own or saved
+    if not VolumeReader(node).isIn(saved):
+        text = _("'{file}' is another image than '{name}' of the scene: choose another folder for the results.")
+        raise InputError(text.format(file=saved, name=node.GetName()))
+    return saved
 
 
 def _fileName(name: str) -> str:

@@ -133,6 +133,9 @@ class LaneState:
             self.view = self.home
 
 
+Taken = tuple[LaneState, Outcome, Told | None]
+"""A lane, what was decoded on its slice, and the same in the slice's size where that is known already."""
+
 PromptOutcomes = dict[tuple[int, bytes], Outcome]
 """(slice, bytes of the mask) -> what was decoded from a box or points, in the view of the whole slice."""
 
@@ -190,10 +193,10 @@ class Propagation:
             self._lanes = [self._start(lane) for lane in lanes if lane.slices]
             while self._lanes:
                 taken = self._step(self._lanes)
-                found = [(state, update) for (state, _), update in zip(taken, self._updates(taken), strict=True)]
+                found = [(state, update) for (state, *_), update in zip(taken, self._updates(taken), strict=True)]
                 for _, group in groupby(found, key=lambda pair: id(pair[0].lane)):
                     yield from self._finish(list(group))
-                self._lanes = [state for state, _ in taken if state.rest]
+                self._lanes = [state for state, *_ in taken if state.rest]
 
     def get_ahead(self, lanes: Sequence[Lane]) -> Iterator[None]:
         """Encode what `run` looks at first, in the views in which it begins."""
@@ -229,7 +232,7 @@ class Propagation:
         size = self._opened.tracker.image_size
         return LaneState(lane, view, self._objects.choose_appearance(self._opened.stack, key, view, masks[key], size))
 
-    def _step(self, states: list[LaneState]) -> list[tuple[LaneState, Outcome]]:
+    def _step(self, states: list[LaneState]) -> list[Taken]:
         """Segment the next slice of every lane, and remember it where something follows.
 
         Returns lanes with their outcomes; the pathways of one lane beside each other, the best first.
@@ -237,18 +240,19 @@ class Propagation:
         places = [[(index, state.view, state.appearance) for index in state.rest[:2]] for state in states]
         self._opened.begin(place for step in zip_longest(*places) for place in step if place is not None)
         outcomes = dict(zip(map(id, states), self._look(states), strict=True))
+        told: dict[int, Told | None] = {}
         waiting = states if self._finder.factor is not None else []
         for _ in range(VIEW_CORRECTIONS):
             said = self._opened.tell([(outcomes[id(state)], state.view) for state in waiting])
-            waiting = [state for state, told in zip(waiting, said, strict=True) if self._follow(state, told)]
+            told.update(zip(map(id, waiting), said, strict=True))
+            waiting = [state for state, found in zip(waiting, said, strict=True) if self._follow(state, found)]
             outcomes.update(zip(map(id, waiting), self._look(waiting), strict=True))
-        taken = [(state, outcomes[id(state)]) for state in states]
+            told.update(dict.fromkeys(map(id, waiting)))
+        taken = [(state, outcomes[id(state)], told.get(id(state))) for state in states]
         if self._policy.pathways > 1:
-            taken = [
-                pair for _, group in groupby(taken, key=lambda pair: id(pair[0].lane)) for pair in self._fork(group)
-            ]
-        going_on = [(state, outcome) for state, outcome in taken if len(state.rest) > 1]
-        self._lanes = [state for state, _ in taken]
+            taken = [way for _, group in groupby(taken, key=lambda way: id(way[0].lane)) for way in self._fork(group)]
+        going_on = [(state, outcome) for state, outcome, _ in taken if len(state.rest) > 1]
+        self._lanes = [state for state, *_ in taken]
         for (state, outcome), memory in zip(going_on, self._remember(going_on), strict=True):
             score = self._score(state, outcome) if self._policy.judges else None
             if self._policy.anchors is not None and score is not None:
@@ -259,16 +263,18 @@ class Propagation:
         self._keys = {name: memory for name, memory in self._keys.items() if (name[0], name[2]) in views}
         return taken
 
-    def _fork(self, pairs: Iterable[tuple[LaneState, Outcome]]) -> list[tuple[LaneState, Outcome]]:
+    def _fork(self, pathways: Iterable[Taken]) -> list[Taken]:
         """The best ways to go on, of all pathways of a lane and all masks that each has decoded."""
-        ways = [(state, way) for state, outcome in pairs for way in (outcome, *outcome.unchosen)]
+        ways = [(state, way) for state, outcome, _ in pathways for way in (outcome, *outcome.unchosen)]
         courses = []
         for state, way in ways:
             iou = float(way.predicted_iou)
             courses.append(Course(id(state), merit_after(state.merit, iou), float(way.presence), iou))
         chosen = best_courses(courses, self._policy.pathways)
-        forked = [(ways[number][0].fork(), replace(ways[number][1], unchosen=())) for number in chosen]
-        for number, (state, _) in zip(chosen, forked, strict=True):
+        forked: list[Taken] = [
+            (ways[number][0].fork(), replace(ways[number][1], unchosen=()), None) for number in chosen
+        ]
+        for number, (state, *_) in zip(chosen, forked, strict=True):
             state.merit = courses[number].merit
         return forked
 
@@ -377,12 +383,13 @@ class Propagation:
         if not best.rest:
             yield from best.told
 
-    def _updates(self, taken: Sequence[tuple[LaneState, Outcome]]) -> list[SliceUpdate]:
-        """What was found of each lane, brought over at once."""
-        said = self._opened.tell([(outcome, state.view) for state, outcome in taken])
+    def _updates(self, taken: Sequence[Taken]) -> list[SliceUpdate]:
+        """What was found of each lane; what has not been brought over yet is so at once."""
+        rest = iter(self._opened.tell([(outcome, state.view) for state, outcome, told in taken if told is None]))
+        said = [(state, told or next(rest)) for state, _, told in taken]
         return [
             SliceUpdate(state.lane.object_id, state.index, told.logits.above(0), told.presence, told.iou, told.logits)
-            for (state, _), told in zip(taken, said, strict=True)
+            for state, told in said
         ]
 
     def _move(self) -> None:
