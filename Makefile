@@ -20,6 +20,8 @@ export GOMP_SPINCOUNT := 0
 # numpy's BLAS spins as well: phantoms took 4 times as long beside a training.
 export OPENBLAS_NUM_THREADS := 1
 export QT_QPA_PLATFORM := offscreen
+# Compiled files are kept whatever the shell says: else every Python that a test starts compiles the library anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 SAM2 := sam2==1.1.0 --hash=sha256:7e0ea252d43c10d853e3acfce0b5770ac683c30481bd6de311300e9d44f45b74
 SETUP_INPUTS := Makefile pyproject.toml constraints.txt

@@ -37,12 +37,22 @@ def build_network(config: NetworkConfig, state_dict: Mapping[str, Tensor] | None
         state_dict: float32 weights with exactly the network's keys; they become the network's own tensors and are
             not copied. None draws random weights, for training from scratch.
     """
-    if state_dict is None:
-        network = _assembled(config)
-    else:
-        with _Unfilled():
-            network = _assembled(config)
-        network.load_state_dict(state_dict, strict=True, assign=True)
+    return _ready(_assembled(config)) if state_dict is None else fill_network(unfilled_network(config), state_dict)
+
+
+def unfilled_network(config: NetworkConfig) -> Network:
+    """A network whose parameters have names and shapes and take no memory: for `shapes_of` and `fill_network`."""
+    with _Unfilled():
+        return _assembled(config)
+
+
+def fill_network(network: Network, state_dict: Mapping[str, Tensor]) -> Network:
+    """Give an unfilled network its weights, as `build_network` does; it is returned."""
+    network.load_state_dict(state_dict, strict=True, assign=True)
+    return _ready(network)
+
+
+def _ready(network: Network) -> Network:
     _share_rotations(network)
     return network.eval().requires_grad_(False)
 
@@ -64,9 +74,12 @@ def _share_rotations(network: Network) -> None:
 
 
 def expected_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors in the network's state dict."""
-    with _Unfilled():
-        network = _assembled(config)
+    """Names and shapes of the tensors in the state dict of a network that is not needed itself."""
+    return shapes_of(unfilled_network(config))
+
+
+def shapes_of(network: Network) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors in a network's state dict."""
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 

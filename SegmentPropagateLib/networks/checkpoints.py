@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from SegmentPropagateLib.errors import CheckpointError
 from SegmentPropagateLib.files import Outputs, file_sha256, writing
 from SegmentPropagateLib.networks.adapters.delta import completed, find_base
-from SegmentPropagateLib.networks.build import build_network, expected_shapes
+from SegmentPropagateLib.networks.build import fill_network, shapes_of, unfilled_network
 from SegmentPropagateLib.networks.card import Card
 from SegmentPropagateLib.networks.families import FAMILIES, Family, NetworkConfig, prefix_of, recognize, refuse_foreign
 from SegmentPropagateLib.networks.fit import Fit, fit_of
 from SegmentPropagateLib.networks.safe_load import read_weights
-from SegmentPropagateLib.networks.sam2 import new_fuser
+from SegmentPropagateLib.networks.sam2 import Network, new_fuser
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def inspect_checkpoint(
     return _examine(Path(path), image_size, bases)[0]
 
 
-def load_network(path: str | Path, image_size: int | None = None, bases: Iterable[Path] = ()) -> tuple[nn.Module, Card]:
+def load_network(path: str | Path, image_size: int | None = None, bases: Iterable[Path] = ()) -> tuple[Network, Card]:
     """Load a model file as a network on the CPU in float32, in evaluation mode, without gradients.
 
     Args:
@@ -97,7 +97,7 @@ def load_network(path: str | Path, image_size: int | None = None, bases: Iterabl
         CheckpointError: the file cannot be used as it is; tensors that are missing, unexpected, of another shape or
             not finite are named.
     """
-    summary, state = _examine(Path(path), image_size, bases)
+    summary, state, network = _examine(Path(path), image_size, bases)
     if summary.problems:
         raise CheckpointError(
             f"{path} does not fit a {summary.config.family} ({summary.config.variant}) network: tensors "
@@ -107,7 +107,7 @@ def load_network(path: str | Path, image_size: int | None = None, bases: Iterabl
     own = {}
     for name in list(state):
         own[name] = state.pop(name).to(torch.float32, copy=True)
-    return build_network(summary.config, own), summary.card
+    return fill_network(network, own), summary.card
 
 
 def save_checkpoint(
@@ -158,8 +158,10 @@ def seed_slm_from_sam21(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return seeded
 
 
-def _examine(path: Path, image_size: int | None, bases: Iterable[Path]) -> tuple[CheckpointSummary, dict[str, Tensor]]:
-    """Compare a file with the network that it belongs to; the state dict's tensors may be views of the file."""
+def _examine(
+    path: Path, image_size: int | None, bases: Iterable[Path]
+) -> tuple[CheckpointSummary, dict[str, Tensor], Network]:
+    """Compare a file with the network that it belongs to, given unfilled; the tensors may be views of the file."""
     state, raw_card = _read(path)
     card = None if raw_card is None else Card.from_dict(raw_card, origin=str(path))
     own_parameters = _count(state)
@@ -175,7 +177,7 @@ def _examine(path: Path, image_size: int | None, bases: Iterable[Path]) -> tuple
     for name, like in config.record.unread.items():
         if name not in state and like in state:
             state[name], shapes[name] = torch.zeros(shapes[like]), shapes[like]
-    expected = _expected(path, config)
+    network = _network_of(path, config)
     sha256 = file_sha256(path)
     summary = CheckpointSummary(
         path=path,
@@ -187,9 +189,9 @@ def _examine(path: Path, image_size: int | None, bases: Iterable[Path]) -> tuple
         parameters=parameters,
         own_parameters=own_parameters,
         dtypes=tuple(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in state.values()})),
-        **vars(fit_of(state, expected)),
+        **vars(fit_of(state, shapes_of(network))),
     )
-    return summary, state
+    return summary, state, network
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
@@ -205,9 +207,9 @@ def _count(state: Mapping[str, Tensor]) -> int:
     return sum(tensor.numel() for tensor in state.values())
 
 
-def _expected(path: Path, config: NetworkConfig) -> dict[str, tuple[int, ...]]:
+def _network_of(path: Path, config: NetworkConfig) -> Network:
     try:
-        return expected_shapes(config)
+        return unfilled_network(config)
     except (ValueError, RuntimeError, AssertionError, ArithmeticError, TypeError, LookupError) as error:
         sizes = ", ".join(f"{name} {size}" for name, size in vars(config.starter).items())
         told = f" ({sizes})" if config.family == "starter" else ""

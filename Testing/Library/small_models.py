@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,13 @@ CARD = Card(
 
 def random_weights(config=SMALL):
     generator = torch.Generator().manual_seed(1)
-    return {name: torch.rand(shape, generator=generator) for name, shape in expected_shapes(config).items()}
+    return {name: torch.rand(shape, generator=generator) for name, shape in shapes(config).items()}
+
+
+@cache
+def shapes(config):
+    """To ask takes as long as to build the network, and many tests do."""
+    return expected_shapes(config)
 
 
 def refusal(path):
@@ -55,5 +62,5 @@ def write_safetensors(path, header='{"a": {"dtype": "F32", "shape": [1], "data_o
 
 def constant_weights(family, variant="t"):
     """A full state dict of half-precision numbers; a state dict that is not stored number by number is refused."""
-    shapes = expected_shapes(NetworkConfig(family, variant))
-    return {name: torch.full(shape, 0.01, dtype=torch.float16) for name, shape in shapes.items()}
+    tensors = shapes(NetworkConfig(family, variant)).items()
+    return {name: torch.full(shape, 0.01, dtype=torch.float16) for name, shape in tensors}

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from functools import cache
 
 import pytest
 import torch
@@ -115,14 +116,14 @@ HOSTILE = {
     "a long header": (lambda path: write_safetensors(path, '{"a": [' + "[]," * 3_000_000 + "[]]}"), "damaged"),
 }
 
-# Opens every file, and tells how many MiB that has taken at its highest.
+# Opens the files, and tells how many MiB that has taken at its highest.
 CHILD = """
-import pathlib, resource, sys
+import resource, sys
 from SegmentPropagateLib.errors import CheckpointError
 from SegmentPropagateLib.networks.checkpoints import inspect_checkpoint
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for path in pathlib.Path(sys.argv[1]).iterdir():
+for path in sys.argv[1:]:
     try:
         inspect_checkpoint(path)
     except CheckpointError:
@@ -131,22 +132,32 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """`hostile(kind)`: the file, which is written once."""
+
+    @cache
+    def write(kind):
+        path = tmp_path_factory.mktemp("hostile") / "x.pt"
+        HOSTILE[kind][0](path)
+        return path
+
+    return write
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_file_is_refused_in_one_sentence(tmp_path, monkeypatch, kind):
+def test_a_hostile_file_is_refused_in_one_sentence(hostile, monkeypatch, kind):
     monkeypatch.setattr(bounds, "PICKLE_PIECES", 500_000)  # to be quick; with the real number below
-    write, sentence = HOSTILE[kind]
-    write(tmp_path / "x.pt")
-    with pytest.raises(CheckpointError, match=re.escape(sentence)) as caught:
-        inspect_checkpoint(tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match=re.escape(HOSTILE[kind][1])) as caught:
+        inspect_checkpoint(hostile(kind))
     assert str(caught.value).endswith(".")
     assert len(str(caught.value)) < 500
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measures a process as Linux does")
-def test_hostile_files_take_little_memory(tmp_path):
-    for kind in ("stride 0", "the same bytes", "packed", "a long pickle", "many copies", "bytes by number"):
-        HOSTILE[kind][0](tmp_path / f"{kind}.pt")
-    words = [sys.executable, "-c", CHILD, str(tmp_path)]
+def test_hostile_files_take_little_memory(hostile):
+    kinds = ("stride 0", "the same bytes", "packed", "a long pickle", "many copies", "bytes by number")
+    words = [sys.executable, "-c", CHILD, *(str(hostile(kind)) for kind in kinds)]
     answer = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert answer.returncode == 0, answer.stderr
     assert int(answer.stdout) < 700

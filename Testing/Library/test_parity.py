@@ -43,9 +43,8 @@ def run(propagator, objects, pass_mode, short_slices=1, lanes=None, stack=STACK)
     return {(update.object_id, update.slice_index): update for update in updates}
 
 
-def run_upstream(network, folder, objects, pass_mode, box=None, reach=3):
+def run_upstream(predictor, folder, objects, pass_mode, box=None, reach=3):
     """Logits of `SAM2VideoPredictor` by (object, slice), `reach` slices to both sides of the key."""
-    predictor = upstream.predictor_of(network)
     logits = {}
     with upstream.without_progress_bars():
         state = predictor.init_state(folder)
@@ -79,6 +78,29 @@ def random_network():
 
 
 @pytest.fixture(scope="module")
+def predictor(random_network):
+    """That of `sam2`; what its encoder makes of a slice is kept, which takes most of the time and never differs."""
+    predictor = upstream.predictor_of(random_network)
+    encode, encoded = predictor.forward_image, {}
+
+    def encode_once(image):
+        pixels = image.numpy().tobytes()
+        if pixels not in encoded:
+            encoded[pixels] = encode(image)
+        return encoded[pixels]
+
+    predictor.forward_image = encode_once
+    return predictor
+
+
+@pytest.fixture(scope="module")
+def propagators(random_network):
+    """Whether memories of prompts are kept -> ours, which keeps what it has encoded of `STACK`."""
+    card = Card("sam2.1", "t", 256)
+    return {keep: NetworkPropagator(random_network, card, keep_prompt_memory=keep) for keep in (False, True)}
+
+
+@pytest.fixture(scope="module")
 def fixed_propagator():
     """`fixed_propagator(run name)`: a propagator with fixed weights; those of 256 pixels are kept."""
     made = {}
@@ -103,11 +125,10 @@ REACH = {"above": range(KEY + 1, KEY + 4), "below": range(KEY - 1, KEY - 4, -1)}
 
 @pytest.mark.parametrize("pass_mode", ["independent", "coupled"])
 @pytest.mark.parametrize("count", [1, 4])
-def test_masks_give_the_logits_of_sam2(random_network, folder, count, pass_mode):
+def test_masks_give_the_logits_of_sam2(predictor, propagators, folder, count, pass_mode):
     objects = {key: OBJECTS[key] for key in list(OBJECTS)[:count]}
-    expected = run_upstream(random_network, folder, objects, pass_mode)
-    propagator = NetworkPropagator(random_network, Card("sam2.1", "t", 256))
-    updates = run(propagator, objects, pass_mode, lanes=lanes_of(objects, pass_mode, **REACH))
+    expected = run_upstream(predictor, folder, objects, pass_mode)
+    updates = run(propagators[False], objects, pass_mode, lanes=lanes_of(objects, pass_mode, **REACH))
     assert len(updates) == 6 * count
     assert_same(updates, expected, tolerance=1e-4)
 
@@ -117,16 +138,16 @@ def test_masks_give_the_logits_of_sam2(random_network, folder, count, pass_mode)
 def test_larger_images_give_the_logits_of_sam2(folder, size):
     torch.manual_seed(0)
     network = build_network(NetworkConfig("sam2.1", "t", size))
-    expected = run_upstream(network, folder, {1: MASK}, "independent")
+    expected = run_upstream(upstream.predictor_of(network), folder, {1: MASK}, "independent")
     lanes = lanes_of([1], "independent", **REACH)
     updates = run(NetworkPropagator(network, Card("sam2.1", "t", size)), {1: MASK}, "independent", lanes=lanes)
     assert_same(updates, expected, tolerance=1e-4)
 
 
 @pytest.mark.parametrize("pass_mode", ["independent", "coupled"])
-def test_a_box_gives_the_logits_of_sam2(random_network, folder, pass_mode):
-    expected = run_upstream(random_network, folder, {1: None}, pass_mode, box=np.array(BOX, np.float32))
-    propagator = NetworkPropagator(random_network, Card("sam2.1", "t", 256), keep_prompt_memory=True)
+def test_a_box_gives_the_logits_of_sam2(predictor, propagators, folder, pass_mode):
+    expected = run_upstream(predictor, folder, {1: None}, pass_mode, box=np.array(BOX, np.float32))
+    propagator = propagators[True]
     propagator.open(STACK, PropagationSettings(roi="off", pass_mode=pass_mode))
     prompted = propagator.segment_logits(KEY, BoxPrompt(BOX))
     assert np.abs(prompted - expected[1, KEY]).max() <= 1e-4

@@ -136,8 +136,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _nodes(self):
         if self._scene is None:
             return []
-        nodes = [self._scene.GetNthNode(i) for i in range(self._scene.GetNumberOfNodes())]
-        return [n for n in nodes if self._accepts(n)]
+        # The scene sorts out most of its nodes: to ask each one here took a third of the time of the panel's tests.
+        found = set()
+        for kind in self.nodeTypes:
+            nodes = self._scene.GetNodesByClass(kind)
+            nodes.UnRegister(None)
+            found |= {nodes.GetItemAsObject(i) for i in range(nodes.GetNumberOfItems())}
+        return sorted(filter(self._accepts, found), key=self._scene.GetNodes().IsItemPresent)
 
     def _on_scene(self, *_):
         if self._scene and self._scene.IsBatchProcessing():

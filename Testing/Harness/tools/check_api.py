@@ -99,35 +99,42 @@ def dotted(node):
     return [node.id, *reversed(parts)] if isinstance(node, ast.Name) else []
 
 
+class Source:
+    """One Python file: its nodes, and what it calls, defines and imports. A version is checked with it in no time."""
+
+    def __init__(self, path):
+        self.path = path
+        self.nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        self.called = {id(n.func) for n in self.nodes if isinstance(n, ast.Call)}
+        self.inner = {id(n.value) for n in self.nodes if isinstance(n, ast.Attribute)}
+        self.own = {n.name for n in self.nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+        self.imported = {
+            alias.asname or alias.name.split(".")[0]
+            for n in self.nodes
+            if isinstance(n, (ast.Import, ast.ImportFrom))
+            for alias in n.names
+        } - {"slicer", "vtk", "qt", "ctk"}
+
+
 class FileChecker:
     """Checks one Python file against one Slicer version.
 
     Args:
-        path: the file.
+        source: the file.
         api: `Api` of the version.
         widgets: {widget name: class} of the .ui files.
         names: `recorded_names()`.
         report: called as ``report(path, line, text)``.
     """
 
-    def __init__(self, path, api, widgets, names, report):
-        self.api, self.widgets, self.names = api, widgets, names
-        self.report = lambda node, text: report(path, node.lineno, text)
-        self.tree = ast.parse(path.read_text(encoding="utf-8"))
-        self.called = {id(n.func) for n in ast.walk(self.tree) if isinstance(n, ast.Call)}
-        self.inner = {id(n.value) for n in ast.walk(self.tree) if isinstance(n, ast.Attribute)}
-        self.own = {n.name for n in ast.walk(self.tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
-        self.imported = {
-            alias.asname or alias.name.split(".")[0]
-            for n in ast.walk(self.tree)
-            if isinstance(n, (ast.Import, ast.ImportFrom))
-            for alias in n.names
-        } - {"slicer", "vtk", "qt", "ctk"}
+    def __init__(self, source, api, widgets, names, report):
+        self.source, self.api, self.widgets, self.names = source, api, widgets, names
+        self.report = lambda node, text: report(source.path, node.lineno, text)
 
     def check(self):
         """Report everything that the version lacks."""
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Attribute) and id(node) not in self.inner:
+        for node in self.source.nodes:
+            if isinstance(node, ast.Attribute) and id(node) not in self.source.inner:
                 self.check_attribute(node, dotted(node))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "connect":
                 self.check_signal(node, dotted(node.func))
@@ -145,7 +152,7 @@ class FileChecker:
             self.check_qt(node, chain)
         elif "ui" in chain[:-1]:
             self.check_widget(node, chain[chain.index("ui") + 1 :])
-        elif node.attr[:1].isupper() and id(node) in self.called:
+        elif node.attr[:1].isupper() and id(node) in self.source.called:
             self.check_method(node, chain)
 
     def require(self, node, exists, name):
@@ -172,13 +179,13 @@ class FileChecker:
         properties, methods, signals = known
         if chain[1] not in properties | methods | {signal.split("(")[0] for signal in signals}:
             self.report(node, f"{kind} has no {chain[1]!r}")
-        elif len(chain) == 2 and chain[1] in properties and id(node) in self.called:
+        elif len(chain) == 2 and chain[1] in properties and id(node) in self.source.called:
             self.report(node, f"{kind}.{chain[1]} is a property: no ()")
 
     def check_method(self, node, chain):
         """A CamelCase method: some VTK or MRML class must have it."""
-        known = self.names["methods"] | self.own
-        if node.attr not in known and not (chain and chain[0] in self.imported):
+        known = node.attr in self.names["methods"] or node.attr in self.source.own
+        if not known and not (chain and chain[0] in self.source.imported):
             self.report(node, f"no VTK or MRML class has a method {node.attr}")
 
     def check_signal(self, node, chain):
@@ -207,6 +214,7 @@ def recorded_names():
 def problems_in(folder, api_text):
     """{(path, line, text): Slicer versions} of everything in a module folder that a recorded version lacks."""
     names, problems = recorded_names(), {}
+    sources = [Source(path) for path in sorted(folder.rglob("*.py"))]
     for tag, classes in unpack(api_text).items():
         api = Api(classes)
 
@@ -214,8 +222,8 @@ def problems_in(folder, api_text):
             problems.setdefault((str(path), line, text), []).append(tag)
 
         widgets = ui_classes(folder, api, report)
-        for path in sorted(folder.rglob("*.py")):
-            FileChecker(path, api, widgets, names, report).check()
+        for source in sources:
+            FileChecker(source, api, widgets, names, report).check()
     return problems
 
 
