@@ -123,7 +123,7 @@ def _search(
     grid = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
     steps = grid[np.argsort((grid**2).sum(axis=1), kind="stable")]  # of equal costs the shortest step is taken
     padded = np.pad(other, ((0, 0), *((reach, reach),) * 3), mode="edge")
-    known = np.pad(there, reach)
+    unknown = np.pad(~there, reach, constant_values=True)
     cost = np.empty((len(steps), *shape), np.float32)
     rows = max(1, _BLOCK // (shape[1] * shape[2]))
     for first in range(0, shape[0], rows):
@@ -135,8 +135,8 @@ def _search(
             s = slice(s.start + first, s.stop + first)
             np.subtract(fixed, padded[:, s, a, r], out=difference)
             np.einsum("c...,c...->...", difference, difference, out=price)
-            price[~known[s, a, r]] = _BEYOND
-            price[absent] = 0  # else the template's ends would be drawn out over what it does not show
+            np.copyto(price, _BEYOND, where=unknown[s, a, r])
+            np.copyto(price, 0, where=absent)  # else the template's ends would be drawn out over what it does not show
     for price in cost:
         blurred(price)
     field = _coupled(cost.reshape(len(steps), -1), steps.astype(np.float32), shape) * stride
