@@ -36,7 +36,7 @@ def slice_of_lattice(order, tilt):
 
 
 @pytest.mark.parametrize("tilt", [0.0, 0.05], ids=["upright", "oblique"])
-@pytest.mark.parametrize("order", permutations(range(3)), ids=str)
+@pytest.mark.parametrize("order", [*permutations(range(3))], ids=str)
 def test_values_on_a_slice_are_those_of_its_points_however_it_lies(images, order, tilt):
     points = slice_of_lattice(order, tilt)
     expected = np.stack([warped(image, points) for image in images])
