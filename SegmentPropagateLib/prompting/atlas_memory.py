@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from SegmentPropagateLib.prompting.atlas.deformation import warped
 from SegmentPropagateLib.prompting.atlas.fusion import Carried
 from SegmentPropagateLib.prompting.atlas.grid import Body
+from SegmentPropagateLib.prompting.atlas.sampling import on_slice, warped
 from SegmentPropagateLib.prompting.atlas.source import Atlas
 from SegmentPropagateLib.prompting.recall import Aligned, Answer, Memory, Question, remembering
 from SegmentPropagateLib.prompting.source import Proposal, Support, Tick, in_silence
@@ -26,9 +26,9 @@ from SegmentPropagateLib.prompting.supports import (
     SUPPORTS,
     Image,
     Window,
-    aligned,
     gray_of,
     likeness,
+    mask_on,
     most_similar,
     points_on,
     window_around,
@@ -126,17 +126,17 @@ def _question(gray: Image, expected: NDArray[np.bool_], points: Image, carried: 
         points: the volume's lattice under its pixels.
         carried: the object.
     """
-    nearest: dict[int, tuple[float, Aligned]] = {}
+    nearest: dict[int, tuple[float, Body, Image, NDArray[np.bool_]]] = {}
     for start, outline in zip(carried.starts, carried.outlines, strict=True):
-        there = np.stack([warped(axis, points) for axis in start.deformed.points])
-        support = aligned(there, outline, start.body.wide, start.body.lattice)
-        if support is not None:
-            overlap = dice(support.mask, expected)
+        there = on_slice(start.deformed.points, points)
+        mask = mask_on(there, outline, start.body.lattice)
+        if mask is not None:
+            overlap = dice(mask, expected)
             if id(outline) not in nearest or overlap > nearest[id(outline)][0]:
-                nearest[id(outline)] = overlap, support
+                nearest[id(outline)] = overlap, start.body, there, mask
     if not nearest:
         return None
-    supports = [support for _, support in nearest.values()]
+    supports = [Aligned(warped(case.wide, there), mask) for _, case, there, mask in nearest.values()]
     likenesses = [likeness(support.gray, expected) for support in supports]
     chosen = most_similar(likeness(gray, expected), likenesses, SUPPORTS)
     return Question(gray, expected, [supports[number] for number in reversed(chosen)])

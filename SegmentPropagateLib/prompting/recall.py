@@ -19,6 +19,7 @@ from SegmentPropagateLib.models import registry
 from SegmentPropagateLib.models.loading import load_model
 from SegmentPropagateLib.propagation.propagator import Lane, PropagationSettings, Propagator, SliceUpdate
 from SegmentPropagateLib.reports.metrics import dice
+from SegmentPropagateLib.volumes.boxes import first_and_last
 from SegmentPropagateLib.volumes.stack import ImageStack
 
 _RING_MM = (3.0, 12.0)  # from a mask: what is compared with it
@@ -163,6 +164,9 @@ def _both_ways(question: Question, pixel_mm: tuple[float, float]) -> list[Readin
 def _look(gray: Image, mask: Mask, pixel_mm: tuple[float, float]) -> tuple[float, float]:
     """Gray value of an object, and how far its surroundings are from it."""
     level = float(np.median(gray[mask]))
+    reach = [int(_RING_MM[1] / mm) + 1 for mm in pixel_mm]
+    near = tuple(slice(max(0, a - n), b + n + 1) for (a, b), n in zip(first_and_last(mask), reach, strict=True))
+    gray, mask = gray[near], mask[near]
     distance = ndimage.distance_transform_edt(~mask, sampling=pixel_mm)
     ring = gray[(distance > _RING_MM[0]) & (distance <= _RING_MM[1])]
     contrast = float(np.abs(ring - level).mean()) if ring.size else 0.0

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
-from SegmentPropagateLib.prompting.atlas.deformation import warped
 from SegmentPropagateLib.prompting.atlas.fusion import Outline, outline_of
 from SegmentPropagateLib.prompting.atlas.grid import ALONG, Body, body_of, shows_no_body
+from SegmentPropagateLib.prompting.atlas.sampling import warped
 from SegmentPropagateLib.prompting.finished import Finished
 from SegmentPropagateLib.prompting.recall import Aligned, Question
 from SegmentPropagateLib.prompting.supports import SUPPORTS, aligned, cosine, gray_of, most_similar, points_on

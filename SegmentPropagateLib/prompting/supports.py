@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.prompting.atlas.deformation import covered, warped
+from SegmentPropagateLib.prompting.atlas.deformation import covered
 from SegmentPropagateLib.prompting.atlas.fusion import Outline
 from SegmentPropagateLib.prompting.atlas.grid import Body, Lattice, resample, scaled, wide_of
+from SegmentPropagateLib.prompting.atlas.sampling import warped
 from SegmentPropagateLib.prompting.recall import Aligned
 from SegmentPropagateLib.volumes.boxes import bounding_box, first_and_last
 from SegmentPropagateLib.volumes.geometry import Geometry
@@ -94,12 +95,21 @@ def aligned(there: Image, outline: Outline, wide: Image, lattice: Lattice) -> Al
         wide: the case's gray on its lattice.
         lattice: of the case.
     """
+    mask = mask_on(there, outline, lattice)
+    return None if mask is None else Aligned(warped(wide, there), mask)
+
+
+def mask_on(there: Image, outline: Outline, lattice: Lattice) -> NDArray[np.bool_] | None:
+    """The mask of `aligned`, bool `(rows, columns)`, without the gray values, which take longer; None as there."""
     matrix, offset = lattice.to_voxels(outline.geometry)
-    voxels = (np.tensordot(matrix, there, 1) + offset[:, None, None]).astype(np.float32)
-    mask = warped(outline.mask.view(np.uint8), voxels, "grid-constant") > 0.5
-    if not mask.any() or covered(there, wide.shape)[mask].mean() < _SHOWN:
+    voxels = np.tensordot(matrix, there, 1) + offset[:, None, None]
+    near = np.logical_and.reduce([(v > -1) & (v < n) for v, n in zip(voxels, outline.mask.shape, strict=True)])
+    inside = warped(outline.mask.view(np.uint8), voxels[:, near].astype(np.float32), "grid-constant") > 0.5
+    if not inside.any() or covered(there[:, near][:, inside], lattice.shape).mean() < _SHOWN:
         return None
-    return Aligned(warped(wide, there), mask)
+    mask = np.zeros(near.shape, dtype=bool)
+    mask[near] = inside  # a slice is much larger than most objects
+    return mask
 
 
 def likeness(gray: Image, mask: NDArray[np.bool_]) -> Image:

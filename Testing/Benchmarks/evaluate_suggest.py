@@ -25,7 +25,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from SegmentPropagateLib.formats.cases import Case
 from SegmentPropagateLib.formats.reading import read_labels, read_volume
 from SegmentPropagateLib.formats.writing import write_segmentation, write_volume
 from SegmentPropagateLib.models.loading import load_model
-from SegmentPropagateLib.phantoms.bodies import ORGANS, Body, make_body
+from SegmentPropagateLib.phantoms.bodies import NAMES, ORGANS, Body, make_body
 from SegmentPropagateLib.process import peak_memory_mib
 from SegmentPropagateLib.prompting.finished import Finished, FinishedCases, read_finished
 from SegmentPropagateLib.prompting.source import Proposal, Support, best_source, find_source
@@ -73,7 +73,7 @@ Row = dict[str, Any]
 
 
 def main() -> None:
-    """Print tables; write `suggest.json` and a picture per pair."""
+    """Print tables; write `suggest.json`, a picture per pair and one of three organs of the first drawn body."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "evaluation")
@@ -136,7 +136,9 @@ def _real(arguments: argparse.Namespace, query: str, other: str) -> Iterator[Row
     for _ in session.propagate(own=ranges):
         pass
     masks = session.masks()
-    _draw(arguments.out / f"suggest-{query}.png", volume, [draft for draft in drafts if draft.label in COMPACT])
+    _draw(
+        arguments.out / f"suggest-{query}.png", volume, [draft for draft in drafts if draft.label in COMPACT], COMPACT
+    )
     for draft in drafts:
         there = stack_of(truth.mask(draft.label), axis)
         row = {"query": query, "seconds": seconds, **_row(draft, there)}
@@ -189,10 +191,10 @@ def _tell_real(rows: list[Row]) -> None:
     )
 
 
-def _draw(path: Path, volume: Volume, drafts: list[Proposal]) -> None:
+def _draw(path: Path, volume: Volume, drafts: list[Proposal], names: Mapping[int, str]) -> None:
     stack, _ = make_stack(volume, PLANE)
     objects = [
-        OverlayObject(f"{COMPACT[it.label]}, {it.status}", default_segment(it.label).color_rgb, it.slices)
+        OverlayObject(f"{names[it.label]}, {it.status}", default_segment(it.label).color_rgb, it.slices)
         for it in drafts
         if it.slices
     ]
@@ -219,6 +221,9 @@ def _bodies(arguments: argparse.Namespace) -> Iterator[Row]:
         for seed in evenly(QUERIES, arguments.queries):
             volume, labels = as_files(make_body(seed))
             drafts, seconds = _suggested(arguments.source, volume, support, values)
+            if seed == QUERIES[0]:
+                found = [draft for draft in drafts if draft.status == "found"]
+                _draw(arguments.out / "suggest-body.png", volume, found[:3], NAMES)
             for draft in drafts:
                 there = labels.mask(draft.label)
                 row = {"query": seed, "seconds": seconds, **_row(draft, there)}

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from drawn_bodies import body, placed, save_case, whole
 
-from SegmentPropagateLib.prompting.atlas.deformation import Deformed, deform, warped
+from SegmentPropagateLib.prompting.atlas.deformation import Deformed, deform
 from SegmentPropagateLib.prompting.atlas.fusion import Start, carry, outline_of
 from SegmentPropagateLib.prompting.atlas.grid import body_of
 from SegmentPropagateLib.prompting.atlas.placement import Place
+from SegmentPropagateLib.prompting.atlas.sampling import warped
 from SegmentPropagateLib.prompting.atlas.second_look import Pin, compared, pinned
 from SegmentPropagateLib.prompting.atlas.source import Atlas
 from SegmentPropagateLib.prompting.finished import read_finished

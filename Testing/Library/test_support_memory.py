@@ -7,6 +7,7 @@ from drawn_bodies import placed, whole
 
 from SegmentPropagateLib.cli.suggest_arguments import SOURCES as TYPED
 from SegmentPropagateLib.prompting import recall
+from SegmentPropagateLib.prompting.atlas.second_look import PINS
 from SegmentPropagateLib.prompting.finished import read_finished
 from SegmentPropagateLib.prompting.recall import Aligned, Memory, Question
 from SegmentPropagateLib.prompting.shelf import Shelf, candidates_of, opened, outlines_of
@@ -18,7 +19,7 @@ from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.labels import Labels
 from SegmentPropagateLib.volumes.volume import Volume
 
-LIVER = 4
+LIVER, OTHER = 4, 9
 
 
 def similar(a, b):
@@ -159,6 +160,31 @@ def test_slices_on_which_network_and_registration_agree_are_keys(template, monke
     truth = labels == LIVER
     assert len(draft.prompts) > 2
     assert all(dice(prompt.mask, truth[index]) > 0.7 for index, prompt in draft.prompts.items())
+
+
+class Hesitant(Reader):
+    """Promises little of the label that is asked for, at the second look more, and much of all that is found."""
+
+    def __init__(self, at_last):
+        super().__init__(0.9)
+        self.promises = [0.3, *[0.9] * PINS, at_last]
+
+    def open(self, stack, settings):
+        super().open(stack, settings)
+        self.iou = self.promises.pop(0)
+
+
+@pytest.mark.parametrize(("at_last", "status"), [(0.5, "unsure"), (0.7, "found")])
+def test_what_the_second_look_finds_must_be_worth_more_than_what_the_first_one_does(
+    template, monkeypatch, at_last, status
+):
+    folder, values, _labels = template
+    reader = Hesitant(at_last)
+    monkeypatch.setattr(recall, "load_model", lambda name, **_options: reader)
+    noisy = values + np.random.default_rng(0).normal(0, 40, values.shape).astype(np.float32)
+    (draft,) = propose("atlas-memory", folder, noisy, labels=(OTHER,), model="mine.pt")
+    assert reader.promises == []
+    assert draft.status == status
 
 
 @pytest.mark.slow

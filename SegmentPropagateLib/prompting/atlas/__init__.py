@@ -4,6 +4,7 @@
     ------------   ----------------------------------------------------------------------------------
     grid           volumes and masks on one isotropic grid along the patient's axes
     descriptors    self-similarity of a voxel's neighborhood, which survives a change of gray values
+    sampling       values between the points of the grid
     placement      where a template lies: all translations at once, by Fourier transform
     orientation    whether it lies the right way round
     deformation    the rest, by discrete search from coarse to fine

@@ -7,7 +7,7 @@ field of the cheapest steps are found in turn, with a growing weight on their ag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from SegmentPropagateLib.prompting.atlas.descriptors import CHANNELS, blurred, self_similarity
 from SegmentPropagateLib.prompting.atlas.grid import Body
+from SegmentPropagateLib.prompting.atlas.sampling import on_lines, warped
 from SegmentPropagateLib.volumes.boxes import bounding_box
 
 LEVELS = ((3, 4), (3, 3), (2, 3), (1, 1))
@@ -95,11 +96,6 @@ def _bent(
     return Deformed(points, ndimage.gaussian_filter(difference * weight, _FIT_SIGMA) / np.maximum(share, _LEAST_SHARE))
 
 
-def warped(template: NDArray[Any], points: Image, beyond: str = "nearest") -> Image:
-    """The template's values at its points, float32; `beyond` as in `grid.resample`."""
-    return ndimage.map_coordinates(template, points, output=np.float32, order=1, mode=beyond)
-
-
 def covered(points: Image, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Whether points lie on the template."""
     within = [(axis > -0.5) & (axis < size - 0.5) for axis, size in zip(points, shape, strict=True)]
@@ -121,13 +117,13 @@ def _search(
     """
     full = there.shape
     at = (slice(stride // 2, None, stride),) * 3
-    mine, other = (np.stack([_mean(channel, stride)[at] for channel in image]) for image in (mine, other))
+    mine, other = _means(mine, stride), _means(other, stride)
     inside, there = inside[at], there[at]
     shape = there.shape
     grid = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
     steps = grid[np.argsort((grid**2).sum(axis=1), kind="stable")]  # of equal costs the shortest step is taken
     padded = np.pad(other, ((0, 0), *((reach, reach),) * 3), mode="edge")
-    known = np.pad(there, reach)
+    unknown = np.pad(~there, reach, constant_values=True)
     cost = np.empty((len(steps), *shape), np.float32)
     rows = max(1, _BLOCK // (shape[1] * shape[2]))
     for first in range(0, shape[0], rows):
@@ -139,13 +135,12 @@ def _search(
             s = slice(s.start + first, s.stop + first)
             np.subtract(fixed, padded[:, s, a, r], out=difference)
             np.einsum("c...,c...->...", difference, difference, out=price)
-            price[~known[s, a, r]] = _BEYOND
-            price[absent] = 0  # else the template's ends would be drawn out over what it does not show
+            np.copyto(price, _BEYOND, where=unknown[s, a, r])
+            np.copyto(price, 0, where=absent)  # else the template's ends would be drawn out over what it does not show
     for price in cost:
         blurred(price)
     field = _coupled(cost.reshape(len(steps), -1), steps.astype(np.float32), shape) * stride
-    to_points = ([1 / stride] * 3, -(stride // 2) / stride)
-    return np.stack([ndimage.affine_transform(c, *to_points, full, order=1, mode="nearest") for c in field])
+    return on_lines(field, [(np.arange(size) - stride // 2) / stride for size in full])
 
 
 def _coupled(cost: Image, steps: Image, shape: tuple[int, ...]) -> Image:
@@ -178,5 +173,12 @@ def _moved(points: Image, field: Image) -> Image:
     return np.stack([warped(axis, own) for axis in points]) + beyond
 
 
-def _mean(channel: Image, stride: int) -> Image:
-    return ndimage.uniform_filter(channel, stride, mode="nearest") if stride > 1 else channel
+def _means(images: Image, stride: int) -> Image:
+    """Means of the points that a point of the search stands for, `stride` along every axis; the border is repeated."""
+    found = images
+    for axis in (1, 2, 3):
+        size = images.shape[axis]
+        starts = np.arange(0, size - stride // 2, stride)
+        rows = [found.take(np.minimum(starts + step, size - 1), axis) for step in range(stride)]
+        found = sum(rows[1:], start=rows[0])
+    return found / np.float32(stride**3)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.prompting.atlas.deformation import warped
 from SegmentPropagateLib.prompting.atlas.fusion import Carried
 from SegmentPropagateLib.prompting.atlas.grid import Lattice
+from SegmentPropagateLib.prompting.atlas.sampling import Corners, on_slice, warped
 from SegmentPropagateLib.volumes.geometry import Geometry
 
 _SURE = 1e-3  # a soft mask nearer to 0 or 1 needs no second look
@@ -31,30 +31,45 @@ def draw(carried: Carried, lattice: Lattice, geometry: Geometry) -> tuple[NDArra
     matrix, offset = lattice.to_voxels(geometry)
     box = _voxels_over(carried.box, matrix, offset, geometry.shape_kji)
     back = np.linalg.inv(matrix)
+    looked_up = _LookedUp(carried, settled)
     mask = np.zeros([span.stop - span.start for span in box], dtype=bool)
     rows, columns = (np.arange(span.start, span.stop, dtype=np.float64) for span in box[1:])
     for k, plane in enumerate(mask, start=box[0].start):
         index = np.stack(np.broadcast_arrays(float(k), rows[:, None], columns)) - offset[:, None, None]
         points = (np.tensordot(back, index, 1) - start[:, None, None]).astype(np.float32)
-        value = warped(soft, points)
+        value = on_slice(soft[None], points)[0]
         plane[...] = value > 0.5
         unsure = (value > _SURE) & (value < 1 - _SURE)
         if unsure.any():
-            there = points[:, unsure]
-            plane[unsure] = _looked_up(carried, there) + warped(settled, there) > 0.5
+            plane[unsure] = looked_up.at(points[:, unsure]) > 0.5
     return mask, box
 
 
-def _looked_up(carried: Carried, points: Image) -> Image:
-    """The weighted mean of the templates' voxels at points of the carried box, float32 `(3, N)`."""
-    total = np.zeros(points.shape[1], np.float32)
-    for start, outline, weight in zip(carried.starts, carried.outlines, carried.weights, strict=True):
-        matrix, offset = start.body.lattice.to_voxels(outline.geometry)
-        there = np.stack([warped(axis[carried.box], points) for axis in start.deformed.points])
-        voxels = (matrix @ there + offset[:, None]).astype(np.float32)
-        share = warped(outline.mask.view(np.uint8), voxels, "grid-constant")
-        total += warped(weight, points) * share
-    return total
+class _LookedUp:
+    """The weighted mean of the templates' voxels, and what growth has changed of it.
+
+    Args:
+        carried: the label.
+        settled: what growth has changed, float32, of the carried box.
+    """
+
+    def __init__(self, carried: Carried, settled: Image) -> None:
+        self._carried, self._settled = carried, settled[..., None]
+        self._fields = [
+            np.stack([*(axis[carried.box] for axis in start.deformed.points), weight], axis=-1)
+            for start, weight in zip(carried.starts, carried.weights, strict=True)
+        ]
+
+    def at(self, points: Image) -> Image:
+        """At points of the carried box, float32 `(3, N)`."""
+        corners = Corners.around(points, self._settled.shape[:3])
+        total = corners.of(self._settled)[:, 0]
+        for start, outline, field in zip(self._carried.starts, self._carried.outlines, self._fields, strict=True):
+            matrix, offset = start.body.lattice.to_voxels(outline.geometry)
+            *there, weight = corners.of(field).T
+            voxels = (matrix @ np.stack(there) + offset[:, None]).astype(np.float32)
+            total += weight * warped(outline.mask.view(np.uint8), voxels, "grid-constant")
+        return total
 
 
 def _without_slivers(carried: Carried) -> Image:

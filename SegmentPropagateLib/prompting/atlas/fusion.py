@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from SegmentPropagateLib.prompting.atlas.deformation import Deformed, shown, warped
+from SegmentPropagateLib.prompting.atlas.deformation import Deformed, shown
 from SegmentPropagateLib.prompting.atlas.grid import Body, Lattice, resample
+from SegmentPropagateLib.prompting.atlas.sampling import warped
 from SegmentPropagateLib.propagators.classical.growcut import growcut
 from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Geometry

@@ -10,7 +10,7 @@ import numpy as np
 
 from SegmentPropagateLib.prompting.atlas.fusion import Carried, Outline, Start, carry, outline_of
 from SegmentPropagateLib.prompting.atlas.grid import ALONG, Body
-from SegmentPropagateLib.prompting.atlas.judgement import judged
+from SegmentPropagateLib.prompting.atlas.judgement import FOUND, judged
 from SegmentPropagateLib.prompting.atlas.second_look import LEAST_PINS, PINS, Pin, compared, pin_of, pinned
 from SegmentPropagateLib.prompting.source import Proposal
 from SegmentPropagateLib.volumes.geometry import Plane
@@ -136,6 +136,8 @@ class Opinions:
             return None
         body, volume, plane = self._query
         agreement = compared(first, carried, body.gray.shape, ALONG.index(Plane.parse(plane)))
+        if agreement.overall < FOUND:
+            return None  # drawing it would take as long as carrying it did
         draft = judged(label, carried, body.lattice, volume, plane, agreement)
         if draft.status == "found":
             draft = redraw(draft, carried, *self._query)

@@ -15,6 +15,7 @@ from scipy import fft, ndimage
 
 from SegmentPropagateLib.prompting.atlas.descriptors import self_similarity
 from SegmentPropagateLib.prompting.atlas.grid import MM, Body
+from SegmentPropagateLib.prompting.atlas.sampling import on_lines
 
 SCALES = (0.86, 0.93, 1.0, 1.08, 1.16)
 """Of the template across the body; along it people differ less than fields of view do."""
@@ -144,10 +145,8 @@ def _coarse(sheet: _Sheet, scale: float) -> _Sheet:
     step = np.array([_STEP, _STEP / scale, _STEP / scale])
     shape = tuple(max(1, round(size / part)) for size, part in zip(mask.shape, step, strict=True))
 
-    def sampled(channel: Image) -> Image:
-        return ndimage.affine_transform(channel, step, 0.5, shape, order=1, mode="nearest")
-
-    return np.stack([sampled(channel) for channel in image]), (sampled(mask) > 0.5).astype(np.float32)
+    lines = [0.5 + part * np.arange(size) for part, size in zip(step, shape, strict=True)]
+    return on_lines(image, lines), (on_lines(mask[None], lines)[0] > 0.5).astype(np.float32)
 
 
 def _scores(volume: list[_Sheet], template: list[_Sheet]) -> Image:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.prompting.atlas.deformation import LEVELS, deform
-from SegmentPropagateLib.prompting.atlas.fusion import Carried, Outline, Start
-from SegmentPropagateLib.prompting.atlas.grid import MM, Body, resample
+from SegmentPropagateLib.prompting.atlas.fusion import Carried, Outline, Start, outline_of
+from SegmentPropagateLib.prompting.atlas.grid import MM, Body
 from SegmentPropagateLib.prompting.atlas.judgement import Agreement, agreement_of
 from SegmentPropagateLib.prompting.atlas.placement import Place
 from SegmentPropagateLib.prompting.source import Proposal
 from SegmentPropagateLib.reports.metrics import dice
+from SegmentPropagateLib.volumes.boxes import bounding_box
 from SegmentPropagateLib.volumes.geometry import Plane
 from SegmentPropagateLib.volumes.stack import array_of
 from SegmentPropagateLib.volumes.volume import Volume
@@ -65,7 +66,9 @@ def pin_of(draft: Proposal, carried: Carried, body: Body, volume: Volume, plane:
     stack = np.zeros((shape[axis], *(size for other, size in enumerate(shape) if other != axis)), dtype=bool)
     for index, result in draft.slices.items():
         stack[index] = result.mask
-    return Pin(resample(array_of(stack, axis), geometry, body.lattice, "grid-constant") > 0.5, carried)
+    outline = outline_of(array_of(stack, axis), geometry, body.lattice)
+    shape = body.lattice.shape
+    return Pin(np.zeros(shape, dtype=bool) if outline is None else _mask_of(outline, shape), carried)
 
 
 def pinned(volume: Body, starts: Sequence[Start], pins: Sequence[tuple[Pin, Outline]]) -> Start | None:
@@ -138,10 +141,14 @@ def _line(x: NDArray[np.int64], y: NDArray[np.float32], weights: NDArray[np.floa
 
 def _signed(mask: Mask) -> NDArray[np.float32]:
     """Distance from a mask's surface, -1..1, positive inside; the end of the lattice is no surface."""
-    if not mask.any():
-        return np.full(mask.shape, -1, np.float32)
-    distance = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
-    return np.clip(distance * (MM / _CUT_MM), -1, 1).astype(np.float32)
+    signed = np.full(mask.shape, -1, np.float32)
+    box = bounding_box(mask)
+    if box is not None:
+        reach = int(_CUT_MM / MM) + 1
+        near = tuple(slice(max(0, span.start - reach), span.stop + reach) for span in box)
+        distance = ndimage.distance_transform_edt(mask[near]) - ndimage.distance_transform_edt(~mask[near])
+        signed[near] = np.clip(distance * (MM / _CUT_MM), -1, 1)
+    return signed
 
 
 def _mask_of(outline: Outline, shape: tuple[int, ...]) -> Mask:
