@@ -28,12 +28,14 @@ CHUNK = 32
 """Samples that a process hands over at once."""
 READY = 20
 """Batches on the shelf before the first step."""
+TOGETHER = 20
+"""Phantoms that a process draws at once."""
 
 
 def main() -> None:
     """Train, or go on; the weights and all that it takes to go on are written every `--save-every` seconds."""
     arguments = parse()
-    torch.set_num_threads(max(arguments.threads, 1))
+    torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
     device, slices = choose_device(arguments.device), slices_of(arguments)
     weights, kept = arguments.out / "prompts.npz", arguments.out / "prompts.pt"
@@ -76,16 +78,17 @@ def slices_of(arguments: argparse.Namespace) -> list[Drawn]:
 
 
 def _drawn(arguments: argparse.Namespace) -> Iterator[list[Drawn]]:
-    firsts = range(arguments.first, arguments.first + arguments.phantoms, 20)
+    seeds = range(arguments.first, arguments.first + arguments.phantoms)
+    some = [seeds[begin : begin + TOGETHER] for begin in range(0, len(seeds), TOGETHER)]
     if not arguments.workers:
-        yield from map(_some, firsts)
+        yield from map(_some, some)
         return
     with ProcessPoolExecutor(arguments.workers) as pool:
-        yield from pool.map(_some, firsts)
+        yield from pool.map(_some, some)
 
 
-def _some(first: int) -> list[Drawn]:
-    return list(draw_slices(20, first))
+def _some(seeds: range) -> list[Drawn]:
+    return list(draw_slices(len(seeds), seeds[0]))
 
 
 def parse() -> argparse.Namespace:

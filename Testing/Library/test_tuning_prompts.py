@@ -160,6 +160,19 @@ def test_a_training_goes_on_where_it_was_stopped(tuning, tmp_path):
     assert PromptNetwork(dict(np.load(tmp_path / "prompts.npz")))(batch[0][0].numpy())[0].shape == (SIZE, SIZE)
 
 
+def test_a_training_that_is_called_again_makes_the_steps_that_are_left(tuning, tmp_path, monkeypatch, capsys):
+    script = tuning("fit_prompts")
+    small = "--phantoms 2 --batch 2 --widths 4 6 8 10 --shelf 50 --save-every 0 --device cpu"
+    done = []
+    for steps in (2, 3):
+        command = f"fit_prompts.py {small} --steps {steps} --out {tmp_path}"
+        monkeypatch.setattr(sys, "argv", command.split())
+        script.main()
+        done += [int(line.split(" steps")[0].split()[-1]) for line in capsys.readouterr().out.splitlines()]
+    assert done == [1, 2, 3]
+    assert PromptNetwork(dict(np.load(tmp_path / "prompts.npz")))(np.zeros((COUNT, SIZE, SIZE), np.float32))[1] <= 1
+
+
 def test_the_rate_falls_with_the_share_of_the_training_that_is_done(tuning):
     script = tuning("tuning_training")
     batch = torch.rand(2, COUNT, SIZE, SIZE), torch.rand(2, SIZE, SIZE).round(), torch.ones(2, 3)
