@@ -200,16 +200,11 @@ def _coarser(image: Array, truth: Mask, rng: np.random.Generator) -> tuple[Array
 
 
 def _given_by_box(image: Array, truth: Mask, rng: np.random.Generator) -> Sample:
-    """A box a pixel too wide, or drawn in haste."""
+    """A box that fits, or one drawn in haste."""
     (row0, row1), (column0, column1) = first_and_last(truth)
     tight, limits = np.array([row0, column0, row1, column1], dtype=float), np.array([*truth.shape] * 2) - 1.0
     sides = np.array([row1 - row0 + 1, column1 - column0 + 1] * 2)
-    wider = np.array([-1, -1, 1, 1])
-    if rng.random() < 0.4:
-        edges = tight + wider
-    else:
-        edges = tight + rng.uniform(-1, 1, 4) * rng.choice([0.06, 0.12]) * sides + (rng.random() < 1 / 3) * wider
-    edges = np.clip(np.rint(edges), 0, limits)
+    edges = np.clip(np.rint(tight + _hasty(sides, rng)), 0, limits)
     if (edges[2:] - edges[:2] < 2).any():
         edges = tight
     edges += (-0.5, -0.5, 0.5, 0.5)
@@ -218,6 +213,24 @@ def _given_by_box(image: Array, truth: Mask, rng: np.random.Generator) -> Sample
     step = np.maximum(sides, sides.max() / BOX_STRETCH) / FILL * np.exp(rng.normal(0, 0.05))
     center = (edges[:2] + edges[2:]) / 2
     return Sample(image, truth, given, Region((center[0], center[1]), (step[0], step[1]), SIZE))
+
+
+def _hasty(sides: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """By how many pixels the edges of a box are off; `sides` are those of the tight one, each twice.
+
+    A third is a pixel too wide, a third off in any direction, a fifth much too wide, the rest shifted or too small.
+    """
+    outwards, chance = np.array([-1, -1, 1, 1]), rng.random()
+    if chance < 1 / 3:
+        return outwards.astype(float)
+    if chance < 2 / 3:
+        return rng.uniform(-1, 1, 4) * rng.uniform(0.05, 0.18) * sides + (rng.random() < 1 / 3) * outwards
+    if chance < 2 / 3 + 0.2:
+        evenly = rng.random() < 0.5
+        return outwards * (np.tile(rng.uniform(0, 0.3, 2), 2) if evenly else rng.uniform(0, 0.3, 4)) * sides
+    if rng.random() < 0.5:
+        return np.tile(rng.uniform(-0.15, 0.15, 2), 2) * sides
+    return -outwards * rng.uniform(0, 0.15, 4) * sides
 
 
 def _given_by_point(image: Array, truth: Mask, rng: np.random.Generator) -> Sample:

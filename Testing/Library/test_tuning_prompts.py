@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def slices(tuning):
 
 def test_the_network_gives_what_its_twin_in_torch_gives(tuning):
     torch.manual_seed(1)
-    twin = tuning("fit_prompts").Twin((4, 6, 8, 10))
+    twin = tuning("tuning_twin").Twin((4, 6, 8, 10))
     seen = torch.rand(2, COUNT, SIZE, SIZE)
     twin(seen)  # moves the means of the normalizations
     twin.eval()
@@ -48,7 +49,7 @@ def test_the_network_gives_what_its_twin_in_torch_gives(tuning):
 
 def test_a_twin_that_takes_weights_says_what_they_said(tuning):
     torch.manual_seed(2)
-    script = tuning("fit_prompts")
+    script = tuning("tuning_twin")
     one, other = script.Twin((4, 6, 8, 10)), script.Twin((4, 6, 8, 10))
     seen = torch.rand(6, COUNT, SIZE, SIZE)
     one(seen)
@@ -79,18 +80,110 @@ def test_samples_hold_their_object_and_get_clicks_where_the_mask_is_wrong(tuning
     assert kinds == {True, False}
 
 
-def test_a_training_goes_on_where_it_was_stopped(tuning, slices, tmp_path, monkeypatch):
-    script = tuning("fit_prompts")
-    monkeypatch.setattr(script, "BATCH", 4)
-    monkeypatch.setattr(script, "CARRIED", 0)
-    training = script.Training(slices, 4)
-    training.step()
-    training.save(tmp_path / "kept.pt")
-    figures = training.step()
-    other = script.Training(slices, 4)
+def test_a_wider_twin_says_what_the_weights_said_that_it_begins_with(tuning, slices, tmp_path):
+    torch.manual_seed(3)
+    one = tuning("tuning_twin").Twin((4, 6, 8, 10))
+    seen = torch.rand(6, COUNT, SIZE, SIZE)
+    one(seen)
+    np.savez(tmp_path / "start.npz", **one.weights())
+    cpu = torch.device("cpu")
+    wider = tuning("tuning_training").beginning((6, 9, 12, 15), tmp_path / "start.npz", slices, cpu)
+    with torch.no_grad():
+        expected, _ = one.eval()(seen)
+        found, _ = wider.eval()(seen)
+    assert found.numpy() == pytest.approx(expected.numpy(), abs=0.02)
+
+
+def test_boxes_of_samples_are_tight_or_wide_shifted_or_too_small(tuning, slices):
+    prompts, rng = tuning("tuning_prompts"), np.random.default_rng(4)
+    off = []
+    while len(off) < 60:
+        sample = prompts.fresh(slices, rng)
+        if sample.given.box is not None:
+            rows, columns = (np.flatnonzero(sample.truth.any(axis)) for axis in (1, 0))
+            tight = np.array([rows[0] - 0.5, columns[0] - 0.5, rows[-1] + 0.5, columns[-1] + 0.5])
+            sides = np.tile(tight[2:] - tight[:2], 2)
+            outwards = (np.array(sample.given.box) - tight) * (-1, -1, 1, 1)
+            off.append(outwards / np.maximum(sides, 8))  # a pixel too much is no share of a small object
+    off = np.array(off)
+    assert (off > 0.18).any(axis=1).mean() > 0.08
+    assert (off < -0.05).any(axis=1).mean() > 0.1
+    assert off.min() > -0.25
+    assert off.max() < 0.4
+
+
+def test_a_shelf_gives_what_was_put_there_mirrored_and_lets_go_of_the_oldest(tuning):
+    shelf, rng = tuning("tuning_training").Shelf(4, torch.device("cpu")), np.random.default_rng(0)
+    for number in range(6):
+        image = torch.zeros(1, SIZE, SIZE)
+        image[:, 3, 20] = number
+        shelf.add(image[:, None].expand(-1, COUNT, -1, -1), image, torch.full((1, 3), float(number)))
+    places = set()
+    for _ in range(40):
+        channels, truths, facts = shelf.draw(2, rng)
+        assert torch.equal(channels[:, 5], truths)
+        assert truths.amax((1, 2)).tolist() == facts[:, 0].tolist()
+        assert facts.min() >= 2
+        places.add(tuple(torch.nonzero(truths[0])[0].tolist()))
+    assert len(places) == 8
+    assert (shelf.count, shelf.drawn) == (6, 80)
+
+
+def test_samples_of_a_stream_come_again_with_a_click_more(tuning, slices, tmp_path):
+    script = tuning("tuning_training")
+    np.savez(tmp_path / "prompts.npz", **tuning("tuning_twin").Twin((4, 6, 8, 10)).weights())
+    samples = list(islice(script.Stream(slices, tmp_path / "prompts.npz", (1,)), 12))
+    twice = list(islice(script.Stream(slices, tmp_path / "prompts.npz", (1,)), 12))
+    for sample, other in zip(samples, twice, strict=True):
+        assert all(np.array_equal(*arrays) for arrays in zip(sample, other, strict=True))
+    clicks = [facts[1] for _, _, facts in samples]
+    assert clicks[0] == 0
+    assert 1 in clicks
+    assert all(channels.shape == (COUNT, SIZE, SIZE) for channels, _, _ in samples)
+
+
+def test_a_training_goes_on_where_it_was_stopped(tuning, tmp_path):
+    script, rng = tuning("tuning_training"), torch.Generator().manual_seed(0)
+    batch = torch.rand(4, COUNT, SIZE, SIZE, generator=rng), torch.rand(4, SIZE, SIZE, generator=rng), torch.ones(4, 3)
+    torch.manual_seed(5)
+    training = script.Training(tuning("tuning_twin").Twin((4, 6, 8, 10)))
+    training.step(*batch, 0.1)
+    training.seconds = 7.0
+    training.save(tmp_path / "kept.pt", tmp_path / "prompts.npz")
+    for _ in range(2):
+        reached = training.step(*batch, 0.2)
+    other = script.Training(tuning("tuning_twin").Twin((4, 6, 8, 10)))
     other.resume(tmp_path / "kept.pt")
-    assert other.step() == pytest.approx(figures, nan_ok=True)
-    assert other.done == training.done == 2
+    other.step(*batch, 0.2)
+    assert other.step(*batch, 0.2).tolist() == reached.tolist()
+    assert (other.done, other.seconds) == (3, 7.0)
+    assert PromptNetwork(dict(np.load(tmp_path / "prompts.npz")))(batch[0][0].numpy())[0].shape == (SIZE, SIZE)
+
+
+def test_a_training_that_is_called_again_makes_the_steps_that_are_left(tuning, tmp_path, monkeypatch, capsys):
+    script = tuning("fit_prompts")
+    small = "--phantoms 2 --batch 2 --widths 4 6 8 10 --shelf 50 --save-every 0 --device cpu"
+    done = []
+    for steps in (2, 3):
+        command = f"fit_prompts.py {small} --steps {steps} --out {tmp_path}"
+        monkeypatch.setattr(sys, "argv", command.split())
+        script.main()
+        done += [int(line.split(" steps")[0].split()[-1]) for line in capsys.readouterr().out.splitlines()]
+    assert done == [1, 2, 3]
+    assert PromptNetwork(dict(np.load(tmp_path / "prompts.npz")))(np.zeros((COUNT, SIZE, SIZE), np.float32))[1] <= 1
+
+
+def test_the_rate_falls_with_the_share_of_the_training_that_is_done(tuning):
+    script = tuning("tuning_training")
+    batch = torch.rand(2, COUNT, SIZE, SIZE), torch.rand(2, SIZE, SIZE).round(), torch.ones(2, 3)
+    torch.manual_seed(6)
+    training = script.Training(tuning("tuning_twin").Twin((4, 6, 8, 10)), rate=0.1)
+    training.done = script.RISING
+    rates = []
+    for share in (0.0, 0.5, 1.0):
+        training.step(*batch, share)
+        rates.append(training.optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.1005, 0.0505, 0.0005])
 
 
 @pytest.mark.parametrize("kind", ["band", "arc", "vertebra", "processes", "parts"])
