@@ -224,6 +224,22 @@ def test_boxes_lie_around_the_object_and_are_the_same_each_time(tuning):
         assert np.abs(np.array(box.box_ij) - (10, 10, 34, 26)).max() <= 3
 
 
+def test_drawn_boxes_are_off_as_their_kind_says_and_a_ring_is_hollow(tuning):
+    script, truth = tuning("measure_drawn_prompts"), drawn()
+    off = {}
+    for kind, edges in script.BOXES.items():
+        box = np.array(script.box(truth, edges, np.random.default_rng(1)).box_ij)
+        off[kind] = (box - (10, 10, 34, 26)) * (-1, -1, 1, 1)
+    assert off["tight"].tolist() == [1, 1, 1, 1]
+    assert off["wide"].tolist() == [6, 4, 6, 4]
+    assert off["loose"].min() >= 0
+    assert off["small"].max() <= 0
+    assert (off["shifted"][:2] == -off["shifted"][2:]).all()
+    assert np.abs(off["hasty"]).max() <= 3
+    assert not script.hollow(truth)
+    assert script.hollow(truth & ~ndimage.binary_erosion(truth, iterations=3))
+
+
 def test_whoever_answers_with_the_reference_is_perfect_and_needs_no_click(tuning):
     figures = tuning("evaluation_prompts").measure(lambda prompt: drawn(), drawn(), (1.0, 1.0))
     assert all(value == 1 for name, value in figures.items() if name != "s")
