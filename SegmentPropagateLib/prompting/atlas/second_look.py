@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from SegmentPropagateLib.prompting.atlas.deformation import LEVELS, deform
-from SegmentPropagateLib.prompting.atlas.fusion import Carried, Outline, Start, outline_of
-from SegmentPropagateLib.prompting.atlas.grid import MM, Body
+from SegmentPropagateLib.prompting.atlas.fusion import Carried, Outline, Start
+from SegmentPropagateLib.prompting.atlas.grid import MM, Body, resample
 from SegmentPropagateLib.prompting.atlas.judgement import Agreement, agreement_of
 from SegmentPropagateLib.prompting.atlas.placement import Place
 from SegmentPropagateLib.prompting.source import Proposal
@@ -66,9 +66,7 @@ def pin_of(draft: Proposal, carried: Carried, body: Body, volume: Volume, plane:
     stack = np.zeros((shape[axis], *(size for other, size in enumerate(shape) if other != axis)), dtype=bool)
     for index, result in draft.slices.items():
         stack[index] = result.mask
-    outline = outline_of(array_of(stack, axis), geometry, body.lattice)
-    shape = body.lattice.shape
-    return Pin(np.zeros(shape, dtype=bool) if outline is None else _mask_of(outline, shape), carried)
+    return Pin(resample(array_of(stack, axis), geometry, body.lattice, "grid-constant") > 0.5, carried)
 
 
 def pinned(volume: Body, starts: Sequence[Start], pins: Sequence[tuple[Pin, Outline]]) -> Start | None:
