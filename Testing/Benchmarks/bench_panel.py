@@ -4,14 +4,12 @@
 
 Every slot that the panel connects through its status line is timed whenever it runs, while its buttons are pressed one
 after another; what events do besides is timed by the turn of the event loop. The worker is an actor in this process
-that answers at once with drawn slices, as its own speed is none of the panel's. Printed are median and worst time of
-the processor, which a busy machine does not stretch. The bar is 50 ms. What hands over, copies or saves the whole image
-is beyond it and marked: Propagate, which copies what the segments hold, saving, and Undo and Redo, which are Slicer's.
-Accept and the use of suggestions are made of pieces, each of which is timed; in the last one Slicer keeps a state for
-Undo, which is a line of its own. So is Python's collector of garbage, which looks through all that VTK and Qt have.
+that answers at once with drawn slices. Printed are median and worst time of the processor; the bar is 50 ms. Beyond it,
+and marked, is what hands over, copies or saves the whole image: Propagate, which copies what the segments hold, saving,
+and Slicer's Undo and Redo. Accept and the use of suggestions are made of pieces, each of which is timed; in the last
+one Slicer keeps a state for Undo, which is a line of its own. So is Python's collector of garbage.
 
-Slicer's own part is not in these figures: its widgets are stand-ins here (Testing/Harness), and there are no views that
-draw. A real Slicer can only be timed in a real Slicer.
+Slicer's widgets are stand-ins here (Testing/Harness), without views that draw: those only a real Slicer can time.
 """
 
 import gc
@@ -41,8 +39,7 @@ KEY, LOOK, AT_ONCE = 300, 320, 60
 """The last one: answers between two turns of the event loop; a network that gave so many would be a quick one."""
 COLLECTOR = "Python's collector of garbage"
 UNDO = "Slicer keeps a state for Undo"
-COPY = "a copy to be saved"
-WHOLE_IMAGE = (COLLECTOR, UNDO, COPY, "RunSection.toggle", "WorklistSection.save", "undo", "redo",
+WHOLE_IMAGE = (COLLECTOR, UNDO, "copyOf", "RunSection.toggle", "WorklistSection.save", "undo", "redo",
                "WorklistSection.next", "WorklistSection.previous")  # fmt: skip
 
 
@@ -274,8 +271,6 @@ class Hand:
 
 def work(hand, folder):
     """Use everything that the panel has."""
-    from SegmentPropagateSlicer.Scene.SegmentationCopy import copyOf
-
     widget, ui = hand.widget, hand.widget.ui
     parameters = widget.context.parameters
     segments = parameters.segmentation.GetSegmentation().GetSegmentIDs()
@@ -314,7 +309,6 @@ def work(hand, folder):
     hand.settle("an Accept was undone")
     hand.watch.time("redo", ui.segmentEditor.redo)
     hand.settle("an Accept was repeated")
-    hand.watch.time(COPY, lambda: copyOf(parameters.segmentation))
     hand.press("nextObjectButton")
     suggest(hand, folder)
     lock(hand)
@@ -375,6 +369,7 @@ def main():
     from SegmentPropagateSlicer.Logic import SegmentPropagateLogic
     from SegmentPropagateSlicer.Panel.StatusLine import StatusLine
     from SegmentPropagateSlicer.Runs.Estimates import Estimates
+    from SegmentPropagateSlicer.Scene.SegmentationCopy import copyOf
 
     watch, actor = Stopwatch(), Actor()
     actor.watch = watch
@@ -392,6 +387,7 @@ def main():
     watch.times.clear()  # what opening a scene took
     with tempfile.TemporaryDirectory() as folder:
         work(Hand(slicer, widget, actor, watch), fill_cases(Path(folder)))
+        watch.time("copyOf, to be saved", partial(copyOf, widget.context.parameters.segmentation))
         widget.cases.casework.worklist = None
         panel.unload_module(widget)
     mrml.clear_scene()

@@ -46,6 +46,17 @@ def labelmapOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str)
     return (image, segment.GetLabelValue()) if hasVoxels(image) else (None, 0)
 
 
+def referenceOf(segmentationNode: slicer.vtkMRMLSegmentationNode) -> slicer.vtkOrientedImageData | None:
+    """The grid of the image that a segmentation was made on, without voxels; None where it has none.
+
+    Hardening a transform moves it with the segments.
+    """
+    converter, image = slicer.vtkSegmentationConverter, slicer.vtkOrientedImageData()
+    parameter = converter.GetReferenceImageGeometryParameterName()
+    text = segmentationNode.GetSegmentation().GetConversionParameter(parameter)
+    return image if text and converter.DeserializeImageGeometry(text, image, False) else None
+
+
 def stampOf(labelmap: Labelmap) -> tuple[object, ...]:
     """What is equal as long as nobody can have changed what a segment holds."""
     image, label = labelmap

@@ -15,7 +15,7 @@ from SegmentPropagateSlicer.Scene.Composition import Change, Composition
 from SegmentPropagateSlicer.Scene.EditRules import EditRules
 from SegmentPropagateSlicer.Scene.Held import Loan, undisturbed
 from SegmentPropagateSlicer.Scene.Kept import Kept, leaveOut
-from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, labelmapOf
+from SegmentPropagateSlicer.Scene.Labelmaps import Labelmap, labelmapOf, referenceOf
 from SegmentPropagateSlicer.Scene.Lattice import (
     Lattice,
     Sampler,
@@ -368,12 +368,9 @@ class SegmentWriter:
         """From a labelmap's index to the world (numpy), and to the segmentation node's own coordinates (VTK)."""
         matrix = vtk.vtkMatrix4x4()
         if image is None:
-            image, segmentation = slicer.vtkOrientedImageData(), segmentationNode.GetSegmentation()
-            parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-            if not segmentation.GetConversionParameter(parameter):
+            if referenceOf(segmentationNode) is None:
                 segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
-            geometry = segmentation.GetConversionParameter(parameter)
-            slicer.vtkSegmentationConverter.DeserializeImageGeometry(geometry, image, False)
+            image = referenceOf(segmentationNode) or slicer.vtkOrientedImageData()
         image.GetImageToWorldMatrix(matrix)
         return worldFromLocal(segmentationNode) @ slicer.util.arrayFromVTKMatrix(matrix), matrix
 

@@ -22,13 +22,11 @@ from SegmentPropagateLib.errors import InputError
 from SegmentPropagateLib.files import replacing
 from SegmentPropagateLib.formats.plain_nrrd import read_fields, write_array
 from SegmentPropagateLib.volumes.geometry import Geometry
-from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, arrayOf, hasVoxels, segmentOf
+from SegmentPropagateSlicer.Scene.Labelmaps import LABELMAP, arrayOf, hasVoxels, referenceOf, segmentOf
 from SegmentPropagateSlicer.Scene.Lattice import Extent, indexOfExtent, unionOfExtents
 
 _ENDING = ".seg.nrrd"
 _NOTHING = "0 -1 0 -1 0 -1"
-_REFERENCE = "Reference image geometry"
-"""vtkSegmentationConverter.GetReferenceImageGeometryParameterName()"""
 
 
 @dataclass(frozen=True)
@@ -59,15 +57,16 @@ def copyOf(node: slicer.vtkMRMLSegmentationNode) -> SegmentationCopy | None:
     """Copy what a segmentation holds. Slicer then takes it as saved: `noteFile` or `noteFailure` has to follow.
 
     Returns:
-        SegmentationCopy: None where only Slicer can write it, as it holds nothing, surfaces, or labelmaps on several
-            grids.
+        SegmentationCopy: None where only Slicer can write it, as it holds nothing, surfaces, or labelmaps that are not
+            all on the grid of the image that it was made on.
     """
-    owners = _owners(node)
-    images = list(owners.values())
-    if not images or not _areAlike(images):
+    owners, storage = _owners(node), node.GetStorageNode()
+    images, reference = list(owners.values()), referenceOf(node)
+    isCropped = storage is not None and storage.GetCropToMinimumExtent()  # else the file has all of that grid
+    if not images or reference is None or isCropped or not _areAlike([reference, *images]):
         return None
     extents: list[Extent] = [image.GetExtent() for image in images]
-    box: Extent = reduce(lambda one, other: unionOfExtents(one, other) or (), extents, extents[0])
+    box: Extent = reduce(lambda one, other: unionOfExtents(one, other) or (), extents, reference.GetExtent())
     kind = np.result_type(*(arrayOf(image).dtype for image in images))
     shape = [stop - start + 1 for start, stop in zip(box[::2], box[1::2], strict=True)][::-1]
     layers = [np.zeros(shape, dtype=kind) for _ in images]
@@ -109,9 +108,10 @@ def _owners(node: slicer.vtkMRMLSegmentationNode) -> dict[str, slicer.vtkOriente
 
 
 def _areAlike(images: list[slicer.vtkOrientedImageData]) -> bool:
-    """Whether they have whole numbers, on one grid."""
+    """Whether they are on one grid, and those that have values have whole numbers."""
     matrix = _matrixOf(images[0])
-    return all(np.array_equal(_matrixOf(it), matrix) and arrayOf(it).dtype.kind in "ui" for it in images)
+    kinds = {arrayOf(image).dtype.kind for image in images if hasVoxels(image)}
+    return kinds <= set("ui") and all(np.allclose(_matrixOf(it), matrix, rtol=0, atol=1e-9) for it in images)
 
 
 def _matrixOf(image: slicer.vtkOrientedImageData) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
 from SegmentPropagateLib.errors import InputError
-from SegmentPropagateSlicer.Scene.Labelmaps import labelmapOf
+from SegmentPropagateSlicer.Scene.Labelmaps import labelmapOf, referenceOf
 from SegmentPropagateSlicer.Scene.VolumeReader import VolumeReader, worldFromLocal
 
 TOLERANCE = 1e-3
@@ -98,17 +98,9 @@ def _moved(what: str, node: slicer.vtkMRMLNode) -> InputError:
 
 
 def _worldOfReference(segmentationNode: slicer.vtkMRMLSegmentationNode) -> NDArray[np.float64] | None:
-    """World RAS from the index of the reference geometry, 4 x 4; None for a segmentation that has none.
-
-    Hardening a transform moves the reference geometry with the segments.
-    """
-    parameter = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
-    text = segmentationNode.GetSegmentation().GetConversionParameter(parameter)
-    if not text:
-        return None
-    image = slicer.vtkOrientedImageData()
-    slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, image, False)
-    return _worldOfImage(segmentationNode, image)
+    """World RAS from the index of the reference geometry, 4 x 4; None for a segmentation that has none."""
+    image = referenceOf(segmentationNode)
+    return None if image is None else _worldOfImage(segmentationNode, image)
 
 
 def _worldOfSegment(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentId: str) -> NDArray[np.float64] | None:
