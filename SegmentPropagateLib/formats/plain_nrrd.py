@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,24 @@ _TYPES = {
 }
 
 
+class Layer(Protocol):
+    """What an array has."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the voxels."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(k, j, i)`."""
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """The planes `(j, i)`."""
+
+
 def write_array(
     path: Path,
-    layers: Sequence[NDArray[Any]],
+    layers: Sequence[Layer],
     geometry: Geometry,
     fields: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
@@ -40,7 +55,7 @@ def write_array(
 
     Args:
         path: of the file.
-        layers: arrays `(k, j, i)` of one type and shape; several become a list per voxel.
+        layers: arrays `(k, j, i)` of one type and shape, or what gives their planes; several become a list per voxel.
         geometry: their grid.
         fields: what a header has as `key:=value`; a line break becomes `\\n` there.
 
@@ -56,7 +71,7 @@ def write_array(
                 packed.write(np.stack(planes, axis=-1).tobytes())
 
 
-def _grid_lines(layers: Sequence[NDArray[Any]], matrix: NDArray[np.float64]) -> list[str]:
+def _grid_lines(layers: Sequence[Layer], matrix: NDArray[np.float64]) -> list[str]:
     kind = layers[0].dtype
     sizes, directions, kinds = (
         list(layers[0].shape[::-1]),

@@ -7,7 +7,7 @@ of the segments, from a copy without voxels; so the file has whatever fields its
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -30,16 +30,41 @@ _NOTHING = "0 -1 0 -1 0 -1"
 
 
 @dataclass(frozen=True)
+class Layer:
+    """Label values of a box, of which a part has some; gives its planes.
+
+    Args:
+        values: of the part, `(k, j, i)`.
+        place: the part in the box.
+        shape: of the box.
+        dtype: of the planes.
+    """
+
+    values: NDArray[np.integer]
+    place: tuple[slice, slice, slice]
+    shape: tuple[int, ...]
+    dtype: np.dtype[np.integer]
+
+    def __iter__(self) -> Iterator[NDArray[np.integer]]:
+        slices, *within = self.place
+        for k in range(self.shape[0]):
+            plane = np.zeros(self.shape[1:], dtype=self.dtype)
+            if slices.start <= k < slices.stop:
+                plane[tuple(within)] = self.values[k - slices.start]
+            yield plane
+
+
+@dataclass(frozen=True)
 class SegmentationCopy:
     """Has memory of its own.
 
     Args:
-        layers: label values `(k, j, i)`, each layer in the same box; segments overlap in several.
+        layers: all of the same box; segments overlap in several.
         geometry: the grid of the box.
         fields: what the file says of the segments, as in Slicer's own.
     """
 
-    layers: tuple[NDArray[np.integer], ...]
+    layers: tuple[Layer, ...]
     geometry: Geometry
     fields: Mapping[str, str]
 
@@ -68,10 +93,11 @@ def copyOf(node: slicer.vtkMRMLSegmentationNode) -> SegmentationCopy | None:
     extents: list[Extent] = [image.GetExtent() for image in images]
     box: Extent = reduce(lambda one, other: unionOfExtents(one, other) or (), extents, reference.GetExtent())
     kind = np.result_type(*(arrayOf(image).dtype for image in images))
-    shape = [stop - start + 1 for start, stop in zip(box[::2], box[1::2], strict=True)][::-1]
-    layers = [np.zeros(shape, dtype=kind) for _ in images]
-    for image, extent, layer in zip(images, extents, layers, strict=True):
-        layer[indexOfExtent(extent, box)] = arrayOf(image)
+    i, j, k = (stop - start + 1 for start, stop in zip(box[::2], box[1::2], strict=True))
+    layers = [
+        Layer(arrayOf(image).copy(), indexOfExtent(extent, box), (k, j, i), kind)
+        for image, extent in zip(images, extents, strict=True)
+    ]
     matrix = _matrixOf(images[0])
     matrix[:3, 3] += matrix[:3, :3] @ box[::2]
     fields = _fieldsBySlicer(node)
@@ -81,7 +107,7 @@ def copyOf(node: slicer.vtkMRMLSegmentationNode) -> SegmentationCopy | None:
         "Segmentation_ReferenceImageExtentOffset": " ".join(map(str, box[::2])),
         **_places(node, owners, box),
     }
-    return SegmentationCopy(tuple(layers), Geometry(layers[0].shape, matrix), fields)
+    return SegmentationCopy(tuple(layers), Geometry((k, j, i), matrix), fields)
 
 
 def noteFile(node: slicer.vtkMRMLSegmentationNode, path: Path) -> None:
