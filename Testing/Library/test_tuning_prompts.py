@@ -80,8 +80,9 @@ def test_samples_hold_their_object_and_get_clicks_where_the_mask_is_wrong(tuning
     assert kinds == {True, False}
 
 
-def test_a_wider_twin_says_what_the_weights_said_that_it_begins_with(tuning, slices, tmp_path):
+def test_a_wider_twin_says_what_the_weights_said_that_it_begins_with(tuning, slices, tmp_path, monkeypatch):
     torch.manual_seed(3)
+    monkeypatch.setattr(tuning("tuning_training"), "SEEN_FIRST", 32)  # what it says depends on none of them
     one = tuning("tuning_twin").Twin((4, 6, 8, 10))
     seen = torch.rand(6, COUNT, SIZE, SIZE)
     one(seen)
