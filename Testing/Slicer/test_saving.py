@@ -172,6 +172,21 @@ def test_strokes_go_on_while_a_file_is_written_and_are_saved_as_well(slow):
     assert not day.casework.isUnsaved
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whatever_ends_the_thread_the_case_is_not_taken_as_saved(slow, monkeypatch):
+    def fail(*_arguments):
+        raise MemoryError
+
+    day, _may, folder = slow
+    monkeypatch.setattr(SegmentationCopy, "write_array", fail)
+    day.draw()
+    day.cases.autosave.atOnce()
+    day.cases.autosave.settle()
+    assert "could not be saved" in day.sentence()
+    assert day.casework.isUnsaved
+    assert not (folder / "a.seg.nrrd").exists()
+
+
 def test_a_segmentation_that_leaves_the_scene_meanwhile_is_in_its_file_all_the_same(slow):
     day, may, folder = slow
     day.draw()

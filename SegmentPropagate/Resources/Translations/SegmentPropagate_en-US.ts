@@ -2155,6 +2155,10 @@
             <translation type="unfinished" />
         </message>
         <message>
+            <source>'{file}' could not be saved: look into Slicer's log for the reason.</source>
+            <translation type="unfinished" />
+        </message>
+        <message>
             <source>'{file}' is another image than '{name}' of the scene: choose another folder for the results.</source>
             <translation type="unfinished" />
         </message>

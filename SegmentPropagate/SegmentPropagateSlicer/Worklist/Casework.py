@@ -52,7 +52,8 @@ class Saving:
         self.name, self.target, self.sentence, self.changes = name, target, sentence, changes
         self.content = _contentOf(segmentation)
         self._segmentation, self._copy = segmentation, copyOf(segmentation)
-        self._error: InputError | None = None
+        unknown = _("'{file}' could not be saved: look into Slicer's log for the reason.").format(file=target)
+        self._error: InputError | None = InputError(unknown)  # until it is written
 
     @property
     def needsSlicer(self) -> bool:
@@ -66,6 +67,7 @@ class Saving:
                 _write(self._segmentation, self.target)
             else:
                 self._copy.write(self.target)
+            self._error = None
         except InputError as error:
             self._error = error
 
